@@ -1,0 +1,1 @@
+"""The mel generator: rtMRI frames to mel."""

@@ -1,0 +1,1 @@
+"""From clips to samples, split, scaler, windows and file lists."""

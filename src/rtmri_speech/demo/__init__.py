@@ -1,0 +1,1 @@
+"""The embedded demo corpus, from an articulatory synthesiser (optional extra ``demo``)."""

@@ -1,0 +1,57 @@
+"""The one exception for a user's mistake, and the one place where a script turns it into a sentence."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+USER_ERROR_EXIT = 2
+"""Exit code of a script that refused its input."""
+
+
+class UserError(Exception):
+    """A mistake the user can mend, told as ``<subject>: <fault>; <remedy>.`` in one sentence.
+
+    Parameters
+    ----------
+    subject : path or name of what is wrong (a file, a config key, a flag).
+    fault : what is wrong with it.
+    remedy : what to do about it.
+    """
+
+    def __init__(self, subject: str | Path, fault: str, remedy: str) -> None:
+        self.subject, self.fault, self.remedy = str(subject), fault, remedy
+        super().__init__(f"{subject}: {fault}; {remedy}.")
+
+
+def run_script(main: Callable[[], int | None]) -> None:
+    """Run a script's ``main`` and leave the process with its exit code.
+
+    A `UserError` and a full disk end in one sentence on stderr and code 2; any other exception is a defect of the
+    program and keeps its traceback.
+    """
+    try:
+        code = main() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = USER_ERROR_EXIT
+    except OSError as error:
+        sentence = _os_error_sentence(error)
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        code = USER_ERROR_EXIT
+    sys.exit(code)
+
+
+def _os_error_sentence(error: OSError) -> str | None:
+    where = error.filename or "the output"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{where}: no space is left on the disk; free some and run the same command again, nothing was lost."
+    if isinstance(error, FileNotFoundError):
+        return f"{where}: there is no such file; check the path."
+    if isinstance(error, PermissionError):
+        return f"{where}: permission denied; check who owns the file or choose another place."
+    return None

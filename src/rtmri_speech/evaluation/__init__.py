@@ -1,0 +1,1 @@
+"""Scores one can cite: metrics, baselines and the sync audit."""

@@ -1,0 +1,1 @@
+"""Sound, pictures and the mel spectrogram: what every stage measures with."""

@@ -1,0 +1,215 @@
+"""Clips: which recordings there are, under which id, and where a processed clip lies."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rtmri_speech.errors import UserError
+
+ID_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]*"
+"""What an id may be: it becomes a file name on every system and a Snakemake wildcard."""
+
+VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg")
+AUDIO_EXTENSIONS = (".wav", ".flac")
+
+_COLUMNS = ("id", "video", "audio", "start", "end", "av_offset_ms")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording, or a stretch of one.
+
+    Attributes
+    ----------
+    id : name of the clip in every artifact.
+    video : the video file, whether it exists or not.
+    audio : the sound file; None for the video's own track.
+    start, end : the stretch to take, seconds in the video; None for its beginning or end.
+    av_offset_ms : how much later the sound lies than the picture, ms; the clip is cut so that both agree.
+    """
+
+    id: str
+    video: Path
+    audio: Path | None = None
+    start: float | None = None
+    end: float | None = None
+    av_offset_ms: float = 0.0
+
+
+def require_id(text: str, source: str | Path) -> str:
+    """Return ``text`` when it can be a clip's id; refuse it otherwise, naming ``source``."""
+    if not re.fullmatch(ID_PATTERN, text):
+        raise UserError(
+            source,
+            f"{text!r} is no clip id",
+            "use letters, digits, '_' and '-', beginning with a letter or digit (a TSV gives any file an id)",
+        )
+    return text
+
+
+def clips_from_directories(
+    videos: Path,
+    audio: Path | None = None,
+    video_extensions: Iterable[str] = VIDEO_EXTENSIONS,
+    audio_extensions: Iterable[str] = AUDIO_EXTENSIONS,
+) -> dict[str, Clip]:
+    """Return the clips of a pair of directories by id: the file's stem.
+
+    A stem that only one of the directories has is a clip too, so that its absence is told where it is needed.
+
+    Raises
+    ------
+    UserError
+        A directory is missing or empty, a stem is no id, or two files of one directory share a stem.
+    """
+    found = _by_stem(videos, video_extensions, "video")
+    sounds = _by_stem(audio, audio_extensions, "audio") if audio is not None else {}
+    if not found:
+        raise UserError(videos, "holds no video", f"put files ending in {', '.join(video_extensions)} there")
+    return {
+        id: Clip(
+            id, found.get(id, videos / f"{id}.mp4"), audio if audio is None else sounds.get(id, audio / f"{id}.wav")
+        )
+        for id in sorted(found.keys() | sounds.keys())
+    }
+
+
+def _by_stem(directory: Path, extensions: Iterable[str], kind: str) -> dict[str, Path]:
+    if not directory.is_dir():
+        raise UserError(directory, "there is no such directory", f"give the {kind} directory of the corpus")
+    extensions = {extension.lower() for extension in extensions}
+    found: dict[str, Path] = {}
+    for path in sorted(directory.iterdir()):
+        if path.suffix.lower() not in extensions or path.name.startswith("."):
+            continue
+        id = require_id(path.stem, path)
+        if id in found:
+            raise UserError(path, f"has the same id as {found[id].name}", "rename or move one of the two")
+        found[id] = path
+    return found
+
+
+def clips_from_table(table: Path) -> dict[str, Clip]:
+    """Return the clips of a TSV by id, in its order.
+
+    Columns ``id`` and ``video`` are needed; ``audio``, ``start``, ``end`` (seconds) and ``av_offset_ms`` may be missing or
+    empty. Relative paths are taken from the table's directory.
+
+    Raises
+    ------
+    UserError
+        The table is missing, lacks or does not know a column, or a row has a wrong id, number or length.
+    """
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(table, "there is no such table", "check corpus.table") from None
+    except UnicodeDecodeError:
+        raise UserError(table, "is no UTF-8 text", "save the table as UTF-8, separated by tabs") from None
+    rows = csv.DictReader(text.splitlines(), delimiter="\t")
+    columns = rows.fieldnames or []
+    for needed in ("id", "video"):
+        if needed not in columns:
+            raise UserError(table, f"has no column {needed!r}", f"its first line must name {', '.join(_COLUMNS)}")
+    for column in columns:
+        if column not in _COLUMNS:
+            raise UserError(table, f"has an unknown column {column!r}", f"use {', '.join(_COLUMNS)}, split by tabs")
+    clips: dict[str, Clip] = {}
+    for row in rows:
+        clip = _clip_of_row(row, f"{table}, line {rows.line_num}", table.parent)
+        if clip.id in clips:
+            raise UserError(f"{table}, line {rows.line_num}", f"id {clip.id!r} stands twice", "give each clip its own id")
+        clips[clip.id] = clip
+    if not clips:
+        raise UserError(table, "names no clip", "add a line for each clip")
+    return clips
+
+
+def _clip_of_row(row: Mapping[str, str | None], where: str, base: Path) -> Clip:
+    if None in row:
+        raise UserError(where, "has more fields than the first line", "check the tabs")
+
+    def number(column: str) -> float | None:
+        field = (row.get(column) or "").strip()
+        if not field:
+            return None
+        try:
+            value = float(field)
+        except ValueError:
+            value = float("nan")
+        if not np.isfinite(value):
+            raise UserError(where, f"{column} is {field!r}", "give a number or leave it empty")
+        return value
+
+    video, audio = ((row.get(column) or "").strip() for column in ("video", "audio"))
+    if not video:
+        raise UserError(where, "names no video", "fill in the video column")
+    start, end = number("start"), number("end")
+    if (start or 0) < 0 or (end is not None and end <= (start or 0)):
+        raise UserError(where, f"start {row.get('start')} and end {row.get('end')} hold no time", "give 0 <= start < end")
+    return Clip(
+        id=require_id((row["id"] or "").strip(), where),
+        video=base / video,
+        audio=base / audio if audio else None,
+        start=start,
+        end=end,
+        av_offset_ms=number("av_offset_ms") or 0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A processed clip, its arrays on disk.
+
+    Attributes
+    ----------
+    id : name of the clip.
+    mri : gray frames, uint8 ``(T, H, W)``, a read-only memory map (the lab's float32 in [0, 1] is read too).
+    mel_db : mel in dB, float32 ``(T, n_mels)``.
+    mask : 1 where the clip has sound, else 0, float32 ``(T,)``.
+    """
+
+    id: str
+    mri: np.ndarray
+    mel_db: np.ndarray
+    mask: np.ndarray
+
+
+def open_sample(processed_dir: str | Path, id: str) -> Sample:
+    """Open ``samples/<id>`` of a processed directory, frames memory-mapped.
+
+    Raises
+    ------
+    UserError
+        A file is missing or unreadable, or the lengths do not agree.
+    """
+    directory = Path(processed_dir) / "samples" / id
+    mri = load_array(directory / "mri.npy", dimensions=3, memory_map=True)
+    mel_db = load_array(directory / "mel_db.npy", dimensions=2)
+    mask = load_array(directory / "mask.npy", dimensions=1)
+    if not len(mri) == len(mel_db) == len(mask):
+        raise UserError(
+            directory,
+            f"mri.npy, mel_db.npy and mask.npy have {len(mri)}, {len(mel_db)} and {len(mask)} frames",
+            "make the clip again",
+        )
+    return Sample(id, mri, mel_db, mask)
+
+
+def load_array(path: Path, dimensions: int, memory_map: bool = False) -> np.ndarray:
+    """Return the array of an ``.npy`` file; one that is missing, broken or of other dimensions is refused."""
+    try:
+        array = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(path, "there is no such file", "make the dataset first (snakemake dataset)") from None
+    except (ValueError, EOFError) as error:
+        raise UserError(path, f"is no whole .npy array ({error})", "delete it and make it again") from None
+    if array.ndim != dimensions:
+        raise UserError(path, f"has shape {array.shape}", f"it must have {dimensions} dimensions; make it again")
+    return array

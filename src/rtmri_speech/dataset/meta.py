@@ -1,0 +1,86 @@
+"""``meta.json``: what a processed directory was made with, in the lab's keys and as a `MelSpec`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rtmri_speech.atomic import save_json
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+
+META = "meta.json"
+
+
+def write_meta(
+    processed_dir: str | Path,
+    spec: MelSpec,
+    size: tuple[int, int],
+    ref_frames: int,
+    ids: Sequence[str],
+    scaler: Scaler,
+) -> None:
+    """Write ``meta.json`` of a processed directory.
+
+    Parameters
+    ----------
+    spec : the mel of ``mel_db.npy``.
+    size : height and width of the frames, pixels.
+    ref_frames : frames a window.
+    ids : every clip of the corpus.
+    scaler : statistics of the training clips.
+    """
+    save_json(
+        Path(processed_dir) / META,
+        {
+            "sr": spec.sampling_rate,
+            "n_mels": spec.n_mels,
+            "n_fft": spec.n_fft,
+            "win_length": spec.win_length,
+            "hop_length": spec.hop_length,
+            "preemph": spec.preemphasis,
+            "resize_h": size[0],
+            "resize_w": size[1],
+            "ref_frames": ref_frames,
+            "stems": list(ids),
+            "mean": scaler.mean.tolist(),
+            "std": scaler.std.tolist(),
+            "mel": spec.to_dict(),
+        },
+    )
+
+
+def read_meta(processed_dir: str | Path) -> dict[str, Any]:
+    """Return ``meta.json`` of a processed directory; a missing or malformed one is refused."""
+    path = Path(processed_dir) / META
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(path, "there is no such file", "make the dataset first (snakemake dataset)") from None
+    except ValueError as error:
+        raise UserError(path, f"is no JSON ({error})", "make it again") from None
+    if not isinstance(meta, dict):
+        raise UserError(path, "holds no table of settings", "make it again")
+    return meta
+
+
+def load_mel_spec(processed_dir: str | Path) -> MelSpec:
+    """Return the mel of a processed directory; a ``meta.json`` that stores none was made by the lab's system."""
+    meta, path = read_meta(processed_dir), Path(processed_dir) / META
+    if "mel" in meta:
+        return MelSpec.from_dict(meta["mel"], str(path))
+    try:
+        return MelSpec.preset(
+            "lab",
+            sampling_rate=meta["sr"],
+            n_fft=meta["n_fft"],
+            win_length=meta["win_length"] or meta["n_fft"],
+            hop_length=meta["hop_length"],
+            n_mels=meta["n_mels"],
+            preemphasis=meta["preemph"],
+        )
+    except KeyError as error:
+        raise UserError(path, f"lacks {error}", "copy meta.json from the directory the samples came from") from None

@@ -1,0 +1,67 @@
+"""The one split of clips into training, validation and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from rtmri_speech.errors import UserError
+
+PARTS = ("training", "validation", "test")
+
+
+def part_of(id: str, seed: int, validation: float, test: float) -> str:
+    """Return the part a clip belongs to, by a hash of seed and id.
+
+    The hash gives each clip a number in [0, 1) of its own: below ``test`` it is a test clip, below ``test + validation`` a
+    validation clip. Adding a clip therefore never moves another one.
+    """
+    digest = hashlib.sha256(f"{seed}:{id}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < test:
+        return "test"
+    return "validation" if place < test + validation else "training"
+
+
+def split(
+    ids: Iterable[str],
+    seed: int = 42,
+    validation: float = 0.1,
+    test: float = 0.1,
+    named: Mapping[str, Iterable[str]] | None = None,
+) -> dict[str, list[str]]:
+    """Return the sorted ids of each part.
+
+    Parameters
+    ----------
+    ids : all clips.
+    seed, validation, test : the hash and the expected shares of the two parts, in [0, 1).
+    named : ids that the configuration puts into a part, whatever their hash.
+
+    Raises
+    ------
+    UserError
+        A named id is unknown or named twice, the shares leave no training clip, or a part is empty.
+    """
+    known = set(ids)
+    if not 0 < validation + test < 1 or validation < 0 or test < 0:
+        raise UserError("split", f"validation {validation} and test {test} leave no share", "give two shares, below 1 in sum")
+    fixed: dict[str, str] = {}
+    for part, members in (named or {}).items():
+        for id in members:
+            if id not in known:
+                raise UserError(f"split.{part}", f"names {id!r}, which is no clip", "name a clip of the corpus")
+            if id in fixed:
+                raise UserError(f"split.{part}", f"names {id!r}, which split.{fixed[id]} names too", "name it once")
+            fixed[id] = part
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    for id in sorted(known):
+        parts[fixed.get(id) or part_of(id, seed, validation, test)].append(id)
+    for part, members in parts.items():
+        if not members:
+            raise UserError(
+                f"split.{part}",
+                f"no clip of the {len(known)} falls into it with seed {seed}",
+                f"name its clips in split.named.{part} or choose another seed or share",
+            )
+    return parts

@@ -1,0 +1,84 @@
+"""Windows of a few neighbouring frames, as views: where they start, and the dataset over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtmri_speech.dataset.clip import Sample, load_array, open_sample
+from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
+
+
+def window_starts(lengths: Sequence[int], ref_frames: int) -> np.ndarray:
+    """Return every window of ``ref_frames`` consecutive frames, stride 1.
+
+    Parameters
+    ----------
+    lengths : frames of each clip, in the order of the file list.
+    ref_frames : frames a window.
+
+    Returns
+    -------
+    int32 ``(P, 2)``: the clip's number in the file list and the window's first frame.
+    """
+    counts = np.maximum(np.asarray(lengths, np.int64) - ref_frames + 1, 0)
+    clips = np.repeat(np.arange(len(counts)), counts)
+    firsts = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.stack([clips, firsts], 1).astype(np.int32)
+
+
+class WindowDataset:
+    """The windows of one part of a processed directory, read through memory maps.
+
+    Item i is a dict: ``mri`` uint8 ``(ref_frames, H, W)``, a view on the clip's map; ``mel`` float32 ``(ref_frames, n_mels)``,
+    standardised; ``mask`` float32 ``(ref_frames,)``. It is a map-style dataset for torch's loader and can be sent to
+    another process: maps are opened there anew.
+
+    Parameters
+    ----------
+    processed_dir : the directory that holds samples, file lists, scaler and pairs.
+    part : ``training`` or ``validation``.
+    ref_frames : frames a window; the pairs must have been made for it.
+    """
+
+    def __init__(self, processed_dir: str | Path, part: str, ref_frames: int = 4) -> None:
+        self.processed_dir, self.part, self.ref_frames = Path(processed_dir), part, ref_frames
+        self.ids = read_filelist(self.processed_dir / "hifigan_filelists" / f"{part}.txt")
+        pairs = self.processed_dir / f"pairs_ref{ref_frames}_npy" / f"{part}.npy"
+        self.starts = load_array(pairs, dimensions=2)
+        if self.starts.shape[1] != 2 or (len(self.starts) and self.starts[:, 0].max() >= len(self.ids)):
+            raise UserError(pairs, f"does not fit the {len(self.ids)} clips of {part}.txt", "run convert_pairs_to_npy.py")
+        self.scaler = Scaler.load(self.processed_dir / "scaler.json")
+        self._open: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def sample(self, clip: int) -> Sample:
+        """Return the clip of number ``clip`` in the file list, opened once."""
+        if clip not in self._open:
+            self._open[clip] = open_sample(self.processed_dir, self.ids[clip])
+        return self._open[clip]
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        clip, first = self.starts[index].tolist()
+        sample, stretch = self.sample(clip), slice(first, first + self.ref_frames)
+        if first + self.ref_frames > len(sample.mri):
+            raise UserError(
+                self.processed_dir / "samples" / sample.id,
+                f"has {len(sample.mri)} frames but a window begins at {first}",
+                "run convert_pairs_to_npy.py again",
+            )
+        return {
+            "mri": sample.mri[stretch],
+            "mel": self.scaler.standardise(sample.mel_db[stretch]),
+            "mask": sample.mask[stretch],
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}

@@ -1,0 +1,162 @@
+"""TensorBoard logs that a resumed training continues without a trace, and progress for terminals and log files."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from tqdm import tqdm
+
+from rtmri_speech.atomic import replacing
+
+PLAIN_INTERVAL = 30.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+def say(sentence: str) -> None:
+    """Show the user a sentence on stderr, above a progress bar if there is one."""
+    tqdm.write(sentence, file=sys.stderr)
+    sys.stderr.flush()
+
+
+class TrainingLog:
+    """A TensorBoard log that after a kill and a resume equals that of an uninterrupted run (a context manager).
+
+    Parameters
+    ----------
+    directory : where the event files are; made if missing.
+    resumed_step : the last step whose events stay; later ones are cut off, since the training makes them again.
+        None: a new training; event files of an earlier one are moved to ``<directory>.superseded``.
+
+    Attributes
+    ----------
+    writer : the `torch.utils.tensorboard.SummaryWriter`, for audio and figures.
+    """
+
+    def __init__(self, directory: str | Path, resumed_step: int | None) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        for path in sorted(directory.glob("events.out.tfevents.*")):
+            if resumed_step is None:
+                aside = directory.with_name(directory.name + ".superseded")
+                aside.mkdir(exist_ok=True)
+                path.replace(aside / path.name)
+            else:
+                cut_events(path, resumed_step)
+        self.writer = SummaryWriter(str(directory))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.writer.close()
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Write each value under its tag at ``step``."""
+        for tag, value in values.items():
+            self.writer.add_scalar(tag, value, step)
+
+    def pictures(self, tag: str, rows: list[np.ndarray], step: int) -> None:
+        """Write mels ``(n_mels, T)``, one under the other with low frequencies at the bottom, as one picture."""
+        self.writer.add_image(tag, stacked_picture(rows), step, dataformats="HWC")
+
+    def flush(self) -> None:
+        """Hand all events to the system; call it before a state is saved, so that no saved step lacks its events."""
+        self.writer.flush()
+
+
+def cut_events(path: str | Path, last_step: int) -> None:
+    """Remove from an event file what lies beyond ``last_step``, and a record that a kill left unfinished.
+
+    A file that has neither is not touched; one that is left empty is deleted.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    path = Path(path)
+    kept, whole, lasting = [], 0, 0
+    for record, body in _records(path):
+        event = Event.FromString(body)
+        whole += len(record)
+        if event.step <= last_step:
+            kept.append(record)
+            lasting += event.HasField("summary")
+    if len(kept) and whole == path.stat().st_size and sum(map(len, kept)) == whole:
+        return
+    if not lasting:
+        path.unlink()
+        return
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"".join(kept))
+
+
+def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Yield each whole TFRecord and its body: uint64 length, its uint32 CRC, the body, its uint32 CRC."""
+    with path.open("rb") as file:
+        while len(head := file.read(12)) == 12:
+            (length,) = struct.unpack("<Q", head[:8])
+            rest = file.read(length + 4)
+            if len(rest) < length + 4:
+                return
+            yield head + rest, rest[:-4]
+
+
+def stacked_picture(mels: list[np.ndarray]) -> np.ndarray:
+    """Return mels ``(n_mels, T)`` as one RGB picture, uint8 ``(H, W, 3)``, in one scale, for comparison by eye."""
+    import cv2
+
+    low, high = min(mel.min() for mel in mels), max(mel.max() for mel in mels)
+    gray = [np.uint8(255 * (mel[::-1] - low) / max(high - low, 1e-6)) for mel in mels]
+    large = [cv2.resize(row, None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST) for row in gray]
+    gap = np.zeros((6, large[0].shape[1]), dtype=np.uint8)
+    column = np.concatenate([part for row in large for part in (row, gap)][:-1])
+    return cv2.applyColorMap(column, cv2.COLORMAP_MAGMA)[..., ::-1].copy()
+
+
+class Progress:
+    """A bar on a terminal; in a log file, a plain line every `PLAIN_INTERVAL` seconds (a context manager).
+
+    Parameters
+    ----------
+    total, done : steps in all, and those of earlier runs.
+    name : what is being done.
+    show : receives the plain lines.
+    """
+
+    def __init__(self, total: int, done: int, name: str, show: Callable[[str], None] = say) -> None:
+        self._total, self._done, self._first, self._name, self._show = total, done, done, name, show
+        self._start = self._last = time.monotonic()
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=total, initial=done, desc=name, dynamic_ncols=True) if terminal else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, values: Mapping[str, float], steps: int = 1) -> None:
+        """Count ``steps`` more and show ``values`` beside them."""
+        self._done += steps
+        if self._bar is not None:
+            self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
+            self._bar.update(steps)
+            return
+        now = time.monotonic()
+        if now - self._last >= PLAIN_INTERVAL or self._done == self._total:
+            self._last = now
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            rate = (self._done - self._first) / max(now - self._start, 1e-9)
+            self._show(f"{self._name} {self._done}/{self._total}: {shown} ({rate:.3g}/s)")

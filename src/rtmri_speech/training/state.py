@@ -1,0 +1,284 @@
+"""What a training keeps to be killed at any moment and go on as if it had not been.
+
+A `TrainingState` is a directory of numbered state files under a file lock. Each file is written whole or not at all,
+holds the random states too, and belongs to one fingerprint (data, mel, network): a training of something else never
+goes on from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import re
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+
+from rtmri_speech.atomic import replacing, save_text
+from rtmri_speech.errors import UserError
+
+_STATE_FILE = re.compile(r"state_(\d{8,})\.pt")
+
+_UNREADABLE = (RuntimeError, EOFError, IndexError, KeyError, OSError, ValueError, pickle.UnpicklingError)
+"""What torch raises for a truncated, foreign or damaged file, depending on where the damage lies."""
+
+
+def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write ``content`` (tensors, numbers, words, lists and dicts of them) with `torch.save`, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        The disk is full or not writable; what stood at ``path`` is still there.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as out:
+        try:
+            torch.save(content, out)
+        except RuntimeError as error:
+            # torch hides a full disk behind its own message; the cause tells the user what to do.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def load_checkpoint(path: str | Path, remedy: str = "give a file written by the training") -> dict[str, Any]:
+    """Read a file of `save_checkpoint`, or of another program of torch, onto the CPU without running any code of it.
+
+    Raises
+    ------
+    UserError
+        The file is missing, is damaged, or holds something else than plain tensors and values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(path, "there is no such file", remedy)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
+        raise UserError(path, f"cannot be read as a checkpoint ({reason})", remedy) from error
+    if not isinstance(content, dict):
+        raise UserError(path, f"holds a {type(content).__name__}, not a dict", remedy)
+    return content
+
+
+def random_state() -> dict[str, Any]:
+    """Return the states of all random generators (Python, NumPy, torch, every CUDA device) as values and tensors."""
+    version, words, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [name, keys.tolist(), int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Put all random generators back to where `random_state` found them; CUDA only when the devices are as many."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def seed_for_step(seed: int, step: int, *purpose: int) -> int:
+    """Return a 63-bit seed that depends on ``seed``, ``step`` and ``purpose`` (such as a rank) and on nothing else."""
+    return int(np.random.SeedSequence([seed, step, *purpose]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class TrainingState:
+    """The state files of one training, held under a lock while it runs (a context manager).
+
+    Parameters
+    ----------
+    directory : where the files ``state_XXXXXXXX.pt`` are kept; made if missing.
+    fingerprint : what the training is of (data, mel, network) as JSON values; files of another one are set aside.
+    adjustable : settings (learning rate, loss coefficients, ...) that may change between runs; what changed is said.
+    keep : how many files are kept.
+    wait : wait for a trainer that still holds the lock, and say so; else refuse.
+    say : receives each sentence for the user.
+
+    Attributes
+    ----------
+    superseded : after `load`, what the newest file of another fingerprint held, or None.
+
+    Raises
+    ------
+    UserError
+        Another trainer holds the lock and ``wait`` is false.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        fingerprint: Mapping[str, Any],
+        adjustable: Mapping[str, Any] | None = None,
+        *,
+        keep: int = 2,
+        wait: bool = True,
+        say: Callable[[str], None],
+    ) -> None:
+        self.directory = Path(directory)
+        # Through JSON, so that a tuple equals the list it was saved as.
+        self.fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
+        self.adjustable: dict[str, Any] = json.loads(json.dumps(adjustable or {}))
+        self.superseded: dict[str, Any] | None = None
+        self._keep, self._wait, self._say = keep, wait, say
+        self._lock = FileLock(self.directory / "lock")
+
+    def __enter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            holder = self._holder()
+            if not self._wait:
+                raise UserError(
+                    self.directory, f"is in use by another training ({holder})", "wait for it or stop it"
+                ) from None
+            self._say(f"{self.directory}: another training ({holder}) works here; waiting for it to end.")
+            self._lock.acquire()
+        save_text(self.directory / "holder.txt", f"process {os.getpid()} on {socket.gethostname()}\n")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def _holder(self) -> str:
+        try:
+            return (self.directory / "holder.txt").read_text(encoding="utf-8").strip()
+        except OSError:
+            return "process unknown"
+
+    def _files(self) -> list[tuple[int, Path]]:
+        found = [
+            (int(match[1]), path) for path in self.directory.iterdir() if (match := _STATE_FILE.fullmatch(path.name))
+        ]
+        return sorted(found)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what the newest readable file of this fingerprint holds, with ``step``, and restore the random states.
+
+        An unreadable file is passed over for the one before it. Files of another fingerprint are set aside in
+        ``<directory>.superseded`` and None is returned. Each of these, and each changed adjustable setting, is said.
+        """
+        for step, path in reversed(self._files()):
+            try:
+                saved = load_checkpoint(path)
+                fingerprint, adjustable, payload = saved["fingerprint"], saved["adjustable"], saved["payload"]
+            except (UserError, KeyError) as error:
+                self._say(f"{path}: this state cannot be read ({error}); the one before it is used.")
+                self._set_aside(path)
+                continue
+            if fingerprint != self.fingerprint:
+                differing = ", ".join(_differences(fingerprint, self.fingerprint))
+                self._say(f"{self.directory}: the training changed in {differing}; it starts anew.")
+                self.superseded = {**payload, "step": step}
+                self._drop_set_aside()
+                for _, old in self._files():
+                    self._set_aside(old)
+                return None
+            changes = _differences(adjustable, self.adjustable)
+            if changes:
+                self._say(f"{self.directory}: goes on from step {step} with changed {', '.join(changes)}.")
+            else:
+                self._say(f"{self.directory}: goes on from step {step}.")
+            restore_random_state(saved["random"])
+            return {**payload, "step": step}
+        return None
+
+    def save(self, step: int, payload: Mapping[str, Any]) -> None:
+        """Write the state after ``step`` steps and remove all but the last ``keep`` files.
+
+        Raises
+        ------
+        OSError
+            The disk is full; the files that were there still are.
+        """
+        content = {
+            "fingerprint": self.fingerprint,
+            "adjustable": self.adjustable,
+            "random": random_state(),
+            "payload": dict(payload),
+        }
+        save_checkpoint(self.directory / f"state_{step:08d}.pt", content)
+        for _, path in self._files()[: -self._keep]:
+            path.unlink()
+
+    @property
+    def _aside(self) -> Path:
+        return self.directory.with_name(self.directory.name + ".superseded")
+
+    def _set_aside(self, path: Path) -> None:
+        self._aside.mkdir(exist_ok=True)
+        path.replace(self._aside / path.name)
+
+    def _drop_set_aside(self) -> None:
+        """Only one training is kept aside: states are large."""
+        for path in self._aside.glob("state_*.pt"):
+            path.unlink()
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Name each value that differs, nested ones by dotted path, as ``path a -> b``; long values by name only."""
+    found = []
+    for key in sorted({*before, *now}):
+        a, b = before.get(key), now.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            values = f" {a!r} -> {b!r}"
+            found.append(f"{prefix}{key}" + (values if len(values) < 80 else ""))
+    return found
+
+
+class StopRequest:
+    """Turns SIGTERM and SIGINT into a wish that the training loop reads between two steps (a context manager).
+
+    A second SIGINT interrupts at once, for a user who cannot wait.
+    """
+
+    def __init__(self) -> None:
+        self._signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self._signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._signal = number
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal has come."""
+        return self._signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that tells the shell of the signal (143 for SIGTERM, 130 for SIGINT); 0 without one."""
+        return 128 + self._signal if self._signal is not None else 0

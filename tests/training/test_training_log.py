@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rtmri_speech.training.logging import Progress, TrainingLog, stacked_picture
+
+
+def scalars(directory):
+    events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def write(directory, steps, resumed_step, value=1.0):
+    with TrainingLog(directory, resumed_step) as log:
+        for step in steps:
+            log.scalars({"loss/train": value * step, "lr": 0.5}, step)
+            log.pictures("mel/a", [np.random.default_rng(step).random((8, 5))], step)
+
+
+def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path):
+    write(tmp_path / "whole", range(1, 7), None)
+    write(tmp_path / "cut", range(1, 5), None)
+    write(tmp_path / "cut", range(3, 7), resumed_step=2)
+    assert scalars(tmp_path / "cut") == scalars(tmp_path / "whole")
+
+
+def test_a_record_a_kill_left_unfinished_is_cut_off(tmp_path):
+    write(tmp_path / "log", range(1, 5), None)
+    (events,) = (tmp_path / "log").iterdir()
+    events.write_bytes(events.read_bytes()[:-7])
+    write(tmp_path / "log", range(4, 6), resumed_step=3)
+    assert scalars(tmp_path / "log")["loss/train"] == [(step, float(step)) for step in range(1, 6)]
+
+
+def test_a_new_training_moves_the_old_log_aside(tmp_path):
+    write(tmp_path / "log", range(1, 4), None, value=7.0)
+    write(tmp_path / "log", range(1, 3), None)
+    assert scalars(tmp_path / "log")["loss/train"] == [(1, 1.0), (2, 2.0)]
+    assert scalars(tmp_path / "log.superseded")["loss/train"][-1] == (3, 21.0)
+
+
+def test_mels_are_drawn_with_low_frequencies_at_the_bottom():
+    mel = np.zeros((4, 2))
+    mel[0] = 1
+    picture = stacked_picture([mel, np.zeros((4, 2))]).astype(int).sum(axis=-1)
+    assert picture.shape == (3 * 4 + 6 + 3 * 4, 6)
+    assert (picture[9:12] > picture[0]).all()
+    assert (picture[18:] == picture[0]).all()
+
+
+def test_a_log_file_gets_plain_lines(monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    lines = []
+    with Progress(3, 0, "acoustic", lines.append) as progress:
+        for _ in range(3):
+            progress.advance({"loss": 0.25})
+    assert len(lines) == 1
+    assert lines[0].startswith("acoustic 3/3: loss 0.25")
+
+
+@pytest.mark.parametrize("resumed_step", [0, 3])
+def test_events_of_the_resumed_step_stay(tmp_path, resumed_step):
+    write(tmp_path / "log", range(1, 5), None)
+    write(tmp_path / "log", [], resumed_step)
+    assert len(scalars(tmp_path / "log").get("lr", [])) == resumed_step

@@ -1,0 +1,243 @@
+"""Speech and the vocal tract that makes it, from phonemes, by the articulatory synthesiser VocalTractLab.
+
+VocalTractLab (P. Birkholz, *VocalTractLab*, GPL-3.0) plans the gestures of the phonemes; the pitch, the larynx that
+follows it and the posture of rest are added here, and only then is the sound made, so that what is heard really comes
+from the shapes that are shown. The engine is an optional extra and is imported by this module alone.
+
+The engine keeps one global state: use it in one thread of a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import tempfile
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import soxr
+
+from rtmri_speech.demo.text import PAUSE, Segment
+from rtmri_speech.errors import UserError
+
+SAMPLING_RATE = 11413
+"""Hz; with 420 samples a video frame the rate of the memo's recordings, 27.17 frames/s."""
+HOP_LENGTH = 420
+
+ENGINE_RATE = 44100
+STATE_SAMPLES = 110
+"""VocalTractLab plans one state of tract and glottis in 110 of its own samples (2.5 ms)."""
+STATES_A_STEP = 4
+"""Planned states a synthesised one (10 ms): a tube is made for each, at 2.8 ms of CPU, and the engine interpolates between
+them. The natural-log mel differs from that of every state by 0.08 on average, a twentieth of its spread."""
+
+GLOTTIS_PARAMETERS, TRACT_PARAMETERS = 11, 19
+F0, PRESSURE, LOWER_CHINK, UPPER_CHINK, CHINK_AREA, FLUTTER = 0, 1, 2, 3, 4, 9
+"""Columns of a glottis state (Hz, dPa, cm, cm, cm2, %)."""
+HYOID_HEIGHT, JAW_ANGLE, LIP_DISTANCE, VELUM_SHAPE, VELUM_OPENING = 1, 3, 5, 6, 7
+"""Columns of a tract state (cm, degrees, cm, 1, cm2)."""
+
+REST_SHAPE = "@"
+REST_TRACT = {LIP_DISTANCE: -0.15, JAW_ANGLE: -1.5, VELUM_SHAPE: 0.5, VELUM_OPENING: 0.6}
+REST_GLOTTIS = {LOWER_CHINK: 0.11, UPPER_CHINK: 0.11, CHINK_AREA: 0.08}
+"""Quiet breathing through the nose: lips closed, velum low, vocal folds apart."""
+REST_AFTER_SPEECH, REST_BEFORE_SPEECH = 0.06, 0.05
+"""Seconds of a pause that the last phoneme still needs, and that the next one needs already."""
+REST_BLEND, PRESSURE_BLEND = 0.09, 0.05
+"""Seconds that posture and lung pressure take from speech to rest and back."""
+
+REFERENCE_SEMITONES = 80.0
+"""Pitch in semitones above 1 Hz at which the larynx has its middle height: 101.6 Hz."""
+LOWEST_SEMITONES, HIGHEST_SEMITONES = 71.0, 92.0
+"""60 to 203 Hz, the range in which the male model voices steadily."""
+LARYNX_RISE = 0.075
+"""cm of hyoid and larynx height a semitone (0.9 cm an octave): the one cue of pitch in a picture."""
+HYOID_MIDDLE, HYOID_SHARE, HYOID_RANGE = -4.9, 0.6, (-6.0, -3.5)
+"""The model's vowels use its whole range of hyoid height (cm); their share is cut so that pitch has room in each."""
+
+DECLINATION = (1.8, -2.7)
+"""Pitch at the start and the end of a sentence against its middle, semitones."""
+ACCENTS = (0.0, 1.5, 3.5, 5.5, -2.0)
+FINAL_MOVEMENTS = (-3.0, -3.0, 4.0)
+"""Semitones of a pitch accent, and of the final fall or (one in three) rise."""
+ACCENT_SECONDS, FINAL_SECONDS, FINAL_LEAD = 0.075, 0.04, 0.12
+
+FLUTTER_PERCENT = 10.0
+"""Less random movement of F0 than the engine's 25 %: it would be noise that no picture shows."""
+
+LEVEL = 6.0
+"""One gain for all clips, so that differences of loudness stay; the loudest vowels reach 0.4 to 0.8 of full scale."""
+ROOM_NOISE = 1e-3
+"""RMS of the room noise, 60 dB below full scale: digital silence occurs in no recording."""
+
+VOICED_PRESSURE, VOICED_CHINK = 2000.0, 0.06
+"""Lung pressure (dPa) above which, and width of the glottis at rest (cm) below which, the folds vibrate."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Voice:
+    """What sets one clip's speaker apart: pitch in semitones from the reference, liveliness, tempo, level in dB."""
+
+    pitch: float
+    liveliness: float
+    tempo: float
+    level_db: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Voice:
+        """Return a random voice; the level varies little, since no picture shows it."""
+        return cls(
+            pitch=rng.uniform(-2.0, 2.5),
+            liveliness=rng.uniform(0.6, 1.3),
+            tempo=rng.uniform(0.85, 1.15),
+            level_db=rng.uniform(-1.5, 1.5),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterance:
+    """A sentence as sound and as articulation.
+
+    Attributes
+    ----------
+    audio : float64 ``(T * HOP_LENGTH,)`` at `SAMPLING_RATE`.
+    tract : float64 ``(T, 19)``, VocalTractLab's tract parameters in the middle of each video frame.
+    glottis : float64 ``(T, 11)``, its glottis parameters.
+    f0 : float64 ``(T,)``, Hz, 0 where the vocal folds do not vibrate.
+    """
+
+    audio: np.ndarray
+    tract: np.ndarray
+    glottis: np.ndarray
+    f0: np.ndarray
+
+
+@cache
+def engine() -> ModuleType:
+    """Return the synthesiser; a `UserError` says how to install it when it is missing."""
+    try:
+        return importlib.import_module("vocaltractlab_cython")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "the demo corpus",
+            f"needs the articulatory synthesiser, and {error.name} is not installed",
+            'install the extra with pip install "rtmri-speech[demo]", or pip install -e ".[demo]" in a clone',
+        ) from error
+
+
+def speak(segments: list[Segment], voice: Voice, rng: np.random.Generator) -> Utterance:
+    """Return the utterance of phonemes and pauses in a voice; ``rng`` draws the intonation and the room noise."""
+    glottis, tract = _planned_states(segments)
+    seconds = np.arange(len(tract)) * STATE_SAMPLES / ENGINE_RATE
+    resting = _resting(segments, seconds)
+    tract = _towards(tract, _with(engine().get_shape(REST_SHAPE, "tract"), REST_TRACT), _blend(resting, REST_BLEND))
+    pressure = glottis[:, PRESSURE] * (1 - _blend(resting, PRESSURE_BLEND))
+    glottis = _towards(glottis, _with(glottis[0], REST_GLOTTIS), _blend(resting, REST_BLEND))
+    semitones = intonation(segments, seconds, voice, rng)
+    glottis[:, F0], glottis[:, PRESSURE], glottis[:, FLUTTER] = 2 ** (semitones / 12), pressure, FLUTTER_PERCENT
+    tract[:, HYOID_HEIGHT] = (
+        HYOID_MIDDLE
+        + HYOID_SHARE * (tract[:, HYOID_HEIGHT] - HYOID_MIDDLE)
+        + LARYNX_RISE * (semitones - REFERENCE_SEMITONES)
+    ).clip(*HYOID_RANGE)
+    speech = soxr.resample(_synthesise(tract, glottis), ENGINE_RATE, SAMPLING_RATE, "VHQ")
+    frames = len(speech) // HOP_LENGTH
+    speech = speech[: frames * HOP_LENGTH] * (LEVEL * 10 ** (voice.level_db / 20))
+    centres = (np.arange(frames) + 0.5) * HOP_LENGTH / SAMPLING_RATE
+    tract, glottis = (_at(centres, seconds, states) for states in (tract, glottis))
+    return Utterance(
+        audio=speech + ROOM_NOISE * rng.standard_normal(len(speech)),
+        tract=tract,
+        glottis=glottis,
+        f0=np.where(_voiced(glottis), glottis[:, F0], 0.0),
+    )
+
+
+def intonation(segments: list[Segment], seconds: np.ndarray, voice: Voice, rng: np.random.Generator) -> np.ndarray:
+    """Return the pitch at each of ``seconds``, semitones above 1 Hz: declination, accents and a final fall or rise."""
+    starts = np.cumsum([0.0] + [segment.seconds for segment in segments])
+    pitch = np.interp(seconds, [0, seconds[-1]], DECLINATION)
+    for segment, start in zip(segments, starts, strict=False):
+        if segment.accented:
+            peak = start + 0.6 * segment.seconds
+            pitch += rng.choice(ACCENTS) * np.exp(-0.5 * ((seconds - peak) / ACCENT_SECONDS) ** 2)
+    final = starts[-2] - FINAL_LEAD
+    pitch += rng.choice(FINAL_MOVEMENTS) / (1 + np.exp(-(seconds - final) / FINAL_SECONDS))
+    pitch = REFERENCE_SEMITONES + voice.pitch + voice.liveliness * pitch
+    return pitch.clip(LOWEST_SEMITONES, HIGHEST_SEMITONES)
+
+
+def _planned_states(segments: list[Segment]) -> tuple[np.ndarray, np.ndarray]:
+    """States the engine plans for the phonemes, 400.9 a second: glottis (N, 11) and tract (N, 19)."""
+    lines = [f"name = {segment.phoneme}; duration_s = {segment.seconds:.6f};\n" for segment in segments]
+    # The engine refuses names that are not ASCII, and the system's temporary folder may be such a one; a name without a
+    # folder always is.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("phonemes.txt").write_text("".join(lines), encoding="ascii")
+        engine().phoneme_file_to_gesture_file("phonemes.txt", "gestures.xml")
+        engine().gesture_file_to_motor_file("gestures.xml", "states.txt")
+        written = Path("states.txt").read_text(encoding="ascii").splitlines()
+    # Comments, the name of the glottis model and the number of states come first; then glottis and tract take turns.
+    first = next(i for i, line in enumerate(written) if not line.startswith("#")) + 2
+    states = np.array(" ".join(written[first:]).split(), float).reshape(-1, GLOTTIS_PARAMETERS + TRACT_PARAMETERS)
+    return np.hsplit(states, [GLOTTIS_PARAMETERS])
+
+
+def _resting(segments: list[Segment], seconds: np.ndarray) -> np.ndarray:
+    """Which states belong to a pause and not to the phonemes beside it, bool (N,)."""
+    edges = np.cumsum([0.0] + [segment.seconds for segment in segments])
+    resting = np.zeros(len(seconds), bool)
+    for i, segment in enumerate(segments):
+        if segment.phoneme == PAUSE:
+            begin = edges[i] + REST_AFTER_SPEECH if i else -np.inf
+            end = edges[i + 1] - REST_BEFORE_SPEECH if i < len(segments) - 1 else np.inf
+            resting |= (seconds >= begin) & (seconds < end)
+    return resting
+
+
+def _blend(mask: np.ndarray, seconds: float) -> np.ndarray:
+    """A mask whose steps take ``seconds``, in [0, 1]."""
+    half = round(seconds * ENGINE_RATE / STATE_SAMPLES / 2)
+    window = np.hanning(2 * half + 1)
+    return np.convolve(np.pad(mask.astype(float), half, mode="edge"), window / window.sum(), "valid")
+
+
+def _towards(states: np.ndarray, posture: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return states + weight[:, None] * (posture - states)
+
+
+def _with(state: np.ndarray, values: dict[int, float]) -> np.ndarray:
+    state = np.array(state, float)
+    state[list(values)] = list(values.values())
+    return state
+
+
+def _at(instants: np.ndarray, seconds: np.ndarray, states: np.ndarray) -> np.ndarray:
+    return np.stack([np.interp(instants, seconds, column) for column in states.T], axis=1)
+
+
+def _voiced(glottis: np.ndarray) -> np.ndarray:
+    chink = (glottis[:, LOWER_CHINK] + glottis[:, UPPER_CHINK]) / 2
+    return (glottis[:, PRESSURE] > VOICED_PRESSURE) & (chink < VOICED_CHINK)
+
+
+def _synthesise(tract: np.ndarray, glottis: np.ndarray) -> np.ndarray:
+    """Sound of the states at `ENGINE_RATE`, a sample each state's `STATE_SAMPLES`.
+
+    Only from the first to the last breath: without lung pressure the engine gives zeros at the price of speech.
+    """
+    breathing = np.flatnonzero(glottis[:, PRESSURE] > 0)
+    sound = np.zeros(len(tract) * STATE_SAMPLES)
+    begin, end = breathing[0], breathing[-1] + 1
+    engine().synthesis_reset()
+    spoken = engine().synth_block(
+        np.ascontiguousarray(tract[begin:end:STATES_A_STEP]),
+        np.ascontiguousarray(glottis[begin:end:STATES_A_STEP]),
+        STATES_A_STEP * STATE_SAMPLES,
+    )
+    spoken = spoken[: len(sound) - begin * STATE_SAMPLES]
+    sound[begin * STATE_SAMPLES :][: len(spoken)] = spoken
+    return sound

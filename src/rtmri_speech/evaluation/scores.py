@@ -1,0 +1,287 @@
+"""Scores of a directory of generated wavs against a directory of recorded ones, as JSON, CSV and a table.
+
+Any system's wavs can be scored: files pair by stem, an ending ``_generated``, ``_gen`` or ``_original`` ignored.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib.metadata
+import io
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtmri_speech.atomic import save_json, save_text
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.metrics import default_spec, missing_libraries, score_pair, summarise
+from rtmri_speech.signal.mel import MelSpec
+
+FRAME_SECONDS = 420 / 11413
+"""Frame of the metrics when no hop is given: that of the memo."""
+
+REFERENCE_ENDINGS = ("_original", "", "_generated", "_gen")
+GENERATED_ENDINGS = ("_generated", "_gen", "", "_original")
+"""Which file of a clip is taken when a directory holds several: the first of these that exists."""
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Everything `score_directories` found.
+
+    Attributes
+    ----------
+    clips : clip to metric to value, NaN where a metric is not defined.
+    summary : metric to ``mean``, ``median``, ``low``, ``high`` (95 % interval of the mean) and ``n``.
+    left_out : clip to the sentence that says why it has no scores.
+    settings : rates, mel and library versions that the numbers depend on.
+    """
+
+    clips: dict[str, dict[str, float]]
+    summary: dict[str, dict[str, float]]
+    left_out: dict[str, str]
+    settings: dict[str, Any]
+
+    def write(self, path: str | Path) -> Path:
+        """Write ``path`` (JSON, NaN as null) and the clips as CSV (NaN as nothing) beside it; return the CSV's path.
+
+        Raises
+        ------
+        UserError
+            ``path`` does not end in ``.json``.
+        """
+        path = Path(path)
+        if path.suffix != ".json":
+            raise UserError(path, "is no .json file", "give --output a name that ends in .json")
+        save_json(path, _null_for_nan(dataclasses.asdict(self)))
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["id", *self.summary])
+        for clip, values in self.clips.items():
+            cells = (values.get(name, math.nan) for name in self.summary)
+            rows.writerow([clip, *("" if math.isnan(value) else repr(value) for value in cells)])
+        save_text(path.with_suffix(".csv"), text.getvalue())
+        return path.with_suffix(".csv")
+
+    def table(self) -> str:
+        """Return the summary as plain text, a metric a line."""
+        width = max(map(len, self.summary))
+        lines = [f"{'metric':<{width}}  {'mean':>9}  {'median':>9}  {'95 % interval':>21}  {'n':>4}"]
+        for name, row in self.summary.items():
+            mean, median, low, high = (
+                "-" if math.isnan(row[key]) else f"{row[key]:.3f}" for key in ("mean", "median", "low", "high")
+            )
+            lines.append(f"{name:<{width}}  {mean:>9}  {median:>9}  {low:>9} - {high:>9}  {row['n']:>4}")
+        return "\n".join(lines)
+
+
+def pair_wavs(
+    reference_dir: str | Path, generated_dir: str | Path
+) -> tuple[dict[str, tuple[Path, Path]], dict[str, str]]:
+    """Return the clips that both directories hold, and a sentence for each that only one of them holds.
+
+    Returns
+    -------
+    clip to its reference and generated wav, in the order of the ids; clip to what it lacks.
+
+    Raises
+    ------
+    UserError
+        A directory is missing or holds no wav, or no clip is in both.
+    """
+    references = _wavs_by_id(Path(reference_dir), REFERENCE_ENDINGS)
+    generated = _wavs_by_id(Path(generated_dir), GENERATED_ENDINGS)
+    pairs, alone = {}, {}
+    for clip in sorted(references.keys() | generated.keys()):
+        if clip not in references:
+            alone[clip] = f"no reference in {reference_dir}"
+        elif clip not in generated or generated[clip].resolve() == references[clip].resolve():
+            alone[clip] = f"no generated wav in {generated_dir}"
+        else:
+            pairs[clip] = references[clip], generated[clip]
+    if not pairs:
+        raise UserError(
+            generated_dir,
+            f"holds no clip of {reference_dir} (such as {min(generated)} against {min(references)})",
+            "give both files of a clip one stem; an ending _generated, _gen or _original is ignored",
+        )
+    return pairs, alone
+
+
+def _wavs_by_id(directory: Path, endings: tuple[str, ...]) -> dict[str, Path]:
+    if not directory.is_dir():
+        raise UserError(directory, "is no directory", "give the directory that holds the wavs")
+    found: dict[str, tuple[int, Path]] = {}
+    for path in sorted(directory.iterdir()):
+        if path.suffix.lower() != ".wav" or path.name.startswith("."):
+            continue
+        ending = next((ending for ending in endings if ending and path.stem.endswith(ending)), "")
+        clip, rank = path.stem.removesuffix(ending), endings.index(ending)
+        if clip and (clip not in found or rank < found[clip][0]):
+            found[clip] = rank, path
+    if not found:
+        raise UserError(directory, "holds no .wav file", "give the directory that holds the wavs")
+    return {clip: path for clip, (_, path) in found.items()}
+
+
+def read_wav(path: str | Path, say: Say) -> tuple[np.ndarray, int]:
+    """Return the samples of a wav at its own rate, float64 ``(N,)``, channels averaged (and said), and the rate in Hz.
+
+    Raises
+    ------
+    UserError
+        The file is no readable audio, is empty, or holds NaN.
+    """
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise UserError(path, f"cannot be read ({error.error_string})", "write it again as a wav") from None
+    if not len(samples):
+        raise UserError(path, "holds no samples", "write it again")
+    if not np.isfinite(samples).all():
+        raise UserError(path, "holds samples that are no numbers", "write it again")
+    if samples.shape[1] > 1:
+        say(f"{samples.shape[1]} channels in {Path(path).name}, averaged")
+    return samples.mean(axis=1), rate
+
+
+def read_pair(
+    reference: Path, generated: Path, sampling_rate: int | None, say: Say
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return two wavs as signals of one rate and one length; ``say`` is told what that took.
+
+    Parameters
+    ----------
+    sampling_rate : the rate to compare at, Hz; None is the reference's.
+
+    Returns
+    -------
+    reference and generated samples, float64 ``(N,)`` each, and the rate.
+    """
+    import soxr
+
+    a, rate_a = read_wav(reference, say)
+    b, rate_b = read_wav(generated, say)
+    rate = sampling_rate or rate_a
+    if rate_a != rate:
+        say(f"reference resampled from {rate_a} to {rate} Hz")
+        a = soxr.resample(a, rate_a, rate, quality="VHQ")
+    if rate_b != rate:
+        say(f"generated wav resampled from {rate_b} to {rate} Hz")
+        b = soxr.resample(b, rate_b, rate, quality="VHQ")
+    if len(a) != len(b):
+        more = (len(b) - len(a)) / rate * 1000
+        say(f"generated wav {abs(more):.1f} ms {'longer' if more > 0 else 'shorter'}, the common length is compared")
+    length = min(len(a), len(b))
+    return a[:length], b[:length], rate
+
+
+def score_directories(
+    reference_dir: str | Path,
+    generated_dir: str | Path,
+    *,
+    hop: int | None = None,
+    spec: MelSpec | None = None,
+    scaler: Scaler | None = None,
+    say: Say,
+    progress: Callable[[Any], Any] = iter,
+) -> Scores:
+    """Score every clip that both directories hold.
+
+    Parameters
+    ----------
+    spec, scaler : mel and training statistics of the standardised errors, given together; all is compared at the mel's
+        rate and hop. Without them each clip is compared at its reference's rate in `default_spec`, and the statistics
+        are those of all references of a rate, so that every system scored against them is measured alike.
+    hop : samples a frame without ``spec``; None is what is nearest to the memo's 36.8 ms.
+    say : told of missing partners, other rates, other lengths, and metrics that a clip cannot have.
+    progress : wraps the list of clips while they are scored.
+
+    Raises
+    ------
+    UserError
+        There is nothing to score.
+    """
+    pairs, left_out = pair_wavs(reference_dir, generated_dir)
+    for clip, sentence in left_out.items():
+        say(f"{clip}: {sentence}; left out")
+    for library, metrics in missing_libraries().items():
+        say(f"{library} is not installed, so {metrics} are left out (pip install 'rtmri-speech[metrics,pesq]')")
+    if spec is None:
+        standards = _reference_standards([reference for reference, _ in pairs.values()], hop)
+    else:
+        standards = {spec.sampling_rate: (spec, scaler)}
+
+    clips: dict[str, dict[str, float]] = {}
+    for clip, (reference, generated) in progress(pairs.items()):
+        # A clip's sentences are gathered, since PESQ would say the same of both bands.
+        sentences: dict[str, None] = {}
+        tell = sentences.setdefault
+        try:
+            a, b, rate = read_pair(reference, generated, spec and spec.sampling_rate, tell)
+            mel, statistics = standards[rate]
+            clips[clip] = score_pair(a, b, rate, mel.hop_length, spec=mel, scaler=statistics, say=tell)
+        except UserError as error:
+            left_out[clip] = str(error)
+            sentences = {f"{error} It is left out.": None}
+        for sentence in sentences:
+            say(f"{clip}: {sentence}")
+    if not clips:
+        raise UserError(generated_dir, "holds no clip that can be scored", "see the reasons above")
+    settings = {
+        "mel": [mel.to_dict() for mel, _ in standards.values()],
+        "standardised_by": "the references" if scaler is None else "the training clips",
+        "libraries": _versions(),
+    }
+    return Scores(clips, summarise(clips.values()), dict(sorted(left_out.items())), settings)
+
+
+def default_hop(sampling_rate: int) -> int:
+    """Return the samples of a frame of `FRAME_SECONDS`."""
+    return round(FRAME_SECONDS * sampling_rate)
+
+
+def _reference_standards(references: list[Path], hop: int | None) -> dict[int, tuple[MelSpec, Scaler]]:
+    """Mel and statistics of the references of each sampling rate; unreadable and too short ones are told of later."""
+    specs: dict[int, MelSpec] = {}
+    mels: dict[int, list[np.ndarray]] = {}
+    for path in references:
+        try:
+            samples, rate = read_wav(path, lambda sentence: None)
+        except UserError:
+            continue
+        spec = specs.setdefault(rate, default_spec(rate, hop or default_hop(rate)))
+        mels.setdefault(rate, [])
+        if len(samples) >= spec.shortest:
+            mels[rate].append(spec.db(spec.mel(samples)).T)
+    standards = {}
+    for rate, spec in specs.items():
+        frames = np.concatenate(mels[rate] or [np.zeros((1, spec.n_mels))])
+        standards[rate] = spec, Scaler(frames.mean(0), frames.std(0), len(frames))
+    return standards
+
+
+def _versions() -> dict[str, str]:
+    """Versions of the libraries that compute; one that is not installed is left out."""
+    versions = {}
+    for name in ("numpy", "librosa", "soxr", "pystoi", "pyworld-prebuilt", "pesq"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _null_for_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _null_for_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

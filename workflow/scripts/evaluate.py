@@ -1,0 +1,79 @@
+"""Score generated wavs against recorded ones: a table, a JSON file and a CSV file beside it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rtmri_speech.errors import UserError, run_script
+
+
+def main() -> int | None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Files pair by stem; an ending _generated, _gen or _original is ignored.",
+    )
+    parser.add_argument("--reference", required=True, type=Path, metavar="DIR", help="recorded wavs")
+    parser.add_argument("--generated", required=True, type=Path, metavar="DIR", help="generated wavs")
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="FILE.json", help="scores; FILE.csv goes beside it"
+    )
+    parser.add_argument(
+        "--hop", type=int, help="samples a frame (default: nearest to 36.8 ms, the memo's 420 at 11413 Hz)"
+    )
+    parser.add_argument(
+        "--processed_dir", type=Path, metavar="DIR", help="dataset whose mel and scaler.json standardise the mel errors"
+    )
+    parser.add_argument(
+        "--seen",
+        action="append",
+        default=[],
+        metavar="STAGE=FILELIST",
+        help="clips that a training stage saw: none of them is scored (repeatable)",
+    )
+    args = parser.parse_args()
+    if args.hop is not None and args.processed_dir is not None:
+        parser.error("--hop is the dataset's own with --processed_dir; leave it out")
+    if args.hop is not None and args.hop < 1:
+        parser.error(f"--hop is {args.hop}; give at least 1")
+
+    from tqdm import tqdm
+
+    from rtmri_speech.dataset.filelists import read_filelist
+    from rtmri_speech.dataset.meta import load_mel_spec
+    from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.evaluation.leak import require_unseen
+    from rtmri_speech.evaluation.scores import pair_wavs, score_directories
+
+    if args.output.suffix != ".json":
+        raise UserError(args.output, "is no .json file", "give --output a name that ends in .json")
+    seen = {}
+    for item in args.seen:
+        stage, _, path = item.partition("=")
+        if not stage or not path:
+            raise UserError("--seen", f"is {item!r}", "give STAGE=FILELIST")
+        seen.setdefault(stage, set()).update(read_filelist(path))
+    require_unseen(pair_wavs(args.reference, args.generated)[0], seen)
+    spec = scaler = None
+    if args.processed_dir is not None:
+        spec = load_mel_spec(args.processed_dir)
+        scaler = Scaler.load(args.processed_dir / "scaler.json")
+
+    scores = score_directories(
+        args.reference,
+        args.generated,
+        hop=args.hop,
+        spec=spec,
+        scaler=scaler,
+        say=lambda sentence: tqdm.write(sentence, file=sys.stderr),
+        progress=lambda clips: tqdm(clips, unit="clip", disable=None),
+    )
+    table = scores.write(args.output)
+    print(scores.table())
+    print(f"{len(scores.clips)} clips; scores in {args.output} and {table}")
+    return None
+
+
+if __name__ == "__main__":
+    run_script(main)

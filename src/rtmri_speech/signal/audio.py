@@ -1,17 +1,130 @@
-"""Audio files in and out: wav, flac, ogg or a video's own track, as mono at the wanted rate."""
+"""Audio files in and out: wav, flac, ogg or a video's own track, as mono at the wanted rate.
+
+Times count from the file's first sample, in a video from the start of its first frame. Files are read block by block.
+"""
 
 from __future__ import annotations
 
 import wave
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
+import soundfile
+import soxr
 
 from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
+from rtmri_speech.signal.media import decoded, open_media, require_file, video_stream
 
 FULL_SCALE = 32767
-"""The 16-bit sample that stands for 1.0."""
+"""The 16-bit sample that stands for 1.0 in a written wav."""
+
+SILENCE = 10 ** (-90 / 20)
+"""Peak below which a recording counts as silent: -90 dB of full scale, one step of 16 bits."""
+
+_OVERSHOOT = 1.25
+"""Peak above which a wav to write is refused instead of clipped: lossy coders pass full scale by up to 2 dB."""
+
+_BLOCK = 1 << 16
+"""Samples read at a time."""
+
+_GAP = 0.02
+"""Jump in the time stamps of a track, in seconds, from which on it is a gap in the sound and not a rounded clock."""
+
+
+def read_audio(
+    path: str | Path, *, sampling_rate: int, start: float | None = None, end: float | None = None
+) -> np.ndarray:
+    """Return a sound file, or a video's own track, as mono at ``sampling_rate``.
+
+    Channels are averaged, then resampled by soxr at very high quality. The cut is exact to a sample of the file; a
+    ``start`` before its beginning gives zeros.
+
+    Parameters
+    ----------
+    path : wav (any depth), flac, ogg, or anything FFmpeg decodes.
+    sampling_rate : of the result, Hz.
+    start, end : cut, seconds.
+
+    Returns
+    -------
+    float32 ``(N,)``, full scale 1.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, is cut off, has no sound (in the cut), or has samples that are NaN or infinite.
+    """
+    rate, blocks = _open(path, start, end)
+    return np.concatenate(list(_resampled(blocks, rate, sampling_rate)))
+
+
+def copy_audio(
+    source: str | Path,
+    target: str | Path,
+    *,
+    sampling_rate: int,
+    samples: int,
+    start: float | None = None,
+    end: float | None = None,
+    gain: float = 1.0,
+) -> int:
+    """Write the sound of a file as a mono 16-bit wav of exactly ``samples`` samples, and return how many there were.
+
+    Memory does not grow with the length.
+
+    Parameters
+    ----------
+    source : as in `read_audio`, whose samples are the ones written.
+    target : the wav to write, whole or not at all.
+    sampling_rate : of the wav, Hz.
+    samples : length of the wav; zeros follow a shorter sound, a longer one is cut.
+    start, end : cut of the source, seconds.
+    gain : factor on every sample.
+
+    Returns
+    -------
+    Samples from ``start`` to the sound's end (or ``end``) at ``sampling_rate``; more or fewer than ``samples``.
+
+    Raises
+    ------
+    UserError
+        As `read_audio`; the sound is silent; or the gain drives it far over full scale.
+    """
+    rate, blocks = _open(source, start, end)
+    peak, available, written = 0.0, 0, 0
+
+    def watched() -> Iterator[np.ndarray]:
+        nonlocal peak
+        for block in blocks:
+            peak = max(peak, float(np.abs(block).max(initial=0)))
+            yield block
+
+    with replacing(target) as temporary, temporary.open("wb") as file, wave.open(file, "wb") as out:
+        _set_format(out, sampling_rate)
+        for block in _resampled(watched(), rate, sampling_rate):
+            available += len(block)
+            kept = block[: samples - written]
+            out.writeframesraw(_to_int16(kept * np.float32(gain)))
+            written += len(kept)
+        while written < samples:
+            zeros = min(samples - written, _BLOCK)
+            out.writeframesraw(bytes(2 * zeros))
+            written += zeros
+        if peak < SILENCE:
+            raise UserError(
+                source, f"is silent: its peak is {_decibels(peak)}", "check the recording's channel and level"
+            )
+        if peak * gain > _OVERSHOOT:
+            raise UserError(
+                source,
+                f"reaches {peak * gain:.3g} times full scale with a gain of {gain:g}",
+                f"give a gain of at most {1 / peak:.3g} for all clips",
+            )
+    return available
 
 
 def write_wav(path: str | Path, audio: np.ndarray, sampling_rate: int) -> None:
@@ -31,13 +144,189 @@ def write_wav(path: str | Path, audio: np.ndarray, sampling_rate: int) -> None:
     audio = np.asarray(audio)
     if not np.isfinite(audio).all():
         raise UserError(path, "would hold samples that are NaN or infinite", "correct the signal before it is written")
-    # wave on a file of our own: a full disk is then an OSError that names itself.
     with replacing(path) as temporary, temporary.open("wb") as file, wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(sampling_rate)
+        _set_format(out, sampling_rate)
         out.writeframes(_to_int16(audio))
+
+
+class WavSamples:
+    """The samples of a mono sound file, read when they are asked for: ``len`` and slices without a step.
+
+    Parameters
+    ----------
+    path : the file; it stays open until the object is closed or forgotten.
+
+    Attributes
+    ----------
+    sampling_rate : Hz.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = _open_soundfile(require_file(path, "audio"))
+        if self._file is None or self._file.channels != 1:
+            raise UserError(path, "is no mono wav", "make it with preprocess_rtmri_data.py")
+        self.sampling_rate = self._file.samplerate
+
+    def __len__(self) -> int:
+        return self._file.frames
+
+    def __getitem__(self, index: slice) -> np.ndarray:
+        """Return the samples of a slice, float32 ``(n,)``, full scale 1."""
+        first, stop, step = index.indices(len(self))
+        if step != 1:
+            raise ValueError(f"a step of {step} is not supported")
+        self._file.seek(first)
+        return self._file.read(max(stop - first, 0), dtype="float32")
+
+    def __enter__(self) -> WavSamples:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _set_format(out: wave.Wave_write, sampling_rate: int) -> None:
+    out.setnchannels(1)
+    out.setsampwidth(2)
+    out.setframerate(sampling_rate)
 
 
 def _to_int16(audio: np.ndarray) -> bytes:
     return np.clip(np.rint(audio * FULL_SCALE), -FULL_SCALE - 1, FULL_SCALE).astype("<i2").tobytes()
+
+
+def _decibels(peak: float) -> str:
+    return f"{20 * np.log10(peak):.0f} dB of full scale" if peak else "zero"
+
+
+def _resampled(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
+    if rate == wanted:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="VHQ")
+    for block in blocks:
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def _open(path: str | Path, start: float | None, end: float | None) -> tuple[int, Iterator[np.ndarray]]:
+    """Return the file's sampling rate and the mono float32 blocks of a cut of it, at least one of them not empty."""
+    path = require_file(path, "audio")
+    file = _open_soundfile(path)
+    first = Fraction(start or 0)
+    if file is None:
+        rate, blocks = _open_track(path)
+        position = 0
+    else:
+        rate = file.samplerate
+        position = min(max(round(first * rate), 0), file.frames)
+        blocks = _file_blocks(path, file, position)
+    return rate, _cut(path, blocks, position, round(first * rate), None if end is None else round(Fraction(end) * rate))
+
+
+def _cut(path: Path, blocks: Iterator[np.ndarray], position: int, first: int, stop: int | None) -> Iterator[np.ndarray]:
+    """Samples ``[first, stop)`` of blocks that begin at ``position``, checked; zeros for those before the beginning."""
+    count = 0
+    for block in blocks:
+        if stop is not None and position >= stop:
+            break
+        block_end = position + len(block)
+        kept = block[max(first - position, 0) : None if stop is None else stop - position]
+        position = block_end
+        if len(kept):
+            if not count and first < 0:
+                yield np.zeros(-first, np.float32)
+            if not np.isfinite(kept).all():
+                raise UserError(path, "has samples that are NaN or infinite", "export it again without them")
+            count += len(kept)
+            yield kept
+    if not count:
+        where = "" if first <= 0 and stop is None else " in the stretch that is asked for"
+        raise UserError(path, f"has no samples{where}", "check the recording and its cut times")
+
+
+def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
+    """Open what libsndfile knows; None for anything else."""
+    try:
+        file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError:
+        return None
+    _require_whole_wav(path)
+    return file
+
+
+def _require_whole_wav(path: Path) -> None:
+    """Refuse a RIFF wav whose data chunk is longer than the file: libsndfile reads what is there without a word."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF":
+            return
+        file.seek(12)
+        while len(header := file.read(8)) == 8:
+            length = int.from_bytes(header[4:], "little")
+            if header[:4] == b"data":
+                # A program that writes to a pipe does not know the length and writes the largest number.
+                if length != 0xFFFFFFFF and file.tell() + length > size:
+                    raise UserError(
+                        path,
+                        f"is cut off: it declares {length} bytes of sound and holds {size - file.tell()}",
+                        "copy or record it again",
+                    )
+                return
+            file.seek(length + length % 2, 1)
+
+
+def _file_blocks(path: Path, file: soundfile.SoundFile, first: int) -> Iterator[np.ndarray]:
+    with file:
+        file.seek(first)
+        remaining = file.frames - first
+        while remaining > 0:
+            try:
+                block = file.read(min(_BLOCK, remaining), dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError:
+                block = np.empty((0, 1), np.float32)
+            if not len(block):
+                held = (file.frames - remaining) / file.samplerate
+                raise UserError(
+                    path,
+                    f"is damaged or cut off: it declares {file.frames / file.samplerate:.3f} s and holds {held:.3f} s",
+                    "copy or record it again",
+                )
+            remaining -= len(block)
+            yield block.mean(axis=1)
+
+
+def _open_track(path: Path) -> tuple[int, Iterator[np.ndarray]]:
+    """Return rate and mono blocks of the first sound track, from the start of the video's first frame."""
+    with open_media(path, "audio") as container:
+        if not container.streams.audio:
+            raise UserError(path, "has no sound track", "give a wav or flac file beside it")
+        rate = container.streams.audio[0].rate
+    return rate, _track_blocks(path, rate)
+
+
+def _track_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
+    with open_media(path, "audio") as container:
+        stream = container.streams.audio[0]
+        picture = video_stream(container)
+        clock = stream if picture is None else picture
+        origin = (clock.start_time or 0) * clock.time_base
+        to_float = av.AudioResampler(format="fltp")
+        # The sample the next block would begin with if the track had no gap.
+        position = None
+        for frame in decoded(path, container, stream):
+            begin = position
+            if frame.pts is not None:
+                stamped = round((frame.pts * frame.time_base - origin) * rate)
+                if position is None or abs(stamped - position) > _GAP * rate:
+                    begin = stamped
+            position = position or 0
+            begin = begin or 0
+            if begin > position:
+                yield np.zeros(begin - position, np.float32)
+            for converted in to_float.resample(frame):
+                block = converted.to_ndarray().mean(axis=0)
+                # What comes before the first picture, or a second time, is left out.
+                yield block[max(position - begin, 0) :]
+                position = max(position, begin + len(block))
+                begin += len(block)

@@ -1,8 +1,9 @@
 """The mel spectrogram: its only definition, with a NumPy and a torch front end.
 
 Dataset, acoustic target, vocoder condition, vocoder loss, formant bands and metrics all measure with a `MelSpec`.
-A mel is linear (magnitude or power, by ``power``), shaped ``(..., n_mels, T)``. Two logarithms of it are in use: decibels
-(what the acoustic model predicts) and the natural logarithm (what HiFi-GAN reads); they convert into each other exactly.
+A mel is linear (magnitude or power, by ``power``), shaped ``(..., n_mels, T)``. Two logarithms of it are in use:
+decibels (what the acoustic model predicts) and the natural logarithm (what HiFi-GAN reads); they convert into each
+other exactly.
 
 The filterbank is Slaney's (M. Slaney, *Auditory Toolbox*, 1998), area-normalised, as in librosa's default; the
 ``hifigan`` preset is the mel of Kong et al., *HiFi-GAN* (2020), in `jik876/hifi-gan`.
@@ -58,8 +59,8 @@ class MelSpec:
     fmin, fmax : edges of the filterbank, Hz; ``fmax=None`` is half the sampling rate.
     power : 1 for magnitude, 2 for power.
     preemphasis : coefficient a of ``y[n] = x[n] - a x[n-1]``, ``y[0] = x[0]``; 0 for none.
-    alignment : ``centred``: frame t is centred on video frame t (``(n_fft - hop) / 2`` samples reflected at each end, so that
-        there are ``samples // hop`` frames); ``start``: frame t covers ``[t hop, t hop + n_fft)``, without padding.
+    alignment : ``centred``: frame t is centred on video frame t (``(n_fft - hop) / 2`` samples reflected at each end,
+        so that there are ``samples // hop`` frames); ``start``: frame t covers ``[t hop, t hop + n_fft)``, unpadded.
     floor : smallest linear mel before decibels are taken.
     top_db : floor of the decibels under the clip's maximum; None for none.
 
@@ -113,8 +114,8 @@ class MelSpec:
     def preset(cls, name: str, **settings: Any) -> MelSpec:
         """Return the named convention with ``settings`` in place of its numbers.
 
-        ``hifigan``: the mel of the official HiFi-GAN (magnitude, centred). ``lab``: the mel of the memo's system (power,
-        pre-emphasis 0.97, unpadded, 80 dB of range).
+        ``hifigan``: the mel of the official HiFi-GAN (magnitude, centred). ``lab``: the mel of the memo's system
+        (power, pre-emphasis 0.97, unpadded, 80 dB of range).
         """
         if name not in PRESETS:
             raise UserError("mel.preset", f"is {name!r}", f"give one of {', '.join(PRESETS)}")
@@ -293,7 +294,7 @@ class MelSpec:
         return 20 / (self.power * math.log(10))
 
     def db(self, mel: np.ndarray) -> np.ndarray:
-        """Return decibels of a linear mel: ``20 log10`` of magnitude, ``10 log10`` of power, above `floor` and `top_db`."""
+        """Return decibels of a linear mel, ``20 / power log10``, not below `floor` nor `top_db` under the maximum."""
         db = 20 / self.power * np.log10(np.maximum(mel, self.floor))
         return db if self.top_db is None else np.maximum(db, db.max() - self.top_db)
 

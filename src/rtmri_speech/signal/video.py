@@ -1,16 +1,17 @@
 """Video files in and out: frame-exact gray frames of any recording, and H.264 with sound that browsers play.
 
-Times count from the start of the first frame. A gray value is a brightness on the full scale 0 to 255 (or 65535), whatever
-range, depth and colour the file stores.
+Times count from the start of the first frame. A gray value is a brightness on the full scale 0 to 255 (or 65535),
+whatever range, depth and colour the file stores.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-import os
+import math
+import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -22,15 +23,25 @@ import numpy as np
 
 from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
+from rtmri_speech.signal.media import decoded, open_media, video_stream
 
 AAC_RATES = (22050, 24000, 32000, 44100, 48000)
 """Sampling rates at which every browser plays AAC, Hz; below them some take the sound for a half-rate (SBR) stream."""
 
-THREADS_VARIABLE = "RTMRI_DECODER_THREADS"
-"""Environment variable that holds the number of threads of a decoder; 1 when unset: a workflow decodes many clips at a time."""
+RESAMPLING = ("refuse", "nearest", "mean")
+"""What can be done with a video of another frame rate."""
+
+RATE_TOLERANCE = 0.001
+"""Relative difference of two frame rates below which they count as one."""
+
+NORMALISATIONS = ("unit", "frame")
+"""How frames are brought to [0, 1]."""
 
 _DARKEST_DEEP_VIDEO = 1 / 16
-"""A deep video whose brightest point is below this part of its range (12 bits in 16) would keep fewer than 4 bits of 8."""
+"""A deep video that stays below this part of its range (12 bits stored in 16) would keep fewer than 4 bits of 8."""
+
+_PLANAR_LUMA = re.compile(r"gray(\d+[bl]e)?|yuvj?a?4\d\dp(\d+[bl]e)?|nv1[26]|nv2[14]")
+"""Pixel formats of FFmpeg whose first plane is the brightness, in the low bits, as whole numbers."""
 
 _SHORTEST_TIMESCALE = 10_000
 """Ticks a second of a written file, at least: players round the times of coarser clocks."""
@@ -38,7 +49,7 @@ _SHORTEST_TIMESCALE = 10_000
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a video says of itself: size in pixels as shown, frames per second, number of frames if the file declares it."""
+    """What a video says of itself: size in pixels as shown, frames per second, number of frames if declared."""
 
     width: int
     height: int
@@ -56,9 +67,9 @@ def write_video(
 ) -> None:
     """Write frames, with sound if given, as an mp4 that browsers play; the same input gives the same bytes.
 
-    H.264 (yuv420p, full range, no B-frames) on a clock in which every frame lasts the same number of ticks, so that a rate
-    such as 11413/420 is exact. The picture of an odd height or width is continued by one row or column, because H.264 stores
-    colour for pairs of pixels. Sound becomes AAC, at the next higher rate that AAC knows.
+    H.264 (yuv420p, full range, no B-frames) on a clock in which every frame lasts the same number of ticks, so that a
+    rate such as 11413/420 is exact. The picture of an odd height or width is continued by one row or column, because
+    H.264 stores colour for pairs of pixels. Sound becomes AAC, at the next higher rate of `AAC_RATES`.
 
     Parameters
     ----------
@@ -174,10 +185,10 @@ def probe(path: str | Path) -> VideoInfo:
     with _opened(path) as (container, stream):
         declared = stream.frames or None
         rate = _frame_rate(path, stream)
-        for frame in _frames_of(path, container, stream):
+        for frame in decoded(path, container, stream):
             height, width = _gray(path, frame).shape
             return VideoInfo(width, height, rate, declared)
-    raise UserError(path, "holds no frames", "record or export it again")
+    raise _nothing_shown(path, None, None)
 
 
 def read_frames(
@@ -190,14 +201,14 @@ def read_frames(
 ) -> Iterator[np.ndarray]:
     """Yield every frame of a video, or of a cut of it, in gray; memory does not grow with the length.
 
-    Colour becomes its luma. Limited-range video (16 to 235) is spread over the full range; more than 8 bits are scaled by
-    their full range. A rotation by quarter turns that the file asks for is done; pixels are taken as square.
+    Colour becomes its luma. Limited-range video (16 to 235) is spread over the full range; more than 8 bits are scaled
+    by their full range. A rotation by quarter turns that the file asks for is done; pixels are taken as square.
 
     Parameters
     ----------
     path : any container and codec that FFmpeg decodes.
     size : (height, width) in pixels to scale to, by area where it shrinks, else linearly; None keeps the video's.
-    start, end : cut in seconds from the first frame; it begins and ends at the frame starts nearest to them.
+    start, end : cut in seconds from the first frame: the frames whose middle lies in it.
     depth : bits of the result: 8 or 16.
 
     Yields
@@ -207,31 +218,103 @@ def read_frames(
     Raises
     ------
     UserError
-        The file cannot be read, holds no frame in the cut, ends before what it declares or before ``end``, or is a video of more
-        than 8 bits that uses so few of them that 8 would hold next to nothing.
+        The file cannot be read, holds no frame in the cut, ends before what it declares or before ``end``, or stores
+        more than 8 bits and uses so few of them that 8 would hold next to nothing.
     """
-    brightest = 0
-    deep = False
-    for _, _, picture in _timed_frames(path, start, end):
-        if size is not None and picture.shape != size:
-            picture = resize(picture, size)
-        if depth == 8 and picture.dtype == np.uint16:
-            deep = True
-            brightest = max(brightest, int(picture.max()))
-            picture = ((picture.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-        elif depth == 16 and picture.dtype == np.uint8:
-            picture = picture * np.uint16(257)
-        yield picture
-    if deep and brightest < _DARKEST_DEEP_VIDEO * 65535:
-        raise UserError(
-            path,
-            f"stores more than 8 bits but its brightest point is {brightest / 65535:.1%} of their range",
-            "spread its brightness first, with normalize_videos.py",
-        )
+    count = 0
+    for begin, until, picture in _shown(path, start, end, size, depth):
+        middle = (begin + until) / 2
+        if (start is None or middle >= start) and (end is None or middle < end):
+            count += 1
+            yield picture
+    if not count:
+        raise _nothing_shown(path, start, end)
+
+
+def frames_at_rate(
+    path: str | Path,
+    rate: Fraction,
+    method: str = "refuse",
+    *,
+    size: tuple[int, int] | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    sampling_rate: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Yield the gray frames of a video at ``rate``, frame k standing for the times from k / rate to (k + 1) / rate.
+
+    A video of that rate, within 0.1 %, is passed on frame by frame. Any other, and one of variable rate, goes by its
+    time stamps.
+
+    Parameters
+    ----------
+    path, size, start, end : as in `read_frames`.
+    rate : frames per second of the result.
+    method : ``refuse``; ``nearest``: the frame shown at the middle of the interval, in a video of constant rate the one
+        nearest in time; ``mean``: the mean over the interval, each frame weighted by how long it is shown in it.
+    sampling_rate : of the audio, Hz, for the advice of a refusal only.
+
+    Yields
+    ------
+    uint8 ``(H, W)``.
+
+    Raises
+    ------
+    UserError
+        As `read_frames`; or the rate is another or variable and ``method`` is ``refuse``: the hop and sampling rate
+        that would fit are named.
+    """
+    if method not in RESAMPLING:
+        raise UserError("resampling of frames", f"is {method!r}", f"give one of {', '.join(RESAMPLING)}")
+    with _opened(path) as (_, stream):
+        own = _frame_rate(path, stream)
+    constant = _keeps_rate(path, own)
+    if constant and abs(own / rate - 1) <= RATE_TOLERANCE:
+        yield from read_frames(path, size=size, start=start, end=end)
+        return
+    choice = "choose to resample its frames by 'nearest' or 'mean'"
+    if method == "refuse" and not constant:
+        raise UserError(path, f"has a variable frame rate (declared: {float(own):.3f} frames/s)", choice)
+    if method == "refuse":
+        fault = f"has {float(own):.3f} frames/s where the mel has {float(rate):.3f}"
+        if sampling_rate is not None:
+            hop = max(round(sampling_rate / own), 1)
+            choice = f"give hop_length {hop} (exact with sampling_rate {round(hop * own)}), or {choice}"
+        raise UserError(path, fault, choice)
+    shown = _shown(path, start, end, size, 8)
+    resampled = _nearest(shown, Fraction(rate), start, end) if method == "nearest" else _mean(shown, rate, start, end)
+    first = next(resampled, None)
+    if first is None:
+        raise _nothing_shown(path, start, end)
+    yield first
+    yield from resampled
+
+
+def normalise_frames(frames: np.ndarray, method: str) -> np.ndarray:
+    """Return frames in [0, 1] as the acoustic model sees them.
+
+    Parameters
+    ----------
+    frames : uint8 or uint16 ``(..., H, W)``.
+    method : ``unit``: divided by full scale; ``frame``: each frame to zero mean and unit variance, then its minimum to
+        0 and its maximum to 1. The second step undoes the scale of the first, so that it alone is computed; a frame of
+        one value becomes 0.
+
+    Returns
+    -------
+    float32, the shape of ``frames``.
+    """
+    if method not in NORMALISATIONS:
+        raise UserError("normalisation of frames", f"is {method!r}", f"give one of {', '.join(NORMALISATIONS)}")
+    if method == "unit":
+        return frames.astype(np.float32) / np.float32(np.iinfo(frames.dtype).max)
+    low = frames.min(axis=(-2, -1), keepdims=True)
+    spread = frames.max(axis=(-2, -1), keepdims=True) - low
+    return (frames - low).astype(np.float32) / np.maximum(spread, 1).astype(np.float32)
 
 
 def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return ``(H, W)`` scaled to ``size`` (height, width): by area along a side that shrinks, linearly along one that grows."""
+    """Return ``(H, W)`` scaled to ``size`` (height, width): by area along a side that shrinks, else linearly."""
     height, width = picture.shape
     smaller = min(height, size[0]), min(width, size[1])
     if smaller != (height, width):
@@ -241,42 +324,13 @@ def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return picture
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     with open_media(path, "video") as container:
-        stream = next((stream for stream in container.streams.video if not _is_cover(stream)), None)
+        stream = video_stream(container)
         if stream is None:
             raise UserError(path, "has no video stream", "give a video file")
-        stream.codec_context.thread_count = int(os.environ.get(THREADS_VARIABLE, "1"))
         yield container, stream
-
-
-@contextmanager
-def open_media(path: str | Path, kind: str) -> Iterator[av.container.InputContainer]:
-    """Open a media file for reading, refusing what is none in a sentence that calls it ``kind``."""
-    path = Path(path)
-    if not path.exists():
-        raise UserError(path, "there is no such file", "check the path")
-    if path.is_dir():
-        raise UserError(path, f"is a directory where a {kind} file is wanted", f"give the {kind} file itself")
-    if not path.stat().st_size:
-        raise UserError(path, "is empty (0 bytes)", "copy or record it again")
-    try:
-        # An absolute path cannot be taken for a protocol, and a playlist in disguise cannot reach into the network.
-        container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
-    except av.FFmpegError as error:
-        with path.open("rb") as file:
-            is_mp4 = file.read(8)[4:] == b"ftyp"
-        if is_mp4:
-            raise UserError(path, "is an mp4 without its index: it was cut off", "copy or record it again") from error
-        raise UserError(path, f"is no {kind} that can be read", f"give a {kind} file, or convert it first") from error
-    with container:
-        yield container
-
-
-def _is_cover(stream: av.VideoStream) -> bool:
-    """Whether the stream is a still picture attached to a piece of music."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _frame_rate(path: str | Path, stream: av.VideoStream) -> Fraction:
@@ -286,76 +340,132 @@ def _frame_rate(path: str | Path, stream: av.VideoStream) -> Fraction:
     return Fraction(rate)
 
 
-def _timed_frames(
-    path: str | Path, start: float | None, end: float | None
+def _shown(
+    path: str | Path, start: float | None, end: float | None, size: tuple[int, int] | None, depth: int
 ) -> Iterator[tuple[Fraction, Fraction, np.ndarray]]:
-    """Yield (start time, nominal duration, gray uint8 or uint16 picture) of the frames of a cut, in order of time.
+    """Yield (begin, end, gray picture) of every frame that is shown at some time from ``start`` to ``end``.
 
-    Times are exact seconds from the first frame of the file.
+    Times are exact seconds from the first frame; a frame is shown until the next one, the last for 1 / rate.
     """
+    low = 0 if start is None else start
+    high = math.inf if end is None else end
+    brightest, deep = 0, False
     with _opened(path) as (container, stream):
-        rate = _frame_rate(path, stream)
-        half = 1 / rate / 2
-        low = None if start is None else Fraction(start) - half
-        high = None if end is None else Fraction(end) - half
-        origin = stream.start_time
-        time = shown_until = None
-        count = 0
-        for frame in _frames_of(path, container, stream):
-            if frame.pts is None:
-                time = Fraction(0) if time is None else time + 1 / rate
-            else:
-                origin = frame.pts if origin is None else origin
-                time = (frame.pts - origin) * stream.time_base
-            if high is not None and time >= high:
+        duration = 1 / _frame_rate(path, stream)
+        until = Fraction(0)
+        for begin, until, frame in _intervals(path, container, stream, duration):
+            if begin >= high:
                 break
-            if low is None or time >= low:
-                count += 1
-                yield time, 1 / rate, _gray(path, frame)
-            shown_until = time + 1 / rate
+            if until > low:
+                picture = _gray(path, frame)
+                if size is not None:
+                    picture = resize(picture, size)
+                deep = deep or picture.dtype == np.uint16
+                if deep:
+                    brightest = max(brightest, int(picture.max()))
+                yield begin, until, _to_depth(picture, depth)
         else:
-            if high is not None and shown_until is not None and shown_until < high:
+            if end is not None and until < end - duration / 2:
                 raise UserError(
-                    path, f"ends at {float(shown_until):.3f} s, before the cut's end {end:g} s", "correct the cut times"
+                    path, f"ends at {float(until):.3f} s, before the cut's end {end:g} s", "correct the cut times"
                 )
-        if not count:
-            fault = "holds no frames" if shown_until is None else f"has no frame between {start:g} s and its end"
-            raise UserError(
-                path, fault, "record or export it again" if shown_until is None else "correct the cut times"
-            )
-
-
-def _frames_of(
-    path: str | Path, container: av.container.InputContainer, stream: av.VideoStream
-) -> Iterator[av.VideoFrame]:
-    """Decode the stream from its beginning, refusing one that ends before what it declares."""
-    packets = decoded = 0
-    declared = stream.frames
-    cut_off = UserError  # built below, when the counts are known
-    try:
-        for packet in container.demux(stream):
-            if packet.is_corrupt:
-                raise cut_off(path, f"is damaged or cut off at frame {packets}", "copy or record it again")
-            packets += packet.size > 0
-            for frame in packet.decode():
-                decoded += 1
-                yield frame
-    except av.FFmpegError as error:
+    if deep and depth == 8 and brightest < _DARKEST_DEEP_VIDEO * 65535:
         raise UserError(
-            path, f"frame {decoded} cannot be decoded ({error.strerror})", "copy or record it again"
-        ) from error
-    if packets < declared:
-        raise UserError(
-            path, f"is cut off: it declares {declared} frames and holds {packets}", "copy or record it again"
+            path,
+            f"stores more than 8 bits but its brightest point is {brightest / 65535:.1%} of their range",
+            "spread its brightness first, with normalize_videos.py",
         )
+
+
+def _intervals(
+    path: str | Path, container: av.container.InputContainer, stream: av.VideoStream, duration: Fraction
+) -> Iterator[tuple[Fraction, Fraction, av.VideoFrame]]:
+    """Yield (begin, end, frame) of all frames; one without a time stamp follows the one before by ``duration``."""
+    origin = stream.start_time
+    before = None
+    begin = -duration
+    for frame in decoded(path, container, stream):
+        if frame.pts is None:
+            begin += duration
+        else:
+            origin = frame.pts if origin is None else origin
+            begin = (frame.pts - origin) * stream.time_base
+        if before is not None:
+            yield before[0], begin, before[1]
+        before = begin, frame
+    if before is not None:
+        yield before[0], before[0] + duration, before[1]
+
+
+def _nothing_shown(path: str | Path, start: float | None, end: float | None) -> UserError:
+    if start is None and end is None:
+        return UserError(path, "holds no frames", "record or export it again")
+    stretch = f"{0 if start is None else start:g} s to {'the end' if end is None else f'{end:g} s'}"
+    return UserError(path, f"holds no frame from {stretch}", "correct the cut times")
+
+
+def _keeps_rate(path: str | Path, rate: Fraction) -> bool:
+    """Whether no frame is shown half a frame before or after its time at a constant rate; reads time stamps only."""
+    with _opened(path) as (container, stream):
+        stamps = []
+        with contextlib.suppress(av.FFmpegError):  # decoding will tell what is wrong, and where
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard:
+                    if packet.pts is None:
+                        return True
+                    stamps.append(packet.pts)
+        if not stamps:
+            return True
+        times = np.sort(np.array(stamps, dtype=np.float64)) * float(stream.time_base * rate)
+    return bool(np.abs(times - times[0] - np.arange(len(times))).max() <= 0.5)
+
+
+Shown = Iterator[tuple[Fraction, Fraction, np.ndarray]]
+
+
+def _nearest(shown: Shown, rate: Fraction, start: float | None, end: float | None) -> Iterator[np.ndarray]:
+    centre = Fraction(start or 0) + 1 / rate / 2
+    for _, until, picture in shown:
+        while centre < until and (end is None or centre < end):
+            yield picture
+            centre += 1 / rate
+
+
+def _mean(shown: Shown, rate: Fraction, start: float | None, end: float | None) -> Iterator[np.ndarray]:
+    low = Fraction(start or 0)
+    high = low + 1 / rate
+    total, seconds = 0.0, 0.0
+    for begin, until, picture in shown:
+        until = until if end is None else min(until, Fraction(end))
+        while until > low:
+            overlap = float(min(until, high) - max(begin, low))
+            if overlap > 0:
+                total, seconds = total + overlap * picture, seconds + overlap
+            if until < high:
+                break
+            yield np.rint(total / seconds).astype(np.uint8)
+            total, seconds = 0.0, 0.0
+            low, high = high, high + 1 / rate
+    # The last interval counts when its middle is still shown, as with the nearest frame.
+    if seconds > 1 / rate / 2:
+        yield np.rint(total / seconds).astype(np.uint8)
+
+
+def _to_depth(picture: np.ndarray, depth: int) -> np.ndarray:
+    if depth == 8 and picture.dtype == np.uint16:
+        return ((picture.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    if depth == 16 and picture.dtype == np.uint8:
+        return picture * np.uint16(257)
+    return picture
 
 
 def _gray(path: str | Path, frame: av.VideoFrame) -> np.ndarray:
     """Brightness of a frame over the full range, uint8 ``(H, W)``, or uint16 where the file stores more than 8 bits."""
-    name, bits = frame.format.name, max(component.bits for component in frame.format.components)
-    planar_luma = name.startswith(("gray", "yuv", "nv")) and frame.format.is_planar or name.startswith("gray")
-    if planar_luma and "f" not in name:
+    bits = max(component.bits for component in frame.format.components)
+    if _PLANAR_LUMA.fullmatch(frame.format.name):
         picture = _full_range(frame, bits)
+    elif frame.format.components[0].is_luma and not frame.format.has_palette:
+        picture = _full_range(frame.reformat(format="yuv444p" if bits == 8 else "yuv444p16le"), 8 if bits == 8 else 16)
     else:
         rgb = frame.to_ndarray(format="rgb24" if bits <= 8 else "rgb48le")
         picture = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
@@ -383,7 +493,7 @@ def _is_limited(frame: av.VideoFrame) -> bool:
 
 @lru_cache(maxsize=8)
 def _spread(bits: int, limited: bool) -> np.ndarray:
-    """Table from the stored luma to the full range of 8 or 16 bits (ITU-R BT.709: black 16, white 235, times 2 a bit)."""
+    """Table from stored luma to the full range of 8 or 16 bits (limited, ITU-R BT.709: black 16, white 235 of 255)."""
     stored = np.arange(2**bits, dtype=np.float64)
     black, white = (16 * 2 ** (bits - 8), 235 * 2 ** (bits - 8)) if limited else (0, 2**bits - 1)
     top = 255 if bits == 8 else 65535

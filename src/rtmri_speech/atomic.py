@@ -15,7 +15,7 @@ import numpy as np
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the directory of ``path`` (made if missing) that takes its place when the block ends well.
+    """Yield a temporary path beside ``path`` (its directory is made) that takes its place when the block ends well.
 
     The temporary name keeps the suffix, because writers choose their format by it. When the block raises, the
     temporary file is removed and ``path`` stays as it was.

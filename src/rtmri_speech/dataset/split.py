@@ -13,8 +13,8 @@ PARTS = ("training", "validation", "test")
 def part_of(id: str, seed: int, validation: float, test: float) -> str:
     """Return the part a clip belongs to, by a hash of seed and id.
 
-    The hash gives each clip a number in [0, 1) of its own: below ``test`` it is a test clip, below ``test + validation`` a
-    validation clip. Adding a clip therefore never moves another one.
+    The hash gives each clip a number in [0, 1) of its own: below ``test`` it is a test clip, below
+    ``test + validation`` a validation clip. Adding a clip therefore never moves another one.
     """
     digest = hashlib.sha256(f"{seed}:{id}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
@@ -45,7 +45,9 @@ def split(
     """
     known = set(ids)
     if not 0 < validation + test < 1 or validation < 0 or test < 0:
-        raise UserError("split", f"validation {validation} and test {test} leave no share", "give two shares, below 1 in sum")
+        raise UserError(
+            "split", f"validation {validation} and test {test} leave no share", "give two shares, below 1 in sum"
+        )
     fixed: dict[str, str] = {}
     for part, members in (named or {}).items():
         for id in members:

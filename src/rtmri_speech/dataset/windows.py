@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rtmri_speech.atomic import save_npy
 from rtmri_speech.dataset.clip import Sample, load_array, open_sample
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.scaler import Scaler
@@ -32,12 +33,38 @@ def window_starts(lengths: Sequence[int], ref_frames: int) -> np.ndarray:
     return np.stack([clips, firsts], 1).astype(np.int32)
 
 
+def pairs_path(processed_dir: str | Path, part: str, ref_frames: int = 4) -> Path:
+    """Return where the window starts of a part lie."""
+    return Path(processed_dir) / f"pairs_ref{ref_frames}_npy" / f"{part}.npy"
+
+
+def write_pairs(processed_dir: str | Path, part: str, ref_frames: int = 4) -> int:
+    """Write ``pairs_ref<n>_npy/<part>.npy``, the `window_starts` of the part's clips, and return how many there are.
+
+    Raises
+    ------
+    UserError
+        No clip of the part is as long as a window.
+    """
+    processed_dir = Path(processed_dir)
+    ids = read_filelist(processed_dir / "hifigan_filelists" / f"{part}.txt")
+    lengths = [len(load_array(processed_dir / "samples" / id / "mask.npy", dimensions=1)) for id in ids]
+    starts = window_starts(lengths, ref_frames)
+    target = pairs_path(processed_dir, part, ref_frames)
+    if not len(starts):
+        raise UserError(
+            target, f"no clip of {part}.txt has {ref_frames} frames", "give longer clips or windows of fewer frames"
+        )
+    save_npy(target, starts)
+    return len(starts)
+
+
 class WindowDataset:
     """The windows of one part of a processed directory, read through memory maps.
 
-    Item i is a dict: ``mri`` uint8 ``(ref_frames, H, W)``, a view on the clip's map; ``mel`` float32 ``(ref_frames, n_mels)``,
-    standardised; ``mask`` float32 ``(ref_frames,)``. It is a map-style dataset for torch's loader and can be sent to
-    another process: maps are opened there anew.
+    Item i is a dict: ``mri`` uint8 ``(ref_frames, H, W)``, a view on the clip's map; ``mel`` float32
+    ``(ref_frames, n_mels)``, standardised; ``mask`` float32 ``(ref_frames,)``. It is a map-style dataset for torch's
+    loader and can be sent to another process: maps are opened there anew.
 
     Parameters
     ----------
@@ -49,10 +76,12 @@ class WindowDataset:
     def __init__(self, processed_dir: str | Path, part: str, ref_frames: int = 4) -> None:
         self.processed_dir, self.part, self.ref_frames = Path(processed_dir), part, ref_frames
         self.ids = read_filelist(self.processed_dir / "hifigan_filelists" / f"{part}.txt")
-        pairs = self.processed_dir / f"pairs_ref{ref_frames}_npy" / f"{part}.npy"
+        pairs = pairs_path(processed_dir, part, ref_frames)
         self.starts = load_array(pairs, dimensions=2)
         if self.starts.shape[1] != 2 or (len(self.starts) and self.starts[:, 0].max() >= len(self.ids)):
-            raise UserError(pairs, f"does not fit the {len(self.ids)} clips of {part}.txt", "run convert_pairs_to_npy.py")
+            raise UserError(
+                pairs, f"does not fit the {len(self.ids)} clips of {part}.txt", "run convert_pairs_to_npy.py"
+            )
         self.scaler = Scaler.load(self.processed_dir / "scaler.json")
         self._open: dict[int, Sample] = {}
 

@@ -1,0 +1,22 @@
+# rtMRI video to speech: the whole chain, rerun only where something is stale.
+#   snakemake --cores 4 results/infer/000_generated.wav    the main job (demo corpus unless config says otherwise)
+#   snakemake -n                                           what is pending, and why
+#   snakemake --list                                       the targets
+
+
+configfile: workflow.source_path("config/config.yaml")
+
+
+include: "rules/common.smk"
+include: "rules/corpus.smk"
+include: "rules/dataset.smk"
+
+
+rule dataset:
+    """Samples of every clip, split, scaler, window pairs and file lists."""
+    default_target: True
+    input:
+        rules.write_meta.output,
+        expand(rules.write_filelist.output, part=PARTS),
+        expand(rules.write_pairs.output, part=TRAINED_PARTS),
+        expand(rules.extract_mel.output, id=CLIPS),

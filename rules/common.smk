@@ -1,0 +1,85 @@
+# What every stage uses: the checked configuration, the clips and their parts, paths, and the code each stage depends on.
+
+import os
+import sys
+from pathlib import Path
+
+BASE = Path(workflow.basedir)
+SCRIPTS = BASE / "workflow" / "scripts"
+SOURCE = BASE / "src"
+
+# The scripts run the code of this checkout, installed or not, on this machine and on a cluster's.
+sys.path.insert(0, str(SOURCE))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
+
+from rtmri_speech.configuration import load_configuration, mel_spec
+from rtmri_speech.dataset.clip import ids_pattern
+from rtmri_speech.dataset.corpus import corpus_clips
+from rtmri_speech.dataset.split import PARTS, split
+from rtmri_speech.errors import UserError
+from rtmri_speech.staleness import code_hash
+from snakemake.exceptions import WorkflowError
+
+# In a conda environment of its own a rule finds its Python by name; else it is the one that runs Snakemake.
+PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
+
+try:
+    SETTINGS = load_configuration(config, BASE / "config" / "schema.yaml")
+    RESULTS = SETTINGS["results"]
+    DATASET = SETTINGS["dataset"] or f"{RESULTS}/dataset"
+    CLIPS = corpus_clips(SETTINGS["corpus"], Path(RESULTS))
+    PART_CLIPS = split(CLIPS, **SETTINGS["split"])
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+TRAINED_PARTS = ("training", "validation")
+SEEN_CLIPS = [id for part in TRAINED_PARTS for id in PART_CLIPS[part]]
+
+# A rule's log and benchmark go under these, so that cleaning results cleans them too.
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+
+
+wildcard_constraints:
+    # Just the corpus' clips: for any other id there is no rule.
+    id=ids_pattern(CLIPS),
+    part="|".join(PARTS),
+
+
+def paths(pattern, ids):
+    """``pattern`` with every id in place of ``{id}``."""
+    return [pattern.replace("{id}", id) for id in ids]
+
+
+def flags(**settings):
+    """Command-line flags of a script, empty settings left out: one string, a changed setting changes it."""
+    words = []
+    for name, value in settings.items():
+        if value is None or value is False:
+            continue
+        words.append(f"--{name}")
+        if value is not True:
+            words.extend(map(str, value) if isinstance(value, (list, tuple)) else [str(value)])
+    return words
+
+
+def more_on_retry(amount):
+    """A resource that doubles with each attempt."""
+    return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
+
+
+def existing(path):
+    """``path`` as an input when it is there or can be made; else none: the job itself says what is missing, and the others go on."""
+    return [str(path)] if path.is_file() or path.is_relative_to(RESULTS) else []
+
+
+def clip_flags(clip, medium):
+    """Flags that name one clip's ``video`` or ``audio`` and the stretch to take of it."""
+    sound = {"audio": clip.audio or clip.video, "av_offset_ms": clip.av_offset_ms or None}
+    return flags(
+        clip=clip.id,
+        video=clip.video,
+        start=clip.start,
+        end=clip.end,
+        **(sound if medium == "audio" else {}),
+    )

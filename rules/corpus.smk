@@ -1,0 +1,54 @@
+# Recordings: the embedded demo corpus, and raw videos made into normalised ones.
+
+
+if SETTINGS["corpus"]["source"] == "demo":
+
+    rule make_demo_clip:
+        """One sentence of the embedded corpus: video, sound, and its phonemes and F0."""
+        output:
+            video=f"{RESULTS}/demo/videos/{{id}}.mp4",
+            audio=f"{RESULTS}/demo/audio/{{id}}.wav",
+            description=f"{RESULTS}/demo/descriptions/{{id}}.json",
+        log:
+            f"{LOGS}/make_demo_clip/{{id}}.log",
+        benchmark:
+            f"{BENCHMARKS}/make_demo_clip/{{id}}.tsv"
+        threads: 1
+        resources:
+            mem_mb=more_on_retry(700),
+            runtime=more_on_retry(10),
+        params:
+            code=code_hash("demo.corpus"),
+            seed=SETTINGS["corpus"]["demo"]["seed"],
+        shell:
+            "{PYTHON:q} {SCRIPTS:q}/make_demo_corpus.py --clip {wildcards.id} --seed {params.seed}"
+            " --video {output.video:q} --audio {output.audio:q} --description {output.description:q} > {log:q} 2>&1"
+
+
+if SETTINGS["corpus"]["raw_videos"] is not None:
+
+    rule normalize_video:
+        """A raw recording, cropped, turned, gray and normalised frame by frame."""
+        input:
+            lambda wildcards: existing(RAW_CLIPS[wildcards.id].video),
+        output:
+            f"{RESULTS}/normalized_videos/{{id}}.mp4",
+        log:
+            f"{LOGS}/normalize_video/{{id}}.log",
+        benchmark:
+            f"{BENCHMARKS}/normalize_video/{{id}}.tsv"
+        threads: 1
+        resources:
+            mem_mb=more_on_retry(500),
+            runtime=more_on_retry(20),
+        params:
+            code=code_hash("dataset.normalize"),
+            video=lambda wildcards: str(RAW_CLIPS[wildcards.id].video),
+            flags=flags(
+                size=SETTINGS["video"]["size"],
+                crop=SETTINGS["corpus"]["raw_videos"]["crop"],
+                rotation=SETTINGS["corpus"]["raw_videos"]["rotation"],
+            ),
+        shell:
+            "{PYTHON:q} {SCRIPTS:q}/normalize_videos.py --input {params.video:q} --output {output:q} {params.flags:q}"
+            " > {log:q} 2>&1"

@@ -1,0 +1,150 @@
+# From clips to the processed dataset. Everything that is computed over clips sees training and validation clips only.
+
+SPEC = mel_spec(SETTINGS["mel"])
+MEL_FLAGS = flags(
+    mel_preset=SETTINGS["mel"]["preset"],
+    sr=SPEC.sampling_rate,
+    n_fft=SPEC.n_fft,
+    win_length=SPEC.win_length,
+    hop_length=SPEC.hop_length,
+    n_mels=SPEC.n_mels,
+    fmin=SPEC.fmin,
+    fmax=SPEC.fmax,
+    preemph=SPEC.preemphasis,
+)
+REF_FRAMES = SETTINGS["windows"]["ref_frames"]
+
+
+rule decode_frames:
+    """A clip's video as gray frames at the mel's frame rate."""
+    input:
+        lambda wildcards: existing(CLIPS[wildcards.id].video),
+    output:
+        f"{DATASET}/samples/{{id}}/mri.npy",
+    log:
+        f"{LOGS}/decode_frames/{{id}}.log",
+    benchmark:
+        f"{BENCHMARKS}/decode_frames/{{id}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(400),
+        runtime=more_on_retry(10),
+    params:
+        code=code_hash("dataset.frames"),
+        clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "video"),
+        flags=flags(
+            sr=SPEC.sampling_rate,
+            hop_length=SPEC.hop_length,
+            resize_h=SETTINGS["video"]["size"][0],
+            resize_w=SETTINGS["video"]["size"][1],
+            resampling=SETTINGS["video"]["resampling"],
+        ),
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only frames --out_dir {DATASET:q} {params.clip:q}"
+        " {params.flags:q} > {log:q} 2>&1"
+
+
+rule extract_mel:
+    """A clip's sound at the model's rate, its mel, where it has sound, and a picture of both."""
+    input:
+        mri=rules.decode_frames.output,
+        audio=lambda wildcards: existing(CLIPS[wildcards.id].audio or CLIPS[wildcards.id].video),
+    output:
+        wav=f"{DATASET}/wavs/{{id}}.wav",
+        mel_db=f"{DATASET}/samples/{{id}}/mel_db.npy",
+        mask=f"{DATASET}/samples/{{id}}/mask.npy",
+        figure=f"{DATASET}/samples/{{id}}/figure.png",
+    log:
+        f"{LOGS}/extract_mel/{{id}}.log",
+    benchmark:
+        f"{BENCHMARKS}/extract_mel/{{id}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(400),
+        runtime=more_on_retry(10),
+    params:
+        code=code_hash("dataset.sound", "dataset.figure"),
+        clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "audio"),
+        flags=flags(gain=SETTINGS["audio"]["gain"]) + MEL_FLAGS,
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only mel --out_dir {DATASET:q} {params.clip:q}"
+        " {params.flags:q} > {log:q} 2>&1"
+
+
+rule write_filelist:
+    """The ids of one part, as HiFi-GAN reads them."""
+    output:
+        f"{DATASET}/hifigan_filelists/{{part}}.txt",
+    params:
+        ids=lambda wildcards: PART_CLIPS[wildcards.part],
+    localrule: True
+    run:
+        from rtmri_speech.dataset.filelists import write_filelist
+
+        write_filelist(output[0], params.ids)
+
+
+rule fit_scaler:
+    """Mean and deviation of each mel bin over the training clips."""
+    input:
+        f"{DATASET}/hifigan_filelists/training.txt",
+        paths(rules.extract_mel.output.mel_db, PART_CLIPS["training"]),
+        paths(rules.extract_mel.output.mask, PART_CLIPS["training"]),
+    output:
+        f"{DATASET}/scaler.json",
+    log:
+        f"{LOGS}/fit_scaler.log",
+    benchmark:
+        f"{BENCHMARKS}/fit_scaler.tsv"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(300),
+        runtime=more_on_retry(20),
+    params:
+        code=code_hash("dataset.scaler"),
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only scaler --out_dir {DATASET:q} > {log:q} 2>&1"
+
+
+rule write_meta:
+    """What the dataset was made with, in the lab's keys and as one mel specification."""
+    input:
+        expand(rules.write_filelist.output, part=PARTS),
+        rules.fit_scaler.output,
+    output:
+        f"{DATASET}/meta.json",
+    log:
+        f"{LOGS}/write_meta.log",
+    params:
+        code=code_hash("dataset.meta"),
+        flags=flags(
+            resize_h=SETTINGS["video"]["size"][0], resize_w=SETTINGS["video"]["size"][1], ref_frames=REF_FRAMES
+        )
+        + MEL_FLAGS,
+    localrule: True
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only meta --out_dir {DATASET:q} {params.flags:q}"
+        " > {log:q} 2>&1"
+
+
+rule write_pairs:
+    """Where the windows of one part start: clip number and first frame."""
+    input:
+        f"{DATASET}/hifigan_filelists/{{part}}.txt",
+        lambda wildcards: paths(rules.extract_mel.output.mask, PART_CLIPS[wildcards.part]),
+    output:
+        f"{DATASET}/pairs_ref{REF_FRAMES}_npy/{{part}}.npy",
+    wildcard_constraints:
+        part="|".join(TRAINED_PARTS),
+    log:
+        f"{LOGS}/write_pairs/{{part}}.log",
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(300),
+        runtime=more_on_retry(10),
+    params:
+        code=code_hash("dataset.windows"),
+        ref_frames=REF_FRAMES,
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/convert_pairs_to_npy.py --processed_dir {DATASET:q} --part {wildcards.part}"
+        " --ref_frames {params.ref_frames} --overwrite > {log:q} 2>&1"

@@ -1,0 +1,106 @@
+"""The configuration: checked against one schema before any work, with every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+
+
+def load_configuration(settings: Mapping[str, Any], schema: Path) -> dict[str, Any]:
+    """Return ``settings`` completed with the schema's defaults and checked.
+
+    Parameters
+    ----------
+    settings : the merged configuration files and command-line settings.
+    schema : the YAML file of the schema.
+
+    Raises
+    ------
+    UserError
+        A key is unknown, a value is not allowed, or values contradict each other: with the key, the value and what is
+        allowed.
+    """
+    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    complete = _with_defaults(dict(settings), rules)
+    validator = jsonschema.Draft202012Validator(rules)
+    if error := jsonschema.exceptions.best_match(validator.iter_errors(complete)):
+        raise _explained(error)
+    _check_source(complete["corpus"])
+    spec = mel_spec(complete["mel"])
+    for name, (low, high) in complete["bands"].items():
+        _check_band(name, low, high, spec)
+    return complete
+
+
+def mel_spec(settings: Mapping[str, Any]) -> MelSpec:
+    """Return the `MelSpec` of the configuration's ``mel`` section; new mels must stay below the Nyquist frequency."""
+    given = {key: value for key, value in settings.items() if key != "preset" and value is not None}
+    given.setdefault("win_length", settings["n_fft"])
+    spec = MelSpec.preset(settings["preset"], **given)
+    spec.require_below_nyquist()
+    return spec
+
+
+def _with_defaults(value: Any, rules: Mapping[str, Any]) -> Any:
+    """Fill defaults in, recursively; what is not a mapping stays as it is for the validator to judge."""
+    if not isinstance(value, Mapping):
+        return value
+    complete = dict(value)
+    for key, rule in rules.get("properties", {}).items():
+        if key not in complete and "default" in rule:
+            complete[key] = rule["default"]
+        if key in complete:
+            complete[key] = _with_defaults(complete[key], rule)
+    return complete
+
+
+def _explained(error: jsonschema.ValidationError) -> UserError:
+    """One sentence for the most relevant fault the validator found."""
+    key = ".".join(str(part) for part in error.absolute_path) or "configuration"
+    meaning = error.schema.get("description", "see config/schema.yaml")
+    match error.validator:
+        case "additionalProperties":
+            known = error.schema["properties"]
+            unknown = sorted(set(error.instance) - set(known))
+            return UserError(
+                key, f"has unknown setting {', '.join(map(repr, unknown))}", f"known are {', '.join(known)}"
+            )
+        case "enum":
+            allowed = "one of " + ", ".join(map(str, error.validator_value))
+        case "minimum":
+            allowed = f"at least {error.validator_value}"
+        case "maximum":
+            allowed = f"at most {error.validator_value}"
+        case "exclusiveMinimum":
+            allowed = f"more than {error.validator_value}"
+        case "exclusiveMaximum":
+            allowed = f"less than {error.validator_value}"
+        case "type":
+            kinds = error.validator_value
+            allowed = "a value of type " + (kinds if isinstance(kinds, str) else " or ".join(kinds))
+        case _:
+            return UserError(key, error.message, f"it stands for: {meaning.rstrip('.')}")
+    return UserError(key, f"is {error.instance!r}", f"give {allowed} ({meaning.rstrip('.')})")
+
+
+def _check_source(corpus: Mapping[str, Any]) -> None:
+    needed = {"directories": "videos", "table": "table"}.get(corpus["source"])
+    if needed and not corpus[needed]:
+        raise UserError(f"corpus.{needed}", "is empty", f"source {corpus['source']!r} needs it")
+
+
+def _check_band(name: str, low: float, high: float, spec: MelSpec) -> None:
+    if not spec.fmin <= low < high <= spec.fmax:
+        raise UserError(
+            f"bands.{name}",
+            f"is {low:g} to {high:g} Hz",
+            f"give two rising frequencies inside the filterbank, {spec.fmin:g} to {spec.fmax:g} Hz",
+        )
+    spec.band(low, high)

@@ -1,0 +1,49 @@
+"""The clips of a configured corpus: the demo's, a pair of directories, or a table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rtmri_speech.dataset.clip import Clip, clips_from_directories, clips_from_table
+from rtmri_speech.errors import UserError
+
+
+def corpus_clips(settings: Mapping[str, Any], results: Path) -> dict[str, Clip]:
+    """Return the clips of the ``corpus`` section by id, sorted, without the excluded ones.
+
+    Raises
+    ------
+    UserError
+        What `clips_from_directories` and `clips_from_table` raise, or nothing is left.
+    """
+    match settings["source"]:
+        case "demo":
+            clips = demo_clips(settings["demo"]["clips"], results / "demo")
+        case "directories":
+            audio = settings["audio"]
+            clips = clips_from_directories(Path(settings["videos"]), Path(audio) if audio else None)
+        case "table":
+            clips = clips_from_table(Path(settings["table"]))
+    for id in settings["exclude"]:
+        if clips.pop(id, None) is None:
+            raise UserError("corpus.exclude", f"names {id!r}, which is no clip", "name a clip of the corpus")
+    if not clips:
+        raise UserError("corpus", "has no clip left", "exclude fewer")
+    return dict(sorted(clips.items()))
+
+
+def demo_clips(count: int, directory: Path) -> dict[str, Clip]:
+    """Return the clips of the embedded corpus: ``videos/<id>.mp4`` with ``audio/<id>.wav``, 000 on."""
+    ids = (f"{number:03d}" for number in range(count))
+    return {id: Clip(id, directory / "videos" / f"{id}.mp4", directory / "audio" / f"{id}.wav") for id in ids}
+
+
+def normalised_clips(clips: Mapping[str, Clip], directory: Path) -> dict[str, Clip]:
+    """Return ``clips`` with each video replaced by its normalised one, ``<directory>/<id>.mp4``."""
+    return {
+        id: dataclasses.replace(clip, video=directory / f"{id}.mp4", audio=clip.audio or clip.video)
+        for id, clip in clips.items()
+    }

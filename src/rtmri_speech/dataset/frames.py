@@ -1,0 +1,59 @@
+"""The picture half of a sample: a clip's video as ``mri.npy``, every frame once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from rtmri_speech.atomic import replacing
+from rtmri_speech.dataset.clip import Clip
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.video import frames_at_rate
+
+
+def write_frames(
+    target: str | Path, clip: Clip, rate: Fraction, size: tuple[int, int] = (256, 256), resampling: str = "refuse"
+) -> int:
+    """Decode a clip's video to ``mri.npy``, uint8 ``(T, height, width)`` gray, and return T.
+
+    Parameters
+    ----------
+    target : the ``.npy`` file to write; memory in use does not grow with its length.
+    clip : which video and which stretch of it.
+    rate : frames per second of the result, the mel's.
+    size : height and width, pixels; frames are shrunk by area.
+    resampling : what to do with a video of another rate: ``refuse``, ``nearest`` or ``mean``.
+
+    Raises
+    ------
+    UserError
+        The video is missing, unreadable, of another rate (``refuse``), or holds no frame in the stretch.
+    """
+    frames = frames_at_rate(clip.video, rate, resampling, size=size, start=clip.start, end=clip.end)
+    count = save_frames(target, frames, size)
+    return count
+
+
+def save_frames(target: str | Path, frames: Iterable[np.ndarray], size: tuple[int, int]) -> int:
+    """Write a stream of uint8 ``size`` frames as one ``.npy`` array and return how many there were."""
+    with replacing(target) as temporary:
+        with temporary.open("wb") as out:
+            _write_header(out, 0, size)
+            begin, count = out.tell(), 0
+            for frame in frames:
+                out.write(np.ascontiguousarray(frame, np.uint8).data)
+                count += 1
+            # The length is known only now; NumPy leaves room in the header for the first axis to grow.
+            out.seek(0)
+            _write_header(out, count, size)
+            assert out.tell() == begin
+        if not count:
+            raise UserError(target, "would hold no frame", "give a stretch that contains video frames")
+    return count
+
+
+def _write_header(out: object, count: int, size: tuple[int, int]) -> None:
+    np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (count, *size)})

@@ -1,0 +1,96 @@
+"""The whole dataset of a directory in one process, step by step as the workflow makes it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from rtmri_speech.dataset.clip import Clip, open_sample
+from rtmri_speech.dataset.figure import draw_sample
+from rtmri_speech.dataset.filelists import read_filelist, write_filelist
+from rtmri_speech.dataset.frames import write_frames
+from rtmri_speech.dataset.meta import write_meta
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.sound import write_sound
+from rtmri_speech.dataset.split import PARTS, split
+from rtmri_speech.dataset.windows import write_pairs
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+
+TRAINED_PARTS = ("training", "validation")
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """What a processed directory is made with: mel, frame size, resampling in time, gain, frames a window."""
+
+    spec: MelSpec
+    size: tuple[int, int] = (256, 256)
+    resampling: str = "refuse"
+    gain: float = 1.0
+    ref_frames: int = 4
+
+
+class Processing:
+    """The steps that fill one processed directory."""
+
+    def __init__(self, processed_dir: Path, settings: DatasetSettings) -> None:
+        self.processed_dir, self.settings = processed_dir, settings
+
+    def frames(self, clip: Clip) -> None:
+        """Make ``mri.npy`` of a clip."""
+        target = self.processed_dir / "samples" / clip.id / "mri.npy"
+        write_frames(target, clip, self.settings.spec.frame_rate, self.settings.size, self.settings.resampling)
+
+    def sound(self, clip: Clip) -> None:
+        """Make wav, mel, mask and figure of a clip whose frames are there, and say how lengths differed."""
+        missing = write_sound(self.processed_dir, clip, self.settings.spec, self.settings.gain)
+        if missing > 0:
+            print(f"{clip.id}: the last {missing} frames have no sound; they are masked.")
+        elif missing < 0:
+            print(f"{clip.id}: {-missing} frames of sound after the video's end are left out.")
+        sample = open_sample(self.processed_dir, clip.id)
+        draw_sample(self.processed_dir / "samples" / clip.id / "figure.png", sample, self.settings.spec)
+
+    def scaler(self) -> None:
+        """Make ``scaler.json`` from the clips of ``training.txt``."""
+        ids = read_filelist(self._filelist("training"))
+        Scaler.of(open_sample(self.processed_dir, id) for id in ids).save(self.processed_dir / "scaler.json")
+
+    def meta(self) -> None:
+        """Make ``meta.json`` for the clips of all file lists."""
+        ids = sorted(id for part in PARTS for id in read_filelist(self._filelist(part)))
+        scaler = Scaler.load(self.processed_dir / "scaler.json")
+        write_meta(self.processed_dir, self.settings.spec, self.settings.size, self.settings.ref_frames, ids, scaler)
+
+    def everything(self, clips: Mapping[str, Clip], seed: int, validation: float, test: float) -> int:
+        """Make the dataset of ``clips``: bad ones are told and left out, the others go on.
+
+        Returns 0, or 2 when a clip was left out.
+        """
+        made = []
+        for clip in tqdm(clips.values(), desc="clips", unit="clip", disable=None):
+            try:
+                self.frames(clip)
+                self.sound(clip)
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
+                continue
+            made.append(clip.id)
+        if not made:
+            raise UserError(self.processed_dir, "no clip could be made", "mend what is said above")
+        for part, ids in split(made, seed, validation, test).items():
+            write_filelist(self._filelist(part), ids)
+        self.scaler()
+        self.meta()
+        for part in TRAINED_PARTS:
+            write_pairs(self.processed_dir, part, self.settings.ref_frames)
+        print(f"{len(made)} of {len(clips)} clips are in {self.processed_dir}.")
+        return 0 if len(made) == len(clips) else 2
+
+    def _filelist(self, part: str) -> Path:
+        return self.processed_dir / "hifigan_filelists" / f"{part}.txt"

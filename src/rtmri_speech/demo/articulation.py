@@ -20,6 +20,7 @@ from types import ModuleType
 import numpy as np
 import soxr
 
+from rtmri_speech.demo.picture import Outlines
 from rtmri_speech.demo.text import PAUSE, Segment
 from rtmri_speech.errors import UserError
 
@@ -31,8 +32,8 @@ ENGINE_RATE = 44100
 STATE_SAMPLES = 110
 """VocalTractLab plans one state of tract and glottis in 110 of its own samples (2.5 ms)."""
 STATES_A_STEP = 4
-"""Planned states a synthesised one (10 ms): a tube is made for each, at 2.8 ms of CPU, and the engine interpolates between
-them. The natural-log mel differs from that of every state by 0.08 on average, a twentieth of its spread."""
+"""Planned states a synthesised one (10 ms): a tube is made for each, at 2.8 ms of CPU, and the engine interpolates
+between them. The natural-log mel differs from that of every state by 0.08 on average, a twentieth of its spread."""
 
 GLOTTIS_PARAMETERS, TRACT_PARAMETERS = 11, 19
 F0, PRESSURE, LOWER_CHINK, UPPER_CHINK, CHINK_AREA, FLUTTER = 0, 1, 2, 3, 4, 9
@@ -156,6 +157,16 @@ def speak(segments: list[Segment], voice: Voice, rng: np.random.Generator) -> Ut
     )
 
 
+def outlines(tract: np.ndarray) -> Outlines:
+    """Return the outlines of one tract state ``(19,)``."""
+    return Outlines(**engine().get_outlines(np.ascontiguousarray(tract)))
+
+
+def glottal_width(glottis: np.ndarray) -> np.ndarray:
+    """Return the width between the vocal folds at rest, cm, of glottis states ``(..., 11)``."""
+    return (glottis[..., LOWER_CHINK] + glottis[..., UPPER_CHINK]) / 2
+
+
 def intonation(segments: list[Segment], seconds: np.ndarray, voice: Voice, rng: np.random.Generator) -> np.ndarray:
     """Return the pitch at each of ``seconds``, semitones above 1 Hz: declination, accents and a final fall or rise."""
     starts = np.cumsum([0.0] + [segment.seconds for segment in segments])
@@ -220,8 +231,7 @@ def _at(instants: np.ndarray, seconds: np.ndarray, states: np.ndarray) -> np.nda
 
 
 def _voiced(glottis: np.ndarray) -> np.ndarray:
-    chink = (glottis[:, LOWER_CHINK] + glottis[:, UPPER_CHINK]) / 2
-    return (glottis[:, PRESSURE] > VOICED_PRESSURE) & (chink < VOICED_CHINK)
+    return (glottis[:, PRESSURE] > VOICED_PRESSURE) & (glottal_width(glottis) < VOICED_CHINK)
 
 
 def _synthesise(tract: np.ndarray, glottis: np.ndarray) -> np.ndarray:

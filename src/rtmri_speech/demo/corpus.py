@@ -6,17 +6,23 @@ No clip knows of another, so that they can be made in any order, by any number o
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rtmri_speech.atomic import save_json
-from rtmri_speech.demo import articulation, text
+from rtmri_speech.demo import articulation, picture, text
 from rtmri_speech.signal.audio import write_wav
+from rtmri_speech.signal.video import write_video
 
 _SENTENCE, _SPEECH, _PICTURE = range(3)
 """Streams of random numbers of one clip: the speech stays the same whether or not its picture is drawn."""
+
+
+VIDEO_QUALITY = 21
+"""H.264's rate factor: the noise survives, at 190 kB a second."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +53,29 @@ def synthesise(clip: int, seed: int) -> Speech:
     voice = articulation.Voice.draw(rng)
     segments = text.segments(words, rng, voice.tempo)
     return Speech(words, segments, voice, articulation.speak(segments, voice, _random(clip, seed, _SPEECH)))
+
+
+def make_clip(clip: int, seed: int, video: Path, audio: Path, description: Path) -> None:
+    """Write one clip's three files: pictures, sound (of as many hops as pictures) and what is known of them.
+
+    Parameters
+    ----------
+    clip : number of the clip; with ``seed`` it decides everything.
+    seed : number of the corpus.
+    video : mp4, 256x256 at exactly 11413/420 frames/s.
+    audio : wav, int16 mono at 11413 Hz, 420 samples a frame.
+    description : JSON of `describe`, with the pose of the head.
+    """
+    speech = synthesise(clip, seed)
+    rng = _random(clip, seed, _PICTURE)
+    pose = picture.Pose.draw(rng)
+    utterance = speech.utterance
+    outlines = map(articulation.outlines, utterance.tract)
+    frames = picture.film(outlines, articulation.glottal_width(utterance.glottis), pose, rng)
+    rate = Fraction(articulation.SAMPLING_RATE, articulation.HOP_LENGTH)
+    write_video(video, frames, rate, crf=VIDEO_QUALITY)
+    write_wav(audio, utterance.audio, articulation.SAMPLING_RATE)
+    save_json(description, describe(speech, clip, seed) | {"pose": dataclasses.asdict(pose)})
 
 
 def make_speech(clip: int, seed: int, audio: Path) -> None:

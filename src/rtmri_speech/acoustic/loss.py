@@ -1,0 +1,183 @@
+"""The lab's loss of the mel generator: weighted squared errors of the mel, its differences and its latest frame.
+
+With d = prediction - target over windows ``(P, R, n_mels)`` and a ramp r from 0 to 1,
+
+    L = wMSE(d) + a wMSE(diff d) + b wMSE(diff^2 d) + c wMSE(d of the latest frame),
+
+each a sum weighted by band, time and mask over the sum of its own weights. Weights and a, b, c move with r from their
+start to their target (`MaskedMSEMAE` of the memo's system, facts from its description).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from rtmri_speech.errors import UserError
+
+TERMS = ("mse", "delta", "delta2", "latest")
+"""The parts of the loss, in the order in which they are added."""
+
+LOGGED_BANDS = ("f0", "f1", "f2", "high")
+"""The bands whose error TensorBoard shows, as in the lab."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LossSettings:
+    """The coefficients of the loss; the defaults are the lab's.
+
+    Attributes
+    ----------
+    bands : for each named band its first bin and its weight at ramp 1; a band reaches to the next one's first bin.
+    time : weight at ramp 1 of each frame of a window; frames beyond the list weigh 1.
+    delta, delta2, latest : a, b and c at ramp 0 and at ramp 1.
+    ramp_steps : steps over which the ramp goes from 0 to 1; 0 for the full weights at once.
+    """
+
+    bands: Mapping[str, tuple[int, float]] = dataclasses.field(
+        default_factory=lambda: {"f0": (0, 2.0), "f1": (6, 3.0), "f2": (16, 2.4), "f3": (32, 1.6), "high": (48, 1.8)}
+    )
+    time: tuple[float, ...] = (1.6, 1.45, 1.3, 1.2, 1.15, 1.1, 1.05, 1.02)
+    delta: tuple[float, float] = (0.3, 0.45)
+    delta2: tuple[float, float] = (0.1, 0.15)
+    latest: tuple[float, float] = (0.2, 0.4)
+    ramp_steps: int = 120_000
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LossSettings:
+        """Return the settings of the configuration's ``loss`` table; what it leaves out keeps the lab's value.
+
+        Raises
+        ------
+        UserError
+            A setting is unknown or malformed.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise UserError("acoustic.loss", f"does not know {', '.join(unknown)}", f"use {', '.join(sorted(known))}")
+        settings: dict[str, Any] = {}
+        for name, value in values.items():
+            try:
+                if name == "bands":
+                    settings[name] = {band: (int(first), float(weight)) for band, (first, weight) in value.items()}
+                elif name == "ramp_steps":
+                    settings[name] = int(value)
+                else:
+                    settings[name] = tuple(float(number) for number in value)
+            except (TypeError, ValueError, AttributeError) as error:
+                raise UserError(f"acoustic.loss.{name}", f"is {value!r} ({error})", "see config/schema.yaml") from None
+        return cls(**settings)
+
+    def __post_init__(self) -> None:
+        firsts = [first for first, _ in self.bands.values()]
+        if not firsts or firsts[0] != 0 or sorted(set(firsts)) != firsts:
+            raise UserError("acoustic.loss.bands", f"begin at bins {firsts}", "begin at 0 and give rising first bins")
+        for name in ("delta", "delta2", "latest"):
+            if len(getattr(self, name)) != 2:
+                raise UserError(f"acoustic.loss.{name}", f"is {getattr(self, name)}", "give its start and its target")
+        if self.ramp_steps < 0:
+            raise UserError("acoustic.loss.ramp_steps", f"is {self.ramp_steps}", "give 0 or more steps")
+
+    def ramp(self, step: int) -> float:
+        """Return the ramp r of a step: from 0 at step 0 to 1 at ``ramp_steps``."""
+        return min(1.0, step / self.ramp_steps) if self.ramp_steps else 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain numbers, for checkpoints."""
+        return dataclasses.asdict(self)
+
+
+class MaskedMSEMAE(nn.Module):
+    """Numerators and denominators of the loss, apart, so that micro-batches and processes add up to one batch.
+
+    Parameters
+    ----------
+    settings : the coefficients.
+    n_mels : bins of the mel; bands beyond it are empty.
+    """
+
+    band: torch.Tensor
+
+    def __init__(self, settings: LossSettings, n_mels: int) -> None:
+        super().__init__()
+        self.settings = settings
+        edges = [*[first for first, _ in settings.bands.values()][1:], n_mels]
+        weights = torch.ones(n_mels)
+        self.slices: dict[str, slice] = {}
+        for (name, (first, weight)), end in zip(settings.bands.items(), edges, strict=True):
+            weights[first:end] = weight
+            self.slices[name] = slice(min(first, n_mels), min(end, n_mels))
+        self.register_buffer("band", weights, persistent=False)
+
+    def coefficients(self, ramp: float) -> dict[str, float]:
+        """Return the factor of each term at a ramp."""
+        pairs = {name: getattr(self.settings, name) for name in TERMS[1:]}
+        return {"mse": 1.0, **{name: start + (target - start) * ramp for name, (start, target) in pairs.items()}}
+
+    def _weights(self, mask: torch.Tensor, ramp: float) -> dict[str, torch.Tensor]:
+        """Weights of each term, ``(P, frames, n_mels)``."""
+        length = mask.shape[1]
+        targets = (*self.settings.time, *[1.0] * length)[:length]
+        time = 1 + (torch.tensor(targets, device=mask.device, dtype=mask.dtype) - 1) * ramp
+        band = (1 + (self.band.to(mask.dtype) - 1) * ramp)[None, None]
+        both = mask[:, :-1] * mask[:, 1:]
+        return {
+            "mse": (time * mask)[..., None] * band,
+            "delta": (time[1:] * both)[..., None] * band,
+            "delta2": (time[1:-1] * both[:, :-1] * mask[:, 2:])[..., None] * band,
+            "latest": torch.ones_like(mask[:, -1:])[..., None] * band,
+        }
+
+    def totals(self, mask: torch.Tensor, ramp: float) -> torch.Tensor:
+        """Return the sum of the weights of each term of `TERMS`, ``(4,)``, for masks ``(P, R)``."""
+        return torch.stack([weight.sum() for weight in self._weights(mask, ramp).values()])
+
+    def sums(
+        self, prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, ramp: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the weighted sums of squares of each term of `TERMS`, ``(4,)``, and that of |d|, a scalar.
+
+        Parameters
+        ----------
+        prediction, target : standardised mels ``(P, R, n_mels)``.
+        mask : 1 where the clip has sound, ``(P, R)``.
+        ramp : 0 to 1.
+        """
+        difference = prediction - target
+        weights = self._weights(mask, ramp)
+        delta = difference.diff(dim=1)
+        parts = {"mse": difference, "delta": delta, "delta2": delta.diff(dim=1), "latest": difference[:, -1:]}
+        squares = torch.stack([(weights[name] * parts[name].square()).sum() for name in TERMS])
+        return squares, (weights["mse"] * difference.abs()).sum()
+
+    def loss(self, sums: torch.Tensor, totals: torch.Tensor, ramp: float) -> torch.Tensor:
+        """Return the loss, a scalar, of the sums of a batch or of a part of it over the totals of the whole batch."""
+        factors = torch.tensor(list(self.coefficients(ramp).values()), device=sums.device, dtype=sums.dtype)
+        return (factors * _ratio(sums, totals)).sum()
+
+    def forward(
+        self, prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, ramp: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss and the weighted mean absolute error of one batch, scalars."""
+        sums, absolute = self.sums(prediction, target, mask, ramp)
+        totals = self.totals(mask, ramp)
+        return self.loss(sums, totals, ramp), _ratio(absolute, totals[0])
+
+    def band_sums(self, prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the plain sum of squares of each band of `LOGGED_BANDS` and its number of values, ``(bands, 2)``."""
+        squares = (prediction - target).square() * mask[..., None]
+        frames = mask.sum()
+        rows = []
+        for name in LOGGED_BANDS:
+            bins = self.slices.get(name, slice(0))
+            rows.append(torch.stack([squares[..., bins].sum(), frames * len(range(*bins.indices(squares.shape[-1])))]))
+        return torch.stack(rows)
+
+
+def _ratio(value: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+    """``value / total``, 0 where there is nothing to weigh (all masked, or windows too short for a difference)."""
+    return torch.where(total > 0, value / total.clamp(min=torch.finfo(total.dtype).tiny), torch.zeros_like(value))

@@ -1,0 +1,294 @@
+"""The mel generator: a CNN that sees each frame once, and an LSTM that reads its features through time.
+
+The network is the memo's (EfficientNetV2-B2, mean over space, one bidirectional LSTM whose directions are added,
+dropout, a linear layer); its state dict has the names and shapes of the lab's checkpoint. Frames are ``(N, 1, H, W)``
+in [0, 1], mels ``(..., n_mels)`` standardised dB.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from rtmri_speech.errors import UserError
+from rtmri_speech.training.state import load_checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What the network is made of; the defaults are the memo's.
+
+    Attributes
+    ----------
+    backbone : name of a timm model with ``features_only``; its last feature stage is used.
+    output_stride : pixels a cell of the last feature map stands for; None for the backbone's own (32).
+    rnn_hidden : width of the LSTM, per direction.
+    dropout : probability, before the linear layer.
+    n_mels : mel bins.
+    """
+
+    backbone: str = "tf_efficientnetv2_b2"
+    output_stride: int | None = None
+    rnn_hidden: int = 640
+    dropout: float = 0.5
+    n_mels: int = 64
+
+    def __post_init__(self) -> None:
+        if self.output_stride not in (None, 8, 16, 32):
+            raise UserError("acoustic.output_stride", f"is {self.output_stride!r}", "give 8, 16, 32 or none")
+        for name in ("rnn_hidden", "n_mels"):
+            if getattr(self, name) < 1:
+                raise UserError(f"acoustic.{name}", f"is {getattr(self, name)!r}", "give at least 1")
+        if not 0 <= self.dropout < 1:
+            raise UserError("acoustic.dropout", f"is {self.dropout!r}", "give a probability from 0 to below 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recomputing:
+    """Gradient checkpointing: the backbone's blocks in ``segments`` runs, each computed again in the backward pass."""
+
+    segments: int
+    reentrant: bool = False
+
+
+class FrameEncoder(nn.Module):
+    """The timm backbone, under the lab's prefix ``cnn.backbone``."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        stride = {} if network.output_stride is None else {"output_stride": network.output_stride}
+        try:
+            self.backbone = timm.create_model(network.backbone, features_only=True, out_indices=(-1,), **stride)
+        except (RuntimeError, AttributeError, TypeError, NotImplementedError, ValueError, AssertionError) as error:
+            # timm has no exception of its own for an unknown name or an option that a model does not take.
+            raise UserError(
+                "acoustic.backbone",
+                f"timm cannot build {network.backbone!r} with output stride {network.output_stride} ({error})",
+                "give a convolutional model of timm.list_models() and a stride it knows (8, 16, 32)",
+            ) from error
+        self.channels: int = self.backbone.feature_info.channels()[-1]
+        self.stride: int = self.backbone.feature_info.reduction()[-1]
+
+    def forward(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
+        """Return the last feature map ``(N, C, h, w)`` of frames ``(N, 1, H, W)``."""
+        picture = frames.expand(-1, 3, -1, -1)
+        if frames.is_contiguous(memory_format=torch.channels_last):
+            picture = picture.contiguous(memory_format=torch.channels_last)
+        if recomputing is None or not torch.is_grad_enabled():
+            return self.backbone(picture)[-1]
+        parts = self._parts()
+        runs = min(recomputing.segments, len(parts))
+        bounds = [len(parts) * number // runs for number in range(runs + 1)]
+        if recomputing.reentrant:
+            # Reentrant checkpointing records nothing unless an input asks for a gradient, and frames do not.
+            picture = picture.detach().requires_grad_()
+        for begin, end in itertools.pairwise(bounds):
+            segment = _Segment(list(itertools.chain(*parts[begin:end])))
+            picture = checkpoint(segment, picture, use_reentrant=recomputing.reentrant)
+        return picture
+
+    def _parts(self) -> list[list[nn.Module]]:
+        """The backbone as a chain of the stem and its blocks."""
+        children = dict(self.backbone.named_children())
+        if "conv_stem" not in children or not isinstance(children.get("blocks"), nn.Sequential):
+            raise UserError(
+                "--use_checkpoint",
+                f"knows no blocks in the backbone {type(self.backbone).__name__}",
+                "use a model of the EfficientNet or MobileNet family, or leave the flag out",
+            )
+        # The stem is one part: its activation overwrites its input, which a cut before it would need again.
+        stem = [children[name] for name in ("conv_stem", "bn1", "act1") if name in children]
+        return [stem, *([block] for stage in children["blocks"] for block in stage)]
+
+
+class _Segment:
+    """A run of layers; when it is computed again for the backward pass, batch statistics are not counted twice."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        self._layers, self._computed = layers, False
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        again, self._computed = self._computed, True
+        with _uncounted(self._layers if again else []):
+            for layer in self._layers:
+                x = layer(x)
+        return x
+
+
+@contextmanager
+def _uncounted(layers: list[nn.Module]) -> Iterator[None]:
+    norms = [m for layer in layers for m in layer.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        # Not by leaving the statistics out: the backward pass wants the same tensors both times.
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+class Recurrence(nn.Module):
+    """A bidirectional LSTM whose two directions are added, under the lab's prefix ``rnn.lstm``."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(channels, hidden, batch_first=True, bidirectional=True)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return ``(B, T, hidden)`` of features ``(B, T, C)``."""
+        forward, backward = self.lstm(features)[0].chunk(2, dim=-1)
+        return forward + backward
+
+
+class AcousticModel(nn.Module):
+    """Frames to standardised mel; the CNN runs once per frame, windows gather its features.
+
+    Parameters
+    ----------
+    network : what it is made of.
+
+    Raises
+    ------
+    UserError
+        timm does not know the backbone or the stride.
+    """
+
+    def __init__(self, network: Network = Network()) -> None:
+        super().__init__()
+        self.network = network
+        self.cnn = FrameEncoder(network)
+        self.rnn = Recurrence(self.cnn.channels, network.rnn_hidden)
+        self.dropout = nn.Dropout(network.dropout)
+        self.head = nn.Linear(network.rnn_hidden, network.n_mels)
+
+    def feature_maps(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
+        """Return the last feature maps ``(N, C, h, w)`` of frames ``(N, 1, H, W)``."""
+        return self.cnn(frames, recomputing)
+
+    def features(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
+        """Return the features ``(N, C)`` of frames ``(N, 1, H, W)``: the mean of each map over space."""
+        return self.feature_maps(frames, recomputing).mean((2, 3))
+
+    def decode(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the mel ``(B, T, n_mels)`` of features ``(B, T, C)``.
+
+        In float32 under autocast too: it is cheap, and a recurrence gathers rounding errors.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            return self.head(self.dropout(self.rnn(features.float())))
+
+    def forward(
+        self, frames: torch.Tensor, starts: torch.Tensor, length: int, recomputing: Recomputing | None = None
+    ) -> torch.Tensor:
+        """Return the mels of windows over a run of frames.
+
+        Parameters
+        ----------
+        frames : ``(N, 1, H, W)``, each passed through the CNN once, however many windows hold it.
+        starts : int64 ``(P,)``, each window's first frame.
+        length : frames a window, R.
+
+        Returns
+        -------
+        ``(P, R, n_mels)``.
+        """
+        features = self.features(frames, recomputing)
+        # One gather per place in the window: none takes a frame twice, so that its gradient has one order of summing.
+        windows = torch.stack([features.index_select(0, starts + place) for place in range(length)], 1)
+        return self.decode(windows)
+
+    def freeze_batch_norm(self) -> None:
+        """Make batch normalisation use, and keep, its running statistics."""
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], source: str | Path) -> None:
+    """Load a state dict strictly.
+
+    Raises
+    ------
+    UserError
+        A key is missing, unknown, or of another shape; the first such key is named.
+    """
+    own = model.state_dict()
+    remedy = "use a checkpoint of this network, or set backbone, output stride and rnn_hidden to the checkpoint's"
+    for kind, keys in (("lacks", own.keys() - state.keys()), ("has the unknown", state.keys() - own.keys())):
+        if keys:
+            raise UserError(source, f"{kind} {_counted(keys)}", remedy)
+    for key, value in own.items():
+        if state[key].shape != value.shape:
+            raise UserError(source, f"{key} is {tuple(state[key].shape)}, not {tuple(value.shape)}", remedy)
+    model.load_state_dict(state)
+
+
+def _counted(keys: set[str]) -> str:
+    first, *others = sorted(keys)
+    return f"key {first}" + (f" and {len(others)} others" if others else "")
+
+
+def load_fitting_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) -> int:
+    """Load what fits by name and shape, for a warm start, and return how many tensors those were."""
+    own = model.state_dict()
+    fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    model.load_state_dict({**own, **fitting})
+    return len(fitting)
+
+
+def load_pretrained_backbone(model: AcousticModel, file: str | Path | None) -> None:
+    """Give the CNN weights trained on photographs, from a local file or, when ``file`` is None, from timm's hub.
+
+    Raises
+    ------
+    UserError
+        The hub cannot be reached, or the file lacks a tensor of the backbone.
+    """
+    state = _hub_weights(model.network) if file is None else _file_weights(Path(file))
+    own = model.cnn.backbone.state_dict()
+    wanted = {key for key in own if not key.endswith("num_batches_tracked")}
+    source = file or f"pretrained weights of {model.network.backbone}"
+    if missing := wanted - state.keys():
+        raise UserError(
+            source, f"lacks {_counted(missing)} of {model.network.backbone}", "give a file for this backbone"
+        )
+    load_weights(model.cnn.backbone, {**own, **{key: state[key] for key in wanted}}, source)
+
+
+def _hub_weights(network: Network) -> Mapping[str, torch.Tensor]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return timm.create_model(network.backbone, pretrained=True, features_only=True).state_dict()
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0][:120]
+        raise UserError(
+            "--cnn_pretrained",
+            f"the weights of {network.backbone} cannot be fetched ({reason})",
+            "download them where there is a network and give the file: --cnn_pretrained FILE (acoustic.cnn_pretrained)",
+        ) from error
+
+
+def _file_weights(file: Path) -> Mapping[str, torch.Tensor]:
+    remedy = "give a .pth or .safetensors file of the backbone's weights"
+    if file.suffix == ".safetensors" and file.is_file():
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(file)
+        except SafetensorError as error:
+            raise UserError(file, f"cannot be read ({error})", remedy) from error
+    content = load_checkpoint(file, remedy)
+    return next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping)), content)

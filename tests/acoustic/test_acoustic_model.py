@@ -1,0 +1,174 @@
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rtmri_speech.acoustic.model import (
+    AcousticModel,
+    Network,
+    Recomputing,
+    load_fitting_weights,
+    load_pretrained_backbone,
+    load_weights,
+)
+from rtmri_speech.errors import UserError
+
+LAB = Path(__file__).parents[3] / "shared" / "fixtures" / "acoustic_lab"
+SMALL = Network(backbone="test_efficientnet", rnn_hidden=8, n_mels=5, dropout=0.0)
+
+
+def lab_weights(shapes):
+    """The weights of the fixture, by the formula in its README."""
+    state = {}
+    for name, value in shapes.items():
+        if not value.is_floating_point():
+            state[name] = value
+            continue
+        x = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(value.shape)).astype(np.float32)
+        if name.endswith("running_var"):
+            x = 0.5 + np.abs(x)
+        elif name.endswith(("running_mean", "bias")) or ".bias_" in name:
+            x = 0.05 * x
+        elif x.ndim == 1:
+            x = 1 + 0.1 * x
+        else:
+            x = x / np.sqrt(np.prod(x.shape[1:]))
+        state[name] = torch.from_numpy(x.astype(np.float32))
+    return state
+
+
+@pytest.mark.skipif(not LAB.is_dir(), reason="the reference numbers of the lab are not here")
+def test_the_labs_numbers_names_and_shapes():
+    torch.set_num_threads(1)
+    model = AcousticModel().eval()
+    manifest = json.loads((LAB / "manifest.json").read_text(encoding="utf-8"))
+    assert {key: [list(value.shape), str(value.dtype)] for key, value in model.state_dict().items()} == manifest
+    load_weights(model, lab_weights(model.state_dict()), "lab")
+    base = np.random.default_rng(0).integers(0, 256, (6, 8, 8)).astype(np.uint8)
+    frames = torch.from_numpy(base.repeat(32, 1).repeat(32, 2)[:, None] / np.float32(255))
+    with torch.inference_mode():
+        mel = model(frames, torch.tensor([0]), 6)[0]
+    assert np.abs(mel.numpy() - np.load(LAB / "expected.npy")).max() < 1e-4
+
+
+def test_windows_gather_what_the_cnn_saw_once():
+    torch.manual_seed(0)
+    model = AcousticModel(SMALL).eval()
+    frames = torch.rand(9, 1, 32, 32)
+    starts = torch.tensor([0, 1, 5])
+    with torch.inference_mode():
+        together = model(frames, starts, 4)
+        one_by_one = torch.stack([model(frames[s : s + 4], torch.tensor([0]), 4)[0] for s in starts])
+    assert together.shape == (3, 4, 5)
+    torch.testing.assert_close(together, one_by_one, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("backbone", ["test_efficientnet", "lcnet_050"])
+@pytest.mark.parametrize("recomputing", [Recomputing(2), Recomputing(3, reentrant=True), Recomputing(99)])
+def test_recomputed_blocks_give_the_same_gradients_and_statistics(backbone, recomputing):
+    results = []
+    for how in (None, recomputing):
+        torch.manual_seed(0)
+        model = AcousticModel(Network(backbone=backbone, rnn_hidden=4, n_mels=3, dropout=0.0)).train()
+        model(torch.rand(6, 1, 32, 32), torch.tensor([0, 2]), 4, how).square().sum().backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+        results.append((model.state_dict(), {name: p.grad for name, p in model.named_parameters()}))
+    for plain, recomputed in zip(*results, strict=True):
+        for name, value in plain.items():
+            torch.testing.assert_close(recomputed[name], value, msg=name)
+
+
+def test_recomputing_keeps_fewer_activations():
+    def kept(how):
+        model = AcousticModel(SMALL).train()
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: (sizes.append(t.numel()), t)[1], lambda t: t):
+            model(torch.rand(6, 1, 64, 64), torch.tensor([0]), 4, how)
+        return sum(sizes)
+
+    assert kept(Recomputing(4)) < 0.3 * kept(None)
+
+
+def test_recomputing_refuses_a_backbone_whose_blocks_it_does_not_know():
+    model = AcousticModel(Network(backbone="test_resnet", rnn_hidden=4))
+    with pytest.raises(UserError, match="--use_checkpoint: knows no blocks"):
+        model(torch.rand(4, 1, 32, 32), torch.tensor([0]), 4, Recomputing(2))
+
+
+def test_the_future_reaches_a_frame_only_through_the_lstm():
+    """The CNN sees single frames: another last frame changes the first frame's mel, but not its features."""
+    torch.manual_seed(0)
+    model = AcousticModel(SMALL).eval()
+    a = torch.rand(4, 1, 32, 32)
+    b = a.clone()
+    b[-1] = torch.rand(1, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(model.features(a)[:3], model.features(b)[:3])
+        assert not torch.equal(model(a, torch.tensor([0]), 4)[0, 0], model(b, torch.tensor([0]), 4)[0, 0])
+
+
+def test_a_wrong_state_dict_is_refused_by_key():
+    model = AcousticModel(SMALL)
+    state = model.state_dict()
+    with pytest.raises(UserError, match=r"x\.pt: lacks key head\.bias; "):
+        load_weights(model, {key: value for key, value in state.items() if key != "head.bias"}, "x.pt")
+    with pytest.raises(UserError, match=r"has the unknown key extra"):
+        load_weights(model, {**state, "extra": state["head.bias"]}, "x.pt")
+    with pytest.raises(UserError, match=r"head\.bias is \(7,\), not \(5,\)"):
+        load_weights(model, {**state, "head.bias": torch.zeros(7)}, "x.pt")
+
+
+def test_a_warm_start_takes_what_fits():
+    torch.manual_seed(0)
+    model, other = AcousticModel(SMALL), AcousticModel(Network(backbone="test_efficientnet", rnn_hidden=8, n_mels=6))
+    before = model.head.bias.detach().clone()
+    assert load_fitting_weights(model, other.state_dict()) == len(model.state_dict()) - 2
+    assert torch.equal(model.head.bias, before)
+    assert torch.equal(model.rnn.lstm.bias_hh_l0, other.rnn.lstm.bias_hh_l0)
+
+
+def test_an_unknown_backbone_or_stride_is_refused():
+    with pytest.raises(UserError, match="timm cannot build 'no_such_net'"):
+        AcousticModel(Network(backbone="no_such_net"))
+    with pytest.raises(UserError, match=r"acoustic\.output_stride: is 7"):
+        AcousticModel(Network(backbone="test_efficientnet", output_stride=7))
+
+
+def test_the_output_stride_makes_a_finer_map():
+    model = AcousticModel(Network(backbone="test_efficientnet", output_stride=8, rnn_hidden=4))
+    assert model.feature_maps(torch.rand(1, 1, 64, 64)).shape[2:] == (8, 8)
+
+
+def test_pretrained_weights_come_from_a_local_file(tmp_path):
+    torch.manual_seed(0)
+    source, model = AcousticModel(SMALL), AcousticModel(SMALL)
+    state = {key: value for key, value in source.cnn.backbone.state_dict().items() if "num_batches" not in key}
+    torch.save({"state_dict": {**state, "classifier.weight": torch.zeros(3)}}, tmp_path / "weights.pth")
+    load_pretrained_backbone(model, tmp_path / "weights.pth")
+    torch.testing.assert_close(model.cnn.state_dict(), source.cnn.state_dict())
+    torch.save({key: value for key, value in state.items() if key != "conv_stem.weight"}, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match=r"weights\.pth: lacks key conv_stem\.weight of test_efficientnet"):
+        load_pretrained_backbone(model, tmp_path / "weights.pth")
+
+
+def test_without_a_network_the_file_option_is_named(monkeypatch):
+    def unreachable(*args, **kwargs):
+        raise OSError("[Errno 101] Network is unreachable")
+
+    monkeypatch.setattr("timm.create_model", unreachable)
+    model = AcousticModel.__new__(AcousticModel)
+    torch.nn.Module.__init__(model)
+    model.network = SMALL
+    with pytest.raises(UserError, match=r"cannot be fetched \(\[Errno 101\].*--cnn_pretrained FILE"):
+        load_pretrained_backbone(model, None)
+
+
+def test_frozen_normalisation_keeps_its_statistics():
+    model = AcousticModel(SMALL).train()
+    model.freeze_batch_norm()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model(torch.rand(4, 1, 32, 32), torch.tensor([0]), 4)
+    torch.testing.assert_close(model.state_dict(), before, atol=0, rtol=0)

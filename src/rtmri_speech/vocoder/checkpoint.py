@@ -1,0 +1,236 @@
+"""HiFi-GAN's files: ``g_<steps>`` and ``do_<steps>``, read and written with the official names and layout.
+
+A ``g_`` file is a dict with ``generator``; a ``do_`` file a dict with ``mpd``, ``msd``, ``optim_g``, ``optim_d``,
+``steps`` and ``epoch``. Weight-normed tensors are ``weight_g`` and ``weight_v``, spectral-normed ones ``weight_orig``,
+``weight_u`` and ``weight_v``, as `jik876/hifi-gan` names them; ``optim_d`` numbers the scale discriminators first. Ours
+carry the mel and the padding beside these, which the official program does not look at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.training.state import load_checkpoint, save_checkpoint
+from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config
+from rtmri_speech.vocoder.generator import Generator
+
+State = dict[str, torch.Tensor]
+
+_NAMES = (
+    ("parametrizations.weight.original0", "weight_g"),
+    ("parametrizations.weight.original1", "weight_v"),
+    ("parametrizations.weight.original", "weight_orig"),
+    ("parametrizations.weight.0._u", "weight_u"),
+    ("parametrizations.weight.0._v", "weight_v"),
+)
+_PAIR = re.compile(r"(g|do)_(\d{8,})")
+
+
+def official_name(name: str) -> str:
+    """Return the official name of a tensor of our modules (PyTorch's parametrisations have other names)."""
+    for ours, official in _NAMES:
+        if name.endswith("." + ours):
+            return name[: -len(ours)] + official
+    return name
+
+
+def official_state(module: nn.Module) -> State:
+    """Return the state dict of a generator or discriminator under its official names."""
+    return {official_name(name): tensor for name, tensor in module.state_dict().items()}
+
+
+def load_official(module: nn.Module, state: Mapping[str, torch.Tensor], source: str | Path) -> None:
+    """Load tensors with official names into ``module``, all of them and no others.
+
+    Raises
+    ------
+    UserError
+        A tensor is missing, unknown, not finite or of another shape; ``source`` and the first such tensor are named.
+    """
+    ours = {official_name(name): (name, tensor) for name, tensor in module.state_dict().items()}
+    state = {official_name(name): tensor for name, tensor in state.items()}
+    remedy = "give the config.json that belongs to this checkpoint"
+    for name, (_, tensor) in ours.items():
+        if name not in state:
+            raise UserError(source, f"does not fit its config: it lacks {name}", remedy)
+        if state[name].shape != tensor.shape:
+            raise UserError(
+                source,
+                f"does not fit its config: {name} has the shape {tuple(state[name].shape)}, the config asks for "
+                f"{tuple(tensor.shape)}",
+                remedy,
+            )
+        if not state[name].isfinite().all():
+            raise UserError(source, f"holds numbers in {name} that are not finite", "use an earlier checkpoint")
+    if unknown := state.keys() - ours.keys():
+        raise UserError(source, f"does not fit its config, which has no {min(unknown)}", remedy)
+    module.load_state_dict({ours[name][0]: tensor for name, tensor in state.items()})
+
+
+def tell_padding(keys: Iterable[str], named: str | None, source: str | Path) -> str:
+    """Return the padding a generator was trained with, from the names of its tensors and from its config.
+
+    A weight-normed ``conv_pre`` is official, a plain one beside weight-normed ``ups`` is the lab's. A folded file shows
+    neither, and needs a config that names it.
+
+    Raises
+    ------
+    UserError
+        The config names the other padding, or the file is folded and the config names none.
+    """
+    keys = {official_name(key) for key in keys}
+    if "conv_pre.weight_g" in keys:
+        shown, reason = "official", "its conv_pre is weight-normed, which the lab's never is"
+    elif "ups.0.weight_g" in keys:
+        shown, reason = "lab", "its conv_pre is plain although its ups are weight-normed, as only the lab's are"
+    elif named is None:
+        raise UserError(
+            source,
+            "is folded (without weight norm), so that its padding does not show",
+            'add "padding": "official" or "lab" to its config.json',
+        )
+    else:
+        return named
+    if named not in (None, shown):
+        raise UserError(
+            source,
+            f"was trained with {shown} padding ({reason}) and its config says {named}",
+            f'set "padding": "{shown}"',
+        )
+    return shown
+
+
+def read_generator(path: str | Path, config: VocoderConfig) -> tuple[Generator, VocoderConfig]:
+    """Build the generator of a ``g_`` file and load it.
+
+    Returns
+    -------
+    the generator (weight-normed, or folded when the file is), and ``config`` with its padding named.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, is not a generator, or does not fit ``config``.
+    """
+    content = load_checkpoint(path)
+    state = content.get("generator")
+    if not isinstance(state, dict):
+        raise UserError(path, "holds no 'generator'", "give a g_<steps> file")
+    config = dataclasses.replace(config, padding=tell_padding(state, config.padding or content.get("padding"), path))
+    if isinstance(content.get("mel"), dict):
+        MelSpec.from_dict(content["mel"], str(path)).require_same(config.spec, str(path), "its config")
+    generator = Generator(config)
+    if not any(official_name(name) == "ups.0.weight_g" for name in state):
+        generator.fold()
+    load_official(generator, state, path)
+    return generator, config
+
+
+def config_beside(
+    checkpoint: str | Path, config: str | Path | None, warn: Callable[[str], None] | None
+) -> VocoderConfig:
+    """Read ``config``, by default the ``config.json`` beside ``checkpoint``."""
+    return read_config(config or Path(checkpoint).parent / CONFIG_NAME, warn)
+
+
+def generator_file(directory: str | Path, steps: int) -> Path:
+    """Return the path of the generator after ``steps`` steps."""
+    return Path(directory) / f"g_{steps:08d}"
+
+
+def discriminator_file(directory: str | Path, steps: int) -> Path:
+    """Return the path of the discriminators and optimisers after ``steps`` steps."""
+    return Path(directory) / f"do_{steps:08d}"
+
+
+def steps_of(path: str | Path) -> int:
+    """Return the number of steps in the name of a ``g_`` or ``do_`` file.
+
+    Raises
+    ------
+    UserError
+        The name is not of that form.
+    """
+    match = _PAIR.fullmatch(Path(path).name)
+    if not match:
+        raise UserError(path, "is not named g_<steps> or do_<steps>, with eight digits", "name it so")
+    return int(match[2])
+
+
+def pairs(directory: str | Path) -> list[int]:
+    """Return the steps of the complete pairs in ``directory``, lowest first."""
+    found: dict[str, set[int]] = {"g": set(), "do": set()}
+    if Path(directory).is_dir():
+        for path in Path(directory).iterdir():
+            if match := _PAIR.fullmatch(path.name):
+                found[match[1]].add(int(match[2]))
+    return sorted(found["g"] & found["do"])
+
+
+def newest_pair(directory: str | Path, say: Callable[[str], None]) -> tuple[int, dict, dict] | None:
+    """Return the newest readable pair as (steps, ``g_`` content, ``do_`` content); None when there is none.
+
+    ``say`` is told of each unreadable pair that is passed over.
+    """
+    for steps in reversed(pairs(directory)):
+        try:
+            return (
+                steps,
+                load_checkpoint(generator_file(directory, steps)),
+                load_checkpoint(discriminator_file(directory, steps)),
+            )
+        except UserError as error:
+            say(f"{error.subject} {error.fault}: the pair before it is used.")
+    return None
+
+
+def write_pair(directory: str | Path, steps: int, generator: dict[str, Any], rest: dict[str, Any]) -> None:
+    """Write ``g_<steps>`` and ``do_<steps>``; the pair counts from the moment ``g_`` has its name, which comes last."""
+    save_checkpoint(discriminator_file(directory, steps), rest)
+    save_checkpoint(generator_file(directory, steps), generator)
+
+
+def prune_pairs(
+    directory: str | Path,
+    made: Iterable[int],
+    *,
+    keep_last: int,
+    best: int | None = None,
+    keep_every: int = 0,
+    archive: str | Path | None = None,
+) -> list[int]:
+    """Delete the pairs that are not kept, or move them to ``archive``.
+
+    Parameters
+    ----------
+    made : steps of the pairs this training wrote: only these can go, never a base or another run's.
+    keep_last : so many of the newest are kept, at least one.
+    best : the steps of the best pair, kept.
+    keep_every : pairs whose steps are a multiple of it are kept; 0 for none.
+
+    Returns
+    -------
+    the steps of the pairs that went.
+    """
+    made = sorted(made)
+    kept = set(made[-max(keep_last, 1) :]) | {best}
+    gone = [steps for steps in made if steps not in kept and not (keep_every and steps % keep_every == 0)]
+    for steps in gone:
+        # A pruning that was killed between the two files is finished by the next.
+        for path in (generator_file(directory, steps), discriminator_file(directory, steps)):
+            if archive is None:
+                path.unlink(missing_ok=True)
+            elif path.exists():
+                Path(archive).mkdir(parents=True, exist_ok=True)
+                shutil.move(path, Path(archive) / path.name)
+    return gone

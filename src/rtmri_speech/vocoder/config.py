@@ -1,0 +1,291 @@
+"""The HiFi-GAN config JSON: the official keys, and ours beside them.
+
+The official program (`jik876/hifi-gan`) keeps one ``config.json`` beside its checkpoints. It is read and written here
+with its own names; keys that are only ours have defaults under which a file without them means what it officially does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rtmri_speech import atomic
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+
+PADDINGS = ("official", "lab")
+SCHEDULES = ("exponential", "plateau")
+CONFIG_NAME = "config.json"
+
+_MEL_KEYS = {
+    "sampling_rate": "sampling_rate",
+    "n_fft": "n_fft",
+    "win_size": "win_length",
+    "hop_size": "hop_length",
+    "num_mels": "n_mels",
+    "fmin": "fmin",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class VocoderConfig:
+    """The network, its mel and its training, by the official names.
+
+    Parameters
+    ----------
+    resblock : ``"1"`` (pairs of convolutions) or ``"2"`` (single ones).
+    upsample_rates, upsample_kernel_sizes : of each transposed convolution; the product of the rates is ``hop_size``.
+    upsample_initial_channel : channels before the first of them, halved by each.
+    resblock_kernel_sizes, resblock_dilation_sizes : of the parallel residual blocks after each.
+    segment_size : samples of a training excerpt, a multiple of ``hop_size``.
+    padding : ``official`` or ``lab`` (see `generator`); None leaves it to the checkpoint's keys.
+    mpd_divisor, msd_divisor : divide the discriminators' channels, for runs on a CPU.
+    mel_weight, stft_weight : weights of the L1 mel and of the multi-resolution STFT loss (0 for none).
+    discriminator_start : training steps without discriminators before they join.
+    schedule : ``exponential`` (``lr_decay`` an epoch) or ``plateau`` (the lab's: a tenth when the validation mel error
+        stalls).
+    average : decay of the moving average of the generator's weights that is saved and validated; 0 for none.
+    augment_rate, augment_gain_db : range of random resampling (0.1: by 0.9 to 1.1) and of random gain, where the mel is
+        computed from the audio; 0 and ``[0, 0]`` for none.
+    mel : the mel this vocoder reads, where the JSON states it; see `spec`.
+    other : keys of the file that nothing here reads, kept for the round trip.
+
+    Raises
+    ------
+    UserError
+        A value is out of range or does not fit the others, naming the key, the value and what is allowed.
+    """
+
+    resblock: str = "1"
+    num_gpus: int = 0
+    batch_size: int = 16
+    learning_rate: float = 2e-4
+    adam_b1: float = 0.8
+    adam_b2: float = 0.99
+    lr_decay: float = 0.999
+    seed: int = 1234
+    upsample_rates: tuple[int, ...] = (10, 7, 3, 2)
+    upsample_kernel_sizes: tuple[int, ...] = (20, 15, 7, 4)
+    upsample_initial_channel: int = 512
+    resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
+    resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    segment_size: int = 8400
+    num_mels: int = 64
+    num_freq: int = 1025
+    n_fft: int = 2048
+    hop_size: int = 420
+    win_size: int = 2048
+    sampling_rate: int = 11413
+    fmin: float = 0
+    fmax: float | None = None
+    fmax_for_loss: float | None = None
+    num_workers: int = 0
+    dist_config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    padding: str | None = None
+    mpd_divisor: int = 1
+    msd_divisor: int = 1
+    mel_weight: float = 45.0
+    stft_weight: float = 0.0
+    discriminator_start: int = 0
+    schedule: str = "exponential"
+    average: float = 0.0
+    augment_rate: float = 0.0
+    augment_gain_db: tuple[float, float] = (0.0, 0.0)
+    mel: MelSpec | None = None
+    other: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes", "augment_gain_db"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "resblock_dilation_sizes", tuple(tuple(d) for d in self.resblock_dilation_sizes))
+        object.__setattr__(self, "resblock", str(self.resblock))
+        for official, mine in _MEL_KEYS.items():
+            if getattr(self.spec, mine) != getattr(self, official):
+                raise UserError(
+                    f"config key {official}",
+                    f"is {getattr(self, official)} but its mel.{mine} is {getattr(self.spec, mine)}",
+                    "give one number to both",
+                )
+        self._check_network()
+        self._check_training()
+
+    def _check_network(self) -> None:
+        _require(self.resblock in ("1", "2"), "resblock", self.resblock, "give '1' or '2'")
+        _require(self.padding in (None, *PADDINGS), "padding", self.padding, "give 'official' or 'lab'")
+        rates, kernels = self.upsample_rates, self.upsample_kernel_sizes
+        _require(
+            bool(rates) and all(isinstance(r, int) and r >= 1 for r in rates),
+            "upsample_rates",
+            list(rates),
+            "give whole numbers of at least 1",
+        )
+        _require(
+            math.prod(rates) == self.hop_size,
+            "upsample_rates",
+            f"{list(rates)} with the product {math.prod(rates)}",
+            f"give rates whose product is hop_size = {self.hop_size}",
+        )
+        _require(
+            len(kernels) == len(rates) and all(k >= r for k, r in zip(kernels, rates, strict=False)),
+            "upsample_kernel_sizes",
+            list(kernels),
+            f"give one for each of upsample_rates = {list(rates)}, at least as large as the rate",
+        )
+        _require(
+            self.upsample_initial_channel % 2 ** len(rates) == 0 and self.upsample_initial_channel > 0,
+            "upsample_initial_channel",
+            self.upsample_initial_channel,
+            f"give a multiple of {2 ** len(rates)}, as each of the {len(rates)} stages halves it",
+        )
+        _require(
+            bool(self.resblock_kernel_sizes) and all(k % 2 == 1 and k > 0 for k in self.resblock_kernel_sizes),
+            "resblock_kernel_sizes",
+            list(self.resblock_kernel_sizes),
+            "give odd numbers",
+        )
+        _require(
+            len(self.resblock_dilation_sizes) == len(self.resblock_kernel_sizes),
+            "resblock_dilation_sizes",
+            f"a list of {len(self.resblock_dilation_sizes)}",
+            f"give one list for each of resblock_kernel_sizes = {list(self.resblock_kernel_sizes)}",
+        )
+        for name in ("mpd_divisor", "msd_divisor"):
+            value = getattr(self, name)
+            _require(value in (1, 2, 4, 8, 16, 32), name, value, "give a power of 2 from 1 to 32")
+
+    def _check_training(self) -> None:
+        _require(
+            self.segment_size > 0 and self.segment_size % self.hop_size == 0,
+            "segment_size",
+            self.segment_size,
+            f"give a multiple of hop_size = {self.hop_size}",
+        )
+        _require(
+            self.segment_size >= self.loss_mel.shortest,
+            "segment_size",
+            self.segment_size,
+            f"give at least the {self.loss_mel.shortest} samples the mel loss needs",
+        )
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "give at least 1")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "give a positive number")
+        _require(0 < self.lr_decay <= 1, "lr_decay", self.lr_decay, "give a number above 0 and up to 1")
+        _require(self.schedule in SCHEDULES, "schedule", self.schedule, f"give one of {', '.join(SCHEDULES)}")
+        _require(0 <= self.average < 1, "average", self.average, "give a decay from 0 to below 1")
+        _require(0 <= self.augment_rate < 0.5, "augment_rate", self.augment_rate, "give a number from 0 to below 0.5")
+        _require(
+            len(self.augment_gain_db) == 2 and self.augment_gain_db[0] <= self.augment_gain_db[1],
+            "augment_gain_db",
+            list(self.augment_gain_db),
+            "give the lowest and the highest gain",
+        )
+        for name in ("mel_weight", "stft_weight", "discriminator_start"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "give a number of at least 0")
+
+    @property
+    def spec(self) -> MelSpec:
+        """The mel this vocoder reads: the stated one, else that of the program whose padding it has.
+
+        `jik876/hifi-gan`'s is the ``hifigan`` preset with the numbers of the official keys; what the lab fine-tuned on
+        is the ``lab`` preset, whatever ``fmax`` its config names.
+        """
+        if self.mel is not None:
+            return self.mel
+        numbers = {mine: getattr(self, official) for official, mine in _MEL_KEYS.items()}
+        if self.padding == "lab":
+            return MelSpec.preset("lab", **numbers)
+        return MelSpec.preset("hifigan", fmax=self.fmax, **numbers)
+
+    @property
+    def loss_mel(self) -> MelSpec:
+        """The mel of the L1 loss: as `spec`, up to ``fmax_for_loss`` or else half the sampling rate."""
+        nyquist = self.sampling_rate / 2
+        return dataclasses.replace(self.spec, fmax=min(self.fmax_for_loss or nyquist, nyquist))
+
+    @property
+    def segment_frames(self) -> int:
+        """Mel frames of a training excerpt."""
+        return self.segment_size // self.hop_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON's content: official keys first, then ours, then those nothing here reads."""
+        out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        other = out.pop("other")
+        if out["padding"] is None:
+            del out["padding"]
+        return {**out, "mel": self.spec.to_dict(), **other}
+
+    def network(self) -> dict[str, Any]:
+        """Return what the weights depend on: a change of it cannot continue from them."""
+        names = (
+            "resblock",
+            "upsample_rates",
+            "upsample_kernel_sizes",
+            "upsample_initial_channel",
+            "resblock_kernel_sizes",
+            "resblock_dilation_sizes",
+            "padding",
+            "mpd_divisor",
+            "msd_divisor",
+        )
+        return json.loads(json.dumps({**{name: getattr(self, name) for name in names}, "mel": self.spec.to_dict()}))
+
+
+def read_config(path: str | Path, warn: Callable[[str], None] | None = None) -> VocoderConfig:
+    """Read a HiFi-GAN ``config.json``, official, the lab's or ours.
+
+    Parameters
+    ----------
+    path : the JSON file, or a checkpoint's directory.
+    warn : told, in a sentence, of what is read although it would be refused in a new config.
+
+    Raises
+    ------
+    UserError
+        The file is missing, is not JSON, or a key does not fit; the file and the key are named.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / CONFIG_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(path, "does not exist", "put the HiFi-GAN config.json there or name it by --config") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(path, f"is not JSON ({error})", "mend or replace it") from None
+    if not isinstance(content, dict):
+        raise UserError(path, "holds no JSON object", "give a HiFi-GAN config.json")
+    missing = [key for key in ("upsample_rates", "upsample_kernel_sizes", "num_mels") if key not in content]
+    if missing:
+        raise UserError(path, f"lacks {', '.join(missing)}", "give a HiFi-GAN config.json")
+    known = {field.name for field in dataclasses.fields(VocoderConfig)} - {"other"}
+    settings = {key: value for key, value in content.items() if key in known}
+    settings["other"] = {key: value for key, value in content.items() if key not in known}
+    if isinstance(settings.get("mel"), dict):
+        settings["mel"] = MelSpec.from_dict(settings["mel"], str(path))
+    try:
+        config = VocoderConfig(**settings)
+    except UserError as error:
+        raise UserError(path, f"{error.subject} {error.fault}", error.remedy) from None
+    except TypeError as error:
+        raise UserError(
+            path, f"a value has the wrong type ({error})", "compare it with config/hifigan_demo.json"
+        ) from None
+    nyquist = config.sampling_rate / 2
+    if warn and (config.fmax or 0) > nyquist:
+        fault = f"fmax {config.fmax:g} Hz is above half the sampling rate, {nyquist:g} Hz"
+        warn(f"{path}: {fault}; the upper filters of a mel made with it are empty.")
+    return config
+
+
+def write_config(path: str | Path, config: VocoderConfig) -> None:
+    """Write ``config`` as JSON that the official program and `read_config` read."""
+    atomic.save_json(path, config.to_dict())
+
+
+def _require(holds: bool, key: str, value: object, remedy: str) -> None:
+    if not holds:
+        raise UserError(f"config key {key}", f"is {value!r}" if not isinstance(value, str) else f"is {value}", remedy)

@@ -1,0 +1,270 @@
+"""Training excerpts of mel and audio, cut on whole frames; the batch of a step depends on the seed and the step alone.
+
+The mel comes from files (predicted by the acoustic model, and optionally mixed with true ones), or is computed from the
+audio by the config's `MelSpec`, with real samples around the excerpt, so that it equals the mel of a whole recording.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.audio import WavSamples
+from rtmri_speech.signal.mel import LOG_FLOOR, MelSpec, log_mel_tensor
+from rtmri_speech.training.batches import StepBatches
+from rtmri_speech.training.state import seed_for_step
+from rtmri_speech.vocoder.config import VocoderConfig
+
+LONGEST_DIFFERENCE_FRAMES, LONGEST_DIFFERENCE_SHARE = 5, 0.02
+"""Mel and audio may differ in length by so many frames, or by this share of the longer one."""
+_SILENCE = math.log(LOG_FLOOR)
+_ROUNDING = 1e-3
+
+
+def read_mel(path: str | Path, n_mels: int) -> np.ndarray:
+    """Read a log mel, float32 ``(n_mels, T)``, memory-mapped; the official ``(1, n_mels, T)`` is read too.
+
+    Raises
+    ------
+    UserError
+        The file is missing or no array, is transposed or has another number of bins, is empty, holds a number that is
+        not finite, or one below ``ln 1e-5``, which a natural-log mel does not reach (decibels do).
+    """
+    path = Path(path)
+    try:
+        mel = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(path, "does not exist", "make the clip's mel, or take the clip out of the list") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(path, f"is no NumPy array ({error})", "make it again") from None
+    if mel.ndim == 3 and mel.shape[0] == 1:
+        mel = mel[0]
+    if mel.ndim != 2 or mel.shape[0] != n_mels:
+        transposed = mel.ndim == 2 and mel.shape[1] == n_mels
+        raise UserError(
+            path,
+            f"has the shape {mel.shape}" + (": its axes are transposed" if transposed else ""),
+            f"give a log mel of shape ({n_mels}, frames)",
+        )
+    if not mel.shape[1] or mel.dtype.kind != "f":
+        raise UserError(path, f"holds {mel.shape[1]} frames of {mel.dtype}", "give at least one frame of float32")
+    if not np.isfinite(mel).all():
+        raise UserError(path, "holds numbers that are not finite (NaN or infinity)", "make it again")
+    if mel.min() < _SILENCE - _ROUNDING:
+        raise UserError(
+            path,
+            f"holds {mel.min():.1f}, below the least natural-log mel, ln 1e-5 = {_SILENCE:.1f}: decibels?",
+            "give the natural logarithm",
+        )
+    return mel
+
+
+@dataclass(frozen=True)
+class VocoderClip:
+    """A recording to train on: its wav, and the files of its predicted and its true mel, if it has them.
+
+    ``frames`` is the length of what is used, in mel frames.
+    """
+
+    id: str
+    wav_path: Path
+    frames: int
+    mel_path: Path | None
+    extra_mel_path: Path | None
+
+    def samples(self, first: int, last: int) -> np.ndarray:
+        """Return samples ``[first, last)``, float32; silence before the beginning and after the end."""
+        # The file is opened anew: workers would share an open one's place, and many clips exhaust the open files.
+        with WavSamples(self.wav_path) as wav:
+            low, high = (min(max(bound, 0), len(wav)) for bound in (first, last))
+            block = np.zeros(last - first, np.float32)
+            block[low - first : high - first] = wav[low:high]
+        return block
+
+
+def open_clips(
+    filelist: str | Path,
+    wavs_dir: str | Path,
+    config: VocoderConfig,
+    *,
+    mels_dir: str | Path | None = None,
+    extra_mels_dir: str | Path | None = None,
+    say: Callable[[str], None],
+) -> list[VocoderClip]:
+    """Open the clips of a file list, each checked whole before any training.
+
+    Parameters
+    ----------
+    filelist : one id a line, as `dataset.filelists` writes it.
+    wavs_dir : holds ``<id>.wav``.
+    mels_dir, extra_mels_dir : hold ``<id>.npy``, float32 ``(n_mels, T)`` natural log; None computes it.
+    say : told of lengths that differ a little and are cut to the common one.
+
+    Raises
+    ------
+    UserError
+        A file is missing or unusable, a wav has another rate, or a mel's length is not its wav's: the file is named,
+        with both numbers.
+    """
+    return [
+        _open_clip(
+            id,
+            Path(wavs_dir) / f"{id}.wav",
+            config,
+            None if mels_dir is None else Path(mels_dir) / f"{id}.npy",
+            None if extra_mels_dir is None else Path(extra_mels_dir) / f"{id}.npy",
+            say,
+        )
+        for id in read_filelist(filelist)
+    ]
+
+
+def _open_clip(
+    id: str, wav: Path, config: VocoderConfig, mel: Path | None, extra: Path | None, say: Callable[[str], None]
+) -> VocoderClip:
+    with WavSamples(wav) as opened:
+        rate, length = opened.sampling_rate, len(opened)
+    if rate != config.sampling_rate:
+        raise UserError(
+            wav, f"is at {rate} Hz and the config at {config.sampling_rate} Hz", "give wavs of the config's rate"
+        )
+    whole = length // config.hop_size
+    if not whole:
+        raise UserError(
+            wav, f"has {length} samples, less than one frame of {config.hop_size}", "take the clip out of the list"
+        )
+    frames = whole
+    for path in filter(None, (mel, extra)):
+        count = read_mel(path, config.num_mels).shape[1]
+        difference = abs(count - whole)
+        if difference > max(LONGEST_DIFFERENCE_FRAMES, LONGEST_DIFFERENCE_SHARE * max(count, whole)):
+            raise UserError(
+                path,
+                f"has {count} frames and {wav} has {whole} ({length} samples)",
+                "give the mel and the wav of the same clip",
+            )
+        if difference:
+            say(f"{path}: has {count} frames, its wav {whole}; the first {min(count, whole)} are used.")
+        frames = min(frames, count)
+    return VocoderClip(id, wav, frames, mel, extra)
+
+
+def fingerprint(clips: Sequence[VocoderClip]) -> str:
+    """Return a hash of the clips' ids and the content of their files: a training continues only on the same data."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(clip.id.encode())
+        for path in (clip.wav_path, clip.mel_path, clip.extra_mel_path):
+            digest.update(b"-" if path is None else hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def whole_clip(clip: VocoderClip, config: VocoderConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return a clip's log mel, float32 ``(n_mels, T)``, and its samples, float32 ``(T * hop,)``, for validation.
+
+    The mel is the predicted one where there are files, never the mixed-in true one.
+    """
+    if clip.mel_path is not None:
+        mel = np.array(read_mel(clip.mel_path, config.num_mels)[:, : clip.frames], np.float32)
+        return mel, clip.samples(0, clip.frames * config.hop_size)
+    return _excerpt_from_audio(clip, 0, clip.frames, 1.0, 1.0, config)
+
+
+class Excerpts(Dataset):
+    """Batches by step: item ``k`` is the batch of training step ``k``, a pure function of the seed and ``k``.
+
+    An item is a dict of ``mel``, float32 ``(B, n_mels, F)``, and ``audio``, float32 ``(B, F * hop)``, with F the
+    config's ``segment_frames``. A clip shorter than that is followed by silence.
+
+    Parameters
+    ----------
+    clips : what to draw from; each epoch takes every clip once, at a random place.
+    extra_mels_weight : probability that an excerpt's mel is the true one.
+    rank, ranks : the share of each batch that this process takes.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[VocoderClip],
+        config: VocoderConfig,
+        extra_mels_weight: float = 0.0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        if config.batch_size % ranks:
+            raise UserError(
+                "config key batch_size", f"is {config.batch_size}", f"give a multiple of the {ranks} processes"
+            )
+        self.clips, self.config = clips, config
+        self.extra_mels_weight, self.rank, self.ranks = extra_mels_weight, rank, ranks
+        self.batches = StepBatches(len(clips), config.batch_size, config.seed)
+
+    def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
+        """Return this process's share of the batch of step ``step``."""
+        chosen = self.batches[step]
+        drawn = [self.draw(step, place, chosen[place]) for place in range(self.rank, len(chosen), self.ranks)]
+        return {
+            "mel": torch.from_numpy(np.stack([mel for mel, _ in drawn])),
+            "audio": torch.from_numpy(np.stack([audio for _, audio in drawn])),
+        }
+
+    def draw(self, step: int, place: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the excerpt of clip ``number`` that stands at ``place`` in the batch of ``step``: mel and samples."""
+        rng = np.random.default_rng(seed_for_step(self.config.seed, step, place))
+        clip, config, frames = self.clips[number], self.config, self.config.segment_frames
+        true_mel = clip.extra_mel_path is not None and rng.random() < self.extra_mels_weight
+        path = clip.extra_mel_path if true_mel else clip.mel_path
+        if path is not None:
+            first = int(rng.integers(max(clip.frames - frames, 0) + 1))
+            last = min(first + frames, clip.frames)
+            mel = np.full((config.num_mels, frames), _SILENCE, np.float32)
+            mel[:, : last - first] = read_mel_frames(path, first, last)
+            audio = np.zeros(frames * config.hop_size, np.float32)
+            audio[: (last - first) * config.hop_size] = clip.samples(first * config.hop_size, last * config.hop_size)
+            return mel, audio
+        speed = 1 + config.augment_rate * rng.uniform(-1, 1)
+        first = int(rng.integers(max(clip.frames - math.ceil(frames * speed), 0) + 1))
+        gain = 10 ** (rng.uniform(*config.augment_gain_db) / 20)
+        return _excerpt_from_audio(clip, first, frames, speed, gain, config)
+
+
+def read_mel_frames(path: Path, first: int, last: int) -> np.ndarray:
+    """Return frames ``[first, last)`` of a mel file that `read_mel` has checked."""
+    mel = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mel[..., first:last].reshape(mel.shape[-2], last - first)
+
+
+def _excerpt_from_audio(
+    clip: VocoderClip, first: int, frames: int, speed: float, gain: float, config: VocoderConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log mel ``(n_mels, frames)`` and samples from frame ``first`` on, ``speed`` times as fast, times ``gain``."""
+    spec, hop = config.spec, config.hop_size
+    margin = _margin(spec)
+    begin, end = first * hop - round(margin * hop * speed), first * hop + round((frames + margin) * hop * speed)
+    block = clip.samples(begin, end)
+    if speed != 1:
+        import soxr
+
+        block = soxr.resample(block, config.sampling_rate * speed, config.sampling_rate, quality="MQ")
+    length = (frames + 2 * margin) * hop
+    block = np.pad(block, (0, max(length - len(block), 0)))[:length] * np.float32(gain)
+    peak = np.abs(block).max()
+    if gain > 1 and peak > 1:
+        block /= peak
+    mel = log_mel_tensor(spec.mel_tensor(torch.from_numpy(block)))[:, margin : margin + frames]
+    return mel.numpy(), block[margin * hop : (margin + frames) * hop]
+
+
+def _margin(spec: MelSpec) -> int:
+    """Frames on either side of an excerpt whose samples its mel reads."""
+    reach = spec.n_fft - spec.hop_length
+    return math.ceil((reach if spec.alignment == "start" else reach / 2) / spec.hop_length)

@@ -1,0 +1,166 @@
+"""HiFi-GAN's generator: from a log mel to a waveform, with the official and with the lab's padding.
+
+The network is that of J. Kong, J. Kim, J. Bae, *HiFi-GAN* (NeurIPS 2020): transposed convolutions up to the sampling
+rate, after each the mean of parallel residual blocks that see different spans.
+
+``padding`` is a named choice, because weights only sound right with the padding they were trained with:
+
+- ``official`` (`jik876/hifi-gan`): every convolution is centred on its output.
+- ``lab`` (`YamaneKoyo/mri-to-speech`): the residual blocks are causal; the first and the last convolution look ahead,
+  six frames and six samples; the first one is not weight-normed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.functional import leaky_relu, pad
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import weight_norm
+
+from rtmri_speech.errors import UserError
+from rtmri_speech.vocoder.config import VocoderConfig
+
+SLOPE = 0.1
+"""Negative slope of the leaky ReLUs, but for the last."""
+LAST_SLOPE = 0.01
+"""Negative slope before the last convolution (the official program leaves it at PyTorch's default)."""
+EDGE_KERNEL = 7
+"""Kernel of the first and the last convolution."""
+
+
+class ResidualBlock(nn.Module):
+    """Residual dilated convolutions of one kernel size, ``(B, C, L)`` to the same shape.
+
+    Type 1 has for each dilation a pair: a dilated convolution and a plain one (``convs1``, ``convs2``); type 2 the
+    dilated one only (``convs``).
+    """
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...], kind: str, causal: bool) -> None:
+        super().__init__()
+        self.causal = causal
+
+        def convolutions(spans: tuple[int, ...]) -> nn.ModuleList:
+            return nn.ModuleList(
+                weight_norm(
+                    nn.Conv1d(
+                        channels, channels, kernel, dilation=span, padding=0 if causal else (kernel - 1) * span // 2
+                    )
+                )
+                for span in spans
+            )
+
+        self.pairs = kind == "1"
+        if self.pairs:
+            self.convs1 = convolutions(dilations)
+            self.convs2 = convolutions((1,) * len(dilations))
+        else:
+            self.convs = convolutions(dilations)
+
+    def _convolve(self, conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
+        x = leaky_relu(x, SLOPE)
+        if self.causal:
+            # The lab pads both sides and cuts the sum to the input's length from the left: what is left is causal.
+            x = pad(x, ((conv.kernel_size[0] - 1) * conv.dilation[0], 0))
+        return conv(x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's output, ``(B, C, L)``."""
+        if self.pairs:
+            for first, second in zip(self.convs1, self.convs2, strict=True):
+                x = self._convolve(second, self._convolve(first, x)) + x
+        else:
+            for conv in self.convs:
+                x = self._convolve(conv, x) + x
+        return x
+
+
+class Generator(nn.Module):
+    """The generator that ``config`` describes, weight-normed as it is trained.
+
+    Parameters
+    ----------
+    config : the network; its ``padding`` must be named (`checkpoint.read_generator` tells it from a file's keys).
+
+    Attributes
+    ----------
+    hop_length : samples made of each mel frame.
+    receptive_field : mel frames before and after a frame that the samples of that frame depend on.
+    """
+
+    def __init__(self, config: VocoderConfig) -> None:
+        super().__init__()
+        if config.padding is None:
+            raise UserError("config key padding", "is not given", "give 'official' or 'lab'")
+        self.lab = config.padding == "lab"
+        self.n_mels, self.hop_length = config.num_mels, config.hop_size
+        self.blocks_per_stage = len(config.resblock_kernel_sizes)
+        channels = config.upsample_initial_channel
+        edge = 0 if self.lab else EDGE_KERNEL // 2
+
+        first = nn.Conv1d(config.num_mels, channels, EDGE_KERNEL, padding=edge)
+        self.conv_pre = first if self.lab else weight_norm(first)
+        self.ups = nn.ModuleList()
+        self.resblocks = nn.ModuleList()
+        for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
+            self.ups.append(
+                weight_norm(nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2))
+            )
+            channels //= 2
+            for size, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True):
+                self.resblocks.append(ResidualBlock(channels, size, dilations, config.resblock, causal=self.lab))
+        self.conv_post = weight_norm(nn.Conv1d(channels, 1, EDGE_KERNEL, padding=edge))
+        self.receptive_field = self._receptive_field()
+
+    def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """Return the waveform of a log mel.
+
+        Parameters
+        ----------
+        log_mel : natural log of the linear mel, ``(B, n_mels, T)``.
+
+        Returns
+        -------
+        samples in [-1, 1], ``(B, 1, T * hop_length)``. Where a kernel minus its rate is odd, the official program makes
+        a few samples more: they are cut, so that the rest are its numbers.
+        """
+        samples = log_mel.shape[-1] * self.hop_length
+        x = self.conv_pre(pad(log_mel, (0, EDGE_KERNEL - 1)) if self.lab else log_mel)
+        for stage, up in enumerate(self.ups):
+            x = up(leaky_relu(x, SLOPE))
+            blocks = self.resblocks[stage * self.blocks_per_stage : (stage + 1) * self.blocks_per_stage]
+            total = blocks[0](x)
+            for block in blocks[1:]:
+                total = total + block(x)
+            x = total / self.blocks_per_stage
+        x = leaky_relu(x, LAST_SLOPE)
+        if self.lab:
+            x = pad(x, (0, EDGE_KERNEL - 1))
+        return torch.tanh(self.conv_post(x))[..., :samples]
+
+    def fold(self) -> Generator:
+        """Make the weight norm part of the weights, for synthesis; the generator can no longer be trained as it was."""
+        for module in self.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight")
+        return self
+
+    def _receptive_field(self) -> tuple[int, int]:
+        """Frames before and after, by following the samples of frame 0 back through the network."""
+        back, ahead = (0, EDGE_KERNEL - 1) if self.lab else (EDGE_KERNEL // 2, EDGE_KERNEL // 2)
+        low, high = -back, self.hop_length - 1 + ahead
+        for stage in reversed(range(len(self.ups))):
+            span = max(
+                sum(
+                    (conv.kernel_size[0] - 1) * conv.dilation[0]
+                    for conv in block.modules()
+                    if isinstance(conv, nn.Conv1d)
+                )
+                for block in self.resblocks[stage * self.blocks_per_stage : (stage + 1) * self.blocks_per_stage]
+            )
+            low -= span if self.lab else span // 2
+            high += 0 if self.lab else span // 2
+            up = self.ups[stage]
+            kernel, rate, cut = up.kernel_size[0], up.stride[0], up.padding[0]
+            low, high = -((kernel - 1 - cut - low) // rate), (high + cut) // rate
+        return back - low, high + ahead

@@ -1,0 +1,97 @@
+"""Train or fine-tune HiFi-GAN (memo 3.2), with the flags of the official train.py.
+
+With --fine_tuning 1 the mels come from --input_mels_dir and the weights from --base (its pair is copied) or from
+the newest pair in --checkpoint_path. The same command goes on where a stopped one left off.
+"""
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import UserError, run_script
+
+
+def yes_or_no(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes"):
+        return True
+    if text.lower() in ("0", "false", "no", ""):
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither 1 nor 0")
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="HiFi-GAN's config.json")
+    parser.add_argument("--input_wavs_dir", type=Path, required=True, help="holds <id>.wav")
+    parser.add_argument("--input_training_file", type=Path, required=True, help="file list, one <id>|... a line")
+    parser.add_argument("--input_validation_file", type=Path, required=True)
+    parser.add_argument("--input_mels_dir", type=Path, help="holds <id>.npy, log mels (n_mels, T), for --fine_tuning 1")
+    parser.add_argument("--extra_mels_dir", type=Path, help="true mels to mix in when fine-tuning")
+    parser.add_argument("--extra_mels_weight", type=float, default=0.0, help="probability of a true mel")
+    parser.add_argument("--checkpoint_path", type=Path, help="receives g_, do_, config.json, logs (default: dated)")
+    parser.add_argument("--fine_tuning", type=yes_or_no, nargs="?", const=True, default=False, metavar="0|1")
+    parser.add_argument("--base", type=Path, help="g_<steps> file, or directory, of the pair to begin with")
+    parser.add_argument("--training_epochs", type=int, default=3100)
+    parser.add_argument("--training_steps", type=int, help="end after so many steps, those of the base counted")
+    parser.add_argument("--checkpoint_interval", type=int, default=5000, help="steps between two pairs")
+    parser.add_argument("--validation_interval", type=int, default=1000)
+    parser.add_argument("--summary_interval", type=int, default=100, help="steps between two TensorBoard entries")
+    parser.add_argument("--stdout_interval", type=float, default=None, help="accepted; progress shows by itself")
+    parser.add_argument("--group_name", help="accepted; the official program does not use it either")
+    parser.add_argument(
+        "--state_dir", type=Path, help="where the resumable state is kept (default: <checkpoint_path>/state)"
+    )
+    parser.add_argument("--keep_last", type=int, default=3, help="pairs to keep, besides the best")
+    parser.add_argument("--keep_every", type=int, default=0, help="also keep pairs whose steps are a multiple of it")
+    parser.add_argument("--archive_dir", type=Path, help="move older pairs there instead of deleting them")
+    parser.add_argument("--bf16", action="store_true", help="compute the networks in bfloat16")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--no_wait", action="store_true", help="refuse, instead of waiting, while another one trains")
+    return parser
+
+
+def main() -> int:
+    args = arguments().parse_args()
+
+    import torch
+
+    from rtmri_speech.training.logging import say
+    from rtmri_speech.vocoder.config import read_config
+    from rtmri_speech.vocoder.data import open_clips
+    from rtmri_speech.vocoder.train import Run, dated_directory, train
+
+    if args.fine_tuning and args.input_mels_dir is None:
+        raise UserError("--input_mels_dir", "is missing", "--fine_tuning 1 needs the predicted mels")
+    if args.checkpoint_path is None and args.base is None:
+        raise UserError("--checkpoint_path", "is missing", "name the directory for the checkpoints")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    directory = args.checkpoint_path or dated_directory(args.base)
+    config = read_config(args.config, say)
+    mels = {"mels_dir": args.input_mels_dir if args.fine_tuning else None}
+    true_mels = {"extra_mels_dir": args.extra_mels_dir if args.fine_tuning and args.extra_mels_weight else None}
+    training = open_clips(args.input_training_file, args.input_wavs_dir, config, **mels, **true_mels, say=say)
+    validation = open_clips(args.input_validation_file, args.input_wavs_dir, config, **mels, say=say)
+    run = Run(
+        directory=directory,
+        steps=args.training_steps,
+        epochs=args.training_epochs,
+        state_directory=args.state_dir or directory / "state",
+        base=args.base,
+        fine_tuning=args.fine_tuning,
+        checkpoint_interval=args.checkpoint_interval,
+        validation_interval=args.validation_interval,
+        summary_interval=args.summary_interval,
+        keep_last=args.keep_last,
+        keep_every=args.keep_every,
+        archive=args.archive_dir,
+        extra_mels_weight=args.extra_mels_weight,
+        bf16=args.bf16,
+        device=args.device,
+        wait=not args.no_wait,
+    )
+    return train(config, training, validation, run, say)
+
+
+if __name__ == "__main__":
+    run_script(main)

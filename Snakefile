@@ -4,7 +4,10 @@
 #   snakemake --list                                       the targets
 
 
-configfile: workflow.source_path("config/config.yaml")
+# The demo unless another configuration is given; each is complete over the defaults of config/schema.yaml.
+if not workflow.overwrite_configfiles:
+
+    configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"

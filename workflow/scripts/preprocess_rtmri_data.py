@@ -58,6 +58,8 @@ def parse() -> argparse.Namespace:
     split.add_argument("--seed", type=int, default=42, help="of the split by hash")
     split.add_argument("--valid-ratio", type=float, default=0.1)
     split.add_argument("--test-ratio", type=float, default=0.1)
+    split.add_argument("--valid-ids", nargs="+", default=[], help="clips that are validation whatever their hash")
+    split.add_argument("--test-ids", nargs="+", default=[], help="clips that are test whatever their hash")
     return parser.parse_args()
 
 
@@ -65,6 +67,7 @@ def main() -> int:
     args = parse()
     from rtmri_speech.dataset.clip import Clip
     from rtmri_speech.dataset.process import DatasetSettings, Processing
+    from rtmri_speech.dataset.split import split
     from rtmri_speech.signal.mel import MelSpec
 
     given = {"fmax": args.fmax, "preemphasis": args.preemph}
@@ -93,7 +96,9 @@ def main() -> int:
     elif args.only == "meta":
         processing.meta()
     else:
-        return processing.everything(clips_of(args), args.seed, args.valid_ratio, args.test_ratio)
+        clips = clips_of(args)
+        named = {"validation": args.valid_ids, "test": args.test_ids}
+        return processing.everything(clips, split(clips, args.seed, args.valid_ratio, args.test_ratio, named))
     return 0
 
 

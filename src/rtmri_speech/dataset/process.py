@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from rtmri_speech.dataset.frames import write_frames
 from rtmri_speech.dataset.meta import write_meta
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.sound import write_sound
-from rtmri_speech.dataset.split import PARTS, split
+from rtmri_speech.dataset.split import PARTS
 from rtmri_speech.dataset.windows import write_pairs
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
@@ -50,9 +50,9 @@ class Processing:
         """Make wav, mel, mask and figure of a clip whose frames are there, and say how lengths differed."""
         missing = write_sound(self.processed_dir, clip, self.settings.spec, self.settings.gain)
         if missing > 0:
-            print(f"{clip.id}: the last {missing} frames have no sound; they are masked.")
+            print(f"{clip.id}: frames without sound at the end, masked: {missing}.")
         elif missing < 0:
-            print(f"{clip.id}: {-missing} frames of sound after the video's end are left out.")
+            print(f"{clip.id}: frames of sound after the end of the video, left out: {-missing}.")
         sample = open_sample(self.processed_dir, clip.id)
         draw_sample(self.processed_dir / "samples" / clip.id / "figure.png", sample, self.settings.spec)
 
@@ -67,8 +67,8 @@ class Processing:
         scaler = Scaler.load(self.processed_dir / "scaler.json")
         write_meta(self.processed_dir, self.settings.spec, self.settings.size, self.settings.ref_frames, ids, scaler)
 
-    def everything(self, clips: Mapping[str, Clip], seed: int, validation: float, test: float) -> int:
-        """Make the dataset of ``clips``: bad ones are told and left out, the others go on.
+    def everything(self, clips: Mapping[str, Clip], parts: Mapping[str, Sequence[str]]) -> int:
+        """Make the dataset of ``clips``, split into ``parts``: bad ones are told and left out, the others go on.
 
         Returns 0, or 2 when a clip was left out.
         """
@@ -83,8 +83,8 @@ class Processing:
             made.append(clip.id)
         if not made:
             raise UserError(self.processed_dir, "no clip could be made", "mend what is said above")
-        for part, ids in split(made, seed, validation, test).items():
-            write_filelist(self._filelist(part), ids)
+        for part, ids in parts.items():
+            write_filelist(self._filelist(part), [id for id in ids if id in made])
         self.scaler()
         self.meta()
         for part in TRAINED_PARTS:

@@ -51,7 +51,8 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
         sampling_rate=spec.sampling_rate,
         samples=frames * spec.hop_length,
         start=(clip.start or 0.0) + offset,
-        end=None if clip.end is None else clip.end + offset,
+        # The last frame begins before the end of the stretch and may last beyond it.
+        end=None if clip.end is None else clip.end + offset + 1 / float(spec.frame_rate),
         gain=gain,
     )
     missing = frames - available // spec.hop_length
@@ -69,7 +70,8 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
     mel_db[: len(whole)] = whole
     save_npy(directory / "mel_db.npy", mel_db)
     save_npy(directory / "mask.npy", sound_mask(frames, min(available, len(samples)), spec))
-    return missing
+    # Where the stretch has an end, sound goes on beyond it and none is left over.
+    return missing if clip.end is None else max(missing, 0)
 
 
 def sound_mask(frames: int, samples: int, spec: MelSpec) -> np.ndarray:

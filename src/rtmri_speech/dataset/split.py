@@ -64,6 +64,6 @@ def split(
             raise UserError(
                 f"split.{part}",
                 f"no clip of the {len(known)} falls into it with seed {seed}",
-                f"name its clips in split.named.{part} or choose another seed or share",
+                "name clips for it or choose another seed or share",
             )
     return parts

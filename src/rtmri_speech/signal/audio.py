@@ -278,10 +278,10 @@ def _require_whole_wav(path: Path) -> None:
 
 def _file_blocks(path: Path, file: soundfile.SoundFile, first: int) -> Iterator[np.ndarray]:
     with file:
-        file.seek(first)
         remaining = file.frames - first
         while remaining > 0:
             try:
+                file.seek(file.frames - remaining)
                 block = file.read(min(_BLOCK, remaining), dtype="float32", always_2d=True)
             except soundfile.LibsndfileError:
                 block = np.empty((0, 1), np.float32)
@@ -312,21 +312,22 @@ def _track_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
         clock = stream if picture is None else picture
         origin = (clock.start_time or 0) * clock.time_base
         to_float = av.AudioResampler(format="fltp")
-        # The sample the next block would begin with if the track had no gap.
-        position = None
+        expected = None
+        given = 0
         for frame in decoded(path, container, stream):
-            begin = position
+            begin = expected or 0
             if frame.pts is not None:
                 stamped = round((frame.pts * frame.time_base - origin) * rate)
-                if position is None or abs(stamped - position) > _GAP * rate:
+                if expected is None or abs(stamped - expected) > _GAP * rate:
                     begin = stamped
-            position = position or 0
-            begin = begin or 0
-            if begin > position:
-                yield np.zeros(begin - position, np.float32)
+            while given < begin:
+                zeros = min(begin - given, _BLOCK)
+                yield np.zeros(zeros, np.float32)
+                given += zeros
             for converted in to_float.resample(frame):
                 block = converted.to_ndarray().mean(axis=0)
                 # What comes before the first picture, or a second time, is left out.
-                yield block[max(position - begin, 0) :]
-                position = max(position, begin + len(block))
+                yield block[given - begin :]
                 begin += len(block)
+                given = max(given, begin)
+            expected = begin

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 
@@ -15,6 +14,9 @@ from rtmri_speech.errors import UserError
 
 THREADS_VARIABLE = "RTMRI_DECODER_THREADS"
 """Environment variable: threads of a decoder. 1 when unset, since a workflow decodes many clips at a time."""
+
+_ROUNDING = Fraction(1, 50)
+"""Difference of two durations, in seconds, that rounded clocks and the padding of coders explain."""
 
 _AGAIN = "copy or record it again"
 
@@ -63,9 +65,15 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
 
 
 def decoded(
-    path: str | Path, container: av.container.InputContainer, stream: av.stream.Stream
+    path: str | Path, container: av.container.InputContainer, stream: av.stream.Stream, whole: bool = True
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Decode a stream from its beginning to its end, in order of time.
+    """Decode a stream to its end, in order of time.
+
+    Parameters
+    ----------
+    path : the file, for the refusal.
+    container, stream : where to read on.
+    whole : whether ``container`` stands at its beginning, so that what is read must be all the file declares.
 
     Raises
     ------
@@ -73,41 +81,41 @@ def decoded(
         A part is damaged, or the stream ends before what the file declares.
     """
     stream.codec_context.thread_count = int(os.environ.get(THREADS_VARIABLE, "1"))
-    packets = frames = 0
-    shown_until = Fraction(0)
+    packets = frames = ticks = 0
+    until = Fraction(0)
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
-                raise UserError(path, f"is damaged or cut off after {_moment(shown_until)}", _AGAIN)
+                raise UserError(path, f"is damaged or cut off after {float(until):.3f} s", _AGAIN)
             if packet.size:
                 packets += 1
+                ticks += packet.duration or 0
                 if packet.pts is not None:
-                    shown_until = max(shown_until, (packet.pts + (packet.duration or 0)) * packet.time_base)
+                    until = max(until, (packet.pts + (packet.duration or 0)) * packet.time_base)
             for frame in packet.decode():
                 frames += 1
                 yield frame
     except av.FFmpegError as error:
-        raise UserError(path, f"cannot be decoded after {_moment(shown_until)} ({error.strerror})", _AGAIN) from error
-    if packets < stream.frames:
+        fault = f"cannot be decoded after {float(until):.3f} s ({error.strerror})"
+        raise UserError(path, fault, _AGAIN) from error
+    if whole and stream.type == "video" and packets < stream.frames:
         raise UserError(path, f"is cut off: it declares {stream.frames} frames and holds {packets}", _AGAIN)
-    declared = _declared_end(stream.metadata)
-    if frames and declared is not None and shown_until + _END_TOLERANCE < declared:
-        raise UserError(path, f"is cut off: it declares {_moment(declared)} and holds {_moment(shown_until)}", _AGAIN)
+    if frames and "DURATION" in stream.metadata:
+        _require_length(path, _seconds(stream.metadata["DURATION"]), until)
+    elif whole and stream.type == "audio" and "mov" in container.format.name and stream.duration is not None:
+        # The numbers of packets tell nothing here: an mp4 counts samples of uncompressed sound.
+        _require_length(path, stream.duration * stream.time_base, ticks * stream.time_base)
 
 
-_END_TOLERANCE = Fraction(1, 50)
-"""By how many seconds the last packet may end before a declared duration: Matroska rounds its times to milliseconds."""
+def _require_length(path: str | Path, declared: Fraction, held: Fraction) -> None:
+    if held + _ROUNDING < declared:
+        raise UserError(path, f"is cut off: it declares {float(declared):.3f} s and holds {float(held):.3f} s", _AGAIN)
 
 
-def _declared_end(metadata: dict[str, Any]) -> Fraction | None:
-    """End of a Matroska stream by its DURATION tag (``00:00:01.500000000``), seconds."""
-    parts = metadata.get("DURATION", "").split(":")
+def _seconds(duration: str) -> Fraction:
+    """Seconds of the duration a Matroska file carries for a stream, such as ``00:00:01.500000000``."""
     try:
-        hours, minutes, seconds = (Fraction(part) for part in parts)
+        hours, minutes, seconds = (Fraction(part) for part in duration.split(":"))
     except ValueError:
-        return None
+        return Fraction(0)
     return hours * 3600 + minutes * 60 + seconds
-
-
-def _moment(seconds: Fraction) -> str:
-    return f"{float(seconds):.3f} s"

@@ -37,6 +37,9 @@ RATE_TOLERANCE = 0.001
 NORMALISATIONS = ("unit", "frame")
 """How frames are brought to [0, 1]."""
 
+_SEEK_MARGIN = 1
+"""Seconds before a cut from which on frames are decoded: an index goes by the order of decoding, not of showing."""
+
 _DARKEST_DEEP_VIDEO = 1 / 16
 """A deep video that stays below this part of its range (12 bits stored in 16) would keep fewer than 4 bits of 8."""
 
@@ -95,7 +98,7 @@ def write_video(
         timescale *= 2
     options = {"movflags": "+faststart", "video_track_timescale": str(timescale), "fflags": "+bitexact"}
     height, width = first.shape[:2]
-    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4", options=options) as container:
+    with replacing(path) as temporary, _writing(temporary, options) as container:
         video = container.add_stream("libx264", rate=rate)
         video.width, video.height = width + width % 2, height + height % 2
         video.pix_fmt = "yuv420p"
@@ -118,6 +121,16 @@ def write_video(
         container.mux(video.encode(None))
         if sound is not None:
             sound.finish()
+
+
+@contextlib.contextmanager
+def _writing(path: Path, options: dict[str, str]) -> Iterator[av.container.OutputContainer]:
+    """Open an mp4 for writing; a full disk is an `OSError` like any other, which FFmpeg's own are not."""
+    try:
+        with av.open(str(path.absolute()), "w", format="mp4", options=options) as container:
+            yield container
+    except av.FFmpegError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _yuv420p(picture: np.ndarray) -> av.VideoFrame:
@@ -329,7 +342,7 @@ def _opened(path: str | Path) -> Iterator[tuple[av.container.InputContainer, av.
     with open_media(path, "video") as container:
         stream = video_stream(container)
         if stream is None:
-            raise UserError(path, "has no video stream", "give a video file")
+            raise UserError(path, "has no video stream", "give a video file, or copy it again if it was one")
         yield container, stream
 
 
@@ -353,7 +366,7 @@ def _shown(
     with _opened(path) as (container, stream):
         duration = 1 / _frame_rate(path, stream)
         until = Fraction(0)
-        for begin, until, frame in _intervals(path, container, stream, duration):
+        for begin, until, frame in _intervals(path, container, stream, duration, low):
             if begin >= high:
                 break
             if until > low:
@@ -378,13 +391,32 @@ def _shown(
 
 
 def _intervals(
-    path: str | Path, container: av.container.InputContainer, stream: av.VideoStream, duration: Fraction
+    path: str | Path,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    duration: Fraction,
+    since: float,
 ) -> Iterator[tuple[Fraction, Fraction, av.VideoFrame]]:
-    """Yield (begin, end, frame) of all frames; one without a time stamp follows the one before by ``duration``."""
+    """Yield (begin, end, frame) from the one shown at ``since`` seconds, or an earlier one, to the last.
+
+    A frame without a time stamp follows the one before by ``duration``.
+    """
     origin = stream.start_time
+    frames = decoded(path, container, stream)
+    if since > _SEEK_MARGIN and origin is not None:
+        container.seek(origin + int((since - _SEEK_MARGIN) / stream.time_base), stream=stream)
+        frames = decoded(path, container, stream, whole=False)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and (first.pts - origin) * stream.time_base <= since:
+            frames = itertools.chain([first], frames)
+        else:
+            # Some files have no index, or a wrong one: all that comes before is decoded and dropped.
+            with _opened(path) as (container, stream):
+                yield from _intervals(path, container, stream, duration, 0)
+            return
     before = None
     begin = -duration
-    for frame in decoded(path, container, stream):
+    for frame in frames:
         if frame.pts is None:
             begin += duration
         else:

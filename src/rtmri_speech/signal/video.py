@@ -37,6 +37,9 @@ RATE_TOLERANCE = 0.001
 NORMALISATIONS = ("unit", "frame")
 """How frames are brought to [0, 1]."""
 
+_SEEKABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+"""FFmpeg's names of the containers that keep when a frame is shown, so that one can begin in the middle of them."""
+
 _SEEK_MARGIN = 1
 """Seconds before a cut from which on frames are decoded: an index goes by the order of decoding, not of showing."""
 
@@ -401,7 +404,8 @@ def _intervals(
 
     A frame without a time stamp follows the one before by ``duration``.
     """
-    origin = stream.start_time
+    # An avi keeps the times of decoding only; the first frame shown is its beginning.
+    origin = stream.start_time if container.format.name in _SEEKABLE else None
     frames = decoded(path, container, stream)
     if since > _SEEK_MARGIN and origin is not None:
         container.seek(origin + int((since - _SEEK_MARGIN) / stream.time_base), stream=stream)
@@ -410,7 +414,7 @@ def _intervals(
         if first is not None and first.pts is not None and (first.pts - origin) * stream.time_base <= since:
             frames = itertools.chain([first], frames)
         else:
-            # Some files have no index, or a wrong one: all that comes before is decoded and dropped.
+            # The index is missing or wrong: all that comes before is decoded and dropped.
             with _opened(path) as (container, stream):
                 yield from _intervals(path, container, stream, duration, 0)
             return
@@ -503,7 +507,7 @@ def _gray(path: str | Path, frame: av.VideoFrame) -> np.ndarray:
         picture = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     rotation = frame.rotation
     if rotation % 90:
-        raise UserError(path, f"asks to be shown turned by {rotation} degrees", "export it upright")
+        raise UserError(path, "asks to be shown turned by less than a quarter turn", "export it upright")
     return np.rot90(picture, rotation // 90 % 4)
 
 

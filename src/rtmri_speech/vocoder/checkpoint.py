@@ -129,9 +129,7 @@ def read_generator(path: str | Path, config: VocoderConfig) -> tuple[Generator, 
     config = dataclasses.replace(config, padding=tell_padding(state, config.padding or content.get("padding"), path))
     if isinstance(content.get("mel"), dict):
         MelSpec.from_dict(content["mel"], str(path)).require_same(config.spec, str(path), "its config")
-    generator = Generator(config)
-    if not any(official_name(name) == "ups.0.weight_g" for name in state):
-        generator.fold()
+    generator = Generator(config, folded="ups.0.weight_g" not in map(official_name, state))
     load_official(generator, state, path)
     return generator, config
 

@@ -48,6 +48,15 @@ class LossSettings:
     ramp_steps: int = 120_000
 
     @classmethod
+    def from_flags(cls, values: Mapping[str, Any]) -> LossSettings:
+        """Return the settings of command-line values, of which bands are written ``name:first_bin:weight``."""
+        settings = dict(values)
+        if "bands" in settings:
+            bands = [text.split(":") for text in settings["bands"]]
+            settings["bands"] = {band[0]: band[1:] for band in bands}
+        return cls.from_dict(settings)
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LossSettings:
         """Return the settings of the configuration's ``loss`` table; what it leaves out keeps the lab's value.
 

@@ -81,8 +81,6 @@ class FrameEncoder(nn.Module):
     def forward(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
         """Return the last feature map ``(N, C, h, w)`` of frames ``(N, 1, H, W)``."""
         picture = frames.expand(-1, 3, -1, -1)
-        if frames.is_contiguous(memory_format=torch.channels_last):
-            picture = picture.contiguous(memory_format=torch.channels_last)
         if recomputing is None or not torch.is_grad_enabled():
             return self.backbone(picture)[-1]
         parts = self._parts()

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from rtmri_speech.errors import UserError
+
 _LONGEST_WAIT = timedelta(hours=24)
 """The other processes wait as long while the first one waits for the lock of the state."""
 
@@ -49,22 +51,38 @@ class Processes:
         return flag if self.size == 1 else bool(self.total(torch.tensor(float(flag))) > 0)
 
 
+def chosen_device(name: str) -> torch.device:
+    """Return the torch device of a name; ``auto`` is CUDA when there is one, else the CPU.
+
+    Raises
+    ------
+    UserError
+        torch does not know the name, or has no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError("--device", f"is {name!r}", "give auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError("--device", f"is {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices", "give cpu")
+    return device
+
+
 @contextmanager
 def processes(device: str) -> Iterator[Processes]:
     """Join the process group that ``torchrun`` describes in RANK, LOCAL_RANK and WORLD_SIZE; without them be alone.
 
-    ``device``: a torch device, or ``auto`` for CUDA when there is one. Several processes take one CUDA device each
-    (NCCL), or the CPU (gloo).
+    ``device`` is a name for `chosen_device`. Several processes take one CUDA device each (NCCL), or the CPU (gloo).
     """
-    cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    own, size = chosen_device(device), int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Processes(
-            0, 1, torch.device("cuda" if cuda and device == "auto" else "cpu" if device == "auto" else device)
-        )
+        yield Processes(0, 1, own)
         return
-    own = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
+    cuda = own.type == "cuda"
     if cuda:
+        own = chosen_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(own)
     dist.init_process_group("nccl" if cuda else "gloo", timeout=_LONGEST_WAIT)
     try:

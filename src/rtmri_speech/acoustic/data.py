@@ -1,0 +1,232 @@
+"""Stretches of clips for training: each frame is read, and passes the CNN, once for all the windows that hold it.
+
+A stretch is a run of neighbouring windows of one clip. With one window a stretch this is the lab's sampling.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from rtmri_speech.dataset.windows import WindowDataset
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.video import normalise_frames
+from rtmri_speech.training.batches import StepBatches
+from rtmri_speech.training.state import seed_for_step
+
+Key = tuple[int, int]
+"""The epoch, which decides where stretches are cut, and the number of a stretch."""
+
+
+class MicroBatch(NamedTuple):
+    """Some stretches: ``frames`` float32 ``(N, 1, H, W)`` in [0, 1], and their windows by ``starts`` int64 ``(P,)``,
+    ``mel`` float32 ``(P, R, n_mels)`` standardised and ``mask`` float32 ``(P, R)``.
+    """
+
+    frames: torch.Tensor
+    starts: torch.Tensor
+    mel: torch.Tensor
+    mask: torch.Tensor
+
+
+class Refusal(NamedTuple):
+    """A `UserError` on its way out of a loader process, through which exceptions do not pass whole."""
+
+    subject: str
+    fault: str
+    remedy: str
+
+
+def prepared_frames(frames: np.ndarray, normalisation: str) -> torch.Tensor:
+    """Return frames as the model sees them, in training and in use.
+
+    Parameters
+    ----------
+    frames : uint8 ``(N, H, W)`` gray; float32 in [0, 1] is the lab's ``mri.npy``.
+    normalisation : ``unit`` or ``frame``, see `normalise_frames`.
+
+    Returns
+    -------
+    float32 ``(N, 1, H, W)`` in [0, 1].
+    """
+    if frames.dtype.kind == "f":
+        frames = np.rint(frames * 255).astype(np.uint8)
+    return torch.from_numpy(normalise_frames(np.ascontiguousarray(frames), normalisation))[:, None]
+
+
+class Stretches(Dataset):
+    """The stretches of a part, in micro-batches.
+
+    Parameters
+    ----------
+    windows : the part's windows.
+    stretch : windows a stretch.
+    micro_batch_size : stretches a micro-batch.
+    normalisation : of frames, see `prepared_frames`.
+    seed : decides, with the epoch, where each clip is cut; None cuts from its first window in every epoch.
+    """
+
+    def __init__(
+        self, windows: WindowDataset, stretch: int, micro_batch_size: int, normalisation: str, seed: int | None
+    ) -> None:
+        self.windows, self._stretch, self._micro, self._normalisation = (
+            windows,
+            stretch,
+            micro_batch_size,
+            normalisation,
+        )
+        self._seed = seed
+        order = np.lexsort(windows.starts.T[::-1])
+        clips, firsts = windows.starts[order].T
+        counts = np.bincount(clips, minlength=len(windows.ids))
+        self._firsts = np.split(firsts.astype(np.int64), np.cumsum(counts)[:-1])
+        self._stretches = -(-counts // stretch)
+        self._before = np.concatenate([[0], np.cumsum(self._stretches)])
+        if not len(self):
+            raise UserError(
+                windows.processed_dir, f"has no window in its {windows.part} part", "use clips of ref_frames or more"
+            )
+
+    def __len__(self) -> int:
+        return int(self._before[-1])
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the frames, of the first clip that has a window."""
+        return self.windows.sample(int(np.flatnonzero(self._stretches)[0])).mri.shape[1:]
+
+    def stretch(self, key: Key) -> tuple[int, np.ndarray]:
+        """Return a stretch's clip and its windows' first frames; those of an epoch hold each window once."""
+        epoch, number = key
+        clip = int(np.searchsorted(self._before, number, side="right")) - 1
+        firsts = self._firsts[clip]
+        offset = 0
+        if self._seed is not None:
+            # The cuts move as far as they can without one stretch more.
+            slack = int(self._stretches[clip]) * self._stretch - len(firsts)
+            offset = seed_for_step(self._seed, epoch, clip) % (slack + 1)
+        begin = (number - int(self._before[clip])) * self._stretch - offset
+        return clip, firsts[max(begin, 0) : begin + self._stretch]
+
+    def __getitems__(self, keys: Sequence[Key]) -> list[MicroBatch] | Refusal:
+        try:
+            return [self._together(keys[first : first + self._micro]) for first in range(0, len(keys), self._micro)]
+        except UserError as error:
+            return Refusal(error.subject, error.fault, error.remedy)
+
+    def _together(self, keys: Sequence[Key]) -> MicroBatch:
+        length = self.windows.ref_frames
+        frames, starts, mels, masks, count = [], [], [], [], 0
+        for key in keys:
+            clip, firsts = self.stretch(key)
+            sample = self.windows.sample(clip)
+            run = slice(int(firsts[0]), int(firsts[-1]) + length)
+            if run.stop > len(sample.mri) or sample.mri.shape[1:] != self.image_size:
+                raise UserError(
+                    self.windows.processed_dir / "samples" / sample.id,
+                    f"has frames {sample.mri.shape}, but windows to frame {run.stop} of {self.image_size} are wanted",
+                    "make the clip and the pairs again",
+                )
+            inside = (firsts - run.start)[:, None] + np.arange(length)
+            frames.append(prepared_frames(sample.mri[run], self._normalisation))
+            mels.append(self.windows.scaler.standardise(sample.mel_db[run])[inside])
+            masks.append(np.asarray(sample.mask[run], np.float32)[inside])
+            starts.append(firsts - run.start + count)
+            count += run.stop - run.start
+        together = (torch.from_numpy(np.concatenate(parts)) for parts in (starts, mels, masks))
+        return MicroBatch(torch.cat(frames), *together)
+
+
+class _Keys:
+    """A batch sampler: the keys of each step, made anew at each iteration."""
+
+    def __init__(self, batches: Iterable[list[Key]]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return iter(self._batches)
+
+
+class TrainingSteps:
+    """Which stretches are trained on in which step, for this process; an epoch has ``per_epoch`` steps.
+
+    Parameters
+    ----------
+    stretches : how many there are.
+    batch_size : stretches a step, over all processes.
+    seed : of the order.
+    limit : steps an epoch at most, None for all.
+    rank, ranks : this process and how many there are.
+    """
+
+    def __init__(
+        self, stretches: int, batch_size: int, seed: int, limit: int | None = None, rank: int = 0, ranks: int = 1
+    ) -> None:
+        self._batches = StepBatches(stretches, batch_size, seed)
+        self.per_epoch = min(self._batches.steps_per_epoch, limit or self._batches.steps_per_epoch)
+        self._rank, self._ranks = rank, ranks
+
+    def keys(self, step: int) -> list[Key]:
+        """Return this process's stretches of a step."""
+        epoch, place = divmod(step, self.per_epoch)
+        batch = self._batches[epoch * self._batches.steps_per_epoch + place]
+        return [(epoch, int(number)) for number in batch[self._rank :: self._ranks]]
+
+    def between(self, first: int, last: int) -> Iterator[list[Key]]:
+        """Yield the keys of steps ``first`` to ``last - 1``."""
+        return map(self.keys, range(first, last))
+
+
+def validation_keys(stretches: int, batch_size: int, limit: int | None, rank: int, ranks: int) -> list[list[Key]]:
+    """Return the batches of validation, in order, of which this process takes its share; at most ``limit`` in all."""
+    keys = [(0, number) for number in range(stretches)]
+    batches = [keys[first : first + batch_size] for first in range(0, stretches, batch_size)]
+    return batches[:limit][rank::ranks]
+
+
+def load(
+    stretches: Stretches, batches: Iterable[list[Key]], *, workers: int, prefetch: int, pin_memory: bool
+) -> DataLoader:
+    """Return a loader of the micro-batches of each batch.
+
+    Parameters
+    ----------
+    workers : loader processes; 0 loads between the steps.
+    prefetch : batches each of them keeps ready.
+    pin_memory : whether batches lie in page-locked memory, for CUDA.
+    """
+    return DataLoader(
+        stretches,
+        batch_sampler=_Keys(batches),
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        prefetch_factor=prefetch if workers else None,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+        worker_init_fn=_leave_signals_to_the_trainer,
+        # A generator of its own: the loader must not draw from the one that dropout uses.
+        generator=torch.Generator(),
+    )
+
+
+def accepted(batch: list[MicroBatch] | Refusal) -> list[MicroBatch]:
+    """Return a loaded batch, or raise the `UserError` that its loading met."""
+    if isinstance(batch, Refusal):
+        raise UserError(*batch)
+    return batch
+
+
+def _as_it_is(batch: list[MicroBatch] | Refusal) -> list[MicroBatch] | Refusal:
+    return batch
+
+
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """A terminal sends its signals to all processes; the trainer still needs these for the step it is in."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    torch.set_num_threads(1)

@@ -1,0 +1,270 @@
+"""A trained mel generator in use: frames of a clip of any length to its mel in dB."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from rtmri_speech.acoustic.data import prepared_frames
+from rtmri_speech.acoustic.model import AcousticModel, Network, load_weights
+from rtmri_speech.dataset.clip import open_sample
+from rtmri_speech.dataset.log_mels import export_each
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.training.distributed import chosen_device
+from rtmri_speech.training.state import load_checkpoint
+
+Context = Literal["sequence", "window", "causal"]
+"""What the LSTM sees for a frame: the whole clip (as the lab), the windows of training that hold the frame (averaged),
+or the window that ends with it (live use).
+"""
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+CHUNK_FRAMES = 32
+"""Frames that pass the CNN at a time: memory stays the same for any length."""
+
+CHUNK_WINDOWS = 1024
+"""Windows that pass the LSTM at a time."""
+
+LAB_IMAGE_SIZE = (256, 256)
+LAB_NORMALISATION = "frame"
+LAB_REF_FRAMES = 4
+"""What a checkpoint without settings of its own, one of the lab's system, was used with."""
+
+LAB_KEYS = (
+    "epoch",
+    "model_state_dict",
+    "optimizer_state_dict",
+    "scheduler_state_dict",
+    "scaler_state_dict",
+    "val_loss",
+    "val_mse",
+    "train_loss",
+)
+
+
+@dataclass(frozen=True)
+class AcousticBundle:
+    """A trained model with all it needs to be used.
+
+    Attributes
+    ----------
+    model : in evaluation mode, on its device.
+    source : the checkpoint.
+    image_size : height and width of the frames, pixels.
+    normalisation : of frames, see `prepared_frames`.
+    ref_frames : frames a window of training.
+    mel : what the predicted mel is.
+    scaler : of the mel in dB.
+    seen : ids of training and validation clips, or None when the checkpoint does not say.
+    """
+
+    model: AcousticModel
+    source: Path
+    image_size: tuple[int, int]
+    normalisation: str
+    ref_frames: int
+    mel: MelSpec
+    scaler: Scaler
+    seen: tuple[str, ...] | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.head.weight.device
+
+
+def read_acoustic_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Return a checkpoint of ours, or of the lab with its settings filled in.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read or lacks a key, which is named.
+    """
+    content = load_checkpoint(path, "give a mel generator's checkpoint (mri_acoustic_model.pt)")
+    for key in LAB_KEYS:
+        if key not in content:
+            raise UserError(path, f"lacks the key {key}", "give a mel generator's checkpoint (mri_acoustic_model.pt)")
+    lab = {
+        "network": {},
+        "image_size": list(LAB_IMAGE_SIZE),
+        "frame_normalisation": LAB_NORMALISATION,
+        "ref_frames": LAB_REF_FRAMES,
+    }
+    return content if "network" in content else {**content, **lab}
+
+
+def load_acoustic_model(
+    path: str | Path, device: str = "auto", *, scaler: Scaler | None = None, mel: MelSpec | None = None
+) -> AcousticBundle:
+    """Load a checkpoint strictly, for use.
+
+    Parameters
+    ----------
+    path : ``mri_acoustic_model.pt``, ours or the lab's.
+    device : a torch device or ``auto``.
+    scaler, mel : those of the dataset. They must agree with the checkpoint's own; a checkpoint of the lab has none,
+        needs ``scaler``, and takes the lab's mel when ``mel`` is None.
+
+    Raises
+    ------
+    UserError
+        The file is not a whole mel generator, or scaler or mel are missing or differ.
+    """
+    content = read_acoustic_checkpoint(path)
+    model = AcousticModel(Network(**content["network"]))
+    load_weights(model, content["model_state_dict"], path)
+    if "scaler" in content:
+        own = Scaler(
+            *(np.asarray(content["scaler"][key]) for key in ("mean", "std")), content["scaler"]["count_frames"]
+        )
+        if scaler is not None and not (np.allclose(own.mean, scaler.mean) and np.allclose(own.std, scaler.std)):
+            raise UserError(path, "was trained with another scaler.json than the one given", "use its own dataset's")
+        scaler = own
+    if scaler is None:
+        raise UserError(path, "holds no scaler (a checkpoint of the lab)", "give its scaler.json (--scaler_json)")
+    if len(scaler.mean) != model.network.n_mels:
+        raise UserError(
+            path,
+            f"predicts {model.network.n_mels} bins but the scaler has {len(scaler.mean)}",
+            "use its own scaler.json",
+        )
+    if "mel" in content:
+        own_mel = MelSpec.from_dict(content["mel"], str(path))
+        if mel is not None:
+            own_mel.require_same(mel, str(path), "the dataset")
+        mel = own_mel
+    model.eval().to(chosen_device(device), memory_format=torch.channels_last)
+    return AcousticBundle(
+        model=model,
+        source=Path(path),
+        image_size=tuple(content["image_size"]),
+        normalisation=content["frame_normalisation"],
+        ref_frames=content["ref_frames"],
+        mel=mel or MelSpec.preset("lab"),
+        scaler=scaler,
+        seen=tuple(content["training_ids"] + content["validation_ids"]) if "training_ids" in content else None,
+    )
+
+
+def predict_db(
+    bundle: AcousticBundle,
+    frames: Iterable[np.ndarray],
+    context: Context = "sequence",
+    precision: Precision = "float32",
+) -> np.ndarray:
+    """Return the mel of a clip.
+
+    Parameters
+    ----------
+    bundle : the model.
+    frames : gray frames uint8 ``(H, W)`` of the model's image size, an array ``(T, H, W)`` or a stream.
+    context : what the LSTM sees for a frame.
+    precision : of the CNN.
+
+    Returns
+    -------
+    dB, float32 ``(T, n_mels)``.
+
+    Raises
+    ------
+    UserError
+        There are no frames, they have another size, or the context is unknown.
+    """
+    with torch.inference_mode():
+        features = frame_features(bundle, frames, precision)
+        standardised = decode_in_context(bundle.model, features, context, bundle.ref_frames)
+    return bundle.scaler.restore(standardised.cpu().numpy())
+
+
+def frame_features(
+    bundle: AcousticBundle, frames: Iterable[np.ndarray], precision: Precision = "float32"
+) -> torch.Tensor:
+    """Return the CNN's features of each frame, float32 ``(T, C)`` on the model's device."""
+    parts = []
+    for chunk in _chunks(frames):
+        if chunk.shape[1:] != bundle.image_size:
+            raise UserError(
+                bundle.source,
+                f"was trained on frames of {_size(bundle.image_size)}, these have {_size(chunk.shape[1:])}",
+                "scale them to its size",
+            )
+        picture = prepared_frames(chunk, bundle.normalisation).to(bundle.device)
+        with reduced_precision(bundle.device, precision):
+            parts.append(bundle.model.features(picture).float())
+    if not parts:
+        raise UserError("video", "has no frames", "give a recording with at least one")
+    return torch.cat(parts)
+
+
+def decode_in_context(model: AcousticModel, features: torch.Tensor, context: Context, ref_frames: int) -> torch.Tensor:
+    """Return the standardised mel ``(T, n_mels)`` of a clip's features ``(T, C)`` with the LSTM in ``context``."""
+    if context not in get_args(Context):
+        raise UserError("--context", f"is {context!r}", f"give one of {', '.join(get_args(Context))}")
+    length, total = min(ref_frames, len(features)), len(features)
+    if context == "sequence":
+        return model.decode(features[None])[0]
+    windows = features.unfold(0, length, 1).transpose(1, 2)
+    mels = torch.cat([model.decode(part) for part in windows.split(CHUNK_WINDOWS)])
+    if context == "causal":
+        # The first frames have a shorter past.
+        early = [model.decode(features[None, :end])[0, -1:] for end in range(1, length)]
+        return torch.cat([*early, mels[:, -1]])
+    summed, count = mels.new_zeros(total, mels.shape[-1]), mels.new_zeros(total, 1)
+    for place in range(length):
+        summed[place : place + len(mels)] += mels[:, place]
+        count[place : place + len(mels)] += 1
+    return summed / count
+
+
+def reduced_precision(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which the CNN computes: autocast, or nothing for float32."""
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, getattr(torch, precision))
+
+
+def _chunks(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    if isinstance(frames, np.ndarray):
+        yield from (frames[first : first + CHUNK_FRAMES] for first in range(0, len(frames), CHUNK_FRAMES))
+        return
+    stream = iter(frames)
+    while chunk := list(itertools.islice(stream, CHUNK_FRAMES)):
+        yield np.stack(chunk)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def export_predicted(
+    bundle: AcousticBundle,
+    processed_dir: str | Path,
+    output_dir: str | Path,
+    *,
+    ids: Sequence[str] | None = None,
+    context: Context = "sequence",
+    precision: Precision = "float32",
+    overwrite: bool = False,
+    say: Callable[[str], None],
+) -> None:
+    """Write the predicted log mels of a dataset's clips; see `export_each`."""
+    export_each(
+        processed_dir,
+        output_dir,
+        lambda id: predict_db(bundle, open_sample(processed_dir, id).mri, context, precision),
+        bundle.mel,
+        ids=ids,
+        overwrite=overwrite,
+        say=say,
+    )

@@ -1,0 +1,631 @@
+"""Training the mel generator: from a processed directory to the best checkpoint, however often it is killed.
+
+The batch of step k depends on the seed and k alone, dropout too, and the state holds the rest; a resumed run ends like
+one that was never stopped, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+import rtmri_speech
+from rtmri_speech.acoustic.data import MicroBatch, Stretches, TrainingSteps, accepted, load, validation_keys
+from rtmri_speech.acoustic.loss import LOGGED_BANDS, TERMS, LossSettings, MaskedMSEMAE
+from rtmri_speech.acoustic.model import (
+    AcousticModel,
+    Network,
+    Recomputing,
+    load_fitting_weights,
+    load_pretrained_backbone,
+    load_weights,
+)
+from rtmri_speech.acoustic.predict import (
+    Precision,
+    decode_in_context,
+    prepared_frames,
+    read_acoustic_checkpoint,
+    reduced_precision,
+)
+from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.windows import WindowDataset
+from rtmri_speech.errors import UserError
+from rtmri_speech.training.distributed import Processes, processes
+from rtmri_speech.training.faults import require_finite, telling_out_of_memory
+from rtmri_speech.training.logging import Progress, TrainingLog
+from rtmri_speech.training.state import StopRequest, TrainingState, save_checkpoint, seed_for_step
+
+ACOUSTIC_STAGE_VERSION = 1
+"""Raise it when a change of the code changes what a training yields: finished models are then made again."""
+
+PICTURED_CLIPS = 3
+"""Validation clips whose mels are drawn for TensorBoard."""
+
+MEMORY_REMEDY = "lower --micro_batch_size or --stretch, or add --use_checkpoint"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """All that a training depends on; see the flags of ``train_mri_acoustic_model.py``.
+
+    Attributes
+    ----------
+    processed_dir, out_ckpt, log_dir, state_dir : the dataset, the best checkpoint, TensorBoard, the state.
+    resume_ckpt : a checkpoint to begin from when there is no state.
+    resume : ``auto``, or ``warm`` to take along the weights of a state that does not fit any more.
+    network, loss : the model and its loss.
+    ref_frames : frames a window.
+    normalisation : of frames, ``unit`` or ``frame``.
+    stretch : windows a stretch; 1 is the lab's sampling.
+    epochs, batch_size, val_batch_size, micro_batch_size : in stretches.
+    max_train_steps, max_val_steps : steps an epoch at most; None for all.
+    lr, weight_decay, grad_clip : of AdamW and of the gradient's norm (0: not clipped).
+    schedule : ``plateau`` (halved when validation stalls, as the lab) or ``cosine`` (falls to 0 at the last step).
+    warmup_steps : steps in which the learning rate rises from 0.
+    plateau_factor, plateau_patience, min_lr : of the plateau schedule.
+    early_stop : epochs without improvement that end the training; 0 for never.
+    precision : of the CNN; ``auto`` is bfloat16, else float16, on CUDA and float32 on a CPU.
+    channels_last : memory layout of the CNN, faster on most devices.
+    freeze_batch_norm : leave batch statistics as they are.
+    recomputing : gradient checkpointing, or None.
+    pretrained : the CNN's weights from the hub (True) or a file; False for random ones.
+    workers, prefetch, pin_memory : of the loader.
+    save_minutes : time between two states at least.
+    picture_epochs : epochs between two drawings of validation mels; 0 for none.
+    seed, device, wait : random numbers, where to compute, whether to wait for another trainer.
+    """
+
+    processed_dir: Path
+    out_ckpt: Path
+    log_dir: Path
+    state_dir: Path
+    resume_ckpt: Path | None = None
+    resume: Literal["auto", "warm"] = "auto"
+    network: Network = dataclasses.field(default_factory=Network)
+    loss: LossSettings = dataclasses.field(default_factory=LossSettings)
+    ref_frames: int = 4
+    normalisation: str = "unit"
+    stretch: int = 16
+    epochs: int = 4500
+    batch_size: int = 8
+    val_batch_size: int = 8
+    micro_batch_size: int = 2
+    max_train_steps: int | None = None
+    max_val_steps: int | None = None
+    lr: float = 1e-4
+    weight_decay: float = 1e-4
+    grad_clip: float = 1.0
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    warmup_steps: int = 0
+    plateau_factor: float = 0.5
+    plateau_patience: int = 5
+    min_lr: float = 1e-6
+    early_stop: int = 20
+    precision: Literal["auto"] | Precision = "auto"
+    channels_last: bool = True
+    freeze_batch_norm: bool = False
+    recomputing: Recomputing | None = None
+    pretrained: bool | Path = False
+    workers: int = 0
+    prefetch: int = 2
+    pin_memory: bool = False
+    save_minutes: float = 10.0
+    picture_epochs: int = 25
+    seed: int = 42
+    device: str = "auto"
+    wait: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("ref_frames", "stretch", "epochs", "batch_size", "val_batch_size", "micro_batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name}", f"is {getattr(self, name)}", "give at least 1")
+        if not self.lr > 0:
+            raise UserError("--lr", f"is {self.lr}", "give a positive learning rate")
+
+    def adjustable(self) -> dict[str, Any]:
+        """What may change from run to run of one training."""
+        names = ("epochs", "micro_batch_size", "lr", "weight_decay", "grad_clip", "schedule", "warmup_steps")
+        names += ("plateau_factor", "plateau_patience", "min_lr", "early_stop", "precision", "freeze_batch_norm")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "dropout": self.network.dropout,
+            "loss": self.loss.to_dict(),
+        }
+
+
+def train(settings: TrainingSettings, say: Callable[[str], None]) -> int:
+    """Train until the last epoch, an early stop, or a signal; return the exit code for the shell.
+
+    Raises
+    ------
+    UserError
+        The data cannot be used, memory ran out, or the loss is no number; the last state is intact.
+    """
+    with contextlib.ExitStack() as held:
+        group = held.enter_context(processes(settings.device))
+        held.enter_context(telling_out_of_memory(MEMORY_REMEDY))
+        whisper = say if group.first else _nothing
+        if settings.batch_size % group.size:
+            raise UserError("--batch_size", f"is {settings.batch_size}", f"give a multiple of {group.size} processes")
+        training = _Training(settings, group, whisper)
+        state, saved, superseded = None, None, None
+        if group.first:
+            state = held.enter_context(
+                TrainingState(
+                    settings.state_dir, training.fingerprint(), settings.adjustable(), wait=settings.wait, say=whisper
+                )
+            )
+            saved = state.load()
+            superseded = state.superseded if settings.resume == "warm" else None
+        saved, superseded = group.shared((saved, superseded))
+        if saved is not None:
+            training.restore(saved)
+        else:
+            training.begin(superseded)
+        log = held.enter_context(TrainingLog(settings.log_dir, training.logged_epochs)) if group.first else None
+        stop = held.enter_context(StopRequest())
+        return training.run(state, log, stop)
+
+
+def _nothing(sentence: str) -> None:
+    pass
+
+
+@dataclasses.dataclass
+class _Sums:
+    """Sums over the batches of an epoch from which its metrics are ratios; what the state keeps of a begun epoch."""
+
+    squares: torch.Tensor
+    totals: torch.Tensor
+    absolute: torch.Tensor
+    bands: torch.Tensor
+    loss: float = 0.0
+    steps: int = 0
+
+    @classmethod
+    def zero(cls, device: torch.device) -> _Sums:
+        shapes = (len(TERMS),), (len(TERMS),), (), (len(LOGGED_BANDS), 2)
+        return cls(*(torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes))
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, Any], device: torch.device) -> _Sums:
+        return cls(**{name: value.to(device) if torch.is_tensor(value) else value for name, value in saved.items()})
+
+    def tensors(self) -> list[torch.Tensor]:
+        return [self.squares, self.totals, self.absolute, self.bands]
+
+    def add(self, parts: list[torch.Tensor]) -> None:
+        for own, part in zip(self.tensors(), parts, strict=True):
+            own += part.detach()
+
+    def metrics(self, part: str) -> dict[str, float]:
+        """Return ``metrics/<part>_{mse,mae}`` (weighted by band and time) and ``band/<part>_*`` (plain)."""
+        total = max(self.totals[0].item(), 1e-12)
+        found = {
+            f"metrics/{part}_mse": self.squares[0].item() / total,
+            f"metrics/{part}_mae": self.absolute.item() / total,
+        }
+        for name, (squares, count) in zip(LOGGED_BANDS, self.bands.tolist(), strict=True):
+            found[f"band/{part}_{name}"] = squares / max(count, 1.0)
+        return found
+
+
+class _Training:
+    """Model, optimiser and data of one training, and where it stands."""
+
+    def __init__(self, settings: TrainingSettings, group: Processes, say: Callable[[str], None]) -> None:
+        self.settings, self.group, self.say = settings, group, say
+        self.mel = load_mel_spec(settings.processed_dir)
+        self.windows = {
+            part: WindowDataset(settings.processed_dir, part, settings.ref_frames)
+            for part in ("training", "validation")
+        }
+        cut = settings.stretch, settings.micro_batch_size, settings.normalisation
+        self.stretches = Stretches(self.windows["training"], *cut, settings.seed)
+        self.validation = Stretches(self.windows["validation"], *cut, None)
+        self.image_size = tuple(self.stretches.image_size)
+        if self.image_size != tuple(self.validation.image_size):
+            raise UserError(
+                settings.processed_dir, "has training and validation frames of two sizes", "make the dataset again"
+            )
+        self.plan = TrainingSteps(
+            len(self.stretches), settings.batch_size, settings.seed, settings.max_train_steps, group.rank, group.size
+        )
+        self.total_steps = settings.epochs * self.plan.per_epoch
+
+        torch.manual_seed(settings.seed)
+        self.model = AcousticModel(dataclasses.replace(settings.network, n_mels=self.mel.n_mels))
+        if settings.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self.model.to(group.device)
+        self.criterion = MaskedMSEMAE(settings.loss, self.mel.n_mels).to(group.device)
+        self.precision = _precision(settings.precision, group.device)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.lr, weight_decay=settings.weight_decay)
+        self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.optimizer, factor=settings.plateau_factor, patience=settings.plateau_patience, min_lr=settings.min_lr
+        )
+        self.scaler = torch.amp.GradScaler(group.device.type, enabled=self.precision == "float16")
+
+        self.step = 0
+        self.logged_epochs: int | None = None
+        self.best_loss, self.since_best = math.inf, 0
+        self.best: dict[str, Any] | None = None
+        self.ended: str | None = None
+        self.last_losses: dict[str, float] = {}
+        self.sums = _Sums.zero(group.device)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What one training is of; a state of something else is not continued."""
+        settings = self.settings
+        network = dataclasses.asdict(self.model.network)
+        del network["dropout"]
+        foreign = settings.resume_ckpt is not None and settings.resume_ckpt != settings.out_ckpt
+        return {
+            "data": {part: _digest(windows) for part, windows in self.windows.items()},
+            "mel": self.mel.to_dict(),
+            "network": {
+                **network,
+                "image_size": list(self.image_size),
+                "normalisation": settings.normalisation,
+                "pretrained": _file_digest(settings.pretrained) if settings.pretrained else None,
+            },
+            "batches": {
+                name: getattr(settings, name)
+                for name in ("ref_frames", "stretch", "batch_size", "max_train_steps", "seed")
+            },
+            "begun_from": _file_digest(settings.resume_ckpt) if foreign else None,
+            "stage_version": ACOUSTIC_STAGE_VERSION,
+        }
+
+    def begin(self, superseded: Mapping[str, Any] | None) -> None:
+        """Start without a state: from a checkpoint, from the weights of a state that does not fit, or from nothing."""
+        file = self.settings.resume_ckpt
+        if superseded is not None:
+            taken = load_fitting_weights(self.model, superseded["model"])
+            self.say(f"{self.settings.state_dir}: warm start with {taken} of {len(self.model.state_dict())} tensors.")
+        elif file is not None and file.is_file():
+            self._begin_from(file)
+        else:
+            if file is not None:
+                self.say(f"{file}: there is no such checkpoint yet; the training starts anew.")
+            if self.settings.pretrained:
+                named = None if self.settings.pretrained is True else Path(self.settings.pretrained)
+                load_pretrained_backbone(self.model, named)
+
+    def _begin_from(self, file: Path) -> None:
+        content = read_acoustic_checkpoint(file)
+        load_weights(self.model, content["model_state_dict"], file)
+        try:
+            self.optimizer.load_state_dict(content["optimizer_state_dict"])
+        except (ValueError, KeyError) as error:
+            self.say(f"{file}: its optimiser is left out ({error}).")
+        self._set_hyperparameters(self.settings.lr)
+        epoch = int(content["epoch"])
+        self.step = min(epoch * self.plan.per_epoch, self.total_steps)
+        self.logged_epochs = self.step // self.plan.per_epoch
+        self.last_losses = {name: float(content[name]) for name in ("val_loss", "val_mse", "train_loss")}
+        ours = content.get("loss") == self.settings.loss.to_dict()
+        if ours and content.get("validation_ids") == self.windows["validation"].ids:
+            self.best, self.best_loss = content, content["val_loss"]
+            self.say(f"{file}: goes on from its epoch {epoch}.")
+        else:
+            self.say(f"{file}: goes on from its epoch {epoch}; its loss does not compare, the best is judged anew.")
+
+    def _set_hyperparameters(self, lr: float | None) -> None:
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = self.settings.weight_decay
+            if lr is not None:
+                group["lr"] = lr
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a state; what the user changed meanwhile takes effect."""
+        settings = self.settings
+        self.step = saved["step"]
+        self.logged_epochs = self.step // self.plan.per_epoch
+        load_weights(self.model, saved["model"], settings.state_dir)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scheduler.load_state_dict(saved["scheduler"])
+        if saved["scaler"]:
+            self.scaler.load_state_dict(saved["scaler"])
+        self.best, self.best_loss, self.since_best = saved["best"], saved["best_loss"], saved["since_best"]
+        self.sums = _Sums.restored(saved["sums"], self.group.device)
+        self.last_losses = saved["last_losses"]
+        self.ended = saved["ended"]
+        before, now = saved["adjustable"], settings.adjustable()
+        if before == now:
+            return
+        self.ended = None
+        self.scheduler.factor, self.scheduler.patience = settings.plateau_factor, settings.plateau_patience
+        self.scheduler.min_lrs = [settings.min_lr]
+        self._set_hyperparameters(settings.lr if before["lr"] != now["lr"] else None)
+        if before["loss"] != now["loss"]:
+            # Losses of other weights do not compare.
+            self.best_loss, self.since_best = math.inf, 0
+            self.scheduler.best, self.scheduler.num_bad_epochs = math.inf, 0
+            if self._lr() <= settings.min_lr:
+                self._set_hyperparameters(settings.lr)
+            self.say("The loss has other coefficients: the best model and the learning rate's plateau are judged anew.")
+
+    def _lr(self) -> float:
+        return self.optimizer.param_groups[0]["lr"]
+
+    def run(self, state: TrainingState | None, log: TrainingLog | None, stop: StopRequest) -> int:
+        """Train to the end; ``state`` and ``log`` are the first process's."""
+        if self.ended is not None:
+            self.say(f"The training is finished ({self.ended}); raise --epochs to go on.")
+        elif self.step < self.total_steps:
+            self._steps(state, log, stop)
+        if stop.requested and self.ended is None:
+            self.say(f"Stopped by a signal after step {self.step} of {self.total_steps}; the same command goes on.")
+            return stop.exit_code
+        if self.ended is None:
+            self.ended = f"all {self.settings.epochs} epochs"
+            self._save(state)
+        if self.group.first:
+            if self.best is None:
+                raise UserError(
+                    self.settings.out_ckpt, "no epoch has been validated", "raise --epochs above the checkpoint's epoch"
+                )
+            save_checkpoint(self.settings.out_ckpt, self.best)
+            last = self.settings.out_ckpt.with_stem(self.settings.out_ckpt.stem + "_last")
+            save_checkpoint(last, self._checkpoint())
+            self.say(
+                f"{self.settings.out_ckpt}: the best model, of epoch {self.best['epoch']}, validation loss "
+                f"{self.best['val_loss']:.4f} ({self.ended})."
+            )
+        return 0
+
+    def _steps(self, state: TrainingState | None, log: TrainingLog | None, stop: StopRequest) -> None:
+        settings, group = self.settings, self.group
+        model: nn.Module = self.model
+        if group.size > 1:
+            devices = [group.device.index] if group.device.type == "cuda" else None
+            model = DistributedDataParallel(self.model, device_ids=devices)
+        loading = {"workers": settings.workers, "prefetch": settings.prefetch, "pin_memory": settings.pin_memory}
+        batches = load(self.stretches, self.plan.between(self.step, self.total_steps), **loading)
+        keys = validation_keys(
+            len(self.validation), settings.val_batch_size, settings.max_val_steps, group.rank, group.size
+        )
+        validation = load(self.validation, keys, **loading)
+        saved_at = time.monotonic()
+        show = Progress(self.total_steps, self.step, "acoustic", self.say) if group.first else None
+        with show or contextlib.nullcontext():
+            for loaded in batches:
+                loss = self._step(model, accepted(loaded))
+                self.step += 1
+                if show is not None:
+                    show.advance({"loss": loss, "best": self.best_loss})
+                if self.step % self.plan.per_epoch == 0:
+                    self._end_epoch(validation, log)
+                stopping = group.any(stop.requested)
+                if self.ended or stopping or time.monotonic() - saved_at >= 60 * settings.save_minutes:
+                    self._save(state)
+                    saved_at = time.monotonic()
+                if self.ended or stopping:
+                    return
+
+    def _step(self, model: nn.Module, batch: list[MicroBatch]) -> float:
+        """Take one step of the optimiser and return the loss."""
+        settings, group = self.settings, self.group
+        # Dropout, too, depends on the step alone, in every process.
+        torch.manual_seed(seed_for_step(settings.seed, self.step, group.rank))
+        self._set_scheduled_lr()
+        ramp = settings.loss.ramp(self.step)
+        model.train()
+        if settings.freeze_batch_norm:
+            self.model.freeze_batch_norm()
+        batch = [self._here(part) for part in batch]
+        totals = group.total(torch.stack([self.criterion.totals(part.mask, ramp) for part in batch]).sum(0))
+        self.optimizer.zero_grad(set_to_none=True)
+        value = torch.zeros((), device=group.device)
+        for number, part in enumerate(batch):
+            last = number == len(batch) - 1
+            # Gradients travel between processes once, with the last micro-batch.
+            alone = contextlib.nullcontext() if last or group.size == 1 else model.no_sync()
+            with alone:
+                with reduced_precision(group.device, self.precision):
+                    mel = model(part.frames, part.starts, settings.ref_frames, settings.recomputing)
+                squares, absolute = self.criterion.sums(mel, part.mel, part.mask, ramp)
+                loss = self.criterion.loss(squares, totals, ramp)
+                # The mean over processes, which is what they exchange, must be the loss of the whole batch.
+                self.scaler.scale(loss * group.size).backward()
+            value += loss.detach()
+            own = self.criterion.totals(part.mask, ramp)
+            self.sums.add([squares, own, absolute, self.criterion.band_sums(mel, part.mel, part.mask)])
+        whole = group.total(value).item()
+        require_finite(whole, "loss", self.step)
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.grad_clip or math.inf)
+        if self.precision != "float16":
+            # In float16 an infinite gradient is ordinary: the gradient scaler leaves the step out and lowers its scale.
+            require_finite(norm.item(), "gradient", self.step)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.sums.loss += whole
+        self.sums.steps += 1
+        return whole
+
+    def _here(self, part: MicroBatch) -> MicroBatch:
+        return MicroBatch(*(tensor.to(self.group.device, non_blocking=True) for tensor in part))
+
+    def _set_scheduled_lr(self) -> None:
+        settings = self.settings
+        rise = min(1.0, (self.step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+        if settings.schedule == "cosine":
+            fall = 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
+            self._set_hyperparameters(settings.lr * rise * fall)
+        elif self.step < settings.warmup_steps:
+            self._set_hyperparameters(settings.lr * rise)
+
+    def _end_epoch(self, validation: torch.utils.data.DataLoader, log: TrainingLog | None) -> None:
+        settings = self.settings
+        epoch = self.step // self.plan.per_epoch
+        for part in self.sums.tensors():
+            part.copy_(self.group.total(part))
+        scalars = {"loss/train": self.sums.loss / max(self.sums.steps, 1), **self.sums.metrics("train")}
+        sums = self._validate(validation)
+        val_loss = self.criterion.loss(sums.squares, sums.totals, 1.0).item()
+        scalars |= {"loss/val": val_loss, **sums.metrics("val"), "lr": self._lr()}
+        scalars |= {"ramp": settings.loss.ramp(self.step)}
+        self.sums = _Sums.zero(self.group.device)
+        require_finite(val_loss, "validation loss", self.step)
+        if settings.schedule == "plateau" and self.step >= settings.warmup_steps:
+            self.scheduler.step(val_loss)
+        self.last_losses = {
+            "val_loss": val_loss,
+            "val_mse": scalars["metrics/val_mse"],
+            "train_loss": scalars["loss/train"],
+        }
+        if val_loss < self.best_loss:
+            self.best_loss, self.since_best = val_loss, 0
+            self.best = _copied(self._checkpoint())
+            if self.group.first:
+                save_checkpoint(settings.out_ckpt, self.best)
+        else:
+            self.since_best += 1
+        if self.step >= self.total_steps:
+            self.ended = f"all {settings.epochs} epochs"
+        elif settings.early_stop and self.since_best >= settings.early_stop:
+            self.ended = f"no better for {self.since_best} epochs"
+        elif settings.schedule == "plateau" and self.step >= settings.warmup_steps and self._lr() <= settings.min_lr:
+            self.ended = "the learning rate has reached its floor"
+        if log is not None:
+            log.scalars(scalars, epoch)
+            if settings.picture_epochs and (epoch % settings.picture_epochs == 0 or self.ended):
+                for id, mels in self._drawn():
+                    log.pictures(f"mel_true_above_predicted/{id}", mels, epoch)
+            log.flush()
+
+    @torch.no_grad()
+    def _validate(self, validation: torch.utils.data.DataLoader) -> _Sums:
+        """Sum the errors over the validation windows at the full weights of the loss, whatever the ramp."""
+        self.model.eval()
+        sums = _Sums.zero(self.group.device)
+        for loaded in validation:
+            for part in map(self._here, accepted(loaded)):
+                with reduced_precision(self.group.device, self.precision):
+                    mel = self.model(part.frames, part.starts, self.settings.ref_frames)
+                squares, absolute = self.criterion.sums(mel, part.mel, part.mask, 1.0)
+                bands = self.criterion.band_sums(mel, part.mel, part.mask)
+                sums.add([squares, self.criterion.totals(part.mask, 1.0), absolute, bands])
+        for part in sums.tensors():
+            part.copy_(self.group.total(part))
+        return sums
+
+    @torch.no_grad()
+    def _drawn(self) -> Iterator[tuple[str, list[np.ndarray]]]:
+        """True and predicted standardised mel, ``(n_mels, T)`` each, of the first validation clips."""
+        self.model.eval()
+        windows = self.windows["validation"]
+        for clip, id in enumerate(windows.ids[:PICTURED_CLIPS]):
+            sample = windows.sample(clip)
+            features = []
+            for first in range(0, len(sample.mri), 32):
+                frames = prepared_frames(sample.mri[first : first + 32], self.settings.normalisation)
+                features.append(self.model.features(frames.to(self.group.device)))
+            mel = decode_in_context(self.model, torch.cat(features), "window", self.settings.ref_frames)
+            yield id, [windows.scaler.standardise(sample.mel_db).T, mel.cpu().numpy().T]
+
+    def _save(self, state: TrainingState | None) -> None:
+        if state is None:
+            return
+        state.save(
+            self.step,
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": self.scheduler.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "best": self.best,
+                "best_loss": self.best_loss,
+                "since_best": self.since_best,
+                "last_losses": self.last_losses,
+                "sums": dataclasses.asdict(self.sums),
+                "ended": self.ended,
+                "adjustable": self.settings.adjustable(),
+            },
+        )
+
+    def _checkpoint(self) -> dict[str, Any]:
+        """The model as it is, in the lab's keys, with what is needed to use it."""
+        scaler = self.windows["training"].scaler
+        return {
+            "epoch": self.step // self.plan.per_epoch,
+            "model_state_dict": self.model.state_dict(),
+            "optimizer_state_dict": self.optimizer.state_dict(),
+            "scheduler_state_dict": self.scheduler.state_dict(),
+            "scaler_state_dict": self.scaler.state_dict(),
+            **self.last_losses,
+            "network": dataclasses.asdict(self.model.network),
+            "image_size": list(self.image_size),
+            "ref_frames": self.settings.ref_frames,
+            "frame_normalisation": self.settings.normalisation,
+            "mel": self.mel.to_dict(),
+            "scaler": {
+                "mean": scaler.mean.tolist(),
+                "std": scaler.std.tolist(),
+                "count_frames": scaler.count_frames,
+            },
+            "loss": self.settings.loss.to_dict(),
+            "training_ids": self.windows["training"].ids,
+            "validation_ids": self.windows["validation"].ids,
+            "stage_version": ACOUSTIC_STAGE_VERSION,
+            "versions": {
+                "rtmri_speech": rtmri_speech.__version__,
+                "torch": str(torch.__version__),
+                "timm": timm.__version__,
+            },
+        }
+
+
+def _precision(name: str, device: torch.device) -> Precision:
+    if name != "auto":
+        return name
+    if device.type != "cuda":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def _copied(value: Any) -> Any:
+    """``value`` with its tensors copied to the CPU, so that later steps do not change them."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: _copied(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(part) for part in value]
+    return value
+
+
+def _digest(windows: WindowDataset) -> str:
+    """A hash of a part's ids, windows, scaler, mels and, since they are many, of each clip's first and last frame."""
+    digest = hashlib.sha256(windows.starts.tobytes())
+    for array in (windows.scaler.mean, windows.scaler.std):
+        digest.update(array.tobytes())
+    for clip, id in enumerate(windows.ids):
+        sample = windows.sample(clip)
+        digest.update(f"{id} {sample.mri.shape} {sample.mri.dtype}".encode())
+        for array in (sample.mel_db, sample.mask, sample.mri[:1], sample.mri[-1:]):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _file_digest(file: bool | Path) -> str:
+    if file is True:
+        return "hub"
+    if not Path(file).is_file():
+        return "missing"
+    with Path(file).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

@@ -1,0 +1,90 @@
+"""Mels as the vocoder reads them: ``<id>.npy``, float32 ``(n_mels, T)``, natural logarithm of the linear mel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rtmri_speech.atomic import save_npy
+from rtmri_speech.dataset.clip import open_sample, require_id
+from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+
+
+def save_log_mel(path: str | Path, spec: MelSpec, mel_db: np.ndarray) -> None:
+    """Write a mel in dB ``(T, n_mels)`` as the vocoder reads it."""
+    save_npy(path, spec.log_from_db(mel_db).T.astype(np.float32))
+
+
+def export_each(
+    processed_dir: str | Path,
+    output_dir: str | Path,
+    mel_db_of: Callable[[str], np.ndarray],
+    spec: MelSpec,
+    *,
+    ids: Sequence[str] | None,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Write the log mel of each clip; a clip that cannot be read does not keep the others from theirs.
+
+    Parameters
+    ----------
+    processed_dir : the dataset.
+    output_dir : for ``<id>.npy``.
+    mel_db_of : gives the mel of a clip, dB ``(T, n_mels)``.
+    spec : of that mel.
+    ids : which clips; None for all that have samples.
+    overwrite : whether to replace mels that are there.
+    say : receives what was done.
+
+    Raises
+    ------
+    UserError
+        There is no clip, or one or more could not be read; raised after the others are written.
+    """
+    samples, output_dir = Path(processed_dir) / "samples", Path(output_dir)
+    if ids is None:
+        ids = sorted(path.name for path in samples.iterdir() if path.is_dir()) if samples.is_dir() else []
+    if not ids:
+        raise UserError(samples, "holds no clip", "make the dataset first (snakemake dataset)")
+    faults, there = [], 0
+    for id in ids:
+        target = output_dir / f"{require_id(id, '--clips')}.npy"
+        if target.exists() and not overwrite:
+            there += 1
+            continue
+        try:
+            save_log_mel(target, spec, mel_db_of(id))
+        except UserError as fault:
+            say(f"error: {fault}")
+            faults.append(fault)
+    written = len(ids) - there - len(faults)
+    say(f"{output_dir}: {written} mels written" + (f", {there} were there already (--overwrite)." if there else "."))
+    if faults:
+        raise UserError(
+            faults[0].subject, f"{faults[0].fault} ({len(faults)} of {len(ids)} clips failed)", faults[0].remedy
+        )
+
+
+def export_true(
+    processed_dir: str | Path,
+    output_dir: str | Path,
+    *,
+    ids: Sequence[str] | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None],
+) -> None:
+    """Write the log mels of ``mel_db.npy``; see `export_each`."""
+    export_each(
+        processed_dir,
+        output_dir,
+        lambda id: open_sample(processed_dir, id).mel_db,
+        load_mel_spec(processed_dir),
+        ids=ids,
+        overwrite=overwrite,
+        say=say,
+    )

@@ -1,0 +1,68 @@
+"""A tiny processed directory, made of numbers alone: what moves in the picture is heard in the mel."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtmri_speech.dataset.clip import Sample
+from rtmri_speech.dataset.filelists import write_filelist
+from rtmri_speech.dataset.meta import write_meta
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.windows import window_starts
+from rtmri_speech.signal.mel import MelSpec
+
+TINY_SPEC = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=12)
+
+
+def make_processed(
+    directory: Path,
+    lengths=(("training", (13, 9, 17)), ("validation", (11, 8)), ("test", (9,))),
+    size=(32, 32),
+    spec=TINY_SPEC,
+    ref_frames=4,
+    seed=0,
+) -> Path:
+    """Write a processed directory of clips ``a0``, ``a1``...: they show a bright bar, and sound by where it is."""
+    rng = np.random.default_rng(seed)
+    number, training = 0, []
+    for part, counts in lengths:
+        ids = []
+        for frames in counts:
+            place = np.abs(np.cumsum(rng.normal(0, 0.12, frames)) + rng.uniform()) % 1
+            rows = np.arange(size[0]) / size[0]
+            bar = np.exp(-(((rows[None] - place[:, None]) / 0.15) ** 2))
+            mri = np.uint8(20 + 200 * bar[:, :, None] * np.linspace(0.4, 1, size[1]) + rng.integers(0, 20, (1, *size)))
+            centres = np.arange(spec.n_mels) / spec.n_mels
+            mel_db = -80 + 70 * np.exp(-(((centres[None] - place[:, None]) / 0.3) ** 2)).astype(np.float32)
+            mask = np.ones(frames, np.float32)
+            mask[-1] = 0
+            id = f"a{number}"
+            folder = directory / "samples" / id
+            folder.mkdir(parents=True)
+            for name, array in (("mri", mri), ("mel_db", np.float32(mel_db)), ("mask", mask)):
+                np.save(folder / f"{name}.npy", array)
+            if part == "training":
+                training.append(Sample(id, mri, np.float32(mel_db), mask))
+            ids.append(id)
+            number += 1
+        write_filelist(directory / "hifigan_filelists" / f"{part}.txt", ids)
+        if part != "test":
+            (directory / f"pairs_ref{ref_frames}_npy").mkdir(exist_ok=True)
+            np.save(directory / f"pairs_ref{ref_frames}_npy" / f"{part}.npy", window_starts(counts, ref_frames))
+    scaler = Scaler.of(training)
+    scaler.save(directory / "scaler.json")
+    write_meta(directory, spec, size, ref_frames, [f"a{i}" for i in range(number)], scaler)
+    return directory
+
+
+@pytest.fixture
+def tiny_processed(tmp_path):
+    """A processed directory of six clips, 32×32 pixels, 12 mel bins."""
+    return make_processed(tmp_path / "processed")
+
+
+@pytest.fixture(scope="session")
+def make_tiny_processed():
+    """The maker of `tiny_processed`, for other lengths and sizes."""
+    return make_processed

@@ -1,0 +1,31 @@
+"""Write the true log mel of each clip of a dataset, to mix into the vocoder's fine-tuning."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--processed_dir", type=Path, required=True, help="the dataset")
+    parser.add_argument("--output_dir", type=Path, required=True, help="for <id>.npy, float32 (n_mels, T), natural log")
+    parser.add_argument("--clips", nargs="+", metavar="ID", help="default: every clip of the dataset")
+    parser.add_argument("--overwrite", action="store_true", help="replace mels that are there already")
+    args = parser.parse_args()
+
+    from rtmri_speech.dataset.log_mels import export_true
+
+    export_true(
+        args.processed_dir,
+        args.output_dir,
+        ids=args.clips,
+        overwrite=args.overwrite,
+        say=lambda sentence: print(sentence, file=sys.stderr),
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,49 @@
+"""Write the predicted log mel of each clip of a dataset, what the vocoder is fine-tuned on (memo 3.1)."""
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--processed_dir", type=Path, required=True, help="the dataset")
+    parser.add_argument("--mri_checkpoint", type=Path, required=True, help="the mel generator")
+    parser.add_argument("--scaler_json", type=Path, help="default: the dataset's")
+    parser.add_argument("--output_dir", type=Path, required=True, help="for <id>.npy, float32 (n_mels, T), natural log")
+    parser.add_argument("--mri_code_dir", type=Path, help="the memo's flag; the code is this package, nothing is read")
+    parser.add_argument("--clips", nargs="+", metavar="ID", help="default: every clip of the dataset")
+    parser.add_argument("--context", choices=["sequence", "window", "causal"], default="sequence", help="of the LSTM")
+    parser.add_argument("--amp", choices=["float32", "bfloat16", "float16"], default="float32", help="of the CNN")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--cpu", action="store_true", help="the same as --device cpu")
+    parser.add_argument("--overwrite", action="store_true", help="replace mels that are there already")
+    args = parser.parse_args()
+
+    from rtmri_speech.acoustic.predict import export_predicted, load_acoustic_model
+    from rtmri_speech.dataset.meta import load_mel_spec
+    from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.training.logging import say
+
+    bundle = load_acoustic_model(
+        args.mri_checkpoint,
+        "cpu" if args.cpu else args.device,
+        scaler=Scaler.load(args.scaler_json or args.processed_dir / "scaler.json"),
+        mel=load_mel_spec(args.processed_dir),
+    )
+    export_predicted(
+        bundle,
+        args.processed_dir,
+        args.output_dir,
+        ids=args.clips,
+        context=args.context,
+        precision=args.amp,
+        overwrite=args.overwrite,
+        say=say,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -153,11 +153,11 @@ def stft_distance(reference: np.ndarray, generated: np.ndarray) -> float:
     of ``|ln X - ln Y|`` with magnitudes of at least ``LOG_FLOOR`` (Yamamoto et al., 2020), at the signals' own rate.
     NaN for a silent reference.
     """
-    if not np.any(reference):
-        return math.nan
     distances = []
     for resolution in STFT_RESOLUTIONS:
         a, b = (_spectrogram(signal, *resolution) for signal in (reference, generated))
+        if not a.any():
+            return math.nan
         convergence = np.linalg.norm(a - b) / np.linalg.norm(a)
         log_distance = np.mean(np.abs(np.log(np.maximum(a, LOG_FLOOR) / np.maximum(b, LOG_FLOOR))))
         distances.append(convergence + log_distance)

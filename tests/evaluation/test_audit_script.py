@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from rtmri_speech.atomic import save_json, save_npy
+from rtmri_speech.signal.audio import write_wav
+from rtmri_speech.signal.mel import MelSpec
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_command_names_the_clip_that_is_late(tmp_path):
+    spec = MelSpec.preset("hifigan")
+    rate, hop, frames = spec.sampling_rate, spec.hop_length, 110
+    save_json(tmp_path / "meta.json", {"mel": spec.to_dict()})
+    for clip in range(6):
+        rng = np.random.default_rng(clip)
+        count = frames * hop + rate
+        spectrum = np.fft.rfft(rng.standard_normal(count))
+        movement = np.fft.irfft(spectrum * (np.fft.rfftfreq(count, 1 / rate) < 4), count)
+        movement /= movement.std()
+        sound = 0.02 * np.exp(movement) * rng.standard_normal(count)
+        start = rate // 2 - (round(0.08 * rate) if clip == 2 else 0)
+        write_wav(tmp_path / "wavs" / f"c{clip}.wav", sound[start : start + frames * hop], rate)
+        brightness = 120 + 30 * movement[rate // 2 + np.arange(frames) * hop + hop // 2]
+        pictures = np.zeros((frames, 32, 32))
+        pictures[:, 8:16] = brightness[:, None, None]
+        sample = tmp_path / "samples" / f"c{clip}"
+        save_npy(sample / "mri.npy", np.clip(pictures + rng.normal(0, 2, pictures.shape), 0, 255).astype(np.uint8))
+        save_npy(sample / "mel_db.npy", np.zeros((frames, 64), np.float32))
+        save_npy(sample / "mask.npy", np.ones(frames, np.float32))
+    (tmp_path / "wavs" / "c5.wav").unlink()
+    script = ROOT / "workflow" / "scripts" / "audit_sync.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--processed_dir", str(tmp_path), "--output", str(tmp_path / "sync.json")],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    audit = json.loads((tmp_path / "sync.json").read_text(encoding="utf-8"))
+    assert [clip for clip, found in audit["clips"].items() if found["flagged"]] == ["c2"]
+    assert abs(audit["clips"]["c2"]["offset_ms"] - 80) < 20
+    assert list(audit["left_out"]) == ["c5"]
+    assert "1 of 5 clips out of step" in done.stdout

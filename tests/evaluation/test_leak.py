@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import pytest
+
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.leak import require_unseen
+
+
+def test_unseen_clips_pass():
+    require_unseen(["a", "b"], {"acoustic": ["c"], "vocoder": []})
+
+
+def test_a_seen_clip_is_refused_with_its_stages():
+    with pytest.raises(UserError, match="training has seen b by acoustic and vocoder, c by vocoder; score"):
+        require_unseen(["a", "b", "c"], {"acoustic": ["b"], "scaler": ["x"], "vocoder": iter(["b", "c"])})
+
+
+def test_many_seen_clips_are_counted():
+    with pytest.raises(UserError, match="and 95 more;"):
+        require_unseen([f"c{i}" for i in range(100)], {"acoustic": [f"c{i}" for i in range(100)]})

@@ -1,16 +1,17 @@
 import numpy as np
 
-from rtmri_speech.demo import text
+from rtmri_speech.demo import gestures, text
 
 
 def words():
     return [word for group in text.LEXICON.values() for word in group]
 
 
-def test_every_phoneme_of_the_lexicon_is_one_the_synthesiser_realises():
+def test_every_phoneme_of_the_lexicon_has_a_duration_and_gestures():
     used = {phoneme for word in words() for phoneme in text.pronunciation(word)}
-    assert used <= text.REALISED
-    assert used == set(text.PHONEME_SECONDS)
+    assert used <= text.PHONEME_SECONDS.keys()
+    assert text.PHONEME_SECONDS.keys() == gestures.VOWEL_TARGETS.keys() | gestures.CONSONANTS.keys()
+    assert text.VOWEL_SECONDS.keys() == gestures.VOWEL_TARGETS.keys()
 
 
 def test_a_word_belongs_to_one_class():

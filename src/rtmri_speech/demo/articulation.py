@@ -1,8 +1,8 @@
 """Speech and the vocal tract that makes it, from phonemes, by the articulatory synthesiser VocalTractLab.
 
-VocalTractLab (P. Birkholz, *VocalTractLab*, GPL-3.0) plans the gestures of the phonemes; the pitch, the larynx that
-follows it and the posture of rest are added here, and only then is the sound made, so that what is heard really comes
-from the shapes that are shown. The engine is an optional extra and is imported by this module alone.
+VocalTractLab (P. Birkholz, *VocalTractLab*, GPL-3.0) turns a score of gestures into motion; the pitch, the larynx that
+follows it, the breath and the posture of rest are added here, and only then is the sound made, so that what is heard
+really comes from the shapes that are shown. The engine is an optional extra and is imported by this module alone.
 
 The engine keeps one global state: use it in one thread of a process.
 """
@@ -20,6 +20,7 @@ from types import ModuleType
 import numpy as np
 import soxr
 
+from rtmri_speech.demo.gestures import gestural_score
 from rtmri_speech.demo.picture import Outlines
 from rtmri_speech.demo.text import PAUSE, Segment
 from rtmri_speech.errors import UserError
@@ -30,10 +31,11 @@ HOP_LENGTH = 420
 
 ENGINE_RATE = 44100
 STATE_SAMPLES = 110
-"""VocalTractLab plans one state of tract and glottis in 110 of its own samples (2.5 ms)."""
+"""VocalTractLab gives one state of tract and glottis in 110 of its own samples (2.5 ms)."""
 STATES_A_STEP = 4
-"""Planned states a synthesised one (10 ms): a tube is made for each, at 2.8 ms of CPU, and the engine interpolates
-between them. The natural-log mel differs from that of every state by 0.08 on average, a twentieth of its spread."""
+"""States of the motion a synthesised one (10 ms): a tube is made for each, at 2.8 ms of CPU, and the engine
+interpolates between them. The natural-log mel differs from that of every state by 0.08 on average, a
+twentieth of its spread."""
 
 GLOTTIS_PARAMETERS, TRACT_PARAMETERS = 11, 19
 F0, PRESSURE, LOWER_CHINK, UPPER_CHINK, CHINK_AREA, FLUTTER = 0, 1, 2, 3, 4, 9
@@ -47,6 +49,8 @@ REST_GLOTTIS = {LOWER_CHINK: 0.11, UPPER_CHINK: 0.11, CHINK_AREA: 0.08}
 """Quiet breathing through the nose: lips closed, velum low, vocal folds apart."""
 REST_AFTER_SPEECH, REST_BEFORE_SPEECH = 0.06, 0.05
 """Seconds of a pause that the last phoneme still needs, and that the next one needs already."""
+PRESSURE_AFTER_SPEECH, PRESSURE_BEFORE_SPEECH = 0.0, 0.02
+"""The same for the breath."""
 REST_BLEND, PRESSURE_BLEND = 0.09, 0.05
 """Seconds that posture and lung pressure take from speech to rest and back."""
 
@@ -131,12 +135,13 @@ def engine() -> ModuleType:
 
 def speak(segments: list[Segment], voice: Voice, rng: np.random.Generator) -> Utterance:
     """Return the utterance of phonemes and pauses in a voice; ``rng`` draws the intonation and the room noise."""
-    glottis, tract = _planned_states(segments)
+    glottis, tract = _motion(segments)
     seconds = np.arange(len(tract)) * STATE_SAMPLES / ENGINE_RATE
-    resting = _resting(segments, seconds)
-    tract = _towards(tract, _with(engine().get_shape(REST_SHAPE, "tract"), REST_TRACT), _blend(resting, REST_BLEND))
-    pressure = glottis[:, PRESSURE] * (1 - _blend(resting, PRESSURE_BLEND))
-    glottis = _towards(glottis, _with(glottis[0], REST_GLOTTIS), _blend(resting, REST_BLEND))
+    resting = _blend(_pausing(segments, seconds, REST_AFTER_SPEECH, REST_BEFORE_SPEECH), REST_BLEND)
+    silent = _blend(_pausing(segments, seconds, PRESSURE_AFTER_SPEECH, PRESSURE_BEFORE_SPEECH), PRESSURE_BLEND)
+    tract = _towards(tract, _with(engine().get_shape(REST_SHAPE, "tract"), REST_TRACT), resting)
+    pressure = glottis[:, PRESSURE] * (1 - silent)
+    glottis = _towards(glottis, _with(glottis[0], REST_GLOTTIS), resting)
     semitones = intonation(segments, seconds, voice, rng)
     glottis[:, F0], glottis[:, PRESSURE], glottis[:, FLUTTER] = 2 ** (semitones / 12), pressure, FLUTTER_PERCENT
     tract[:, HYOID_HEIGHT] = (
@@ -181,14 +186,12 @@ def intonation(segments: list[Segment], seconds: np.ndarray, voice: Voice, rng: 
     return pitch.clip(LOWEST_SEMITONES, HIGHEST_SEMITONES)
 
 
-def _planned_states(segments: list[Segment]) -> tuple[np.ndarray, np.ndarray]:
-    """States the engine plans for the phonemes, 400.9 a second: glottis (N, 11) and tract (N, 19)."""
-    lines = [f"name = {segment.phoneme}; duration_s = {segment.seconds:.6f};\n" for segment in segments]
-    # The engine refuses names that are not ASCII, and the system's temporary folder may be such a one; a name without a
+def _motion(segments: list[Segment]) -> tuple[np.ndarray, np.ndarray]:
+    """States of the glottis (N, 11) and the tract (N, 19) that the gestures of the phonemes lead to, 400.9 a second."""
+    # The engine refuses file names that are not ASCII, and the system's temporary folder may have one; a name without a
     # folder always is.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        Path("phonemes.txt").write_text("".join(lines), encoding="ascii")
-        engine().phoneme_file_to_gesture_file("phonemes.txt", "gestures.xml")
+        Path("gestures.xml").write_text(gestural_score(segments), encoding="ascii")
         engine().gesture_file_to_motor_file("gestures.xml", "states.txt")
         written = Path("states.txt").read_text(encoding="ascii").splitlines()
     # Comments, the name of the glottis model and the number of states come first; then glottis and tract take turns.
@@ -197,16 +200,16 @@ def _planned_states(segments: list[Segment]) -> tuple[np.ndarray, np.ndarray]:
     return np.hsplit(states, [GLOTTIS_PARAMETERS])
 
 
-def _resting(segments: list[Segment], seconds: np.ndarray) -> np.ndarray:
-    """Which states belong to a pause and not to the phonemes beside it, bool (N,)."""
+def _pausing(segments: list[Segment], seconds: np.ndarray, after: float, before: float) -> np.ndarray:
+    """Which instants lie in a pause, ``after`` s after the last phoneme and ``before`` s before the next, bool (N,)."""
     edges = np.cumsum([0.0] + [segment.seconds for segment in segments])
-    resting = np.zeros(len(seconds), bool)
+    pausing = np.zeros(len(seconds), bool)
     for i, segment in enumerate(segments):
         if segment.phoneme == PAUSE:
-            begin = edges[i] + REST_AFTER_SPEECH if i else -np.inf
-            end = edges[i + 1] - REST_BEFORE_SPEECH if i < len(segments) - 1 else np.inf
-            resting |= (seconds >= begin) & (seconds < end)
-    return resting
+            begin = edges[i] + after if i else -np.inf
+            end = edges[i + 1] - before if i < len(segments) - 1 else np.inf
+            pausing |= (seconds >= begin) & (seconds < end)
+    return pausing
 
 
 def _blend(mask: np.ndarray, seconds: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Sentences of a small closed language and their phonemes, so that a model can be seen to learn speech from minutes.
 
-The words are English, their phonemes those of VocalTractLab's (German) SAMPA inventory that come nearest. VocalTractLab
-drops a symbol it does not know without a word, so the lexicon is checked against the symbols it really realises.
+The words are English, their phonemes the nearest of those that VocalTractLab's German speaker has shapes for, in SAMPA:
+`rtmri_speech.demo.gestures` knows what each of them asks of the articulators.
 """
 
 from __future__ import annotations
@@ -12,14 +12,6 @@ import numpy as np
 
 PAUSE = ""
 """The phoneme symbol of silence."""
-
-REALISED = frozenset({
-    "a", "a:", "e", "e:", "i", "i:", "o", "o:", "u", "u:", "E", "E:", "I", "O", "U", "2", "9", "y", "Y", "@", "6",
-    "aI", "aU", "OY",
-    "p", "b", "t", "d", "k", "g", "m", "n", "N", "f", "v", "s", "z", "S", "Z", "T", "D", "C", "x", "h", "l", "r", "R",
-    "j", "?", "ts", "tS", "pf", "dZ",
-})  # fmt: skip
-"""What VocalTractLab 2.4.2 turns into sound, by experiment; others (``w V 3 A Q eI oU O: X``) vanish silently."""
 
 REDUCED_VOWEL = "@"
 """The vowel that carries no stress where a word has another."""

@@ -58,8 +58,21 @@ def read_audio(
     UserError
         The file cannot be read, is cut off, has no sound (in the cut), or has samples that are NaN or infinite.
     """
+    return np.concatenate(list(audio_blocks(path, sampling_rate=sampling_rate, start=start, end=end)))
+
+
+def audio_blocks(
+    path: str | Path, *, sampling_rate: int, start: float | None = None, end: float | None = None
+) -> Iterator[np.ndarray]:
+    """Yield what `read_audio` returns, block by block: memory does not grow with the length."""
     rate, blocks = _open(path, start, end)
-    return np.concatenate(list(_resampled(blocks, rate, sampling_rate)))
+    yield from _resampled(blocks, rate, sampling_rate)
+
+
+def track_rate(path: str | Path) -> int | None:
+    """Return the sampling rate of a video's own sound track, Hz, or None when it has none."""
+    with open_media(path, "audio") as container:
+        return container.streams.audio[0].rate if container.streams.audio else None
 
 
 def copy_audio(
@@ -298,10 +311,9 @@ def _file_blocks(path: Path, file: soundfile.SoundFile, first: int) -> Iterator[
 
 def _open_track(path: Path) -> tuple[int, Iterator[np.ndarray]]:
     """Return rate and mono blocks of the first sound track, from the start of the video's first frame."""
-    with open_media(path, "audio") as container:
-        if not container.streams.audio:
-            raise UserError(path, "has no sound track", "give a wav or flac file beside it")
-        rate = container.streams.audio[0].rate
+    rate = track_rate(path)
+    if rate is None:
+        raise UserError(path, "has no sound track", "give a wav or flac file beside it")
     return rate, _track_blocks(path, rate)
 
 

@@ -80,7 +80,7 @@ def decoded(
     UserError
         A part is damaged, or the stream ends before what the file declares.
     """
-    stream.codec_context.thread_count = int(os.environ.get(THREADS_VARIABLE, "1"))
+    stream.codec_context.thread_count = _threads()
     packets = frames = ticks = 0
     until = Fraction(0)
     try:
@@ -105,6 +105,13 @@ def decoded(
     elif whole and stream.type == "audio" and "mov" in container.format.name and stream.duration is not None:
         # The numbers of packets tell nothing here: an mp4 counts samples of uncompressed sound.
         _require_length(path, stream.duration * stream.time_base, ticks * stream.time_base)
+
+
+def _threads() -> int:
+    value = os.environ.get(THREADS_VARIABLE, "1")
+    if not value.isdecimal() or value == "0":
+        raise UserError(THREADS_VARIABLE, f"is {value!r} in the environment", "give a whole number of at least 1")
+    return int(value)
 
 
 def _require_length(path: str | Path, declared: Fraction, held: Fraction) -> None:

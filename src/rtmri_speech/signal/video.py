@@ -20,6 +20,7 @@ from typing import Literal
 import av
 import cv2
 import numpy as np
+import soxr
 
 from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
@@ -67,7 +68,7 @@ def write_video(
     path: str | Path,
     frames: Iterable[np.ndarray],
     rate: Fraction,
-    audio: np.ndarray | None = None,
+    audio: np.ndarray | Iterable[np.ndarray] | None = None,
     sampling_rate: int | None = None,
     crf: int = 18,
 ) -> None:
@@ -82,7 +83,7 @@ def write_video(
     path : the file to write, whole or not at all.
     frames : uint8 ``(H, W)`` gray or ``(H, W, 3)`` RGB, all of one shape.
     rate : frames per second.
-    audio : samples in [-1, 1], float ``(N,)``.
+    audio : samples in [-1, 1], float ``(N,)``, or an iterable of such blocks.
     sampling_rate : of ``audio``, Hz.
     crf : H.264 constant rate factor, 0 (lossless) to 51.
 
@@ -157,12 +158,14 @@ def _yuv420p(picture: np.ndarray) -> av.VideoFrame:
 class _SoundTrack:
     """The AAC track of a file being written."""
 
-    def __init__(self, container: av.container.OutputContainer, audio: np.ndarray, sampling_rate: int) -> None:
-        import soxr
-
+    def __init__(
+        self, container: av.container.OutputContainer, audio: np.ndarray | Iterable[np.ndarray], sampling_rate: int
+    ) -> None:
         self._rate = next((known for known in AAC_RATES if known >= sampling_rate), AAC_RATES[-1])
-        samples = soxr.resample(np.asarray(audio, np.float32), sampling_rate, self._rate, quality="VHQ")
-        self._samples = np.clip(samples, -1, 1)
+        self._blocks = iter([audio] if isinstance(audio, np.ndarray) else audio)
+        self._resampler = soxr.ResampleStream(sampling_rate, self._rate, 1, dtype="float32", quality="VHQ")
+        self._waiting = np.empty(0, np.float32)
+        self._ended = False
         self._container = container
         self._stream = container.add_stream("aac", rate=self._rate, layout="mono")
         self._stream.codec_context.flags |= av.codec.context.Flags.bitexact
@@ -172,19 +175,29 @@ class _SoundTrack:
     def write_until(self, seconds: Fraction) -> None:
         """Encode the sound up to ``seconds``, in whole blocks of the coder."""
         block = self._stream.codec_context.frame_size or 1024
-        while self._position + block <= min(len(self._samples), int(seconds * self._rate)):
+        while self._position + block <= seconds * self._rate and self._fill(block):
             self._encode(block)
 
     def finish(self) -> None:
         """Encode what is left."""
         block = self._stream.codec_context.frame_size or 1024
-        while self._position < len(self._samples):
+        while self._fill(block) or len(self._waiting):
             self._encode(block)
         self._container.mux(self._stream.encode(None))
 
+    def _fill(self, count: int) -> bool:
+        """Have ``count`` samples waiting; False when the sound ends before."""
+        while len(self._waiting) < count and not self._ended:
+            piece = next(self._blocks, None)
+            self._ended = piece is None
+            piece = np.empty(0, np.float32) if piece is None else np.asarray(piece, np.float32)
+            resampled = self._resampler.resample_chunk(piece, last=self._ended)
+            self._waiting = np.concatenate([self._waiting, np.clip(resampled, -1, 1)])
+        return len(self._waiting) >= count
+
     def _encode(self, count: int) -> None:
-        piece = np.ascontiguousarray(self._samples[None, self._position : self._position + count])
-        frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
+        piece, self._waiting = self._waiting[None, :count], self._waiting[count:]
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), format="fltp", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = self._rate, self._position, Fraction(1, self._rate)
         self._position += piece.shape[1]
         self._container.mux(self._stream.encode(frame))
@@ -255,6 +268,7 @@ def frames_at_rate(
     size: tuple[int, int] | None = None,
     start: float | None = None,
     end: float | None = None,
+    depth: Literal[8, 16] = 8,
     sampling_rate: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the gray frames of a video at ``rate``, frame k standing for the times from k / rate to (k + 1) / rate.
@@ -264,7 +278,7 @@ def frames_at_rate(
 
     Parameters
     ----------
-    path, size, start, end : as in `read_frames`.
+    path, size, start, end, depth : as in `read_frames`.
     rate : frames per second of the result.
     method : ``refuse``; ``nearest``: the frame shown at the middle of the interval, in a video of constant rate the one
         nearest in time; ``mean``: the mean over the interval, each frame weighted by how long it is shown in it.
@@ -272,7 +286,7 @@ def frames_at_rate(
 
     Yields
     ------
-    uint8 ``(H, W)``.
+    uint8 (or uint16) ``(H, W)``.
 
     Raises
     ------
@@ -286,7 +300,7 @@ def frames_at_rate(
         own = _frame_rate(path, stream)
     constant = _keeps_rate(path, own)
     if constant and abs(own / rate - 1) <= RATE_TOLERANCE:
-        yield from read_frames(path, size=size, start=start, end=end)
+        yield from read_frames(path, size=size, start=start, end=end, depth=depth)
         return
     choice = "choose to resample its frames by 'nearest' or 'mean'"
     if method == "refuse" and not constant:
@@ -297,7 +311,7 @@ def frames_at_rate(
             hop = max(round(sampling_rate / own), 1)
             choice = f"give hop_length {hop} (exact with sampling_rate {round(hop * own)}), or {choice}"
         raise UserError(path, fault, choice)
-    shown = _shown(path, start, end, size, 8)
+    shown = _shown(path, start, end, size, depth)
     resampled = _nearest(shown, Fraction(rate), start, end) if method == "nearest" else _mean(shown, rate, start, end)
     first = next(resampled, None)
     if first is None:
@@ -479,12 +493,12 @@ def _mean(shown: Shown, rate: Fraction, start: float | None, end: float | None) 
                 total, seconds = total + overlap * picture, seconds + overlap
             if until < high:
                 break
-            yield np.rint(total / seconds).astype(np.uint8)
+            yield np.rint(total / seconds).astype(picture.dtype)
             total, seconds = 0.0, 0.0
             low, high = high, high + 1 / rate
     # The last interval counts when its middle is still shown, as with the nearest frame.
     if seconds > 1 / rate / 2:
-        yield np.rint(total / seconds).astype(np.uint8)
+        yield np.rint(total / seconds).astype(picture.dtype)
 
 
 def _to_depth(picture: np.ndarray, depth: int) -> np.ndarray:

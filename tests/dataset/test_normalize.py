@@ -158,7 +158,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         return used
 
     peak(10)
-    assert peak(1200) < peak(300) + 200_000
+    assert peak(500) < peak(100) + 200_000
 
 
 def run(*arguments) -> subprocess.CompletedProcess:

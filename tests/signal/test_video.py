@@ -112,6 +112,35 @@ def test_cut_far_into_a_file_is_the_same_as_cutting_what_was_read_whole(tmp_path
     assert numbers(read_frames(path, start=4.0)) == list(range(100, 120))
 
 
+def test_frames_an_avi_dropped_are_no_cut_off_file_and_the_others_keep_their_times(tmp_path):
+    with av.open(str(tmp_path / "dropped.avi"), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "gray"
+        for number in (0, 1, 2, 6, 7, 8, 9):
+            frame = av.VideoFrame.from_ndarray(numbered(10)[number], "gray")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert probe(tmp_path / "dropped.avi").frames == 10
+    assert numbers(read_frames(tmp_path / "dropped.avi")) == [0, 1, 2, 6, 7, 8, 9]
+    resampled = numbers(frames_at_rate(tmp_path / "dropped.avi", Fraction(25), "nearest"))
+    assert resampled == [0, 1, 2, 2, 2, 2, 6, 7, 8, 9]
+
+
+def test_frames_that_an_edit_list_leaves_out_are_left_out(tmp_path):
+    with av.open(str(tmp_path / "edited.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "2", "g": "12"})
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        for number, picture in enumerate(numbered(60)):
+            frame = av.VideoFrame.from_ndarray(picture, "gray").reformat(format="yuv420p")
+            frame.pts, frame.time_base = number - 30, Fraction(1, 25)  # what is shown before 0 is never shown
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert numbers(read_frames(tmp_path / "edited.mp4")) == list(range(30, 60))
+    assert numbers(frames_at_rate(tmp_path / "edited.mp4", Fraction(25))) == list(range(30, 60))
+    assert numbers(read_frames(tmp_path / "edited.mp4", start=1.04)) == [56, 57, 58, 59]
+
+
 @pytest.mark.parametrize(("height", "width"), [(67, 91), (1, 1), (255, 256)])
 def test_odd_sizes_are_read_as_they_are(tmp_path, height, width):
     picture = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
@@ -490,6 +519,16 @@ def bad_files(folder: Path) -> dict[str, str]:
         "sound.mp4": "has no video stream",
         "none.avi": "holds no frames|has no video stream|holds no video",
     }
+
+
+def test_a_wrong_number_of_decoder_threads_is_refused(tmp_path, monkeypatch):
+    write_video(tmp_path / "a.mp4", numbered(30), Fraction(25))
+    monkeypatch.setenv("RTMRI_DECODER_THREADS", "2")
+    assert numbers(read_frames(tmp_path / "a.mp4")) == list(range(30))
+    for value in ("0", "many"):
+        monkeypatch.setenv("RTMRI_DECODER_THREADS", value)
+        with pytest.raises(UserError, match=f"RTMRI_DECODER_THREADS: is '{value}'"):
+            list(read_frames(tmp_path / "a.mp4"))
 
 
 def test_what_is_no_video_is_refused_in_a_sentence(tmp_path):

@@ -98,13 +98,22 @@ def decoded(
     except av.FFmpegError as error:
         fault = f"cannot be decoded after {float(until):.3f} s ({error.strerror})"
         raise UserError(path, fault, _AGAIN) from error
-    if whole and stream.type == "video" and packets < stream.frames:
+    # An avi counts the frames that its camera dropped, an mp4 those outside its edit list: only when the end is missing
+    # too is it cut off.
+    if whole and stream.type == "video" and packets < stream.frames and not _reaches_end(stream, until):
         raise UserError(path, f"is cut off: it declares {stream.frames} frames and holds {packets}", _AGAIN)
     if frames and "DURATION" in stream.metadata:
         _require_length(path, _seconds(stream.metadata["DURATION"]), until)
     elif whole and stream.type == "audio" and "mov" in container.format.name and stream.duration is not None:
         # The numbers of packets tell nothing here: an mp4 counts samples of uncompressed sound.
         _require_length(path, stream.duration * stream.time_base, ticks * stream.time_base)
+
+
+def _reaches_end(stream: av.VideoStream, until: Fraction) -> bool:
+    if stream.duration is None:
+        return False
+    end = (stream.duration + (stream.start_time or 0)) * stream.time_base
+    return until + Fraction(1, 2) / stream.average_rate >= end
 
 
 def _threads() -> int:

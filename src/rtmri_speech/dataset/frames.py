@@ -15,7 +15,12 @@ from rtmri_speech.signal.video import frames_at_rate
 
 
 def write_frames(
-    target: str | Path, clip: Clip, rate: Fraction, size: tuple[int, int] = (256, 256), resampling: str = "refuse"
+    target: str | Path,
+    clip: Clip,
+    rate: Fraction,
+    size: tuple[int, int] = (256, 256),
+    resampling: str = "refuse",
+    sampling_rate: int | None = None,
 ) -> int:
     """Decode a clip's video to ``mri.npy``, uint8 ``(T, height, width)`` gray, and return T.
 
@@ -26,15 +31,17 @@ def write_frames(
     rate : frames per second of the result, the mel's.
     size : height and width, pixels; frames are shrunk by area.
     resampling : what to do with a video of another rate: ``refuse``, ``nearest`` or ``mean``.
+    sampling_rate : of the mel, Hz; with it a refusal names the hop that would fit.
 
     Raises
     ------
     UserError
         The video is missing, unreadable, of another rate (``refuse``), or holds no frame in the stretch.
     """
-    frames = frames_at_rate(clip.video, rate, resampling, size=size, start=clip.start, end=clip.end)
-    count = save_frames(target, frames, size)
-    return count
+    frames = frames_at_rate(
+        clip.video, rate, resampling, size=size, start=clip.start, end=clip.end, sampling_rate=sampling_rate
+    )
+    return save_frames(target, frames, size)
 
 
 def save_frames(target: str | Path, frames: Iterable[np.ndarray], size: tuple[int, int]) -> int:

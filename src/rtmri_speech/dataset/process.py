@@ -44,7 +44,8 @@ class Processing:
     def frames(self, clip: Clip) -> None:
         """Make ``mri.npy`` of a clip."""
         target = self.processed_dir / "samples" / clip.id / "mri.npy"
-        write_frames(target, clip, self.settings.spec.frame_rate, self.settings.size, self.settings.resampling)
+        spec = self.settings.spec
+        write_frames(target, clip, spec.frame_rate, self.settings.size, self.settings.resampling, spec.sampling_rate)
 
     def sound(self, clip: Clip) -> None:
         """Make wav, mel, mask and figure of a clip whose frames are there, and say how lengths differed."""

@@ -167,16 +167,15 @@ def stft_distance(reference: np.ndarray, generated: np.ndarray) -> float:
 def world_analysis(audio: np.ndarray, sampling_rate: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
     """Return WORLD's F0 in Hz, ``(T,)``, 0 where unvoiced, and its power envelope, ``(T, K)``; ``T = N // hop``.
 
-    DIO with StoneMask (F0 from 71 to 800 Hz) and CheapTrick, frame period ``hop / sampling_rate``, library pyworld
-    (Morise et al., *WORLD*, 2016). DIO rather than Harvest: on noisy recordings Harvest calls silence voiced, and costs
-    fifty times as much.
+    Harvest (F0 from 71 to 800 Hz) and CheapTrick, frame period ``hop / sampling_rate``, library pyworld (Morise et al.,
+    *WORLD*, 2016). Harvest rather than DIO: on a recording made in the scanner 19 % of its frames contradict the
+    voicing of the transcribed phones, of DIO's 30 %.
     """
     import pyworld
 
     signal = np.ascontiguousarray(audio, np.float64)
     count = len(signal) // hop
-    rough, times = pyworld.dio(signal, sampling_rate, frame_period=1000 * hop / sampling_rate)
-    f0 = pyworld.stonemask(signal, rough, times, sampling_rate)
+    f0, times = pyworld.harvest(signal, sampling_rate, frame_period=1000 * hop / sampling_rate)
     return f0[:count], pyworld.cheaptrick(signal, f0, times, sampling_rate)[:count]
 
 

@@ -25,6 +25,10 @@ class UserError(Exception):
         self.subject, self.fault, self.remedy = str(subject), fault, remedy
         super().__init__(f"{subject}: {fault}; {remedy}.")
 
+    def __reduce__(self) -> tuple:
+        # Exceptions travel between processes by their message alone, which is not what this one is made from.
+        return type(self), (self.subject, self.fault, self.remedy)
+
 
 def run_script(main: Callable[[], int | None]) -> None:
     """Run a script's ``main`` and leave the process with its exit code.

@@ -148,6 +148,7 @@ def test_several_processes_make_a_directory(tmp_path):
     [
         ([], "--out_dir: is missing"),
         (["--clip", "3"], "--clip: is incomplete"),
+        (["--clip", "-1", "--video", "a.mp4", "--audio", "a.wav", "--description", "a.json"], "--clip: is -1"),
         (["--out_dir", "x", "--only", "040"], "--only: is '040'"),
         (["--out_dir", "x", "--clips", "0"], "--clips: is 0"),
         (["--out_dir", "x", "--seed", "-1"], "--seed: is -1"),

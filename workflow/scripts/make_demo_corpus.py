@@ -33,6 +33,8 @@ def main() -> None:
     if any(value is not None for value in one_clip):
         if any(value is None for value in one_clip) or arguments.out_dir:
             raise UserError("--clip", "is incomplete", "give --clip, --video, --audio and --description, or --out_dir")
+        if arguments.clip < 0:
+            raise UserError("--clip", f"is {arguments.clip}", "give a whole number of at least 0")
         from rtmri_speech.demo.corpus import make_clip
 
         make_clip(arguments.clip, arguments.seed, arguments.video, arguments.audio, arguments.description)

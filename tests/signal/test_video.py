@@ -204,7 +204,7 @@ def test_quarter_turns_that_the_file_asks_for_are_done(tmp_path, turn):
 
 def test_other_turns_are_refused(tmp_path):
     encode(tmp_path / "turned.mov", numbered(1), "png", "gray", turn=30)
-    with pytest.raises(UserError, match="turned by less than a quarter"):
+    with pytest.raises(UserError, match="turned by an angle that is no quarter turn"):
         list(read_frames(tmp_path / "turned.mov"))
 
 
@@ -246,6 +246,25 @@ def test_cut_that_ends_after_the_video_is_refused(tmp_path):
         list(read_frames(tmp_path / "a.mp4", start=1, end=2.5))
     with pytest.raises(UserError, match="cut times"):
         list(read_frames(tmp_path / "a.mp4", start=3, end=4))
+    with pytest.raises(UserError, match="from -1 s; begin at 0 s or later"):
+        list(frames_at_rate(tmp_path / "a.mp4", MEL_RATE, "mean", start=-1))
+
+
+def test_cut_of_a_file_that_is_cut_off_is_refused_where_it_reaches_the_fault(tmp_path):
+    write_video(tmp_path / "a.mp4", numbered(200), Fraction(25))
+    content = (tmp_path / "a.mp4").read_bytes()
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        places = [packet.pos for packet in container.demux() if packet.size]
+    (tmp_path / "cut.mp4").write_bytes(content[: places[150]])  # exactly between two frames
+    assert numbers(read_frames(tmp_path / "cut.mp4", start=4, end=5)) == list(range(100, 125))
+    for stretch in ({}, {"start": 4}, {"start": 4, "end": 7}):
+        with pytest.raises(UserError, match=r"cut off|before the cut's end"):
+            list(read_frames(tmp_path / "cut.mp4", **stretch))
+
+
+def test_rate_from_a_floating_point_number_is_written(tmp_path):
+    write_video(tmp_path / "a.mp4", numbered(20), 29.97)
+    assert probe(tmp_path / "a.mp4").rate == Fraction(2997, 100)
 
 
 @pytest.mark.parametrize("rate", [MEL_RATE, Fraction(25), Fraction(30000, 1001), Fraction(65040, 781)])

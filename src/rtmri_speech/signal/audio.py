@@ -323,7 +323,7 @@ def _track_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
         picture = video_stream(container)
         clock = stream if picture is None else picture
         origin = (clock.start_time or 0) * clock.time_base
-        to_float = av.AudioResampler(format="fltp")
+        to_float = av.AudioResampler(format="fltp", rate=rate)
         expected = None
         given = 0
         for frame in decoded(path, container, stream):

@@ -65,15 +65,9 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
 
 
 def decoded(
-    path: str | Path, container: av.container.InputContainer, stream: av.stream.Stream, whole: bool = True
+    path: str | Path, container: av.container.InputContainer, stream: av.stream.Stream
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Decode a stream to its end, in order of time.
-
-    Parameters
-    ----------
-    path : the file, for the refusal.
-    container, stream : where to read on.
-    whole : whether ``container`` stands at its beginning, so that what is read must be all the file declares.
+    """Decode a stream, a video from where ``container`` stands, to its end and in order of time.
 
     Raises
     ------
@@ -100,11 +94,11 @@ def decoded(
         raise UserError(path, fault, _AGAIN) from error
     # An avi counts the frames that its camera dropped, an mp4 those outside its edit list: only when the end is missing
     # too is it cut off.
-    if whole and stream.type == "video" and packets < stream.frames and not _reaches_end(stream, until):
+    if stream.type == "video" and packets < stream.frames and not _reaches_end(stream, until):
         raise UserError(path, f"is cut off: it declares {stream.frames} frames and holds {packets}", _AGAIN)
     if frames and "DURATION" in stream.metadata:
         _require_length(path, _seconds(stream.metadata["DURATION"]), until)
-    elif whole and stream.type == "audio" and "mov" in container.format.name and stream.duration is not None:
+    elif stream.type == "audio" and "mov" in container.format.name and stream.duration is not None:
         # The numbers of packets tell nothing here: an mp4 counts samples of uncompressed sound.
         _require_length(path, stream.duration * stream.time_base, ticks * stream.time_base)
 
@@ -113,7 +107,7 @@ def _reaches_end(stream: av.VideoStream, until: Fraction) -> bool:
     if stream.duration is None:
         return False
     end = (stream.duration + (stream.start_time or 0)) * stream.time_base
-    return until + Fraction(1, 2) / stream.average_rate >= end
+    return until + Fraction(1, 2) / (stream.average_rate or stream.guessed_rate) >= end
 
 
 def _threads() -> int:

@@ -50,8 +50,14 @@ _DARKEST_DEEP_VIDEO = 1 / 16
 _PLANAR_LUMA = re.compile(r"gray(\d+[bl]e)?|yuvj?a?4\d\dp(\d+[bl]e)?|nv1[26]|nv2[14]")
 """Pixel formats of FFmpeg whose first plane is the brightness, in the low bits, as whole numbers."""
 
+_FINEST_RATE = 1_000_000
+"""Largest denominator of a written rate: a rate from a floating-point number would not fit the 32 bits mp4 has."""
+
 _SHORTEST_TIMESCALE = 10_000
 """Ticks a second of a written file, at least: players round the times of coarser clocks."""
+
+_Shown = Iterator[tuple[Fraction, Fraction, np.ndarray]]
+"""Begin and end in seconds, and the picture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +98,7 @@ def write_video(
     UserError
         There are no frames.
     """
-    rate = Fraction(rate)
+    rate = Fraction(rate).limit_denominator(_FINEST_RATE)
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
@@ -133,7 +139,7 @@ def _writing(path: Path, options: dict[str, str]) -> Iterator[av.container.Outpu
     try:
         with av.open(str(path.absolute()), "w", format="mp4", options=options) as container:
             yield container
-    except av.FFmpegError as error:
+    except av.error.OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
@@ -296,6 +302,7 @@ def frames_at_rate(
     """
     if method not in RESAMPLING:
         raise UserError("resampling of frames", f"is {method!r}", f"give one of {', '.join(RESAMPLING)}")
+    rate = Fraction(rate)
     with _opened(path) as (_, stream):
         own = _frame_rate(path, stream)
     constant = _keeps_rate(path, own)
@@ -312,7 +319,7 @@ def frames_at_rate(
             choice = f"give hop_length {hop} (exact with sampling_rate {round(hop * own)}), or {choice}"
         raise UserError(path, fault, choice)
     shown = _shown(path, start, end, size, depth)
-    resampled = _nearest(shown, Fraction(rate), start, end) if method == "nearest" else _mean(shown, rate, start, end)
+    resampled = (_nearest if method == "nearest" else _mean)(shown, rate, start, end)
     first = next(resampled, None)
     if first is None:
         raise _nothing_shown(path, start, end)
@@ -372,11 +379,13 @@ def _frame_rate(path: str | Path, stream: av.VideoStream) -> Fraction:
 
 def _shown(
     path: str | Path, start: float | None, end: float | None, size: tuple[int, int] | None, depth: int
-) -> Iterator[tuple[Fraction, Fraction, np.ndarray]]:
+) -> _Shown:
     """Yield (begin, end, gray picture) of every frame that is shown at some time from ``start`` to ``end``.
 
     Times are exact seconds from the first frame; a frame is shown until the next one, the last for 1 / rate.
     """
+    if start is not None and start < 0:
+        raise UserError(path, f"is to be cut from {start:g} s", "begin at 0 s or later")
     low = 0 if start is None else start
     high = math.inf if end is None else end
     brightest, deep = 0, False
@@ -423,7 +432,7 @@ def _intervals(
     frames = decoded(path, container, stream)
     if since > _SEEK_MARGIN and origin is not None:
         container.seek(origin + int((since - _SEEK_MARGIN) / stream.time_base), stream=stream)
-        frames = decoded(path, container, stream, whole=False)
+        frames = decoded(path, container, stream)
         first = next(frames, None)
         if first is not None and first.pts is not None and (first.pts - origin) * stream.time_base <= since:
             frames = itertools.chain([first], frames)
@@ -470,10 +479,7 @@ def _keeps_rate(path: str | Path, rate: Fraction) -> bool:
     return bool(np.abs(times - times[0] - np.arange(len(times))).max() <= 0.5)
 
 
-Shown = Iterator[tuple[Fraction, Fraction, np.ndarray]]
-
-
-def _nearest(shown: Shown, rate: Fraction, start: float | None, end: float | None) -> Iterator[np.ndarray]:
+def _nearest(shown: _Shown, rate: Fraction, start: float | None, end: float | None) -> Iterator[np.ndarray]:
     centre = Fraction(start or 0) + 1 / rate / 2
     for _, until, picture in shown:
         while centre < until and (end is None or centre < end):
@@ -481,7 +487,7 @@ def _nearest(shown: Shown, rate: Fraction, start: float | None, end: float | Non
             centre += 1 / rate
 
 
-def _mean(shown: Shown, rate: Fraction, start: float | None, end: float | None) -> Iterator[np.ndarray]:
+def _mean(shown: _Shown, rate: Fraction, start: float | None, end: float | None) -> Iterator[np.ndarray]:
     low = Fraction(start or 0)
     high = low + 1 / rate
     total, seconds = 0.0, 0.0
@@ -521,7 +527,7 @@ def _gray(path: str | Path, frame: av.VideoFrame) -> np.ndarray:
         picture = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     rotation = frame.rotation
     if rotation % 90:
-        raise UserError(path, "asks to be shown turned by less than a quarter turn", "export it upright")
+        raise UserError(path, "asks to be shown turned by an angle that is no quarter turn", "export it upright")
     return np.rot90(picture, rotation // 90 % 4)
 
 

@@ -66,3 +66,32 @@ def tiny_processed(tmp_path):
 def make_tiny_processed():
     """The maker of `tiny_processed`, for other lengths and sizes."""
     return make_processed
+
+
+@pytest.fixture
+def tiny_training(tiny_processed, tmp_path):
+    """Make the settings of a training of a second or two on `tiny_processed`; keyword arguments replace some."""
+    from rtmri_speech.acoustic.loss import LossSettings
+    from rtmri_speech.acoustic.model import Network
+    from rtmri_speech.acoustic.train import TrainingSettings
+
+    def settings(name="run", **changed):
+        run = tmp_path / name
+        values = {
+            "processed_dir": tiny_processed,
+            "out_ckpt": run / "model.pt",
+            "log_dir": run / "logs",
+            "state_dir": run / "state",
+            "network": Network("test_efficientnet", rnn_hidden=8),
+            "loss": LossSettings(ramp_steps=10),
+            "stretch": 4,
+            "epochs": 3,
+            "batch_size": 4,
+            "micro_batch_size": 2,
+            "lr": 3e-3,
+            "picture_epochs": 0,
+            "device": "cpu",
+        }
+        return TrainingSettings(**{**values, **changed})
+
+    return settings

@@ -45,7 +45,13 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import require_finite, telling_out_of_memory
 from rtmri_speech.training.logging import Progress, TrainingLog
-from rtmri_speech.training.state import StopRequest, TrainingState, save_checkpoint, seed_for_step
+from rtmri_speech.training.state import (
+    StopRequest,
+    TrainingState,
+    save_checkpoint,
+    seed_for_step,
+    seed_random_generators,
+)
 
 ACOUSTIC_STAGE_VERSION = 1
 """Raise it when a change of the code changes what a training yields: finished models are then made again."""
@@ -245,7 +251,7 @@ class _Training:
         )
         self.total_steps = settings.epochs * self.plan.per_epoch
 
-        torch.manual_seed(settings.seed)
+        seed_random_generators(settings.seed)
         self.model = AcousticModel(dataclasses.replace(settings.network, n_mels=self.mel.n_mels))
         if settings.channels_last:
             self.model.to(memory_format=torch.channels_last)

@@ -94,6 +94,13 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
+def seed_random_generators(seed: int) -> None:
+    """Begin all random generators (Python, NumPy, torch and every CUDA device) at ``seed``."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
 def seed_for_step(seed: int, step: int, *purpose: int) -> int:
     """Return a 63-bit seed that depends on ``seed``, ``step`` and ``purpose`` (such as a rank) and on nothing else."""
     return int(np.random.SeedSequence([seed, step, *purpose]).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -151,6 +158,9 @@ class TrainingState:
                 ) from None
             self._say(f"{self.directory}: another training ({holder}) works here; waiting for it to end.")
             self._lock.acquire()
+        # Nobody else writes here now: what a killed trainer left unfinished is of no use.
+        for path in self.directory.glob(".*"):
+            path.unlink()
         save_text(self.directory / "holder.txt", f"process {os.getpid()} on {socket.gethostname()}\n")
         return self
 

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+import torch
+
+from rtmri_speech.acoustic.data import (
+    Stretches,
+    TrainingSteps,
+    accepted,
+    load,
+    prepared_frames,
+    validation_keys,
+)
+from rtmri_speech.dataset.windows import WindowDataset
+from rtmri_speech.errors import UserError
+
+
+@pytest.fixture
+def stretches(tiny_processed):
+    def made(stretch=4, micro=2, seed=3, part="training"):
+        return Stretches(WindowDataset(tiny_processed, part), stretch, micro, "unit", seed)
+
+    return made
+
+
+@pytest.mark.parametrize("stretch", [1, 4, 5, 100])
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_an_epoch_holds_each_window_once(stretches, stretch, epoch):
+    dataset = stretches(stretch)
+    found = []
+    for number in range(len(dataset)):
+        clip, firsts = dataset.stretch((epoch, number))
+        assert 1 <= len(firsts) <= stretch
+        assert (np.diff(firsts) == 1).all()
+        found += [(clip, first) for first in firsts.tolist()]
+    assert sorted(found) == sorted(map(tuple, dataset.windows.starts.tolist()))
+    assert len(found) == len(set(found))
+
+
+def test_the_cuts_move_from_epoch_to_epoch_but_not_in_validation(stretches):
+    def cuts(dataset, epoch):
+        return [dataset.stretch((epoch, number))[1][0] for number in range(len(dataset))]
+
+    moving, fixed = stretches(4), stretches(4, seed=None)
+    assert len({tuple(cuts(moving, epoch)) for epoch in range(8)}) > 1
+    assert len({tuple(cuts(fixed, epoch)) for epoch in range(8)}) == 1
+
+
+def test_windows_of_a_batch_are_those_of_the_dataset(stretches):
+    dataset = stretches(4)
+    order = {tuple(start): index for index, start in enumerate(dataset.windows.starts.tolist())}
+    keys = [(1, 0), (1, 3), (1, 2)]
+    batch = accepted(dataset.__getitems__(keys))
+    assert [len(part.starts) for part in batch] == [
+        sum(len(dataset.stretch(key)[1]) for key in keys[:2]),
+        len(dataset.stretch(keys[2])[1]),
+    ]
+    wanted = [(dataset.stretch(key)[0], first) for key in keys for first in dataset.stretch(key)[1].tolist()]
+    parts = [(part, place) for part in batch for place in range(len(part.starts))]
+    for (part, place), window in zip(parts, wanted, strict=True):
+        expected = dataset.windows[order[window]]
+        first = int(part.starts[place])
+        np.testing.assert_array_equal(part.frames[first : first + 4, 0].numpy(), expected["mri"] / np.float32(255))
+        np.testing.assert_array_equal(part.mel[place].numpy(), expected["mel"])
+        np.testing.assert_array_equal(part.mask[place].numpy(), expected["mask"])
+
+
+def test_frames_are_read_once_for_all_their_windows(stretches):
+    (part,) = accepted(stretches(4, micro=1).__getitems__([(0, 0)]))
+    assert len(part.frames) == len(part.starts) + 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loaders_give_the_same_batches_with_and_without_processes(stretches, workers):
+    dataset, steps = stretches(), TrainingSteps(len(stretches()), 2, seed=5)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    loaded = list(load(dataset, steps.between(3, 7), workers=workers, prefetch=2, pin_memory=False))
+    assert torch.equal(torch.get_rng_state(), before), "the loader draws from the generator of dropout"
+    for step, batch in zip(range(3, 7), loaded, strict=True):
+        for part, expected in zip(batch, dataset.__getitems__(steps.keys(step)), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(part, expected, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sample_deleted_in_mid_run_is_named(stretches, tiny_processed, workers):
+    dataset = stretches()
+    (tiny_processed / "samples" / "a1" / "mel_db.npy").unlink()
+    loader = load(dataset, [[(0, n)] for n in range(len(dataset))], workers=workers, prefetch=2, pin_memory=False)
+    with pytest.raises(UserError, match=r"samples/a1/mel_db\.npy: there is no such file"):
+        for batch in loader:
+            accepted(batch)
+
+
+def test_clips_of_another_size_are_refused(stretches, tiny_processed):
+    path = tiny_processed / "samples" / "a1" / "mri.npy"
+    np.save(path, np.load(path)[:, :16])
+    dataset = stretches()
+    with pytest.raises(UserError, match=r"samples/a1: has frames \(9, 16, 32\).*\(32, 32\)"):
+        for number in range(len(dataset)):
+            accepted(dataset.__getitems__([(0, number)]))
+
+
+def test_steps_are_limited_and_shared_between_processes():
+    steps = TrainingSteps(10, 4, seed=1, limit=2)
+    assert steps.per_epoch == 2
+    whole = [steps.keys(step) for step in range(6)]
+    assert [epoch for batch in whole for epoch, _ in batch] == [0] * 8 + [1] * 8 + [2] * 8
+    assert TrainingSteps(10, 4, seed=1).keys(3) == whole[2], "an epoch's order does not depend on the limit"
+    shares = [TrainingSteps(10, 4, 1, 2, rank, 2).keys(4) for rank in (0, 1)]
+    assert sorted(shares[0] + shares[1]) == sorted(whole[4])
+
+
+def test_validation_takes_every_stretch_in_order():
+    batches = validation_keys(7, 3, None, 0, 1)
+    assert [number for batch in batches for _, number in batch] == list(range(7))
+    assert validation_keys(7, 3, None, 1, 2) == batches[1::2]
+    assert validation_keys(7, 3, 1, 0, 1) == batches[:1]
+
+
+def test_the_labs_frames_are_read_as_ours():
+    gray = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    for normalisation in ("unit", "frame"):
+        ours = prepared_frames(gray, normalisation)
+        assert ours.shape == (1, 1, 16, 16)
+        assert torch.equal(prepared_frames(np.float32(gray / 255), normalisation), ours)
+
+
+def test_clips_without_a_window_are_refused(make_tiny_processed, tmp_path):
+    lengths = (("training", (9,)), ("validation", (3, 2)))
+    processed = make_tiny_processed(tmp_path / "short", lengths)
+    with pytest.raises(UserError, match="has no window in its validation part"):
+        Stretches(WindowDataset(processed, "validation"), 4, 2, "unit", None)

@@ -1,0 +1,311 @@
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rtmri_speech.acoustic.data import accepted
+from rtmri_speech.acoustic.loss import LossSettings
+from rtmri_speech.acoustic.model import AcousticModel, Network, Recomputing
+from rtmri_speech.acoustic.predict import LAB_KEYS, load_acoustic_model
+from rtmri_speech.acoustic.train import _Training, train
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
+from rtmri_speech.training.distributed import Processes
+from rtmri_speech.training.state import load_checkpoint, save_checkpoint
+
+TESTS = Path(__file__).parents[1]
+ALONE = Processes(0, 1, torch.device("cpu"))
+STILL = {"freeze_batch_norm": True, "network": Network("test_efficientnet", rnn_hidden=8, dropout=0.0)}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+def scalars(settings):
+    events = EventAccumulator(str(settings.log_dir), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_it_learns_and_logs_the_labs_tags(tiny_training, said):
+    settings = tiny_training(epochs=25, picture_epochs=25)
+    assert train(settings, said.append) == 0
+    found = scalars(settings)
+    bands = {f"band/{part}_{band}" for part in ("train", "val") for band in ("f0", "f1", "f2", "high")}
+    metrics = {f"metrics/{part}_{kind}" for part in ("train", "val") for kind in ("mse", "mae")}
+    assert set(found) == {"loss/train", "loss/val", "lr", "ramp"} | bands | metrics
+    assert [step for step, _ in found["loss/val"]] == list(range(1, 26))
+    assert min(value for _, value in found["metrics/val_mse"]) < 0.6 * found["metrics/val_mse"][0][1]
+    images = EventAccumulator(str(settings.log_dir)).Reload().Tags()["images"]
+    assert images == ["mel_true_above_predicted/a3", "mel_true_above_predicted/a4"]
+
+
+def test_the_checkpoint_has_the_labs_keys_and_all_to_use_it(tiny_training, said):
+    settings = tiny_training()
+    train(settings, said.append)
+    content = load_checkpoint(settings.out_ckpt)
+    assert set(LAB_KEYS) < set(content)
+    assert content["val_loss"] == pytest.approx(min(value for _, value in scalars(settings)["loss/val"]), rel=1e-6)
+    assert content["training_ids"] == ["a0", "a1", "a2"]
+    bundle = load_acoustic_model(settings.out_ckpt, "cpu")
+    assert bundle.seen == ("a0", "a1", "a2", "a3", "a4")
+    last = load_checkpoint(settings.out_ckpt.with_name("model_last.pt"))
+    assert last["epoch"] == 3
+    assert set(last) == set(content)
+
+
+@pytest.mark.parametrize("micro", [1, 3])
+def test_accumulated_gradients_are_those_of_one_big_batch(tiny_training, said, micro):
+    gradients = []
+    for size in (4, micro):
+        settings = tiny_training(micro_batch_size=size, grad_clip=0.0, lr=1e-30, **STILL)
+        training = _Training(settings, ALONE, said.append)
+        training._step(training.model, accepted(training.stretches.__getitems__(training.plan.keys(0))))
+        gradients.append({name: parameter.grad for name, parameter in training.model.named_parameters()})
+    for name, value in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], value, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_stretches_and_single_windows_have_the_same_loss(tiny_training, said):
+    """The same windows, gathered from shared frames or each with frames of its own."""
+    losses = []
+    for stretch in (1, 100):
+        settings = tiny_training(stretch=stretch, batch_size=1000, lr=1e-30, **STILL)
+        training = _Training(settings, ALONE, said.append)
+        keys = [(0, number) for number in range(len(training.stretches))]
+        losses.append(training._step(training.model, accepted(training.stretches.__getitems__(keys))))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_the_best_is_judged_at_the_full_weights_whatever_the_ramp(tiny_training, said):
+    """With a learning rate of nothing the validation loss stays, while the training loss rises with the ramp."""
+    settings = tiny_training(
+        lr=1e-30, min_lr=0.0, epochs=5, weight_decay=0.0, early_stop=3, loss=LossSettings(ramp_steps=8), **STILL
+    )
+    train(settings, said.append)
+    found = scalars(settings)
+    assert len({value for _, value in found["loss/val"]}) == 1
+    assert [value for _, value in found["ramp"]] == [3 / 8, 6 / 8, 1.0, 1.0]
+    assert found["loss/train"][-1][1] > 1.1 * found["loss/train"][0][1]
+    assert "no better for 3 epochs" in said[-1]
+    assert load_checkpoint(settings.out_ckpt)["epoch"] == 1
+
+
+def test_the_plateau_lowers_the_rate_to_its_floor_and_ends(tiny_training, said):
+    settings = tiny_training(lr=1e-6, min_lr=1e-7, plateau_patience=0, epochs=20, early_stop=0, **STILL)
+    train(settings, said.append)
+    assert "its floor" in said[-1]
+    rates = [value for _, value in scalars(settings)["lr"]]
+    assert rates == pytest.approx([1e-6, 1e-6, 5e-7, 2.5e-7, 1.25e-7])
+
+
+def test_the_cosine_schedule_rises_and_falls(tiny_training, said):
+    settings = tiny_training(schedule="cosine", warmup_steps=6, epochs=4)
+    train(settings, said.append)
+    cosine = [3e-3 * 0.5 * (1 + np.cos(np.pi * step / 12)) for step in (2, 5, 8, 11)]
+    assert [value for _, value in scalars(settings)["lr"]] == pytest.approx([0.5 * cosine[0], *cosine[1:]])
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lower_precisions_take_nearly_the_same_steps(tiny_training, said, precision):
+    losses = []
+    for name in ("float32", precision):
+        settings = tiny_training(name, precision=name, epochs=1, max_train_steps=2)
+        train(settings, said.append)
+        losses.append(scalars(settings)["loss/train"][0][1])
+        assert bool(load_checkpoint(settings.out_ckpt)["scaler_state_dict"]) == (name == "float16")
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert losses[1] != losses[0]
+
+
+def test_recomputing_changes_no_number(tiny_training, said):
+    ends = []
+    for name, recomputing in (("plain", None), ("recomputed", Recomputing(3))):
+        settings = tiny_training(name, recomputing=recomputing)
+        train(settings, said.append)
+        ends.append(load_checkpoint(settings.out_ckpt)["model_state_dict"])
+    for key, value in ends[0].items():
+        torch.testing.assert_close(ends[1][key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_changed_coefficients_go_on_and_judge_anew(tiny_training, said):
+    settings = tiny_training(epochs=2)
+    train(settings, said.append)
+    said.clear()
+    changed = dataclasses.replace(settings, epochs=3, loss=LossSettings(delta=(0.5, 0.9), ramp_steps=10))
+    train(changed, said.append)
+    assert any("goes on from step" in s and "epochs 2 -> 3" in s and "loss.delta" in s for s in said)
+    assert any("judged anew" in sentence for sentence in said)
+    assert load_checkpoint(changed.out_ckpt)["epoch"] == 3
+    assert [step for step, _ in scalars(settings)["lr"]] == [1, 2, 3]
+
+
+def test_a_changed_rate_takes_effect(tiny_training, said):
+    settings = tiny_training(epochs=1)
+    train(settings, said.append)
+    train(dataclasses.replace(settings, epochs=2, lr=1e-5), said.append)
+    assert [value for _, value in scalars(settings)["lr"]] == pytest.approx([3e-3, 1e-5])
+
+
+def test_a_finished_training_says_so_and_writes_its_model_again(tiny_training, said):
+    settings = tiny_training()
+    train(settings, said.append)
+    before = load_checkpoint(settings.out_ckpt)
+    settings.out_ckpt.unlink()
+    assert train(settings, said.append) == 0
+    assert any("is finished (all 3 epochs)" in sentence for sentence in said)
+    torch.testing.assert_close(load_checkpoint(settings.out_ckpt)["model_state_dict"], before["model_state_dict"])
+
+
+def test_another_network_starts_anew_and_a_warm_start_takes_what_fits(tiny_training, said):
+    train(tiny_training(), said.append)
+    wider = tiny_training(network=Network("test_efficientnet", rnn_hidden=9))
+    training = []
+    for resume in ("auto", "warm"):
+        said.clear()
+        train(dataclasses.replace(wider, resume=resume, epochs=1), said.append)
+        assert any("network.rnn_hidden 8 -> 9; it starts anew" in s for s in said) or resume == "warm"
+        training.append(any("warm start with" in sentence for sentence in said))
+        wider = dataclasses.replace(wider, network=Network("test_efficientnet", rnn_hidden=8))
+    assert training == [False, True]
+
+
+def test_a_missing_checkpoint_to_resume_starts_anew_and_says_so(tiny_training, said):
+    settings = tiny_training()
+    train(dataclasses.replace(settings, resume_ckpt=settings.out_ckpt), said.append)
+    assert said[0].endswith("model.pt: there is no such checkpoint yet; the training starts anew.")
+
+
+def lab_file(path, settings, epoch=2, without=None):
+    """A checkpoint as the lab's program writes it, for the tiny network's sizes."""
+    torch.manual_seed(5)
+    model = AcousticModel(dataclasses.replace(settings.network, n_mels=12))
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+    state = {key: value for key, value in model.state_dict().items() if key != without}
+    values = dict.fromkeys(LAB_KEYS)
+    values |= {"epoch": epoch, "model_state_dict": state, "optimizer_state_dict": optimizer.state_dict()}
+    save_checkpoint(path, {**values, "val_loss": 1.0, "val_mse": 1.0, "train_loss": 1.0})
+    return model
+
+
+def test_a_checkpoint_of_the_lab_trains_on_from_its_epoch(tiny_training, said, tmp_path):
+    settings = tiny_training(resume_ckpt=tmp_path / "lab.pt", lr=1e-30, weight_decay=0.0, **STILL)
+    model = lab_file(tmp_path / "lab.pt", settings)
+    train(settings, said.append)
+    assert any("lab.pt: goes on from its epoch 2" in sentence for sentence in said)
+    assert [step for step, _ in scalars(settings)["lr"]] == [3]
+    torch.testing.assert_close(load_checkpoint(settings.out_ckpt)["model_state_dict"], model.state_dict())
+
+
+def test_a_checkpoint_that_lacks_a_key_is_refused_by_name(tiny_training, said, tmp_path):
+    settings = tiny_training(resume_ckpt=tmp_path / "lab.pt")
+    lab_file(tmp_path / "lab.pt", settings, without="head.bias")
+    with pytest.raises(UserError, match=r"lab\.pt: lacks key head\.bias"):
+        train(settings, said.append)
+    save_checkpoint(tmp_path / "lab.pt", {"epoch": 1})
+    with pytest.raises(UserError, match=r"lab\.pt: lacks the key model_state_dict"):
+        train(settings, said.append)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_the_last_state_intact(tiny_training, said, monkeypatch):
+    settings = tiny_training(save_minutes=0)
+    from rtmri_speech.acoustic import train as module
+
+    real, steps = module.MaskedMSEMAE.loss, []
+
+    def broken(self, sums, totals, ramp):
+        steps.append(1)
+        return real(self, sums, totals, ramp) * (float("nan") if len(steps) > 5 else 1)
+
+    monkeypatch.setattr(module.MaskedMSEMAE, "loss", broken)
+    with pytest.raises(UserError, match=r"training step 2: the loss is nan; lower the learning rate"):
+        train(settings, said.append)
+    monkeypatch.undo()
+    assert train(settings, said.append) == 0
+    assert any("goes on from step 2" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+)
+def test_out_of_memory_names_the_flags_that_help(tiny_training, said, monkeypatch, error):
+    def full(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("rtmri_speech.acoustic.model.AcousticModel.forward", full)
+    with pytest.raises(UserError, match=r"memory: an allocation failed .* lower --micro_batch_size or --stretch"):
+        train(tiny_training(), said.append)
+
+
+def test_a_full_disk_leaves_the_last_state(tiny_training, said, monkeypatch):
+    settings = tiny_training(save_minutes=0)
+    from rtmri_speech.training import state
+
+    real, saved = state.save_checkpoint, []
+
+    def full(path, content):
+        saved.append(path)
+        if len(saved) > 3:
+            raise OSError(28, "No space left on device", str(path))
+        real(path, content)
+
+    monkeypatch.setattr(state, "save_checkpoint", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(settings, said.append)
+    monkeypatch.undo()
+    assert train(settings, said.append) == 0
+    assert any("goes on from step 3" in sentence for sentence in said)
+
+
+def test_two_processes_give_the_loss_curve_of_one(tiny_training, said, monkeypatch):
+    monkeypatch.syspath_prepend(TESTS / "faults")
+    from kill import ended, start
+
+    one, two = tiny_training("one", epochs=4, **STILL), tiny_training("two", epochs=4, micro_batch_size=1, **STILL)
+    train(one, said.append)
+    assert run_together(two, start, ended) == [0, 0]
+    for tag, curve in scalars(one).items():
+        assert scalars(two)[tag] == [(step, pytest.approx(value, abs=1e-4)) for step, value in curve], tag
+    assert load_checkpoint(two.out_ckpt).keys() == load_checkpoint(one.out_ckpt).keys()
+    # With batch statistics and dropout the curves differ, but the checkpoint is of one kind, and either goes on alone.
+    both = tiny_training("both", epochs=2, micro_batch_size=1)
+    assert run_together(both, start, ended) == [0, 0]
+    assert train(dataclasses.replace(both, epochs=3), said.append) == 0
+    assert load_checkpoint(both.out_ckpt)["model_state_dict"].keys() == AcousticModel(both.network).state_dict().keys()
+
+
+def run_together(settings, start, ended):
+    port = str(20_000 + os.getpid() % 20_000)
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    workers = [
+        start(quiet_train, settings, environment={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in (0, 1)
+    ]
+    return [ended(worker) for worker in workers]
+
+
+def quiet_train(settings):
+    return train(settings, lambda sentence: None)
+
+
+@pytest.mark.slow
+def test_the_script_runs_under_torchrun(tiny_processed, tmp_path):
+    script = TESTS.parent / "workflow" / "scripts" / "train_mri_acoustic_model.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", script]
+    command += ["--processed_dir", tiny_processed, "--out_ckpt", tmp_path / "m.pt", "--device", "cpu", "--epochs", "1"]
+    command += ["--backbone", "test_efficientnet", "--rnn_hidden", "8", "--stretch", "4", "--batch_size", "2"]
+    subprocess.run([str(word) for word in command], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+    assert load_acoustic_model(tmp_path / "m.pt", "cpu", scaler=Scaler.load(tiny_processed / "scaler.json"))

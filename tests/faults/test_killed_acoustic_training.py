@@ -1,0 +1,108 @@
+"""A training that is killed and resumed ends like one that was not, bit for bit."""
+
+import random
+import signal
+
+import pytest
+import torch
+from kill import ended, killed_after, start, terminated_when
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rtmri_speech.training.state import load_checkpoint
+
+
+def run(settings) -> int:
+    from rtmri_speech.acoustic.train import train
+
+    return train(settings, lambda sentence: print(sentence, flush=True))
+
+
+def scalars(settings):
+    events = EventAccumulator(str(settings.log_dir), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def final_state(settings):
+    return load_checkpoint(max(settings.state_dir.glob("state_*.pt")))
+
+
+def assert_same(a, b, where=""):
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for number, pair in enumerate(zip(a, b, strict=True)):
+            assert_same(*pair, f"{where}[{number}]")
+    else:
+        assert a == b, where
+
+
+def assert_same_ends(one, other):
+    assert_same(final_state(one), final_state(other))
+    assert_same(load_checkpoint(one.out_ckpt), load_checkpoint(other.out_ckpt))
+    assert scalars(one) == scalars(other)
+    assert {tag.split("/")[0] for tag in scalars(one)} == {"loss", "metrics", "band", "lr", "ramp"}
+    assert not list(one.state_dir.glob(".*")), "a temporary file is left"
+
+
+def resumed_to_the_end(settings, kills, longest, rng):
+    """Kill at random moments ``kills`` times, then let the training end; return how many runs were killed."""
+    killed = 0
+    for _ in range(kills):
+        code = killed_after(rng.uniform(0, longest), run, settings)
+        assert code in (0, -signal.SIGKILL)
+        killed += code != 0
+    for write in (1, 2, 3):
+        killed += ended(start(run, settings, writes=write)) != 0
+    assert ended(start(run, settings)) == 0
+    return killed
+
+
+@pytest.fixture
+def pair(tiny_training):
+    """Settings of an uninterrupted and of a tormented run; every step is saved."""
+
+    def made(**changed):
+        return tiny_training("whole", **changed), tiny_training("killed", save_minutes=0, **changed)
+
+    return made
+
+
+def test_a_few_kills_leave_no_trace(pair):
+    whole, killed = pair()
+    assert ended(start(run, whole)) == 0
+    assert resumed_to_the_end(killed, kills=4, longest=1.5, rng=random.Random(1)) >= 4
+    assert_same_ends(killed, whole)
+
+
+@pytest.mark.slow
+def test_twenty_kills_leave_no_trace(pair):
+    whole, killed = pair(epochs=40, early_stop=0, workers=1)
+    assert ended(start(run, whole)) == 0
+    kills = resumed_to_the_end(killed, kills=20, longest=2.0, rng=random.Random(2))
+    assert kills >= 20
+    assert_same_ends(killed, whole)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_stops(pair, number, code):
+    whole, stopped = pair(epochs=8)
+    assert ended(start(run, whole)) == 0
+    # Saved by the signal, not by the clock.
+    stopped = type(stopped)(**{**vars(stopped), "save_minutes": 60.0})
+    assert terminated_when(stopped.out_ckpt.exists, run, stopped, number=number) == code
+    assert final_state(stopped)["payload"]["model"]["cnn.backbone.bn1.num_batches_tracked"] > 0
+    assert ended(start(run, stopped)) == 0
+    assert_same_ends(stopped, whole)
+
+
+def test_a_second_trainer_waits_for_the_first(pair):
+    _, settings = pair(epochs=8)
+    first, second = start(run, settings), start(run, settings)
+    assert ended(first) == ended(second) == 0
+    assert scalars(settings)["lr"][-1][0] == 8

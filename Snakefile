@@ -22,4 +22,4 @@ rule dataset:
         rules.write_meta.output,
         expand(rules.write_filelist.output, part=PARTS),
         expand(rules.write_pairs.output, part=TRAINED_PARTS),
-        expand(rules.extract_mel.output, id=CLIPS),
+        paths(rules.extract_mel.output.mask, CLIPS),

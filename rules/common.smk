@@ -1,6 +1,7 @@
 # What every stage uses: the checked configuration, the clips and their parts, paths, and the code each stage depends on.
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from rtmri_speech.dataset.split import PARTS, split
 from rtmri_speech.errors import UserError
 from rtmri_speech.staleness import code_hash
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import argvquote
 
 # In a conda environment of its own a rule finds its Python by name; else it is the one that runs Snakemake.
 PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
@@ -52,15 +54,23 @@ def paths(pattern, ids):
 
 
 def flags(**settings):
-    """Command-line flags of a script, empty settings left out: one string, a changed setting changes it."""
+    """Command-line flags of a script, quoted for the shell, empty settings left out.
+
+    One string, because Snakemake looks for wildcards in every element of a list of every job.
+    """
     words = []
     for name, value in settings.items():
         if value is None or value is False:
             continue
         words.append(f"--{name}")
         if value is not True:
-            words.extend(map(str, value) if isinstance(value, (list, tuple)) else [str(value)])
-    return words
+            words.extend(quoted(word) for word in (value if isinstance(value, (list, tuple)) else [value]))
+    return " ".join(words)
+
+
+def quoted(word):
+    """``word`` for the shell of this system."""
+    return argvquote(str(word)) if os.name == "nt" else shlex.quote(str(word))
 
 
 def more_on_retry(amount):

@@ -50,5 +50,5 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
                 rotation=SETTINGS["corpus"]["raw_videos"]["rotation"],
             ),
         shell:
-            "{PYTHON:q} {SCRIPTS:q}/normalize_videos.py --input {params.video:q} --output {output:q} {params.flags:q}"
+            "{PYTHON:q} {SCRIPTS:q}/normalize_videos.py --input {params.video:q} --output {output:q} {params.flags}"
             " > {log:q} 2>&1"

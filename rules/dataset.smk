@@ -28,7 +28,7 @@ rule decode_frames:
     threads: 1
     resources:
         mem_mb=more_on_retry(400),
-        runtime=more_on_retry(10),
+        runtime=10,
     params:
         code=code_hash("dataset.frames"),
         clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "video"),
@@ -40,8 +40,8 @@ rule decode_frames:
             resampling=SETTINGS["video"]["resampling"],
         ),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only frames --out_dir {DATASET:q} {params.clip:q}"
-        " {params.flags:q} > {log:q} 2>&1"
+        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only frames --out_dir {DATASET:q} {params.clip}"
+        " {params.flags} > {log:q} 2>&1"
 
 
 rule extract_mel:
@@ -61,14 +61,15 @@ rule extract_mel:
     threads: 1
     resources:
         mem_mb=more_on_retry(400),
-        runtime=more_on_retry(10),
+        runtime=10,
     params:
         code=code_hash("dataset.sound", "dataset.figure"),
         clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "audio"),
-        flags=flags(gain=SETTINGS["audio"]["gain"]) + MEL_FLAGS,
+        flags=flags(gain=SETTINGS["audio"]["gain"]) + " "
+        + MEL_FLAGS,
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only mel --out_dir {DATASET:q} {params.clip:q}"
-        " {params.flags:q} > {log:q} 2>&1"
+        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only mel --out_dir {DATASET:q} {params.clip}"
+        " {params.flags} > {log:q} 2>&1"
 
 
 rule write_filelist:
@@ -120,10 +121,11 @@ rule write_meta:
         flags=flags(
             resize_h=SETTINGS["video"]["size"][0], resize_w=SETTINGS["video"]["size"][1], ref_frames=REF_FRAMES
         )
+        + " "
         + MEL_FLAGS,
     localrule: True
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only meta --out_dir {DATASET:q} {params.flags:q}"
+        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only meta --out_dir {DATASET:q} {params.flags}"
         " > {log:q} 2>&1"
 
 

@@ -119,6 +119,12 @@ def test_band_errors_are_of_the_memos_bins():
     assert metrics.mel_bands(80)["high"] == slice(60, 80)
 
 
+def test_bands_are_those_of_the_acoustic_loss():
+    loss = pytest.importorskip("rtmri_speech.acoustic.loss")
+    firsts = {name: first for name, (first, _) in loss.LossSettings().bands.items()}
+    assert {name: bins.start for name, bins in metrics.mel_bands(64).items()} == firsts
+
+
 def test_speech_frames_are_those_within_40_db_of_the_loudest():
     levels = np.array([0.0, 1.0, 0.02, 0.005])
     signal = np.repeat(levels, HOP) * np.tile([1.0, -1.0], 2 * HOP) * 0.5

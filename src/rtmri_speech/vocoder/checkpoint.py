@@ -134,9 +134,7 @@ def read_generator(path: str | Path, config: VocoderConfig) -> tuple[Generator, 
     return generator, config
 
 
-def config_beside(
-    checkpoint: str | Path, config: str | Path | None, warn: Callable[[str], None] | None
-) -> VocoderConfig:
+def config_of(checkpoint: str | Path, config: str | Path | None, warn: Callable[[str], None] | None) -> VocoderConfig:
     """Read ``config``, by default the ``config.json`` beside ``checkpoint``."""
     return read_config(config or Path(checkpoint).parent / CONFIG_NAME, warn)
 

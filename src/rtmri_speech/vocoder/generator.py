@@ -49,6 +49,8 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.causal = causal
+        self.precision: torch.dtype | None = None
+        """Type the convolutions compute in, where it is not that of the input (see `Generator.halve`)."""
 
         def convolutions(spans: tuple[int, ...]) -> nn.ModuleList:
             return nn.ModuleList(
@@ -68,6 +70,8 @@ class ResidualBlock(nn.Module):
             self.convs = convolutions(dilations)
 
     def _convolve(self, conv: nn.Conv1d, x: torch.Tensor, own: bool) -> torch.Tensor:
+        if self.precision is not None and x.dtype != self.precision:
+            x, own = x.to(self.precision), True
         x = _rectified(x, SLOPE, own)
         if self.causal:
             # The lab pads both sides and cuts the sum to the input's length from the left: what is left is causal.
@@ -76,13 +80,15 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the block's output, ``(B, C, 1, L)``; ``x`` stays as it is."""
-        if self.pairs:
-            for first, second in zip(self.convs1, self.convs2, strict=True):
-                x = _sum(self._convolve(second, self._convolve(first, x, own=False), own=True), x)
-        else:
-            for conv in self.convs:
-                x = _sum(self._convolve(conv, x, own=False), x)
-        return x
+        total = x
+        for number in range(len(self.convs1 if self.pairs else self.convs)):
+            if self.pairs:
+                inner = self._convolve(self.convs1[number], total, own=False)
+                step = self._convolve(self.convs2[number], inner, own=True)
+            else:
+                step = self._convolve(self.convs[number], total, own=False)
+            total = _sum(total, step, own=number > 0)
+        return total
 
 
 def _rectified(x: torch.Tensor, slope: float, own: bool) -> torch.Tensor:
@@ -90,9 +96,9 @@ def _rectified(x: torch.Tensor, slope: float, own: bool) -> torch.Tensor:
     return leaky_relu(x, slope, inplace=own and not torch.is_grad_enabled())
 
 
-def _sum(own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Return the sum, in the place of ``own`` when no gradient is asked for."""
-    return own + other if torch.is_grad_enabled() else own.add_(other)
+def _sum(total: torch.Tensor, step: torch.Tensor, own: bool) -> torch.Tensor:
+    """Return the sum in the precision of ``total``, in its place when nobody else needs it."""
+    return total.add_(step) if own and not torch.is_grad_enabled() else total + step
 
 
 def _convolved(conv: nn.Conv1d | nn.ConvTranspose1d, x: torch.Tensor) -> torch.Tensor:
@@ -169,7 +175,7 @@ class Generator(nn.Module):
             blocks = self.resblocks[stage * self.blocks_per_stage : (stage + 1) * self.blocks_per_stage]
             total = blocks[0](x)
             for block in blocks[1:]:
-                total = _sum(total, block(x))
+                total = _sum(total, block(x), own=True)
             x = total / self.blocks_per_stage
         x = _rectified(x, LAST_SLOPE, own=True)
         if self.lab:
@@ -185,6 +191,17 @@ class Generator(nn.Module):
                 weights[f"{name}.weight"] = module.weight.detach()
         folded.load_state_dict(weights)
         return folded.to(self.conv_post.bias.device)
+
+    def halve(self) -> Generator:
+        """Compute the residual blocks' convolutions, nearly all of the work, in bfloat16; for a folded generator.
+
+        What is added up and what changes the rate stays in float32: all of it in bfloat16 costs 10 dB of accuracy and
+        gains a fifth in time.
+        """
+        for block in self.resblocks:
+            block.to(torch.bfloat16)
+            block.precision = torch.bfloat16
+        return self
 
     def _receptive_field(self) -> tuple[int, int]:
         """Frames before and after, by following the samples of frame 0 back through the network."""

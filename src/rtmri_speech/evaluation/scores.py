@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from rtmri_speech.atomic import save_json, save_text
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.metrics import default_spec, missing_libraries, score_pair, summarise
+from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 
 FRAME_SECONDS = 420 / 11413
@@ -131,33 +133,10 @@ def _wavs_by_id(directory: Path, endings: tuple[str, ...]) -> dict[str, Path]:
     return {clip: path for clip, (_, path) in found.items()}
 
 
-def read_wav(path: str | Path, say: Say) -> tuple[np.ndarray, int]:
-    """Return the samples of a wav at its own rate, float64 ``(N,)``, channels averaged (and said), and the rate in Hz.
-
-    Raises
-    ------
-    UserError
-        The file is no readable audio, is empty, or holds NaN.
-    """
-    import soundfile
-
-    try:
-        samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise UserError(path, f"cannot be read ({error.error_string})", "write it again as a wav") from None
-    if not len(samples):
-        raise UserError(path, "holds no samples", "write it again")
-    if not np.isfinite(samples).all():
-        raise UserError(path, "holds samples that are no numbers", "write it again")
-    if samples.shape[1] > 1:
-        say(f"{samples.shape[1]} channels in {Path(path).name}, averaged")
-    return samples.mean(axis=1), rate
-
-
 def read_pair(
     reference: Path, generated: Path, sampling_rate: int | None, say: Say
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return two wavs as signals of one rate and one length; ``say`` is told what that took.
+    """Return two wavs as mono signals of one rate and one length; ``say`` is told what that took.
 
     Parameters
     ----------
@@ -165,24 +144,35 @@ def read_pair(
 
     Returns
     -------
-    reference and generated samples, float64 ``(N,)`` each, and the rate.
-    """
-    import soxr
+    reference and generated samples, float32 ``(N,)`` each, and the rate.
 
-    a, rate_a = read_wav(reference, say)
-    b, rate_b = read_wav(generated, say)
-    rate = sampling_rate or rate_a
-    if rate_a != rate:
-        say(f"reference resampled from {rate_a} to {rate} Hz")
-        a = soxr.resample(a, rate_a, rate, quality="VHQ")
-    if rate_b != rate:
-        say(f"generated wav resampled from {rate_b} to {rate} Hz")
-        b = soxr.resample(b, rate_b, rate, quality="VHQ")
+    Raises
+    ------
+    UserError
+        A file is no whole wav, has no samples, or has samples that are NaN.
+    """
+    rate = sampling_rate or _own_rate(reference, lambda sentence: None)
+    a, b = (read_audio(path, sampling_rate=rate) for path in (reference, generated))
+    for role, path in (("reference", reference), ("generated wav", generated)):
+        own = _own_rate(path, say)
+        if own != rate:
+            say(f"{role} resampled from {own} to {rate} Hz")
     if len(a) != len(b):
         more = (len(b) - len(a)) / rate * 1000
         say(f"generated wav {abs(more):.1f} ms {'longer' if more > 0 else 'shorter'}, the common length is compared")
     length = min(len(a), len(b))
     return a[:length], b[:length], rate
+
+
+def _own_rate(path: Path, say: Say) -> int:
+    """Sampling rate of a wav, Hz; several channels are said."""
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise UserError(path, f"cannot be read ({error.error_string})", "write it again as a wav") from None
+    if info.channels > 1:
+        say(f"{info.channels} channels in {path.name}, averaged")
+    return info.samplerate
 
 
 def score_directories(
@@ -256,7 +246,8 @@ def _reference_standards(references: list[Path], hop: int | None) -> dict[int, t
     mels: dict[int, list[np.ndarray]] = {}
     for path in references:
         try:
-            samples, rate = read_wav(path, lambda sentence: None)
+            rate = _own_rate(path, lambda sentence: None)
+            samples = read_audio(path, sampling_rate=rate)
         except UserError:
             continue
         spec = specs.setdefault(rate, default_spec(rate, hop or default_hop(rate)))

@@ -15,6 +15,8 @@ from rtmri_speech.signal.mel import MelSpec
 LOOKUP_SIZE = 32
 """Pixels a side of the frames that neighbours are sought among."""
 
+GRIFFIN_LIM_ITERATIONS = 32
+
 _BLOCK = 256
 """Frames compared at a time: the memory of a look-up is this times the training frames."""
 
@@ -91,12 +93,13 @@ def shuffled_in_time(mel_db: np.ndarray, seed: int) -> np.ndarray:
     return mel_db[np.random.default_rng(seed).permutation(len(mel_db))]
 
 
-def griffin_lim(spec: MelSpec, mel: np.ndarray, iterations: int = 512, seed: int = 0) -> np.ndarray:
+def griffin_lim(spec: MelSpec, mel: np.ndarray, iterations: int = GRIFFIN_LIM_ITERATIONS, seed: int = 0) -> np.ndarray:
     """Return the signal of a linear mel whose phases are found by Griffin and Lim's algorithm (1984).
 
     The spectrum is the non-negative one whose mel is nearest (least squares, ``librosa.util.nnls``); the phases are
-    found by ``librosa.griffinlim`` with momentum 0.99 (Perraudin et al., 2013), from a random start drawn from
-    ``seed``.
+    found by ``librosa.griffinlim`` without momentum, from a random start drawn from ``seed``. More iterations, and
+    momentum, fit the phases closer to a spectrum that the mel has blurred, and score worse: on clips of the embedded
+    corpus ESTOI is 0.65 after 8 iterations, 0.67 after 32, 0.63 after 512, and PESQ, STFT distance and mel error agree.
 
     Parameters
     ----------
@@ -125,6 +128,7 @@ def griffin_lim(spec: MelSpec, mel: np.ndarray, iterations: int = 512, seed: int
         win_length=spec.win_length,
         n_fft=spec.n_fft,
         center=False,
+        momentum=0,
         random_state=seed,
     )
     start = extra * spec.hop_length

@@ -60,15 +60,15 @@ def test_gestures_stand_where_the_engine_would_place_them(phonemes):
             np.testing.assert_allclose(made[:2], wanted[:2], atol=0.025)
 
 
-def test_every_tier_covers_the_sentence_without_gaps():
-    for number in range(20):
+def test_every_tier_covers_the_sentence_without_gaps_in_gestures_the_engine_accepts():
+    for number in range(600):
         rng = np.random.default_rng(number)
-        segments = text.segments(text.sentence(rng), rng)
+        segments = text.segments(text.sentence(rng), rng, tempo=rng.uniform(0.8, 1.2))
         duration = sum(segment.seconds for segment in segments)
         for sequence in ET.fromstring(gestural_score(segments)):
             lengths = [float(gesture.get("duration_s")) for gesture in sequence]
             assert sum(lengths) == pytest.approx(duration, abs=1e-4)
-            assert min(lengths) > 0
+            assert min(lengths) >= 0.00499, (number, sequence.get("type"))
 
 
 def test_clusters_at_one_place_follow_each_other():

@@ -96,6 +96,7 @@ STEADY = {"f0": "80.000000", "lung-pressure": "8000.000000"}
 """Pitch (semitones above 1 Hz) and lung pressure (dPa) of the whole score."""
 UNITS = {"f0": "st", "lung-pressure": "dPa"}
 SHORTEST_GESTURE = 0.005
+"""Seconds; the engine refuses a score with a gesture of less than 0.001."""
 TIME_CONSTANT = 0.012
 """Seconds of the engine's low-pass filter from target to motion."""
 
@@ -150,11 +151,11 @@ def _consonant_gestures(segments: list[Segment], edges: list[float], tier: str) 
 
 
 def _filled(gestures: list[Gesture], neutral: str, end: float) -> list[Gesture]:
-    """Gestures without gaps and overlaps: a later one cuts the one before short."""
+    """Gestures without gaps and overlaps: a later one cuts the one before short and takes a tiny gap before it."""
     filled: list[Gesture] = []
     now = 0.0
     for (start, stop, target), following in itertools.zip_longest(gestures, gestures[1:]):
-        start = max(start, now)
+        start = now if start - now < SHORTEST_GESTURE else start
         stop = min(stop, end, following[0] if following else end)
         if stop - start < SHORTEST_GESTURE:
             continue

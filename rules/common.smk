@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 BASE = Path(workflow.basedir)
-SCRIPTS = BASE / "workflow" / "scripts"
-SOURCE = BASE / "src"
 
-# The scripts run the code of this checkout, installed or not, on this machine and on a cluster's.
-sys.path.insert(0, str(SOURCE))
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
+# The scripts run the code of this checkout, installed or not, with the Python that runs Snakemake (or, in a conda environment of
+# its own, with the one found there first), on this machine and on a cluster's.
+sys.path.insert(0, str(BASE / "src"))
+for name, first in {
+    "PYTHONPATH": BASE / "src",
+    "PATH": Path(sys.executable).parent,
+}.items():
+    os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
 from rtmri_speech.configuration import load_configuration, mel_spec
 from rtmri_speech.dataset.clip import ids_pattern
@@ -21,9 +24,6 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.staleness import code_hash
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import argvquote
-
-# In a conda environment of its own a rule finds its Python by name; else it is the one that runs Snakemake.
-PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
 
 try:
     SETTINGS = load_configuration(config, BASE / "config" / "schema.yaml")
@@ -51,6 +51,12 @@ wildcard_constraints:
 def paths(pattern, ids):
     """``pattern`` with every id in place of ``{id}``."""
     return [pattern.replace("{id}", id) for id in ids]
+
+
+def script(name):
+    """A script of the workflow, relative to where Snakemake runs if it can be, so that a checkout can be moved."""
+    path = BASE / "workflow" / "scripts" / name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def flags(**settings):
@@ -85,7 +91,10 @@ def existing(path):
 
 def clip_flags(clip, medium):
     """Flags that name one clip's ``video`` or ``audio`` and the stretch to take of it."""
-    sound = {"audio": clip.audio or clip.video, "av_offset_ms": clip.av_offset_ms or None}
+    sound = {
+        "audio": clip.audio or clip.video,
+        "av_offset_ms": clip.av_offset_ms or None,
+    }
     return flags(
         clip=clip.id,
         video=clip.video,

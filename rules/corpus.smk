@@ -13,15 +13,18 @@ if SETTINGS["corpus"]["source"] == "demo":
             f"{LOGS}/make_demo_clip/{{id}}.log",
         benchmark:
             f"{BENCHMARKS}/make_demo_clip/{{id}}.tsv"
+        conda:
+            "../envs/rtmri.yaml"
         threads: 1
         resources:
             mem_mb=more_on_retry(700),
             runtime=more_on_retry(10),
         params:
+            script=script("make_demo_corpus.py"),
             code=code_hash("demo.corpus"),
             seed=SETTINGS["corpus"]["demo"]["seed"],
         shell:
-            "{PYTHON:q} {SCRIPTS:q}/make_demo_corpus.py --clip {wildcards.id} --seed {params.seed}"
+            "python {params.script:q} --clip {wildcards.id} --seed {params.seed}"
             " --video {output.video:q} --audio {output.audio:q} --description {output.description:q} > {log:q} 2>&1"
 
 
@@ -37,11 +40,14 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
             f"{LOGS}/normalize_video/{{id}}.log",
         benchmark:
             f"{BENCHMARKS}/normalize_video/{{id}}.tsv"
+        conda:
+            "../envs/rtmri.yaml"
         threads: 1
         resources:
             mem_mb=more_on_retry(500),
             runtime=more_on_retry(20),
         params:
+            script=script("normalize_videos.py"),
             code=code_hash("dataset.normalize"),
             video=lambda wildcards: str(RAW_CLIPS[wildcards.id].video),
             flags=flags(
@@ -50,5 +56,4 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
                 rotation=SETTINGS["corpus"]["raw_videos"]["rotation"],
             ),
         shell:
-            "{PYTHON:q} {SCRIPTS:q}/normalize_videos.py --input {params.video:q} --output {output:q} {params.flags}"
-            " > {log:q} 2>&1"
+            "python {params.script:q} --input {params.video:q} --output {output:q} {params.flags}" " > {log:q} 2>&1"

@@ -25,11 +25,15 @@ rule decode_frames:
         f"{LOGS}/decode_frames/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/decode_frames/{{id}}.tsv"
+    conda:
+        "../envs/rtmri.yaml"
     threads: 1
     resources:
         mem_mb=more_on_retry(400),
         runtime=10,
     params:
+        script=script("preprocess_rtmri_data.py"),
+        dataset=subpath(output[0], ancestor=3),
         code=code_hash("dataset.frames"),
         clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "video"),
         flags=flags(
@@ -40,7 +44,7 @@ rule decode_frames:
             resampling=SETTINGS["video"]["resampling"],
         ),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only frames --out_dir {DATASET:q} {params.clip}"
+        "python {params.script:q} --only frames --out_dir {params.dataset:q} {params.clip}"
         " {params.flags} > {log:q} 2>&1"
 
 
@@ -58,17 +62,20 @@ rule extract_mel:
         f"{LOGS}/extract_mel/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/extract_mel/{{id}}.tsv"
+    conda:
+        "../envs/rtmri.yaml"
     threads: 1
     resources:
         mem_mb=more_on_retry(400),
         runtime=10,
     params:
+        script=script("preprocess_rtmri_data.py"),
+        dataset=subpath(output.wav, ancestor=2),
         code=code_hash("dataset.sound", "dataset.figure"),
         clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "audio"),
-        flags=flags(gain=SETTINGS["audio"]["gain"]) + " "
-        + MEL_FLAGS,
+        flags=f"{flags(gain=SETTINGS['audio']['gain'])} {MEL_FLAGS}",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only mel --out_dir {DATASET:q} {params.clip}"
+        "python {params.script:q} --only mel --out_dir {params.dataset:q} {params.clip}"
         " {params.flags} > {log:q} 2>&1"
 
 
@@ -76,9 +83,11 @@ rule write_filelist:
     """The ids of one part, as HiFi-GAN reads them."""
     output:
         f"{DATASET}/hifigan_filelists/{{part}}.txt",
+    log:
+        f"{LOGS}/write_filelist/{{part}}.log",
+    localrule: True
     params:
         ids=lambda wildcards: PART_CLIPS[wildcards.part],
-    localrule: True
     run:
         from rtmri_speech.dataset.filelists import write_filelist
 
@@ -97,14 +106,18 @@ rule fit_scaler:
         f"{LOGS}/fit_scaler.log",
     benchmark:
         f"{BENCHMARKS}/fit_scaler.tsv"
+    conda:
+        "../envs/rtmri.yaml"
     threads: 1
     resources:
         mem_mb=more_on_retry(300),
         runtime=more_on_retry(20),
     params:
+        script=script("preprocess_rtmri_data.py"),
+        dataset=subpath(output[0], ancestor=1),
         code=code_hash("dataset.scaler"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only scaler --out_dir {DATASET:q} > {log:q} 2>&1"
+        "python {params.script:q} --only scaler --out_dir {params.dataset:q} > {log:q} 2>&1"
 
 
 rule write_meta:
@@ -116,17 +129,19 @@ rule write_meta:
         f"{DATASET}/meta.json",
     log:
         f"{LOGS}/write_meta.log",
-    params:
-        code=code_hash("dataset.meta"),
-        flags=flags(
-            resize_h=SETTINGS["video"]["size"][0], resize_w=SETTINGS["video"]["size"][1], ref_frames=REF_FRAMES
-        )
-        + " "
-        + MEL_FLAGS,
     localrule: True
+    conda:
+        "../envs/rtmri.yaml"
+    params:
+        script=script("preprocess_rtmri_data.py"),
+        dataset=subpath(output[0], ancestor=1),
+        code=code_hash("dataset.meta"),
+        size=flags(resize_h=SETTINGS["video"]["size"][0], resize_w=SETTINGS["video"]["size"][1]),
+        ref_frames=REF_FRAMES,
+        mel=MEL_FLAGS,
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/preprocess_rtmri_data.py --only meta --out_dir {DATASET:q} {params.flags}"
-        " > {log:q} 2>&1"
+        "python {params.script:q} --only meta --out_dir {params.dataset:q} {params.size}"
+        " --ref_frames {params.ref_frames} {params.mel} > {log:q} 2>&1"
 
 
 rule write_pairs:
@@ -136,17 +151,21 @@ rule write_pairs:
         lambda wildcards: paths(rules.extract_mel.output.mask, PART_CLIPS[wildcards.part]),
     output:
         f"{DATASET}/pairs_ref{REF_FRAMES}_npy/{{part}}.npy",
-    wildcard_constraints:
-        part="|".join(TRAINED_PARTS),
     log:
         f"{LOGS}/write_pairs/{{part}}.log",
+    wildcard_constraints:
+        part="|".join(TRAINED_PARTS),
+    conda:
+        "../envs/rtmri.yaml"
     threads: 1
     resources:
         mem_mb=more_on_retry(300),
         runtime=more_on_retry(10),
     params:
+        script=script("convert_pairs_to_npy.py"),
+        dataset=subpath(output[0], ancestor=2),
         code=code_hash("dataset.windows"),
         ref_frames=REF_FRAMES,
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/convert_pairs_to_npy.py --processed_dir {DATASET:q} --part {wildcards.part}"
+        "python {params.script:q} --processed_dir {params.dataset:q} --part {wildcards.part}"
         " --ref_frames {params.ref_frames} --overwrite > {log:q} 2>&1"

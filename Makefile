@@ -1,0 +1,28 @@
+# Two commands that do all the set-up they need: `make demo` and `make test`. The environment in .venv is made once.
+
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/ready
+
+.PHONY: demo test lint environment
+
+demo: environment
+	$(BIN)/snakemake --cores $(CORES) dataset
+
+test: environment
+	$(BIN)/python -m pytest
+
+lint: environment
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+
+environment: $(STAMP)
+
+# Anew only when what is to be installed has changed; the stamp is written last, so that a broken set-up is not taken for one.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,metrics,pesq,cluster,dev]"
+	touch $(STAMP)

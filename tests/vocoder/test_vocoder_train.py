@@ -1,0 +1,367 @@
+import dataclasses
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from rtmri_speech.dataset.filelists import write_filelist
+from rtmri_speech.errors import UserError
+from rtmri_speech.training.state import load_checkpoint
+from rtmri_speech.vocoder.checkpoint import newest_pair, official_state, pairs, write_pair
+from rtmri_speech.vocoder.config import VocoderConfig, read_config, write_config
+from rtmri_speech.vocoder.data import open_clips
+from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
+from rtmri_speech.vocoder.generator import Generator
+from rtmri_speech.vocoder.train import LearningRate, Run, train
+
+SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train.py"
+DATA = Path(__file__).parent / "data"
+
+TINY = VocoderConfig(
+    padding="official",
+    resblock="2",
+    upsample_rates=(15, 28),
+    upsample_kernel_sizes=(30, 56),
+    upsample_initial_channel=8,
+    resblock_kernel_sizes=(3,),
+    resblock_dilation_sizes=((1, 3),),
+    batch_size=2,
+    segment_size=2100,
+    n_fft=512,
+    win_size=512,
+    mpd_divisor=32,
+    msd_divisor=32,
+    learning_rate=1e-3,
+    lr_decay=0.9,
+    stft_weight=5.0,
+    average=0.9,
+    discriminator_start=4,
+    augment_rate=0.05,
+    seed=3,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "wavs").mkdir()
+    for name in ("a", "b", "c", "v"):
+        soundfile.write(tmp_path / "wavs" / f"{name}.wav", rng.normal(size=12 * 420) * 0.1, 11413)
+    write_filelist(tmp_path / "training.txt", ["a", "b", "c"])
+    write_filelist(tmp_path / "validation.txt", ["v"])
+    write_config(tmp_path / "config.json", TINY)
+    return tmp_path
+
+
+def run_of(corpus, name="out", **settings):
+    settings = {"steps": 8, "epochs": 1, "checkpoint_interval": 4, "validation_interval": 4, **settings}
+    return Run(corpus / name, state_directory=corpus / name / "state", device="cpu", **settings)
+
+
+def train_in(corpus, name="out", config=TINY, **settings):
+    told = []
+    parts = [
+        open_clips(corpus / f"{part}.txt", corpus / "wavs", config, say=told.append)
+        for part in ("training", "validation")
+    ]
+    code = train(config, *parts, run_of(corpus, name, **settings), told.append)
+    assert code == 0
+    return told
+
+
+def contents(directory, steps):
+    return [load_checkpoint(directory / f"{kind}_{steps:08d}") for kind in ("g", "do")]
+
+
+def assert_equal(a, b):
+    """Compare nested checkpoints bit for bit."""
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert list(a) == list(b)
+        for key in a:
+            assert_equal(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_equal(x, y)
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    else:
+        assert a == b
+
+
+def test_a_pair_has_the_official_layout_and_numbering(corpus):
+    train_in(corpus)
+    assert pairs(corpus / "out") == [4, 8]
+    generator, rest = contents(corpus / "out", 8)
+    assert list(generator["generator"]) == list(official_state(Generator(TINY)))
+    assert {"mpd", "msd", "optim_g", "optim_d", "steps", "epoch"} == set(rest)
+    assert (rest["steps"], rest["epoch"]) == (8, 4)
+    msd, mpd = MultiScaleDiscriminator(TINY), MultiPeriodDiscriminator(TINY)
+    parameters = [*msd.parameters(), *mpd.parameters()]
+    shapes = [rest["optim_d"]["state"][n]["exp_avg"].shape for n in range(len(parameters))]
+    assert shapes == [p.shape for p in parameters]
+    # What the official program does with the file.
+    optimiser = torch.optim.AdamW(itertools.chain(msd.parameters(), mpd.parameters()), 1e-4, betas=[0.8, 0.99])
+    optimiser.load_state_dict(rest["optim_d"])
+    assert all("initial_lr" in group for group in optimiser.param_groups)
+    assert read_config(corpus / "out").padding == "official"
+
+
+def test_discriminators_join_at_their_step(corpus):
+    train_in(corpus, steps=8)
+    _, before = contents(corpus / "out", 4)
+    _, after = contents(corpus / "out", 8)
+    assert not before["optim_d"]["state"] and after["optim_d"]["state"]
+    changed = [not torch.equal(before["mpd"][name], after["mpd"][name]) for name in before["mpd"]]
+    assert all(changed)
+
+
+def test_a_stopped_training_continues_bit_for_bit(corpus):
+    train_in(corpus, "whole", steps=11)
+    train_in(corpus, "parts", steps=5)
+    told = train_in(corpus, "parts", steps=11)
+    assert "goes on from step 5 with changed steps 5 -> 11" in told[0]
+    for a, b in zip(contents(corpus / "whole", 11), contents(corpus / "parts", 11), strict=True):
+        assert_equal(a, b)
+
+
+def test_a_truncated_state_is_passed_over_for_the_one_before(corpus):
+    train_in(corpus, "whole", steps=11)
+    train_in(corpus, "parts", steps=8)
+    newest = corpus / "parts" / "state" / "state_00000008.pt"
+    newest.write_bytes(newest.read_bytes()[:5000])
+    told = train_in(corpus, "parts", steps=11)
+    assert any("state_00000008.pt" in sentence and "the one before it is used" in sentence for sentence in told)
+    for a, b in zip(contents(corpus / "whole", 11), contents(corpus / "parts", 11), strict=True):
+        assert_equal(a, b)
+
+
+def test_a_finished_training_writes_a_lost_pair_again(corpus):
+    train_in(corpus)
+    before = contents(corpus / "out", 8)
+    for kind in ("g", "do"):
+        (corpus / "out" / f"{kind}_00000008").unlink()
+    train_in(corpus)
+    for a, b in zip(before, contents(corpus / "out", 8), strict=True):
+        assert_equal(a, b)
+
+
+def test_fine_tuning_takes_the_rate_from_the_config_and_resuming_from_the_state(corpus):
+    train_in(corpus, "base")
+    config = dataclasses.replace(TINY, learning_rate=1e-4)
+    told = train_in(corpus, "tuned", config, steps=12, base=corpus / "base", fine_tuning=True)
+    assert any("g_00000008: training begins with it, at step 8" in sentence for sentence in told)
+    for a, b in zip(contents(corpus / "base", 8), contents(corpus / "tuned", 8), strict=True):
+        assert_equal(a, b)
+    _, rest = contents(corpus / "tuned", 12)
+    # Two epochs of two steps; the last batch's rate had decayed once.
+    assert rest["optim_g"]["param_groups"][0]["lr"] == pytest.approx(1e-4 * 0.9)
+    train_in(corpus, "tuned", config, steps=13, base=corpus / "base", fine_tuning=True)
+    _, rest = contents(corpus / "tuned", 13)
+    assert rest["optim_g"]["param_groups"][0]["lr"] == pytest.approx(1e-4 * 0.9**2)
+
+
+def test_a_truncated_base_pair_is_passed_over_with_a_word(corpus):
+    train_in(corpus, "base")
+    for kind in ("g", "do"):
+        path = corpus / "base" / f"{kind}_00000008"
+        path.write_bytes(path.read_bytes()[:-300])
+    told = train_in(corpus, "tuned", steps=6, base=corpus / "base", fine_tuning=True)
+    assert any("g_00000008" in sentence and "the pair before it is used" in sentence for sentence in told)
+    assert pairs(corpus / "tuned") == [4, 6]
+
+
+def test_another_base_starts_anew(corpus):
+    train_in(corpus, "base")
+    train_in(corpus, "tuned", steps=10, base=corpus / "base" / "g_00000008", fine_tuning=True)
+    told = train_in(corpus, "tuned", steps=6, base=corpus / "base" / "g_00000004", fine_tuning=True)
+    assert any("changed in base" in sentence and "starts anew" in sentence for sentence in told)
+
+
+def test_a_lab_pair_gives_weights_and_step_and_its_optimiser_is_dropped_aloud(corpus):
+    lab = dataclasses.replace(TINY, padding="lab")
+    generator, mpd, msd = Generator(lab), MultiPeriodDiscriminator(lab), MultiScaleDiscriminator(lab)
+
+    def adabelief(*modules):
+        parameters = [p for module in modules for p in module.parameters()]
+        state = {n: {"step": 9, "exp_avg": p.data, "exp_avg_var": p.data} for n, p in enumerate(parameters)}
+        return {"state": state, "param_groups": [{"lr": 1e-9, "params": list(range(len(parameters)))}]}
+
+    rest = {
+        "mpd": official_state(mpd),
+        "msd": official_state(msd),
+        "optim_g": adabelief(generator),
+        "optim_d": adabelief(mpd, msd),
+        "steps": 55,
+        "epoch": 3,
+    }
+    write_pair(corpus / "lab", 55, {"generator": official_state(generator)}, rest)
+    unnamed = dataclasses.replace(TINY, padding=None, mel=TINY.spec)
+    told = train_in(corpus, "tuned", unnamed, steps=56, base=corpus / "lab", fine_tuning=True)
+    dropped = [sentence for sentence in told if "dropped" in sentence]
+    assert len(dropped) == 2 and all("AdaBelief" in sentence for sentence in dropped)
+    made, _ = contents(corpus / "tuned", 56)
+    assert made["padding"] == "lab" and "conv_pre.weight" in made["generator"]
+    assert made["generator"]["conv_pre.weight"].dtype == torch.float32
+
+
+def test_fine_tuning_without_a_base_is_refused(corpus):
+    with pytest.raises(UserError, match="no pair of g_<steps> and do_<steps> to fine-tune"):
+        train_in(corpus, fine_tuning=True)
+
+
+def test_fewer_steps_than_the_base_has_are_refused(corpus):
+    train_in(corpus, "base")
+    with pytest.raises(UserError, match="8 are made already"):
+        train_in(corpus, "tuned", steps=8, base=corpus / "base", fine_tuning=True)
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_its_state_intact(corpus, monkeypatch):
+    from rtmri_speech.vocoder import train as module
+
+    def poisoned(spec, real, made):
+        poisoned.calls += 1
+        return made.sum() * (float("nan") if poisoned.calls > 6 else 0.0)
+
+    poisoned.calls = 0
+    monkeypatch.setattr(module, "mel_error", poisoned)
+    with pytest.raises(UserError, match=r"step 6: .* is nan"):
+        train_in(corpus)
+    assert newest_pair(corpus / "out", print)[0] == 4
+    assert (corpus / "out" / "state" / "state_00000004.pt").exists()
+
+
+def test_the_rate_follows_torchs_schedulers():
+    errors = [5, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3]
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.AdamW([parameter], 0.1)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.1, patience=4)
+    ours = LearningRate(dataclasses.replace(TINY, schedule="plateau", learning_rate=0.1))
+    for error in errors:
+        theirs.step(error)
+        ours.validated(error)
+        ours.epoch_ended()
+        assert ours.rate == pytest.approx(optimiser.param_groups[0]["lr"])
+    assert ours.rate < 0.011
+    exponential = LearningRate(dataclasses.replace(TINY, learning_rate=0.1, lr_decay=0.5))
+    for error in errors:
+        exponential.validated(error)
+    exponential.epoch_ended()
+    assert exponential.rate == pytest.approx(0.05)
+
+
+def test_a_learning_rate_changed_in_the_config_scales_the_one_reached():
+    reached = LearningRate(dataclasses.replace(TINY, learning_rate=0.1, lr_decay=0.5))
+    reached.epoch_ended()
+    same, halved = (LearningRate(dataclasses.replace(TINY, learning_rate=rate, lr_decay=0.5)) for rate in (0.1, 0.05))
+    for learning_rate, expected in ((same, 0.05), (halved, 0.025)):
+        learning_rate.resume(reached.state())
+        assert learning_rate.rate == pytest.approx(expected)
+
+
+def test_bfloat16_trains_to_nearly_the_same(corpus):
+    train_in(corpus, "full", steps=4)
+    train_in(corpus, "half", steps=4, bf16=True)
+    full, half = (contents(corpus / name, 4)[0]["generator"] for name in ("full", "half"))
+    assert not torch.equal(full["conv_post.weight_v"], half["conv_post.weight_v"])
+    for name in full:
+        torch.testing.assert_close(full[name], half[name], atol=0.02, rtol=0.1)
+
+
+def command(corpus, name, steps, *more):
+    return [
+        sys.executable,
+        str(SCRIPT),
+        *("--config", corpus / "config.json", "--input_wavs_dir", corpus / "wavs"),
+        *("--input_training_file", corpus / "training.txt", "--input_validation_file", corpus / "validation.txt"),
+        *("--checkpoint_path", corpus / name, "--training_steps", str(steps), "--checkpoint_interval", "6"),
+        *("--validation_interval", "6", "--summary_interval", "2", "--threads", "1", "--device", "cpu"),
+        *more,
+    ]
+
+
+def scalars(directory):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = {}
+    for path in sorted(directory.glob("events*")):
+        events = EventAccumulator(str(path)).Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, {}).update({event.step: event.value for event in events.Scalars(tag)})
+    return found
+
+
+def kill_and_resume(corpus, kills, steps):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command(corpus, "whole", steps), check=True, capture_output=True, env=environment)
+    chance = random.Random(kills)
+    for _ in range(kills):
+        # In a group of its own, so that nothing else is hit.
+        process = subprocess.Popen(
+            command(corpus, "killed", steps), stderr=subprocess.PIPE, env=environment, start_new_session=True
+        )
+        logs = corpus / "killed" / "logs"
+        before = len(list(logs.glob("*"))) if logs.exists() else 0
+        while process.poll() is None and (not logs.exists() or len(list(logs.glob("*"))) <= before):
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 1.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(corpus, "killed", steps), check=True, capture_output=True, env=environment)
+    for a, b in zip(contents(corpus / "whole", steps), contents(corpus / "killed", steps), strict=True):
+        assert_equal(a, b)
+    assert pairs(corpus / "whole") == pairs(corpus / "killed")
+    assert scalars(corpus / "whole" / "logs") == scalars(corpus / "killed" / "logs")
+
+
+def test_a_training_killed_at_random_moments_ends_as_one_that_was_not(corpus):
+    kill_and_resume(corpus, kills=2, steps=30)
+
+
+@pytest.mark.slow
+def test_a_training_killed_at_twenty_random_moments_ends_as_one_that_was_not(corpus):
+    kill_and_resume(corpus, kills=20, steps=150)
+
+
+def test_sigterm_saves_and_leaves_with_143(corpus):
+    process = subprocess.Popen(command(corpus, "out", 100000), stderr=subprocess.PIPE, text=True)
+    while not list((corpus / "out").glob("g_*")) and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "the same command resumes it" in error
+    stopped = max(int(path.stem.split("_")[1]) for path in (corpus / "out" / "state").glob("state_*.pt"))
+    assert f"stopped at step {stopped}" in error
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(corpus):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name, start in (
+        ("one", [sys.executable]),
+        ("two", [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]),
+    ):
+        words = [*start, *map(str, command(corpus, name, 6)[1:])]
+        subprocess.run(words, check=True, capture_output=True, env=environment)
+    one, two = (contents(corpus / name, 6) for name in ("one", "two"))
+    for key in ("generator",):
+        for name, tensor in one[0][key].items():
+            torch.testing.assert_close(two[0][key][name], tensor, atol=2e-3, rtol=0.02)
+    assert json.loads((corpus / "two" / "config.json").read_text())["batch_size"] == 2

@@ -18,7 +18,7 @@ for name, first in {
 
 from rtmri_speech.configuration import load_configuration, mel_spec
 from rtmri_speech.dataset.clip import ids_pattern
-from rtmri_speech.dataset.corpus import corpus_clips
+from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
 from rtmri_speech.dataset.split import PARTS, split
 from rtmri_speech.errors import UserError
 from rtmri_speech.staleness import code_hash
@@ -29,8 +29,13 @@ try:
     SETTINGS = load_configuration(config, BASE / "config" / "schema.yaml")
     RESULTS = SETTINGS["results"]
     DATASET = SETTINGS["dataset"] or f"{RESULTS}/dataset"
-    CLIPS = corpus_clips(SETTINGS["corpus"], Path(RESULTS))
-    PART_CLIPS = split(CLIPS, **SETTINGS["split"])
+    RAW_CLIPS = corpus_clips(SETTINGS["corpus"], Path(RESULTS))
+    PART_CLIPS = split(RAW_CLIPS, **SETTINGS["split"])
+    CLIPS = (
+        RAW_CLIPS
+        if SETTINGS["corpus"]["raw_videos"] is None
+        else normalised_clips(RAW_CLIPS, Path(RESULTS, "normalized_videos"))
+    )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -1,0 +1,144 @@
+"""Which clips a corpus has, and what is refused about it."""
+
+import re
+
+import numpy as np
+import pytest
+
+from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern, open_sample
+from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
+from rtmri_speech.errors import UserError
+
+
+def touch(directory, *names):
+    directory.mkdir(exist_ok=True)
+    for name in names:
+        (directory / name).write_bytes(b"")
+    return directory
+
+
+def test_a_pair_of_directories_pairs_by_stem(tmp_path):
+    videos = touch(tmp_path / "動画 of 山根", "000.mp4", "b-1.AVI", "notes.txt", ".hidden.mp4")
+    audio = touch(tmp_path / "audio", "000.wav", "b-1.flac")
+    clips = clips_from_directories(videos, audio)
+    assert {id: (clip.video.name, clip.audio.name) for id, clip in clips.items()} == {
+        "000": ("000.mp4", "000.wav"),
+        "b-1": ("b-1.AVI", "b-1.flac"),
+    }
+
+
+def test_what_one_directory_lacks_is_expected_where_it_belongs(tmp_path):
+    clips = clips_from_directories(touch(tmp_path / "v", "a.mp4"), touch(tmp_path / "a", "b.wav"))
+    assert clips["a"].audio == tmp_path / "a" / "a.wav"
+    assert clips["b"].video == tmp_path / "v" / "b.mp4"
+
+
+def test_without_an_audio_directory_each_video_brings_its_own_track(tmp_path):
+    assert clips_from_directories(touch(tmp_path / "v", "a.mp4"))["a"].audio is None
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["a.mp4", "a.avi"], "same id as"),
+        (["あ.mp4"], "is no clip id"),
+        (["a b.mp4"], "is no clip id"),
+        (["-a.mp4"], "is no clip id"),
+        (["readme.txt"], "holds no video"),
+    ],
+)
+def test_wrong_directories_are_refused(tmp_path, names, told):
+    with pytest.raises(UserError, match=told):
+        clips_from_directories(touch(tmp_path / "v", *names))
+
+
+def write_table(tmp_path, text):
+    path = tmp_path / "clips.tsv"
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_a_table_cuts_and_shifts(tmp_path):
+    table = write_table(
+        tmp_path,
+        "\ufeffid\tvideo\taudio\tstart\tend\tav_offset_ms\r\nx1\t映像/長い 名前.mp4\t\t1.5\t4\t-80\r\nx2\tv.avi\ta.wav\t\t\t\r\n",
+    )
+    clips = clips_from_table(table)
+    assert clips["x1"].video == tmp_path / "映像" / "長い 名前.mp4"
+    assert (clips["x1"].audio, clips["x1"].start, clips["x1"].end, clips["x1"].av_offset_ms) == (None, 1.5, 4.0, -80.0)
+    assert (clips["x2"].audio, clips["x2"].start, clips["x2"].av_offset_ms) == (tmp_path / "a.wav", None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("id\taudio\n1\ta.wav\n", "no column 'video'"),
+        ("id\tvideo\tspeed\n1\tv.mp4\t2\n", "unknown column 'speed'"),
+        ("id\tvideo\n1\tv.mp4\n1\tw.mp4\n", "line 3: id '1' stands twice"),
+        ("id\tvideo\n../x\tv.mp4\n", "'../x' is no clip id"),
+        ("id\tvideo\n1\t\n", "names no video"),
+        ("id\tvideo\tstart\n1\tv.mp4\tsoon\n", "start is 'soon'"),
+        ("id\tvideo\tstart\n1\tv.mp4\tnan\n", "start is 'nan'"),
+        ("id\tvideo\tstart\tend\n1\tv.mp4\t4\t3\n", "hold no time"),
+        ("id\tvideo\n1\tv.mp4\tmore\n", "more fields"),
+        ("id\tvideo\n", "names no clip"),
+    ],
+)
+def test_a_wrong_table_is_refused_with_its_line(tmp_path, text, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        clips_from_table(write_table(tmp_path, text))
+
+
+def test_a_table_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "clips.tsv"
+    path.write_bytes(b"id\tvideo\n\xff\xfe\n")
+    with pytest.raises(UserError, match="UTF-8"):
+        clips_from_table(path)
+
+
+def test_the_ids_pattern_matches_its_ids_and_no_other():
+    rng = np.random.default_rng(0)
+    ids = {"".join(rng.choice(list("ab-_1"), rng.integers(1, 5))) for _ in range(200)}
+    pattern = re.compile(ids_pattern(ids))
+    others = {"".join(rng.choice(list("ab-_1."), rng.integers(1, 6))) for _ in range(2000)} - ids
+    assert all(pattern.fullmatch(id) for id in ids)
+    assert not any(pattern.fullmatch(other) for other in others)
+
+
+def test_excluded_clips_are_left_out_and_unknown_ones_refused(tmp_path):
+    settings = {"source": "demo", "demo": {"clips": 3}, "exclude": ["001"]}
+    assert list(corpus_clips(settings, tmp_path)) == ["000", "002"]
+    with pytest.raises(UserError, match="'009'"):
+        corpus_clips({**settings, "exclude": ["009"]}, tmp_path)
+
+
+def test_a_normalised_video_keeps_the_recordings_sound(tmp_path):
+    clips = clips_from_directories(touch(tmp_path / "v", "a.avi"))
+    assert normalised_clips(clips, tmp_path / "n")["a"].video == tmp_path / "n" / "a.mp4"
+    assert normalised_clips(clips, tmp_path / "n")["a"].audio == tmp_path / "v" / "a.avi"
+
+
+def test_a_sample_of_unequal_lengths_is_refused(tmp_path):
+    directory = tmp_path / "samples" / "a"
+    directory.mkdir(parents=True)
+    for name, shape in {"mri": (5, 4, 4), "mel_db": (5, 3), "mask": (4,)}.items():
+        np.save(directory / f"{name}.npy", np.zeros(shape, np.float32))
+    with pytest.raises(UserError, match="5, 5 and 4 frames"):
+        open_sample(tmp_path, "a")
+
+
+@pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'"])
+def test_a_broken_array_is_refused_by_name(tmp_path, content):
+    directory = tmp_path / "samples" / "a"
+    directory.mkdir(parents=True)
+    (directory / "mri.npy").write_bytes(content)
+    with pytest.raises(UserError, match=r"mri\.npy"):
+        open_sample(tmp_path, "a")
+
+
+def test_a_pickle_in_an_array_file_is_not_run(tmp_path):
+    directory = tmp_path / "samples" / "a"
+    directory.mkdir(parents=True)
+    np.save(directory / "mri.npy", np.array([{"x": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(UserError, match=r"mri\.npy"):
+        open_sample(tmp_path, "a")

@@ -1,0 +1,159 @@
+"""Split, scaler, windows and file lists against closed forms and brute force."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtmri_speech.dataset.clip import Sample
+from rtmri_speech.dataset.filelists import read_filelist, write_filelist
+from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.split import PARTS, split
+from rtmri_speech.dataset.windows import WindowDataset, window_starts, write_pairs
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+
+IDS = [f"{number:03d}" for number in range(503)]
+
+
+def test_adding_clips_moves_none():
+    few, many = split(IDS[:300]), split(IDS)
+    for part in PARTS:
+        assert set(few[part]) == set(many[part]) & set(IDS[:300])
+
+
+def test_shares_are_those_asked_for():
+    sizes = {part: len(ids) for part, ids in split(IDS, seed=7, validation=0.1, test=0.2).items()}
+    assert sum(sizes.values()) == 503
+    # Three standard deviations of a binomial.
+    assert abs(sizes["validation"] - 50.3) < 3 * (503 * 0.1 * 0.9) ** 0.5
+    assert abs(sizes["test"] - 100.6) < 3 * (503 * 0.2 * 0.8) ** 0.5
+
+
+def test_the_split_is_the_same_on_every_machine():
+    assert split(["000", "001", "002"], seed=28) == {"training": ["001"], "validation": ["002"], "test": ["000"]}
+
+
+def test_named_clips_go_where_they_are_named():
+    parts = split(IDS, named={"test": ["000", "001"], "validation": ["002"]})
+    assert {"000", "001"} <= set(parts["test"])
+    assert "002" in parts["validation"]
+    assert sum(map(len, parts.values())) == 503
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"named": {"test": ["zzz"]}}, "'zzz'"),
+        ({"named": {"test": ["000"], "validation": ["000"]}}, "too"),
+        ({"validation": 0.6, "test": 0.5}, "leave no share"),
+        ({"validation": 0.0, "test": 0.5}, "split.validation: no clip"),
+    ],
+)
+def test_a_wrong_split_is_refused(settings, told):
+    with pytest.raises(UserError, match=told):
+        split(IDS, **settings)
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=6), st.integers(1, 5))
+def test_windows_are_all_stretches_of_all_clips(lengths, ref_frames):
+    expected = [(c, f) for c, n in enumerate(lengths) for f in range(n) if f + ref_frames <= n]
+    starts = window_starts(lengths, ref_frames)
+    assert starts.dtype == np.int32
+    assert starts.shape == (len(expected), 2)
+    assert [tuple(row) for row in starts.tolist()] == expected
+
+
+def test_the_scaler_is_the_statistics_of_the_frames_with_sound():
+    rng = np.random.default_rng(0)
+    mels = [rng.normal(-40, 12, (frames, 5)).astype(np.float32) for frames in (30, 1, 77)]
+    masks = [np.ones(30), np.zeros(1), (np.arange(77) < 60).astype(float)]
+    samples = [Sample(str(i), np.zeros((len(m), 2, 2)), m, k) for i, (m, k) in enumerate(zip(mels, masks, strict=True))]
+    scaler = Scaler.of(samples)
+    frames = np.concatenate([mels[0], mels[2][:60]]).astype(np.float64)
+    assert scaler.count_frames == 90
+    np.testing.assert_allclose(scaler.mean, frames.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(scaler.std, frames.std(0), rtol=1e-12)
+    np.testing.assert_allclose(scaler.restore(scaler.standardise(mels[0])), mels[0], atol=1e-4)
+
+
+def test_a_bin_that_never_moves_is_no_division_by_zero():
+    scaler = Scaler(np.array([-100.0]), np.array([0.0]), 3)
+    assert np.isfinite(scaler.standardise(np.array([[-100.0]]))).all()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", '{"mean": [0]}', '{"mean": [0], "std": [1, 2]}', '{"mean": [0], "std": [-1]}']
+)
+def test_a_broken_scaler_is_refused_by_name(tmp_path, text):
+    (tmp_path / "scaler.json").write_text(text)
+    with pytest.raises(UserError, match=r"scaler\.json"):
+        Scaler.load(tmp_path / "scaler.json")
+
+
+def test_file_lists_are_read_as_the_official_program_reads_them(tmp_path):
+    write_filelist(tmp_path / "training.txt", ["000", "a-b"])
+    lines = (tmp_path / "training.txt").read_text(encoding="utf-8").split("\n")
+    assert [line.split("|")[0] for line in lines if len(line) > 0] == ["000", "a-b"]
+    assert read_filelist(tmp_path / "training.txt") == ["000", "a-b"]
+
+
+def test_file_lists_with_crlf_and_bare_ids_are_read(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf000|dummy|dummy\r\n001\r\n\r\n")
+    assert read_filelist(tmp_path / "list.txt") == ["000", "001"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"", "names no clip"), (b"../x|a\n", "no clip id"), (b"\xff\xff", "UTF-8")]
+)
+def test_a_broken_file_list_is_refused(tmp_path, content, told):
+    (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        read_filelist(tmp_path / "list.txt")
+
+
+def test_a_window_is_a_view_and_its_mel_is_standardised(tiny_processed):
+    windows = WindowDataset(tiny_processed, "training")
+    clip, first = windows.starts[9].tolist()
+    sample = windows.sample(clip)
+    item = windows[9]
+    assert item["mri"].base is not None and item["mri"].dtype == np.uint8
+    np.testing.assert_array_equal(item["mri"], sample.mri[first : first + 4])
+    scaler = json.loads((tiny_processed / "scaler.json").read_text())
+    expected = (sample.mel_db[first : first + 4] - np.array(scaler["mean"])) / np.array(scaler["std"])
+    np.testing.assert_allclose(item["mel"], expected, atol=1e-5)
+
+
+def test_the_windows_travel_to_another_process_without_their_maps(tiny_processed):
+    windows = WindowDataset(tiny_processed, "training")
+    before = windows[0]["mri"].copy()
+    packed = pickle.dumps(windows)
+    assert len(packed) < 20_000
+    np.testing.assert_array_equal(pickle.loads(packed)[0]["mri"], before)
+
+
+def test_pairs_are_written_for_the_clips_of_the_part(tiny_processed):
+    (tiny_processed / "pairs_ref4_npy" / "training.npy").unlink()
+    count = write_pairs(tiny_processed, "training")
+    assert count == len(WindowDataset(tiny_processed, "training"))
+
+
+def test_clips_shorter_than_a_window_are_refused_when_none_is_left(tiny_processed):
+    with pytest.raises(UserError, match="100 frames"):
+        write_pairs(tiny_processed, "training", ref_frames=100)
+
+
+def test_meta_without_a_mel_is_the_labs(tmp_path):
+    meta = {"sr": 11413, "n_mels": 64, "n_fft": 2048, "win_length": None, "hop_length": 420, "preemph": 0.97}
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    assert load_mel_spec(tmp_path) == MelSpec.preset("lab")
+
+
+def test_meta_keeps_the_mel_exactly(tiny_processed):
+    stored = json.loads((tiny_processed / "meta.json").read_text())
+    assert load_mel_spec(tiny_processed) == MelSpec(**stored["mel"])
+    assert stored["hop_length"] == 420 and stored["resize_h"] == 32

@@ -1,0 +1,69 @@
+"""The configuration is checked before any work, and a refusal names the key, the value and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rtmri_speech.configuration import load_configuration, mel_spec
+from rtmri_speech.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = ROOT / "config" / "schema.yaml"
+
+
+@pytest.mark.parametrize("name", ["config", "atr503", "lab"])
+def test_the_configurations_of_the_project_are_valid(name):
+    settings = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert load_configuration(settings, SCHEMA)["mel"]["hop_length"] == 420
+
+
+def test_defaults_are_filled_in_at_every_depth():
+    complete = load_configuration({"mel": {"n_mels": 80}}, SCHEMA)
+    assert complete["mel"]["n_mels"] == 80
+    assert complete["mel"]["sampling_rate"] == 11413
+    assert complete["split"] == {"seed": 42, "validation": 0.1, "test": 0.1, "named": {}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "told"),
+    [
+        ({"mell": {}}, "configuration", "'mell'"),
+        ({"mel": {"n_mells": 64}}, "mel", "'n_mells'"),
+        ({"mel": {"n_mels": 0}}, "mel.n_mels", "at least 1"),
+        ({"mel": {"fmax": 8000}}, "mel.fmax", "5706.5"),
+        ({"mel": {"fmin": 6000}}, "mel.fmin", "below fmax"),
+        ({"mel": {"win_length": 4096}}, "mel.win_length", "at most n_fft = 2048"),
+        ({"mel": {"preset": "htk"}}, "mel.preset", "hifigan, lab"),
+        ({"bands": {"F7": [5800, 6500]}}, "bands.F7", "0 to 5706.5 Hz"),
+        ({"bands": {"F1": [300, 301]}}, "band 300-301 Hz", "nearest filter"),
+        ({"split": {"named": {"test": ["../x"]}}}, "split.named.test.0", "'../x'"),
+        ({"split": {"named": {"test": [0]}}}, "split.named.test.0", "in quotes"),
+        ({"corpus": {"source": "table"}}, "corpus.table", "is empty"),
+        ({"video": {"resampling": "linear"}}, "video.resampling", "refuse, nearest, mean"),
+        ({"audio": {"gain": 0}}, "audio.gain", "more than 0"),
+        ({"results": 3}, "results", "string"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(settings, key, told):
+    with pytest.raises(UserError) as refusal:
+        load_configuration(settings, SCHEMA)
+    assert refusal.value.subject == key
+    assert told in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_every_setting_has_a_description_and_a_default():
+    def bare(rules, key):
+        for name, rule in rules.get("properties", {}).items():
+            if "$ref" not in rule:
+                if "description" not in rule or ("default" not in rule and name not in ()):
+                    yield f"{key}.{name}"
+                yield from bare(rule, f"{key}.{name}")
+
+    assert list(bare(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")), "")) == []
+
+
+def test_the_lab_preset_comes_with_its_conventions():
+    spec = mel_spec(load_configuration({"mel": {"preset": "lab"}}, SCHEMA)["mel"])
+    assert (spec.power, spec.preemphasis, spec.alignment) == (2, 0.97, "start")

@@ -1,0 +1,103 @@
+"""The house keeps its order: imports go upward only, the package costs nothing to import, environments agree."""
+
+import ast
+import itertools
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "rtmri_speech"
+ORDER = [
+    "errors",
+    "atomic",
+    "staleness",
+    "signal",
+    "configuration",
+    "dataset",
+    "training",
+    "acoustic",
+    "vocoder",
+    "synthesis",
+    "evaluation",
+    "explain",
+    "report",
+]
+"""Each floor may use those before it. The demo stands apart: it may use signal, and nothing uses it."""
+
+LIGHT = ["dataset.process", "dataset.normalize", "configuration", "staleness"]
+"""Modules that a clip's job or the Snakefile imports: they must not bring in what takes seconds to import."""
+
+HEAVY = {"torch", "librosa", "scipy.signal", "matplotlib", "pandas", "timm"}
+
+
+def floor(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_upward_only(path):
+    here = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    if here == "__init__":
+        return
+    allowed = {"errors", "atomic", "signal", "demo"} if here == "demo" else set(ORDER[: ORDER.index(here) + 1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.startswith("rtmri_speech."):
+                assert floor(name) in allowed, f"{here} imports {name}"
+            assert name.split(".")[0] != "vocaltractlab_cython" or here == "demo"
+
+
+def test_importing_the_package_imports_nothing_else():
+    code = "import sys; before = set(sys.modules); import rtmri_speech; print(set(sys.modules) - before)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert eval(out) == {"rtmri_speech"}
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_a_clip_costs_no_heavy_import(module):
+    code = f"import sys, rtmri_speech.{module}; print(sorted(set(sys.modules) & {HEAVY!r}))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "workflow" / "scripts").glob("*.py")), ids=lambda path: path.stem)
+def test_help_of_every_script_is_light(script):
+    code = (
+        f"import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_path({str(script)!r}, run_name='__main__')\n"
+        f"except SystemExit as end: print(end.code, sorted(set(sys.modules) & {HEAVY | {'numpy'}!r}), file=sys.stderr)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stderr.strip() == "0 []"
+    assert "usage:" in out.stdout
+
+
+def test_the_conda_environment_has_the_packages_of_pyproject():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    environment = yaml.safe_load((ROOT / "envs" / "rtmri.yaml").read_text(encoding="utf-8"))
+    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert sorted(pip) == sorted(project["dependencies"] + extras["demo"] + extras["metrics"])
+    assert f"python{project['requires-python']}" in environment["dependencies"]
+
+
+def test_constraints_lie_within_the_ranges_of_pyproject():
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+    for text in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):
+        requirement = Requirement(text)
+        if requirement.name in pins:
+            assert pins[requirement.name] in requirement.specifier, text

@@ -1,0 +1,69 @@
+"""The code hash of a stage changes with its code and with nothing else."""
+
+import pytest
+
+from rtmri_speech import staleness
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of three modules: stage imports deep lazily, other stands alone."""
+    monkeypatch.setattr(staleness, "_ROOT", tmp_path)
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "__init__.py").write_text("")
+    (tmp_path / "part" / "stage.py").write_text(
+        '"""A stage."""\nCONSTANT = 1\n"""What it is."""\n\n\n'
+        "def run():\n    from rtmri_speech.part import deep\n    return deep.x\n"
+    )
+    (tmp_path / "part" / "deep.py").write_text("x = 1\n")
+    (tmp_path / "other.py").write_text("y = 1\n")
+
+    def change(name, old, new):
+        path = tmp_path / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+        staleness._module_facts.cache_clear()
+
+    staleness._module_facts.cache_clear()
+    yield change
+    staleness._module_facts.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("part/stage.py", '"""A stage."""', '"""Another word."""'),
+        ("part/stage.py", '"""What it is."""', '"""Said otherwise."""'),
+        ("part/stage.py", "CONSTANT = 1", "CONSTANT = 1  # why"),
+        ("part/stage.py", "CONSTANT = 1", "\n\nCONSTANT    =   1"),
+        ("other.py", "y = 1", "y = 2"),
+    ],
+)
+def test_words_layout_and_other_modules_change_nothing(package, module, old, new):
+    before = staleness.code_hash("part.stage")
+    package(module, old, new)
+    assert staleness.code_hash("part.stage") == before
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"), [("part/stage.py", "CONSTANT = 1", "CONSTANT = 2"), ("part/deep.py", "x = 1", "x = 2")]
+)
+def test_code_of_the_stage_and_of_what_it_imports_counts(package, module, old, new):
+    before = staleness.code_hash("part.stage")
+    package(module, old, new)
+    assert staleness.code_hash("part.stage") != before
+
+
+def test_a_new_mel_leaves_decoded_frames_alone():
+    """The decoding stage must not depend on the mel's module, the sound stage must."""
+
+    def modules(root):
+        pending, seen = [f"rtmri_speech.{root}"], set()
+        while pending:
+            if (module := pending.pop()) not in seen:
+                seen.add(module)
+                pending.extend(staleness._module_facts(module)[1])
+        return seen
+
+    assert "rtmri_speech.signal.mel" not in modules("dataset.frames")
+    assert "rtmri_speech.signal.mel" in modules("dataset.sound")

@@ -61,7 +61,9 @@ def write_table(tmp_path, text):
 def test_a_table_cuts_and_shifts(tmp_path):
     table = write_table(
         tmp_path,
-        "\ufeffid\tvideo\taudio\tstart\tend\tav_offset_ms\r\nx1\t映像/長い 名前.mp4\t\t1.5\t4\t-80\r\nx2\tv.avi\ta.wav\t\t\t\r\n",
+        "\ufeffid\tvideo\taudio\tstart\tend\tav_offset_ms\r\n"
+        "x1\t映像/長い 名前.mp4\t\t1.5\t4\t-80\r\n"
+        "x2\tv.avi\ta.wav\t\t\t\r\n",
     )
     clips = clips_from_table(table)
     assert clips["x1"].video == tmp_path / "映像" / "長い 名前.mp4"

@@ -1,0 +1,122 @@
+"""What the workflow makes again after a change, through Snakemake itself: just what the change touches."""
+
+import re
+
+import numpy as np
+import pytest
+from workflow_checkout import CLIPS, RATE, ROOT, make_recording
+
+DOWNSTREAM_OF_TRAINING = {"fit_scaler", "write_meta", "write_pairs training"}
+
+
+def test_all_is_made_and_then_nothing_is_pending(made_dataset):
+    dataset = made_dataset.directory / "結果 1" / "dataset"
+    for id in CLIPS:
+        mri = np.load(dataset / "samples" / id / "mri.npy")
+        assert (mri.shape, mri.dtype) == ((12, 32, 32), np.uint8)
+        assert np.load(dataset / "samples" / id / "mel_db.npy").shape == (12, 16)
+        assert (dataset / "samples" / id / "figure.png").stat().st_size > 10_000
+    assert np.load(dataset / "pairs_ref4_npy" / "training.npy").tolist() == [[c, f] for c in (0, 1) for f in range(9)]
+    assert made_dataset.pending("dataset") == set()
+
+
+def test_a_changed_video_remakes_that_clip_and_what_sees_it(checkout):
+    folder = checkout.directory
+    make_recording(folder / "動画 videos" / "a0.mp4", folder / "x.wav", seed=99, frames=14)
+    make_recording(folder / "x.mp4", folder / "audio" / "a0.wav", seed=99, frames=14)
+    assert checkout.pending("dataset") == {"decode_frames a0", "extract_mel a0"} | DOWNSTREAM_OF_TRAINING
+
+
+def test_a_touched_video_of_the_same_content_remakes_nothing(checkout):
+    (checkout.directory / "動画 videos" / "a0.mp4").touch()
+    (checkout.directory / "audio" / "a1.wav").touch()
+    assert checkout.pending("dataset") == set()
+
+
+def test_a_changed_test_clip_touches_nothing_that_is_trained_on(checkout):
+    folder = checkout.directory
+    make_recording(folder / "動画 videos" / "b0.mp4", folder / "audio" / "b0.wav", seed=99)
+    assert checkout.pending("dataset") == {"decode_frames b0", "extract_mel b0"}
+
+
+def test_an_added_test_clip_touches_nothing_that_is_trained_on(checkout):
+    folder = checkout.directory
+    make_recording(folder / "動画 videos" / "c0.mp4", folder / "audio" / "c0.wav", seed=7)
+    checkout.configure(split={"named": {**checkout.settings["split"]["named"], "test": ["b0", "b1", "c0"]}})
+    assert checkout.pending("dataset") == {"decode_frames c0", "extract_mel c0", "write_filelist test", "write_meta"}
+
+
+def test_another_number_of_mels_keeps_the_decoded_frames(checkout):
+    checkout.configure(mel={"n_mels": 20})
+    pending = checkout.pending("dataset")
+    assert {f"extract_mel {id}" for id in CLIPS} | DOWNSTREAM_OF_TRAINING <= pending
+    assert not any(job.startswith(("decode_frames", "write_filelist")) for job in pending)
+
+
+def test_another_frame_size_keeps_nothing_of_the_frames(checkout):
+    checkout.configure(video={"size": [40, 40]})
+    assert {f"decode_frames {id}" for id in CLIPS} <= checkout.pending("dataset")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("_BLOCK_FRAMES = 512", "_BLOCK_FRAMES = 512  # measured", set()),
+        ("_BLOCK_FRAMES = 512", "_BLOCK_FRAMES = 256", {f"extract_mel {id}" for id in CLIPS}),
+    ],
+)
+def test_code_counts_and_comments_do_not(checkout, old, new, expected):
+    path = checkout.directory / "src" / "rtmri_speech" / "signal" / "mel.py"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    pending = checkout.pending("dataset")
+    assert {job for job in pending if job.startswith(("decode_frames", "extract_mel"))} == expected
+    assert bool(pending) == bool(expected)
+
+
+def test_a_deleted_output_is_made_again_alone(checkout):
+    (checkout.directory / "結果 1" / "dataset" / "samples" / "b1" / "mask.npy").unlink()
+    assert checkout.pending("dataset") == {"extract_mel b1"}
+
+
+def test_an_unknown_clip_has_no_rule(checkout):
+    run = checkout.snakemake("-n", "結果 1/dataset/samples/zz/mri.npy")
+    assert run.returncode != 0
+    assert "MissingRuleException" in run.stdout + run.stderr
+
+
+def test_a_wrong_setting_is_refused_before_any_job(checkout):
+    checkout.configure(mel={"fmax": 8000})
+    run = checkout.snakemake("dataset")
+    assert run.returncode != 0
+    assert (
+        "mel.fmax: is 8000 Hz, above half the sampling rate 11413 Hz; give at most 5706.5." in run.stdout + run.stderr
+    )
+
+
+def test_raw_recordings_are_normalised_first(checkout):
+    checkout.configure(corpus={"raw_videos": {"crop": [4, 4, 40, 40], "rotation": 5}})
+    checkout.make("結果 1/dataset/samples/b0/mri.npy")
+    assert (checkout.directory / "結果 1" / "normalized_videos" / "b0.mp4").stat().st_size > 0
+
+
+def test_no_shell_line_needs_bash():
+    """cmd.exe must understand every line: redirections and quoted words only."""
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        for block in re.findall(r"\n    shell:\n((?:        .*\n)+)", path.read_text(encoding="utf-8")):
+            line = "".join(re.findall(r'"(.*)"', block))
+            assert not re.search(r"&&|\|\||[;`|$*]|\bset -|\bexport\b|\bcat\b|\brm\b|\bmkdir\b|/dev/null", line), line
+            assert line.startswith("python {params.script:q} "), line
+
+
+def test_frames_and_sound_are_in_step(checkout):
+    """The bar's height follows the pitch: their correlation is best without a shift."""
+    dataset = checkout.directory / "結果 1" / "dataset"
+    mri = np.load(dataset / "samples" / "a0" / "mri.npy").astype(float)
+    height = (mri.mean(2) * np.arange(32)).sum(1) / mri.mean(2).sum(1)
+    mel = np.load(dataset / "samples" / "a0" / "mel_db.npy").astype(float)
+    pitch = (np.exp(mel / 8) * np.arange(16)).sum(1) / np.exp(mel / 8).sum(1)
+    match = {shift: np.corrcoef(height[2:-2], np.roll(pitch, shift)[2:-2])[0, 1] for shift in (-2, -1, 0, 1, 2)}
+    assert max(match, key=match.get) == 0
+    assert float(RATE) == pytest.approx(27.174, abs=1e-3)

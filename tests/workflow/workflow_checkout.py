@@ -1,0 +1,86 @@
+"""A checkout of the project in a temporary directory and a tiny corpus, for real Snakemake runs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from rtmri_speech.signal.audio import write_wav
+from rtmri_speech.signal.video import write_video
+
+ROOT = Path(__file__).parents[2]
+RATE = Fraction(11413, 420)
+CLIPS = ["a0", "a1", "a2", "b0", "b1"]
+NAMED = {"training": ["a0", "a1"], "validation": ["a2"], "test": ["b0", "b1"]}
+
+
+def make_recording(video: Path, audio: Path, seed: int, frames: int = 12) -> None:
+    """A bar that moves up and down with the pitch of a tone."""
+    rng = np.random.default_rng(seed)
+    place = (np.sin(np.arange(frames) / rng.uniform(1, 3)) + 1) / 2
+    rows = np.arange(48)[None, :, None] / 48
+    pictures = np.uint8(30 + 200 * np.exp(-(((rows - place[:, None, None]) / 0.1) ** 2)) * np.ones((1, 1, 48)))
+    video.parent.mkdir(parents=True, exist_ok=True)
+    write_video(video, pictures, RATE)
+    pitch = np.repeat(200 + 300 * place, 420)
+    audio.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(audio, 0.3 * np.sin(2 * np.pi * np.cumsum(pitch) / 11413), 11413)
+
+
+class Checkout:
+    """The project's files in a directory of their own, whose workflow can be run, and its code changed."""
+
+    def __init__(self, directory: Path, settings: dict) -> None:
+        self.directory, self.settings = directory, settings
+        for name in ("Snakefile", "rules", "config", "profiles", "src", "workflow", "envs", "models"):
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            elif source.exists():
+                shutil.copy(source, directory / name)
+
+    def configure(self, **sections) -> None:
+        for name, section in sections.items():
+            kept = self.settings.get(name)
+            self.settings[name] = (
+                {**kept, **section} if isinstance(section, dict) and isinstance(kept, dict) else section
+            )
+
+    def snakemake(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
+        """Run the workflow; nothing of the environment but this Python is used."""
+        path = self.directory / "my config.yaml"
+        path.write_text(yaml.safe_dump(self.settings, allow_unicode=True), encoding="utf-8")
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", path.name],
+            cwd=self.directory,
+            env={**os.environ, "PYTHONPATH": ""},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def make(self, *targets: str) -> str:
+        run = self.snakemake(*targets)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout + run.stderr
+
+    def pending(self, *targets: str) -> set[str]:
+        """The jobs a run would do, as ``rule`` or ``rule id``."""
+        run = self.snakemake("-n", *targets)
+        out = run.stdout + run.stderr
+        assert run.returncode == 0, out
+        jobs, rule = set(), None
+        for line in out.splitlines():
+            words = line.split()
+            if words[:1] in (["rule"], ["localrule"]):
+                rule = words[1].rstrip(":")
+                jobs.add(rule)
+            elif words[:1] == ["wildcards:"]:
+                jobs.discard(rule)
+                jobs.add(f"{rule} {words[1].split('=')[1].rstrip(',')}")
+        return jobs - {"dataset"}

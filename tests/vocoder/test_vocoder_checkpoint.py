@@ -7,12 +7,9 @@ import torch
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.vocoder.checkpoint import (
-    discriminator_file,
-    generator_file,
     load_official,
     newest_pair,
     official_state,
-    pairs,
     prune_pairs,
     read_generator,
     tell_padding,
@@ -21,6 +18,7 @@ from rtmri_speech.vocoder.checkpoint import (
 from rtmri_speech.vocoder.config import VocoderConfig, read_config
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from rtmri_speech.vocoder.generator import Generator
+from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pairs
 
 DATA = Path(__file__).parent / "data"
 

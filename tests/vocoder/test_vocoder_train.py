@@ -17,11 +17,12 @@ import torch
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.errors import UserError
 from rtmri_speech.training.state import load_checkpoint
-from rtmri_speech.vocoder.checkpoint import newest_pair, official_state, pairs, write_pair
+from rtmri_speech.vocoder.checkpoint import newest_pair, official_state, write_pair
 from rtmri_speech.vocoder.config import VocoderConfig, read_config, write_config
 from rtmri_speech.vocoder.data import open_clips
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from rtmri_speech.vocoder.generator import Generator
+from rtmri_speech.vocoder.naming import pairs
 from rtmri_speech.vocoder.train import LearningRate, Run, train
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train.py"
@@ -165,14 +166,14 @@ def test_a_finished_training_writes_a_lost_pair_again(corpus):
 def test_fine_tuning_takes_the_rate_from_the_config_and_resuming_from_the_state(corpus):
     train_in(corpus, "base")
     config = dataclasses.replace(TINY, learning_rate=1e-4)
-    told = train_in(corpus, "tuned", config, steps=12, base=corpus / "base", fine_tuning=True)
+    told = train_in(corpus, "tuned", config, steps=12, base=corpus / "base", new_rate=True, base_needed=True)
     assert any("g_00000008: training begins with it, at step 8" in sentence for sentence in told)
     for a, b in zip(contents(corpus / "base", 8), contents(corpus / "tuned", 8), strict=True):
         assert_equal(a, b)
     _, rest = contents(corpus / "tuned", 12)
     # Two epochs of two steps; the last batch's rate had decayed once.
     assert rest["optim_g"]["param_groups"][0]["lr"] == pytest.approx(1e-4 * 0.9)
-    train_in(corpus, "tuned", config, steps=13, base=corpus / "base", fine_tuning=True)
+    train_in(corpus, "tuned", config, steps=13, base=corpus / "base", new_rate=True, base_needed=True)
     _, rest = contents(corpus / "tuned", 13)
     assert rest["optim_g"]["param_groups"][0]["lr"] == pytest.approx(1e-4 * 0.9**2)
 
@@ -182,15 +183,15 @@ def test_a_truncated_base_pair_is_passed_over_with_a_word(corpus):
     for kind in ("g", "do"):
         path = corpus / "base" / f"{kind}_00000008"
         path.write_bytes(path.read_bytes()[:-300])
-    told = train_in(corpus, "tuned", steps=6, base=corpus / "base", fine_tuning=True)
+    told = train_in(corpus, "tuned", steps=6, base=corpus / "base", new_rate=True, base_needed=True)
     assert any("g_00000008" in sentence and "the pair before it is used" in sentence for sentence in told)
     assert pairs(corpus / "tuned") == [4, 6]
 
 
 def test_another_base_starts_anew(corpus):
     train_in(corpus, "base")
-    train_in(corpus, "tuned", steps=10, base=corpus / "base" / "g_00000008", fine_tuning=True)
-    told = train_in(corpus, "tuned", steps=6, base=corpus / "base" / "g_00000004", fine_tuning=True)
+    train_in(corpus, "tuned", steps=10, base=corpus / "base" / "g_00000008", new_rate=True, base_needed=True)
+    told = train_in(corpus, "tuned", steps=6, base=corpus / "base" / "g_00000004", new_rate=True, base_needed=True)
     assert any("changed in base" in sentence and "starts anew" in sentence for sentence in told)
 
 
@@ -213,7 +214,7 @@ def test_a_lab_pair_gives_weights_and_step_and_its_optimiser_is_dropped_aloud(co
     }
     write_pair(corpus / "lab", 55, {"generator": official_state(generator)}, rest)
     unnamed = dataclasses.replace(TINY, padding=None, mel=TINY.spec)
-    told = train_in(corpus, "tuned", unnamed, steps=56, base=corpus / "lab", fine_tuning=True)
+    told = train_in(corpus, "tuned", unnamed, steps=56, base=corpus / "lab", new_rate=True, base_needed=True)
     dropped = [sentence for sentence in told if "dropped" in sentence]
     assert len(dropped) == 2 and all("AdaBelief" in sentence for sentence in dropped)
     made, _ = contents(corpus / "tuned", 56)
@@ -223,13 +224,13 @@ def test_a_lab_pair_gives_weights_and_step_and_its_optimiser_is_dropped_aloud(co
 
 def test_fine_tuning_without_a_base_is_refused(corpus):
     with pytest.raises(UserError, match="no pair of g_<steps> and do_<steps> to fine-tune"):
-        train_in(corpus, fine_tuning=True)
+        train_in(corpus, new_rate=True, base_needed=True)
 
 
 def test_fewer_steps_than_the_base_has_are_refused(corpus):
     train_in(corpus, "base")
     with pytest.raises(UserError, match="8 are made already"):
-        train_in(corpus, "tuned", steps=8, base=corpus / "base", fine_tuning=True)
+        train_in(corpus, "tuned", steps=8, base=corpus / "base", new_rate=True, base_needed=True)
 
 
 def test_a_loss_that_is_no_number_ends_the_training_with_its_state_intact(corpus, monkeypatch):

@@ -30,6 +30,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint_path", type=Path, help="receives g_, do_, config.json, logs (default: dated)")
     parser.add_argument("--fine_tuning", type=yes_or_no, nargs="?", const=True, default=False, metavar="0|1")
     parser.add_argument("--base", type=Path, help="g_<steps> file, or directory, of the pair to begin with")
+    parser.add_argument("--from_scratch", action="store_true", help="let --fine_tuning 1 begin without a pair")
     parser.add_argument("--training_epochs", type=int, default=3100)
     parser.add_argument("--training_steps", type=int, help="end after so many steps, those of the base counted")
     parser.add_argument("--checkpoint_interval", type=int, default=5000, help="steps between two pairs")
@@ -78,7 +79,8 @@ def main() -> int:
         epochs=args.training_epochs,
         state_directory=args.state_dir or directory / "state",
         base=args.base,
-        fine_tuning=args.fine_tuning,
+        base_needed=args.fine_tuning and not args.from_scratch,
+        new_rate=args.fine_tuning,
         checkpoint_interval=args.checkpoint_interval,
         validation_interval=args.validation_interval,
         summary_interval=args.summary_interval,

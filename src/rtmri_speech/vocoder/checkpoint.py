@@ -9,7 +9,6 @@ carry the mel and the padding beside these, which the official program does not 
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.training.state import load_checkpoint, save_checkpoint
 from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config
 from rtmri_speech.vocoder.generator import Generator
+from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pairs
 
 State = dict[str, torch.Tensor]
 
@@ -33,7 +33,6 @@ _NAMES = (
     ("parametrizations.weight.0._u", "weight_u"),
     ("parametrizations.weight.0._v", "weight_v"),
 )
-_PAIR = re.compile(r"(g|do)_(\d{8,})")
 
 
 def official_name(name: str) -> str:
@@ -137,40 +136,6 @@ def read_generator(path: str | Path, config: VocoderConfig) -> tuple[Generator, 
 def config_of(checkpoint: str | Path, config: str | Path | None, warn: Callable[[str], None] | None) -> VocoderConfig:
     """Read ``config``, by default the ``config.json`` beside ``checkpoint``."""
     return read_config(config or Path(checkpoint).parent / CONFIG_NAME, warn)
-
-
-def generator_file(directory: str | Path, steps: int) -> Path:
-    """Return the path of the generator after ``steps`` steps."""
-    return Path(directory) / f"g_{steps:08d}"
-
-
-def discriminator_file(directory: str | Path, steps: int) -> Path:
-    """Return the path of the discriminators and optimisers after ``steps`` steps."""
-    return Path(directory) / f"do_{steps:08d}"
-
-
-def steps_of(path: str | Path) -> int:
-    """Return the number of steps in the name of a ``g_`` or ``do_`` file.
-
-    Raises
-    ------
-    UserError
-        The name is not of that form.
-    """
-    match = _PAIR.fullmatch(Path(path).name)
-    if not match:
-        raise UserError(path, "is not named g_<steps> or do_<steps>, with eight digits", "name it so")
-    return int(match[2])
-
-
-def pairs(directory: str | Path) -> list[int]:
-    """Return the steps of the complete pairs in ``directory``, lowest first."""
-    found: dict[str, set[int]] = {"g": set(), "do": set()}
-    if Path(directory).is_dir():
-        for path in Path(directory).iterdir():
-            if match := _PAIR.fullmatch(path.name):
-                found[match[1]].add(int(match[2]))
-    return sorted(found["g"] & found["do"])
 
 
 def newest_pair(directory: str | Path, say: Callable[[str], None]) -> tuple[int, dict, dict] | None:

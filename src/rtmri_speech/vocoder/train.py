@@ -29,14 +29,10 @@ from rtmri_speech.training.faults import require_finite, telling_out_of_memory
 from rtmri_speech.training.logging import Progress, TrainingLog
 from rtmri_speech.training.state import StopRequest, TrainingState, load_checkpoint
 from rtmri_speech.vocoder.checkpoint import (
-    discriminator_file,
-    generator_file,
     load_official,
     newest_pair,
     official_state,
-    pairs,
     prune_pairs,
-    steps_of,
     tell_padding,
     write_pair,
 )
@@ -45,6 +41,7 @@ from rtmri_speech.vocoder.data import Excerpts, VocoderClip, fingerprint, whole_
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator, frozen
 from rtmri_speech.vocoder.generator import Generator
 from rtmri_speech.vocoder.loss import adversarial_loss, discriminator_loss, feature_loss, mel_error, stft_loss
+from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pairs, steps_of
 
 PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_THRESHOLD = 0.1, 4, 1e-4
 """The lab's plateau schedule: a tenth of the rate after more than 4 validations that are not 0.01 % better."""
@@ -66,6 +63,8 @@ class Run:
     steps : the training ends after so many (those of a base count); None: after ``epochs``.
     epochs : passes over the training clips, counted from where this training began.
     base : a ``g_`` file or directory of the pair to begin with; None: the newest pair in ``directory``, or nothing.
+    base_needed : refuse to begin with nothing.
+    new_rate : take the learning rate from the config, as fine-tuning does, and not from the base.
     state_directory : where the resumable state is kept.
     checkpoint_interval, validation_interval, summary_interval : steps.
     keep_last, keep_every, archive : see `checkpoint.prune_pairs`.
@@ -78,7 +77,8 @@ class Run:
     epochs: int
     state_directory: Path
     base: Path | None = None
-    fine_tuning: bool = False
+    base_needed: bool = False
+    new_rate: bool = False
     checkpoint_interval: int = 5000
     validation_interval: int = 1000
     summary_interval: int = 100
@@ -350,7 +350,7 @@ class _Beginning:
         if found is None:
             if run.base is not None:
                 raise UserError(run.base, "holds no readable pair", "copy the base again")
-            if run.fine_tuning:
+            if run.base_needed:
                 raise UserError(
                     run.directory,
                     "holds no pair of g_<steps> and do_<steps> to fine-tune",
@@ -399,7 +399,7 @@ class _Loop:
             return
         self.networks.begin_with(*beginning.pair, beginning.source, self.say)
         self.step = self.first_step = beginning.steps
-        if not self.run.fine_tuning:
+        if not self.run.new_rate:
             groups = beginning.pair[1].get("optim_g", {}).get("param_groups", [])
             self.learning_rate.rate = groups[0]["lr"] if groups else self.learning_rate.rate
         self.say(f"{beginning.source}: training begins with it, at step {self.step}.")

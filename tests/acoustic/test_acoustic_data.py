@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from rtmri_speech.acoustic.data import (
+    Augmentation,
     Stretches,
     TrainingSteps,
     accepted,
@@ -130,3 +131,31 @@ def test_clips_without_a_window_are_refused(make_tiny_processed, tmp_path):
     processed = make_tiny_processed(tmp_path / "short", lengths)
     with pytest.raises(UserError, match="has no window in its validation part"):
         Stretches(WindowDataset(processed, "validation"), 4, 2, "unit", None)
+
+
+def test_augmentation_moves_a_stretch_as_one_head():
+    frames = np.zeros((3, 32, 32), np.uint8)
+    frames[:, 12:20, 14:18] = 100
+    moved = Augmentation(shift=0.2, gain=0.5)(frames, np.random.default_rng(2))
+    rng = np.random.default_rng(2).uniform(-1, 1, 5)
+    assert (moved == moved[0]).all()
+    rows, columns = np.nonzero(moved[0] > 10)
+    assert rows.mean() - 15.5 == pytest.approx(rng[1] * 0.2 * 32, abs=0.6)
+    assert columns.mean() - 15.5 == pytest.approx(rng[0] * 0.2 * 32, abs=0.6)
+    assert moved.max() == pytest.approx(100 * (1 + 0.5 * rng[4]), abs=1)
+    assert Augmentation()(frames, np.random.default_rng(2)) is frames
+
+
+def test_augmentation_depends_on_seed_and_step_only_and_spares_validation(tiny_processed):
+    windows = WindowDataset(tiny_processed, "training")
+    plain, moving, still = (
+        Stretches(windows, 4, 1, "unit", seed, strength)
+        for seed, strength in ((3, Augmentation()), (3, Augmentation(0.1, 9)), (None, Augmentation(0.1, 9)))
+    )
+
+    def pictures(dataset, key):
+        return accepted(dataset.__getitems__([key]))[0].frames
+
+    assert torch.equal(pictures(moving, (1, 0)), pictures(moving, (1, 0)))
+    assert not torch.equal(pictures(moving, (1, 0)), pictures(plain, (1, 0)))
+    assert torch.equal(pictures(still, (0, 1)), pictures(still, (1, 1)))

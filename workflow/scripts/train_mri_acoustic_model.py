@@ -44,6 +44,12 @@ def arguments() -> argparse.ArgumentParser:
     add("--pin_memory", action=argparse.BooleanOptionalAction, default=False, help="page-locked batches, for CUDA")
     add("--seed", type=int, default=42)
 
+    add = parser.add_argument_group("augmentation, the largest random change of each stretch's pictures").add_argument
+    add("--shift", type=float, default=0.0, help="of height and width")
+    add("--rotation", type=float, default=0.0, help="degrees")
+    add("--zoom", type=float, default=0.0, help="0.1: by factors from 0.9 to 1.1")
+    add("--gain", type=float, default=0.0, help="0.1: brightness by factors from 0.9 to 1.1")
+
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=int, default=4500)
     add("--max_train_steps", type=int, help="steps an epoch at most")
@@ -82,6 +88,7 @@ def arguments() -> argparse.ArgumentParser:
 def main() -> int:
     args = arguments().parse_args()
 
+    from rtmri_speech.acoustic.data import Augmentation
     from rtmri_speech.acoustic.loss import LossSettings
     from rtmri_speech.acoustic.model import Network, Recomputing
     from rtmri_speech.acoustic.train import TrainingSettings, train
@@ -101,6 +108,7 @@ def main() -> int:
         loss=loss,
         ref_frames=args.ref_frames,
         normalisation=args.frame_normalisation,
+        augmentation=Augmentation(args.shift, args.rotation, args.zoom, args.gain),
         stretch=args.stretch,
         epochs=args.epochs,
         batch_size=args.batch_size,

@@ -5,10 +5,12 @@ A stretch is a run of neighbouring windows of one clip. With one window a stretc
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -18,6 +20,9 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.signal.video import normalise_frames
 from rtmri_speech.training.batches import StepBatches
 from rtmri_speech.training.state import seed_for_step
+
+_MOVE = 1
+"""Keeps the random numbers of augmentation apart from those of the cuts."""
 
 Key = tuple[int, int]
 """The epoch, which decides where stretches are cut, and the number of a stretch."""
@@ -32,6 +37,44 @@ class MicroBatch(NamedTuple):
     starts: torch.Tensor
     mel: torch.Tensor
     mask: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How far training pictures are moved, each stretch as one head: the largest of uniform random changes.
+
+    Attributes
+    ----------
+    shift : of the height and width.
+    rotation : degrees.
+    zoom, gain : of scale and brightness, 0.1 for factors from 0.9 to 1.1.
+    """
+
+    shift: float = 0.0
+    rotation: float = 0.0
+    zoom: float = 0.0
+    gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if not 0 <= value < (180 if name == "rotation" else 1):
+                raise UserError(f"acoustic.augmentation.{name}", f"is {value}", "give a small number, 0 for none")
+
+    def __call__(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return frames uint8 ``(N, H, W)`` moved by one random change; the border is continued outwards."""
+        right, down, turn, scale, gain = rng.uniform(-1, 1, 5)
+        if not any(dataclasses.astuple(self)):
+            return frames
+        height, width = frames.shape[1:]
+        middle = (width - 1) / 2, (height - 1) / 2
+        change = cv2.getRotationMatrix2D(middle, turn * self.rotation, 1 + scale * self.zoom)
+        change[:, 2] += right * self.shift * width, down * self.shift * height
+        # Brightness first, so that it is rounded and clipped once, by the interpolation's own uint8.
+        table = np.uint8(np.clip(np.rint(np.arange(256) * (1 + gain * self.gain)), 0, 255))
+        bright = table[frames]
+        return np.stack(
+            [cv2.warpAffine(frame, change, (width, height), borderMode=cv2.BORDER_REPLICATE) for frame in bright]
+        )
 
 
 class Refusal(NamedTuple):
@@ -54,9 +97,12 @@ def prepared_frames(frames: np.ndarray, normalisation: str) -> torch.Tensor:
     -------
     float32 ``(N, 1, H, W)`` in [0, 1].
     """
-    if frames.dtype.kind == "f":
-        frames = np.rint(frames * 255).astype(np.uint8)
-    return torch.from_numpy(normalise_frames(np.ascontiguousarray(frames), normalisation))[:, None]
+    return torch.from_numpy(normalise_frames(_gray(frames), normalisation))[:, None]
+
+
+def _gray(frames: np.ndarray) -> np.ndarray:
+    """Frames as uint8, in memory."""
+    return np.rint(frames * 255).astype(np.uint8) if frames.dtype.kind == "f" else np.ascontiguousarray(frames)
 
 
 class Stretches(Dataset):
@@ -68,11 +114,19 @@ class Stretches(Dataset):
     stretch : windows a stretch.
     micro_batch_size : stretches a micro-batch.
     normalisation : of frames, see `prepared_frames`.
-    seed : decides, with the epoch, where each clip is cut; None cuts from its first window in every epoch.
+    seed : decides, with the epoch, where each clip is cut and how it is moved; None cuts from its first window in every
+        epoch and moves nothing.
+    augmentation : how far pictures are moved.
     """
 
     def __init__(
-        self, windows: WindowDataset, stretch: int, micro_batch_size: int, normalisation: str, seed: int | None
+        self,
+        windows: WindowDataset,
+        stretch: int,
+        micro_batch_size: int,
+        normalisation: str,
+        seed: int | None,
+        augmentation: Augmentation = Augmentation(),
     ) -> None:
         self.windows, self._stretch, self._micro, self._normalisation = (
             windows,
@@ -80,7 +134,7 @@ class Stretches(Dataset):
             micro_batch_size,
             normalisation,
         )
-        self._seed = seed
+        self._seed, self._augmentation = seed, augmentation
         order = np.lexsort(windows.starts.T[::-1])
         clips, firsts = windows.starts[order].T
         counts = np.bincount(clips, minlength=len(windows.ids))
@@ -133,13 +187,18 @@ class Stretches(Dataset):
                     "make the clip and the pairs again",
                 )
             inside = (firsts - run.start)[:, None] + np.arange(length)
-            frames.append(prepared_frames(sample.mri[run], self._normalisation))
+            frames.append(prepared_frames(self._moved(sample.mri[run], key), self._normalisation))
             mels.append(self.windows.scaler.standardise(sample.mel_db[run])[inside])
             masks.append(np.asarray(sample.mask[run], np.float32)[inside])
             starts.append(firsts - run.start + count)
             count += run.stop - run.start
         together = (torch.from_numpy(np.concatenate(parts)) for parts in (starts, mels, masks))
         return MicroBatch(torch.cat(frames), *together)
+
+    def _moved(self, frames: np.ndarray, key: Key) -> np.ndarray:
+        if self._seed is None:
+            return frames
+        return self._augmentation(_gray(frames), np.random.default_rng(seed_for_step(self._seed, *key, _MOVE)))
 
 
 class _Keys:

@@ -22,7 +22,16 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import rtmri_speech
-from rtmri_speech.acoustic.data import MicroBatch, Stretches, TrainingSteps, accepted, load, validation_keys
+from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
+from rtmri_speech.acoustic.data import (
+    Augmentation,
+    MicroBatch,
+    Stretches,
+    TrainingSteps,
+    accepted,
+    load,
+    validation_keys,
+)
 from rtmri_speech.acoustic.loss import LOGGED_BANDS, TERMS, LossSettings, MaskedMSEMAE
 from rtmri_speech.acoustic.model import (
     AcousticModel,
@@ -53,9 +62,6 @@ from rtmri_speech.training.state import (
     seed_random_generators,
 )
 
-ACOUSTIC_STAGE_VERSION = 1
-"""Raise it when a change of the code changes what a training yields: finished models are then made again."""
-
 PICTURED_CLIPS = 3
 """Validation clips whose mels are drawn for TensorBoard."""
 
@@ -74,6 +80,7 @@ class TrainingSettings:
     network, loss : the model and its loss.
     ref_frames : frames a window.
     normalisation : of frames, ``unit`` or ``frame``.
+    augmentation : how far training pictures are moved.
     stretch : windows a stretch; 1 is the lab's sampling.
     epochs, batch_size, val_batch_size, micro_batch_size : in stretches.
     max_train_steps, max_val_steps : steps an epoch at most; None for all.
@@ -103,6 +110,7 @@ class TrainingSettings:
     loss: LossSettings = dataclasses.field(default_factory=LossSettings)
     ref_frames: int = 4
     normalisation: str = "unit"
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     stretch: int = 16
     epochs: int = 4500
     batch_size: int = 8
@@ -147,6 +155,7 @@ class TrainingSettings:
         return {
             **{name: getattr(self, name) for name in names},
             "dropout": self.network.dropout,
+            "augmentation": dataclasses.asdict(self.augmentation),
             "loss": self.loss.to_dict(),
         }
 
@@ -239,7 +248,7 @@ class _Training:
             for part in ("training", "validation")
         }
         cut = settings.stretch, settings.micro_batch_size, settings.normalisation
-        self.stretches = Stretches(self.windows["training"], *cut, settings.seed)
+        self.stretches = Stretches(self.windows["training"], *cut, settings.seed, settings.augmentation)
         self.validation = Stretches(self.windows["validation"], *cut, None)
         self.image_size = tuple(self.stretches.image_size)
         if self.image_size != tuple(self.validation.image_size):

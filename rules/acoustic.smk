@@ -1,0 +1,121 @@
+# The mel generator: training, and the mels it predicts for the vocoder's fine-tuning.
+
+from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
+
+ACOUSTIC = SETTINGS["acoustic"]
+ACOUSTIC_MODEL = f"{RESULTS}/acoustic/mri_acoustic_model.pt"
+MELS_PREDICTED = f"{RESULTS}/mels_ft_log_normalized"
+MELS_TRUE = f"{RESULTS}/mels_gt_log"
+PREDICTION_FLAGS = flags(context=ACOUSTIC["context"], amp=ACOUSTIC["prediction_precision"])
+
+
+rule train_acoustic:
+    """The mel generator's best checkpoint. Its state and log are no outputs: a killed or retried job goes on from them."""
+    input:
+        scaler=rules.fit_scaler.output,
+        lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
+        pairs=expand(rules.write_pairs.output, part=TRAINED_PARTS),
+        mri=paths(rules.decode_frames.output[0], SEEN_CLIPS),
+        mel_db=paths(rules.extract_mel.output.mel_db, SEEN_CLIPS),
+        mask=paths(rules.extract_mel.output.mask, SEEN_CLIPS),
+        # It names every clip of the corpus, and a new test clip must not train anew; a changed mel changes mel_db.
+        meta=ancient(rules.write_meta.output[0]),
+    output:
+        ACOUSTIC_MODEL,
+    log:
+        f"{LOGS}/train_acoustic.log",
+    benchmark:
+        f"{BENCHMARKS}/train_acoustic.tsv"
+    retries: 2
+    threads: 8
+    resources:
+        mem_mb=more_on_retry(ACOUSTIC["memory_mb"]),
+        runtime=ACOUSTIC["runtime_minutes"],
+        gpu=ACOUSTIC["gpus"],
+    params:
+        stage=ACOUSTIC_STAGE_VERSION,
+        places=flags(
+            log_dir=f"{RESULTS}/acoustic/logs", state_dir=f"{RESULTS}/.state/acoustic", resume=ACOUSTIC["resume"]
+        ),
+        network=flags(
+            backbone=ACOUSTIC["backbone"],
+            output_stride=ACOUSTIC["output_stride"],
+            rnn_hidden=ACOUSTIC["rnn_hidden"],
+            dropout=ACOUSTIC["dropout"],
+            cnn_pretrained=ACOUSTIC["cnn_pretrained"],
+            frame_normalisation=ACOUSTIC["frame_normalisation"],
+            ref_frames=REF_FRAMES,
+        ),
+        training=flags(
+            **{
+                name: ACOUSTIC[name]
+                for name in (
+                    "stretch batch_size val_batch_size micro_batch_size max_train_steps max_val_steps epochs lr weight_decay grad_clip"
+                    " schedule warmup_steps plateau_factor plateau_patience min_lr early_stop freeze_batch_norm seed"
+                    " picture_epochs amp use_checkpoint ckpt_segments num_workers prefetch_factor pin_memory"
+                ).split()
+            }
+        ),
+        augmentation=flags(**ACOUSTIC["augmentation"]),
+        loss=flags(
+            ramp_steps=ACOUSTIC["loss"]["ramp_steps"],
+            delta=ACOUSTIC["loss"]["delta"],
+            delta2=ACOUSTIC["loss"]["delta2"],
+            latest=ACOUSTIC["loss"]["latest"],
+            time_weights=ACOUSTIC["loss"]["time"],
+            band_weights=[f"{name}:{first}:{weight}" for name, (first, weight) in ACOUSTIC["loss"]["bands"].items()],
+        ),
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/train_mri_acoustic_model.py --processed_dir {DATASET:q} --out_ckpt {output:q}"
+        " {params.places:q} {params.network:q} {params.augmentation:q} {params.training:q} {params.loss:q} > {log:q} 2>&1"
+
+
+rule export_predicted_mels:
+    """What the mel generator predicts for the clips the vocoder is fine-tuned and validated on, in one process."""
+    input:
+        model=rules.train_acoustic.output,
+        scaler=rules.fit_scaler.output,
+        mri=paths(rules.decode_frames.output[0], SEEN_CLIPS),
+        # Opened with the frames, to see that the clip is whole.
+        sound=paths(rules.extract_mel.output.mel_db, SEEN_CLIPS),
+        meta=ancient(rules.write_meta.output[0]),
+    output:
+        paths(f"{MELS_PREDICTED}/{{id}}.npy", SEEN_CLIPS),
+    log:
+        f"{LOGS}/export_predicted_mels.log",
+    benchmark:
+        f"{BENCHMARKS}/export_predicted_mels.tsv"
+    threads: 4
+    resources:
+        mem_mb=more_on_retry(2000),
+        runtime=more_on_retry(60),
+        gpu=ACOUSTIC["gpus"],
+    params:
+        code=code_hash("acoustic.predict"),
+        flags=PREDICTION_FLAGS,
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/export_predicted_mels.py --processed_dir {DATASET:q} --mri_checkpoint {input.model:q}"
+        " --scaler_json {input.scaler:q} --output_dir {MELS_PREDICTED:q} --clips {SEEN_CLIPS:q} --overwrite"
+        " {params.flags:q} > {log:q} 2>&1"
+
+
+rule export_groundtruth_mel:
+    """A clip's true mel as the vocoder reads it."""
+    input:
+        mri=rules.decode_frames.output[0],
+        mel_db=rules.extract_mel.output.mel_db,
+        mask=rules.extract_mel.output.mask,
+        meta=ancient(rules.write_meta.output[0]),
+    output:
+        f"{MELS_TRUE}/{{id}}.npy",
+    log:
+        f"{LOGS}/export_groundtruth_mel/{{id}}.log",
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(300),
+        runtime=more_on_retry(5),
+    params:
+        code=code_hash("dataset.log_mels"),
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/export_groundtruth_mels.py --processed_dir {DATASET:q} --output_dir {MELS_TRUE:q}"
+        " --clips {wildcards.id} --overwrite > {log:q} 2>&1"

@@ -13,6 +13,21 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 include: "rules/corpus.smk"
 include: "rules/dataset.smk"
+include: "rules/acoustic.smk"
+include: "rules/vocoder.smk"
+
+
+rule acoustic:
+    """The trained mel generator, and the mels it predicts for the vocoder's fine-tuning."""
+    input:
+        rules.train_acoustic.output,
+        rules.export_predicted_mels.output,
+
+
+rule vocoder:
+    """The fine-tuned HiFi-GAN."""
+    input:
+        rules.fine_tune_vocoder.output,
 
 
 rule dataset:

@@ -5,7 +5,7 @@ from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
 ACOUSTIC = SETTINGS["acoustic"]
 ACOUSTIC_MODEL = f"{RESULTS}/acoustic/mri_acoustic_model.pt"
 MELS_PREDICTED = f"{RESULTS}/mels_ft_log_normalized"
-MELS_TRUE = f"{RESULTS}/mels_gt_log"
+MELS_TRUE = f"{DATASET}/mels_gt_log"
 PREDICTION_FLAGS = flags(context=ACOUSTIC["context"], amp=ACOUSTIC["prediction_precision"])
 
 
@@ -27,12 +27,16 @@ rule train_acoustic:
     benchmark:
         f"{BENCHMARKS}/train_acoustic.tsv"
     retries: 2
+    conda:
+        "../envs/rtmri.yaml"
     threads: 8
     resources:
         mem_mb=more_on_retry(ACOUSTIC["memory_mb"]),
         runtime=ACOUSTIC["runtime_minutes"],
         gpu=ACOUSTIC["gpus"],
     params:
+        script=script("train_mri_acoustic_model.py"),
+        dataset=subpath(input.meta, parent=True),
         stage=ACOUSTIC_STAGE_VERSION,
         places=flags(
             log_dir=f"{RESULTS}/acoustic/logs", state_dir=f"{RESULTS}/.state/acoustic", resume=ACOUSTIC["resume"]
@@ -43,6 +47,7 @@ rule train_acoustic:
             rnn_hidden=ACOUSTIC["rnn_hidden"],
             dropout=ACOUSTIC["dropout"],
             cnn_pretrained=ACOUSTIC["cnn_pretrained"],
+            image_size=ACOUSTIC["image_size"],
             frame_normalisation=ACOUSTIC["frame_normalisation"],
             ref_frames=REF_FRAMES,
         ),
@@ -66,8 +71,8 @@ rule train_acoustic:
             band_weights=[f"{name}:{first}:{weight}" for name, (first, weight) in ACOUSTIC["loss"]["bands"].items()],
         ),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/train_mri_acoustic_model.py --processed_dir {DATASET:q} --out_ckpt {output:q}"
-        " {params.places:q} {params.network:q} {params.augmentation:q} {params.training:q} {params.loss:q} > {log:q} 2>&1"
+        "python {params.script:q} --processed_dir {params.dataset:q} --out_ckpt {output:q}"
+        " {params.places} {params.network} {params.augmentation} {params.training} {params.loss} > {log:q} 2>&1"
 
 
 rule export_predicted_mels:
@@ -85,18 +90,23 @@ rule export_predicted_mels:
         f"{LOGS}/export_predicted_mels.log",
     benchmark:
         f"{BENCHMARKS}/export_predicted_mels.tsv"
+    conda:
+        "../envs/rtmri.yaml"
     threads: 4
     resources:
         mem_mb=more_on_retry(2000),
         runtime=more_on_retry(60),
         gpu=ACOUSTIC["gpus"],
     params:
+        script=script("export_predicted_mels.py"),
         code=code_hash("acoustic.predict"),
+        dataset=subpath(input.meta, parent=True),
+        directory=subpath(output[0], parent=True),
         flags=PREDICTION_FLAGS,
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/export_predicted_mels.py --processed_dir {DATASET:q} --mri_checkpoint {input.model:q}"
-        " --scaler_json {input.scaler:q} --output_dir {MELS_PREDICTED:q} --clips {SEEN_CLIPS:q} --overwrite"
-        " {params.flags:q} > {log:q} 2>&1"
+        "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q}"
+        " --scaler_json {input.scaler:q} --output_dir {params.directory:q} --parts training validation --overwrite"
+        " {params.flags} > {log:q} 2>&1"
 
 
 rule export_groundtruth_mel:
@@ -110,12 +120,17 @@ rule export_groundtruth_mel:
         f"{MELS_TRUE}/{{id}}.npy",
     log:
         f"{LOGS}/export_groundtruth_mel/{{id}}.log",
+    conda:
+        "../envs/rtmri.yaml"
     threads: 1
     resources:
         mem_mb=more_on_retry(300),
         runtime=more_on_retry(5),
     params:
+        script=script("export_groundtruth_mels.py"),
         code=code_hash("dataset.log_mels"),
+        dataset=subpath(input.meta, parent=True),
+        directory=subpath(output[0], parent=True),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/export_groundtruth_mels.py --processed_dir {DATASET:q} --output_dir {MELS_TRUE:q}"
+        "python {params.script:q} --processed_dir {params.dataset:q} --output_dir {params.directory:q}"
         " --clips {wildcards.id} --overwrite > {log:q} 2>&1"

@@ -47,10 +47,10 @@ rule fine_tune_vocoder:
         f"{LOGS}/fine_tune_vocoder.log",
     benchmark:
         f"{BENCHMARKS}/fine_tune_vocoder.tsv"
+    retries: 2
     conda:
         "../envs/rtmri.yaml"
     threads: 8
-    retries: 2
     resources:
         mem_mb=more_on_retry(VOCODER["memory_mb"]),
         runtime=VOCODER["runtime_minutes"],
@@ -59,8 +59,8 @@ rule fine_tune_vocoder:
         script=script("train.py"),
         stage=VOCODER_STAGE_VERSION,
         directory=subpath(output.generator, parent=True),
-        wavs=f"{DATASET}/wavs",
-        mels=MELS_PREDICTED,
+        wavs=lambda wildcards, input: str(Path(input.wavs[0]).parent),
+        mels=lambda wildcards, input: str(Path(input.mels[0]).parent),
         flags=flags(
             base=VOCODER_BASE,
             state_dir=f"{RESULTS}/.state/vocoder",

@@ -121,9 +121,9 @@ def test_validation_takes_every_stretch_in_order():
 def test_the_labs_frames_are_read_as_ours():
     gray = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for normalisation in ("unit", "frame"):
-        ours = prepared_frames(gray, normalisation)
+        ours = prepared_frames(gray, gray.shape[1:], normalisation)
         assert ours.shape == (1, 1, 16, 16)
-        assert torch.equal(prepared_frames(np.float32(gray / 255), normalisation), ours)
+        assert torch.equal(prepared_frames(np.float32(gray / 255), gray.shape[1:], normalisation), ours)
 
 
 def test_clips_without_a_window_are_refused(make_tiny_processed, tmp_path):
@@ -159,3 +159,17 @@ def test_augmentation_depends_on_seed_and_step_only_and_spares_validation(tiny_p
     assert torch.equal(pictures(moving, (1, 0)), pictures(moving, (1, 0)))
     assert not torch.equal(pictures(moving, (1, 0)), pictures(plain, (1, 0)))
     assert torch.equal(pictures(still, (0, 1)), pictures(still, (1, 1)))
+
+
+def test_a_smaller_image_is_the_mean_of_the_pixels_it_stands_for(tiny_processed):
+    frames = WindowDataset(tiny_processed, "training").sample(0).mri[:5]
+    small = prepared_frames(frames, (8, 8), "unit")
+    means = frames.reshape(5, 8, 4, 8, 4).mean((2, 4)) / 255
+    np.testing.assert_allclose(small[:, 0].numpy(), means, atol=0.5 / 255 + 1e-6)
+
+
+def test_stretches_are_of_the_image_size_asked_for(tiny_processed):
+    windows = WindowDataset(tiny_processed, "training")
+    stretches = Stretches(windows, 4, 2, "unit", seed=1, image_size=(16, 16))
+    assert stretches.frame_size == (32, 32)
+    assert stretches.__getitems__([(0, 0), (0, 1)])[0].frames.shape[1:] == (1, 16, 16)

@@ -38,6 +38,7 @@ def checkpoint(tmp_path, tiny_processed):
         "model_state_dict": AcousticModel(NETWORK).state_dict(),
         "network": dataclasses.asdict(NETWORK),
         "image_size": [32, 32],
+        "frame_size": [32, 32],
         "ref_frames": 4,
         "frame_normalisation": "unit",
         "mel": load_mel_spec(tiny_processed).to_dict(),

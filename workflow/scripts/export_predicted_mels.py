@@ -14,6 +14,8 @@ def main() -> int:
     parser.add_argument("--output_dir", type=Path, required=True, help="for <id>.npy, float32 (n_mels, T), natural log")
     parser.add_argument("--mri_code_dir", type=Path, help="the memo's flag; the code is this package, nothing is read")
     parser.add_argument("--clips", nargs="+", metavar="ID", help="default: every clip of the dataset")
+    parts = ["training", "validation", "test"]
+    parser.add_argument("--parts", nargs="+", choices=parts, help="only the clips of these file lists")
     parser.add_argument("--context", choices=["sequence", "window", "causal"], default="sequence", help="of the LSTM")
     parser.add_argument("--amp", choices=["float32", "bfloat16", "float16"], default="float32", help="of the CNN")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -22,10 +24,12 @@ def main() -> int:
     args = parser.parse_args()
 
     from rtmri_speech.acoustic.predict import export_predicted, load_acoustic_model
+    from rtmri_speech.dataset.filelists import read_filelist
     from rtmri_speech.dataset.meta import load_mel_spec
     from rtmri_speech.dataset.scaler import Scaler
     from rtmri_speech.training.logging import say
 
+    lists = args.processed_dir / "hifigan_filelists"
     bundle = load_acoustic_model(
         args.mri_checkpoint,
         "cpu" if args.cpu else args.device,
@@ -36,7 +40,7 @@ def main() -> int:
         bundle,
         args.processed_dir,
         args.output_dir,
-        ids=args.clips,
+        ids=args.clips or [id for part in args.parts or [] for id in read_filelist(lists / f"{part}.txt")] or None,
         context=args.context,
         precision=args.amp,
         overwrite=args.overwrite,

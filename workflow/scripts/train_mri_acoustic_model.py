@@ -31,6 +31,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--rnn_hidden", type=int, default=640, help="width of the LSTM")
     add("--dropout", type=float, default=0.5)
     add("--cnn_pretrained", nargs="?", const=True, default=False, metavar="FILE", help="from the hub, or from FILE")
+    add("--image_size", type=int, nargs=2, metavar=("H", "W"), help="what the CNN sees (default: the stored frames)")
     add("--frame_normalisation", choices=["unit", "frame"], default="unit", help="of each picture")
 
     add = parser.add_argument_group("batches").add_argument
@@ -107,6 +108,7 @@ def main() -> int:
         network=Network(args.backbone, args.output_stride, args.rnn_hidden, args.dropout),
         loss=loss,
         ref_frames=args.ref_frames,
+        image_size=tuple(args.image_size) if args.image_size else None,
         normalisation=args.frame_normalisation,
         augmentation=Augmentation(args.shift, args.rotation, args.zoom, args.gain),
         stretch=args.stretch,

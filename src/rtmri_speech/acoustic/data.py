@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.errors import UserError
-from rtmri_speech.signal.video import normalise_frames
+from rtmri_speech.signal.video import normalise_frames, resize
 from rtmri_speech.training.batches import StepBatches
 from rtmri_speech.training.state import seed_for_step
 
@@ -85,24 +85,26 @@ class Refusal(NamedTuple):
     remedy: str
 
 
-def prepared_frames(frames: np.ndarray, normalisation: str) -> torch.Tensor:
+def prepared_frames(frames: np.ndarray, size: tuple[int, int], normalisation: str) -> torch.Tensor:
     """Return frames as the model sees them, in training and in use.
 
     Parameters
     ----------
     frames : uint8 ``(N, H, W)`` gray; float32 in [0, 1] is the lab's ``mri.npy``.
+    size : height and width of the result, pixels.
     normalisation : ``unit`` or ``frame``, see `normalise_frames`.
 
     Returns
     -------
-    float32 ``(N, 1, H, W)`` in [0, 1].
+    float32 ``(N, 1, *size)`` in [0, 1].
     """
-    return torch.from_numpy(normalise_frames(_gray(frames), normalisation))[:, None]
+    return torch.from_numpy(normalise_frames(scaled_frames(frames, size), normalisation))[:, None]
 
 
-def _gray(frames: np.ndarray) -> np.ndarray:
-    """Frames as uint8, in memory."""
-    return np.rint(frames * 255).astype(np.uint8) if frames.dtype.kind == "f" else np.ascontiguousarray(frames)
+def scaled_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return frames as uint8 ``(N, *size)``, in memory, shrunk by area."""
+    gray = np.rint(frames * 255).astype(np.uint8) if frames.dtype.kind == "f" else np.ascontiguousarray(frames)
+    return gray if gray.shape[1:] == tuple(size) else np.stack([resize(frame, size) for frame in gray])
 
 
 class Stretches(Dataset):
@@ -117,6 +119,7 @@ class Stretches(Dataset):
     seed : decides, with the epoch, where each clip is cut and how it is moved; None cuts from its first window in every
         epoch and moves nothing.
     augmentation : how far pictures are moved.
+    image_size : height and width that the model sees, pixels; None for those of the stored frames.
     """
 
     def __init__(
@@ -127,6 +130,7 @@ class Stretches(Dataset):
         normalisation: str,
         seed: int | None,
         augmentation: Augmentation = Augmentation(),
+        image_size: tuple[int, int] | None = None,
     ) -> None:
         self.windows, self._stretch, self._micro, self._normalisation = (
             windows,
@@ -141,6 +145,7 @@ class Stretches(Dataset):
         self._firsts = np.split(firsts.astype(np.int64), np.cumsum(counts)[:-1])
         self._stretches = -(-counts // stretch)
         self._before = np.concatenate([[0], np.cumsum(self._stretches)])
+        self._image_size = image_size
         if not len(self):
             raise UserError(
                 windows.processed_dir, f"has no window in its {windows.part} part", "use clips of ref_frames or more"
@@ -151,7 +156,12 @@ class Stretches(Dataset):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of the frames, of the first clip that has a window."""
+        """Height and width that the model sees."""
+        return self._image_size or self.frame_size
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the stored frames, of the first clip that has a window."""
         return self.windows.sample(int(np.flatnonzero(self._stretches)[0])).mri.shape[1:]
 
     def stretch(self, key: Key) -> tuple[int, np.ndarray]:
@@ -180,14 +190,14 @@ class Stretches(Dataset):
             clip, firsts = self.stretch(key)
             sample = self.windows.sample(clip)
             run = slice(int(firsts[0]), int(firsts[-1]) + length)
-            if run.stop > len(sample.mri) or sample.mri.shape[1:] != self.image_size:
+            if run.stop > len(sample.mri) or sample.mri.shape[1:] != self.frame_size:
                 raise UserError(
                     self.windows.processed_dir / "samples" / sample.id,
-                    f"has frames {sample.mri.shape}, but windows to frame {run.stop} of {self.image_size} are wanted",
+                    f"has frames {sample.mri.shape}, but windows to frame {run.stop} of {self.frame_size} are wanted",
                     "make the clip and the pairs again",
                 )
             inside = (firsts - run.start)[:, None] + np.arange(length)
-            frames.append(prepared_frames(self._moved(sample.mri[run], key), self._normalisation))
+            frames.append(prepared_frames(self._moved(sample.mri[run], key), self.image_size, self._normalisation))
             mels.append(self.windows.scaler.standardise(sample.mel_db[run])[inside])
             masks.append(np.asarray(sample.mask[run], np.float32)[inside])
             starts.append(firsts - run.start + count)
@@ -198,7 +208,9 @@ class Stretches(Dataset):
     def _moved(self, frames: np.ndarray, key: Key) -> np.ndarray:
         if self._seed is None:
             return frames
-        return self._augmentation(_gray(frames), np.random.default_rng(seed_for_step(self._seed, *key, _MOVE)))
+        # Shrunk first: moving small pictures costs less.
+        frames = scaled_frames(frames, self.image_size)
+        return self._augmentation(frames, np.random.default_rng(seed_for_step(self._seed, *key, _MOVE)))
 
 
 class _Keys:

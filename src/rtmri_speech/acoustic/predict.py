@@ -60,7 +60,8 @@ class AcousticBundle:
     ----------
     model : in evaluation mode, on its device.
     source : the checkpoint.
-    image_size : height and width of the frames, pixels.
+    image_size : height and width that the model sees, pixels.
+    frame_size : height and width of the frames to give, those of the dataset it was trained on, pixels.
     normalisation : of frames, see `prepared_frames`.
     ref_frames : frames a window of training.
     mel : what the predicted mel is.
@@ -71,6 +72,7 @@ class AcousticBundle:
     model: AcousticModel
     source: Path
     image_size: tuple[int, int]
+    frame_size: tuple[int, int]
     normalisation: str
     ref_frames: int
     mel: MelSpec
@@ -98,6 +100,7 @@ def read_acoustic_checkpoint(path: str | Path) -> dict[str, Any]:
     lab = {
         "network": {},
         "image_size": list(LAB_IMAGE_SIZE),
+        "frame_size": list(LAB_IMAGE_SIZE),
         "frame_normalisation": LAB_NORMALISATION,
         "ref_frames": LAB_REF_FRAMES,
     }
@@ -149,6 +152,7 @@ def load_acoustic_model(
         model=model,
         source=Path(path),
         image_size=tuple(content["image_size"]),
+        frame_size=tuple(content["frame_size"]),
         normalisation=content["frame_normalisation"],
         ref_frames=content["ref_frames"],
         mel=mel or MelSpec.preset("lab"),
@@ -168,7 +172,7 @@ def predict_db(
     Parameters
     ----------
     bundle : the model.
-    frames : gray frames uint8 ``(H, W)`` of the model's image size, an array ``(T, H, W)`` or a stream.
+    frames : gray frames uint8 ``(H, W)`` of the bundle's frame size, an array ``(T, H, W)`` or a stream.
     context : what the LSTM sees for a frame.
     precision : of the CNN.
 
@@ -193,13 +197,13 @@ def frame_features(
     """Return the CNN's features of each frame, float32 ``(T, C)`` on the model's device."""
     parts = []
     for chunk in _chunks(frames):
-        if chunk.shape[1:] != bundle.image_size:
+        if chunk.shape[1:] != bundle.frame_size:
             raise UserError(
                 bundle.source,
-                f"was trained on frames of {_size(bundle.image_size)}, these have {_size(chunk.shape[1:])}",
+                f"was trained on frames of {_size(bundle.frame_size)}, these have {_size(chunk.shape[1:])}",
                 "scale them to its size",
             )
-        picture = prepared_frames(chunk, bundle.normalisation).to(bundle.device)
+        picture = prepared_frames(chunk, bundle.image_size, bundle.normalisation).to(bundle.device)
         with reduced_precision(bundle.device, precision):
             parts.append(bundle.model.features(picture).float())
     if not parts:

@@ -79,6 +79,7 @@ class TrainingSettings:
     resume : ``auto``, or ``warm`` to take along the weights of a state that does not fit any more.
     network, loss : the model and its loss.
     ref_frames : frames a window.
+    image_size : height and width that the model sees, pixels; None for those of the stored frames.
     normalisation : of frames, ``unit`` or ``frame``.
     augmentation : how far training pictures are moved.
     stretch : windows a stretch; 1 is the lab's sampling.
@@ -109,6 +110,7 @@ class TrainingSettings:
     network: Network = dataclasses.field(default_factory=Network)
     loss: LossSettings = dataclasses.field(default_factory=LossSettings)
     ref_frames: int = 4
+    image_size: tuple[int, int] | None = None
     normalisation: str = "unit"
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     stretch: int = 16
@@ -248,10 +250,12 @@ class _Training:
             for part in ("training", "validation")
         }
         cut = settings.stretch, settings.micro_batch_size, settings.normalisation
-        self.stretches = Stretches(self.windows["training"], *cut, settings.seed, settings.augmentation)
-        self.validation = Stretches(self.windows["validation"], *cut, None)
+        self.stretches = Stretches(
+            self.windows["training"], *cut, settings.seed, settings.augmentation, settings.image_size
+        )
+        self.validation = Stretches(self.windows["validation"], *cut, None, image_size=settings.image_size)
         self.image_size = tuple(self.stretches.image_size)
-        if self.image_size != tuple(self.validation.image_size):
+        if self.stretches.frame_size != self.validation.frame_size:
             raise UserError(
                 settings.processed_dir, "has training and validation frames of two sizes", "make the dataset again"
             )
@@ -548,7 +552,7 @@ class _Training:
             sample = windows.sample(clip)
             features = []
             for first in range(0, len(sample.mri), 32):
-                frames = prepared_frames(sample.mri[first : first + 32], self.settings.normalisation)
+                frames = prepared_frames(sample.mri[first : first + 32], self.image_size, self.settings.normalisation)
                 features.append(self.model.features(frames.to(self.group.device)))
             mel = decode_in_context(self.model, torch.cat(features), "window", self.settings.ref_frames)
             yield id, [windows.scaler.standardise(sample.mel_db).T, mel.cpu().numpy().T]
@@ -585,6 +589,7 @@ class _Training:
             **self.last_losses,
             "network": dataclasses.asdict(self.model.network),
             "image_size": list(self.image_size),
+            "frame_size": list(self.stretches.frame_size),
             "ref_frames": self.settings.ref_frames,
             "frame_normalisation": self.settings.normalisation,
             "mel": self.mel.to_dict(),

@@ -19,7 +19,7 @@ from rtmri_speech.vocoder.checkpoint import config_of, read_generator
 from rtmri_speech.vocoder.config import VocoderConfig
 from rtmri_speech.vocoder.generator import Generator
 
-BLOCK_FRAMES = 64
+BLOCK_FRAMES = 128
 """Frames made at a time: so many that those computed twice cost little, so few that they fit the processor's cache."""
 
 

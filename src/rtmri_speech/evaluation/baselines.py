@@ -54,6 +54,11 @@ class NearestFrames:
         self._energy = np.sum(self._pictures**2, axis=1)
         self._mel_db = np.asarray(mel_db, np.float32)
 
+    @property
+    def count(self) -> int:
+        """Frames to choose from."""
+        return len(self._pictures)
+
     def neighbours(self, frames: np.ndarray, k: int) -> np.ndarray:
         """Return the ``k`` nearest training frames of each frame ``(T, H, W)``, nearest first, int64 ``(T, k)``."""
         if not 1 <= k <= len(self._pictures):

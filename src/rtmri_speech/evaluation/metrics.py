@@ -46,6 +46,9 @@ ESTOI_RATE, PESQ_RATE = 10_000, 16_000
 _LAG_STEP_S, _LAG_WINDOW_S, _LAG_MELS, _LAG_RANGE_DB = 0.0025, 0.02, 20, 60.0
 _LAG_FLAT_DB = 1e-3
 
+_RESAMPLED_AT_ONCE = 200_000
+"""Values that the bootstrap draws at a time, so that memory stays small for many clips."""
+
 _BAND_EDGES = {"f0": (0, 6), "f1": (6, 16), "f2": (16, 32), "f3": (32, 48), "high": (48, 64)}
 """The memo's bands as ranges of its 64 mel bins."""
 
@@ -463,7 +466,13 @@ def bootstrap_interval(
     if len(values) < 2:
         return math.nan, math.nan
     rng = np.random.default_rng(seed)
-    means = np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)])
+    block = max(_RESAMPLED_AT_ONCE // len(values), 1)
+    means = np.concatenate(
+        [
+            values[rng.integers(0, len(values), (min(block, resamples - first), len(values)))].mean(axis=1)
+            for first in range(0, resamples, block)
+        ]
+    )
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

@@ -62,7 +62,7 @@ class Scores:
         path = Path(path)
         if path.suffix != ".json":
             raise UserError(path, "is no .json file", "give --output a name that ends in .json")
-        save_json(path, _null_for_nan(dataclasses.asdict(self)))
+        save_json(path, null_for_nan(dataclasses.asdict(self)))
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(["id", *self.summary])
@@ -230,7 +230,7 @@ def score_directories(
     settings = {
         "mel": [mel.to_dict() for mel, _ in standards.values()],
         "standardised_by": "the references" if scaler is None else "the training clips",
-        "libraries": _versions(),
+        "libraries": library_versions(),
     }
     return Scores(clips, summarise(clips.values()), dict(sorted(left_out.items())), settings)
 
@@ -261,8 +261,8 @@ def _reference_standards(references: list[Path], hop: int | None) -> dict[int, t
     return standards
 
 
-def _versions() -> dict[str, str]:
-    """Versions of the libraries that compute; one that is not installed is left out."""
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that compute; one that is not installed is left out."""
     versions = {}
     for name in ("numpy", "librosa", "soxr", "pystoi", "pyworld-prebuilt", "pesq"):
         try:
@@ -272,7 +272,8 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _null_for_nan(value: Any) -> Any:
+def null_for_nan(value: Any) -> Any:
+    """Return nested mappings with None in place of NaN, which JSON does not have."""
     if isinstance(value, Mapping):
-        return {key: _null_for_nan(item) for key, item in value.items()}
+        return {key: null_for_nan(item) for key, item in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value

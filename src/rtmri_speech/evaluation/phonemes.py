@@ -1,0 +1,93 @@
+"""Which phoneme is spoken in each frame, from the demo corpus' descriptions or from Praat TextGrids."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+
+PAUSE = ""
+"""The label of frames in which nothing is spoken, or nothing is known."""
+
+ENDINGS = (".json", ".TextGrid")
+
+_PHONE_TIERS = ("phones", "phone", "phonemes", "phoneme", "segments")
+_PAUSES = {"", "sil", "sp", "spn", "pau", "<p:>", "#"}
+
+_TIER = re.compile(r'class = "IntervalTier"\s+name = "((?:[^"]|"")*)"(.*?)(?=item \[\d+\]:|\Z)', re.DOTALL)
+_INTERVAL = re.compile(r'xmin = (\S+)\s+xmax = (\S+)\s+text = "((?:[^"]|"")*)"')
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A phoneme from ``start`` to ``end``, seconds from the clip's beginning."""
+
+    phoneme: str
+    start: float
+    end: float
+
+
+def find_phonemes(directory: str | Path, id: str) -> Path | None:
+    """Return the phoneme file of a clip, ``<id>.json`` or ``<id>.TextGrid``, or None."""
+    return next((path for ending in ENDINGS if (path := Path(directory) / f"{id}{ending}").is_file()), None)
+
+
+def read_phonemes(path: str | Path) -> list[Segment]:
+    """Read the phonemes of a clip.
+
+    Parameters
+    ----------
+    path : JSON with a list ``phonemes`` of ``{"phoneme", "start", "end"}``, or a TextGrid in Praat's long text format
+        whose tier of phonemes is called phones, phonemes or segments.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read or has no such list or tier.
+    """
+    path = Path(path)
+    content = path.read_bytes()
+    try:
+        # Praat saves text in UTF-16 where a letter is not ASCII.
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(path, "is no Unicode text", "save it as UTF-8") from None
+    segments = _from_json(path, text) if path.suffix == ".json" else _from_textgrid(path, text)
+    return [Segment(PAUSE if s.phoneme.lower() in _PAUSES else s.phoneme, s.start, s.end) for s in segments]
+
+
+def _from_json(path: Path, text: str) -> list[Segment]:
+    try:
+        return [Segment(str(s["phoneme"]), float(s["start"]), float(s["end"])) for s in json.loads(text)["phonemes"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(path, f"has no list of phonemes ({error})", "give phonemes with start and end") from None
+
+
+def _from_textgrid(path: Path, text: str) -> list[Segment]:
+    tiers = {name.lower(): body for name, body in _TIER.findall(text)}
+    name = next((name for name in _PHONE_TIERS if name in tiers), None)
+    if name is None:
+        raise UserError(
+            path,
+            f"has no tier of phonemes (its tiers: {', '.join(tiers) or 'none'})",
+            "call it phones and save it in Praat's long text format",
+        )
+    return [
+        Segment(label.replace('""', '"'), float(start), float(end))
+        for start, end, label in _INTERVAL.findall(tiers[name])
+    ]
+
+
+def phoneme_of_frames(segments: list[Segment], frames: int, spec: MelSpec) -> list[str]:
+    """Return the phoneme at the middle of each of ``frames`` video frames; `PAUSE` where none is given."""
+    labels = [PAUSE] * frames
+    rate = float(spec.frame_rate)
+    for segment in segments:
+        first, end = (min(max(math.ceil(seconds * rate - 0.5), 0), frames) for seconds in (segment.start, segment.end))
+        labels[first:end] = [segment.phoneme] * (end - first)
+    return labels

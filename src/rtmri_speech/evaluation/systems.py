@@ -1,0 +1,339 @@
+"""What an experiment says on its test clips: its systems, and beside them floor, look-up and ceiling, all scored alike.
+
+Each row is a way from a clip to sound. Its wavs are written first and scored as they lie on the disk, so that
+``evaluate.py`` finds the same numbers in them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rtmri_speech.atomic import save_json, save_text
+from rtmri_speech.dataset.clip import Sample, open_sample
+from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.baselines import LOOKUP_SIZE, NearestFrames, griffin_lim, mean_mel, reduced_frames
+from rtmri_speech.evaluation.metrics import missing_libraries, real_time_factor, score_pair, summarise
+from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_frames, read_phonemes
+from rtmri_speech.evaluation.scores import library_versions, null_for_nan, read_pair
+from rtmri_speech.signal.audio import write_wav
+from rtmri_speech.signal.mel import MelSpec
+
+if TYPE_CHECKING:
+    from rtmri_speech.acoustic.predict import AcousticBundle, Context, Precision
+    from rtmri_speech.vocoder.engine import Vocoder
+
+TITLES = {
+    "sequence": ("Generated", "rtMRI to mel to speech; the LSTM sees the whole clip"),
+    "window": ("Generated, by windows", "the LSTM sees the windows it was trained on, averaged where they overlap"),
+    "causal": ("Generated, causal", "the LSTM sees the window that ends with the frame, as in live use"),
+    "base_vocoder": ("Generated, base vocoder", "the predicted mel through the vocoder before its fine-tuning"),
+    "floor": ("Floor", "the training clips' mean mel in every frame, through the vocoder: it has not looked"),
+    "look_up": (
+        "Look-up",
+        "the mel of the training frames that look most alike, through the vocoder: memory, no model",
+    ),
+    "ceiling": ("Ceiling", "the true mel through the same vocoder: what a perfect mel generator would reach"),
+    "ceiling_base": ("Ceiling, base vocoder", "the true mel through the vocoder before its fine-tuning"),
+    "griffin_lim": ("Ceiling, Griffin-Lim", "the true mel by Griffin and Lim's algorithm: no vocoder at all"),
+}
+"""Every row that there can be: its title, and what it is."""
+
+SCORES_FILE, TABLE_FILE, SOUNDS = "scores.json", "scores.csv", "sounds"
+
+NEIGHBOURS = 5
+"""Training frames whose mean mel a look-up takes."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Systems:
+    """The models of an experiment and what they are measured against.
+
+    Attributes
+    ----------
+    acoustic, vocoder : the experiment's; the vocoder is the fine-tuned one.
+    base : the vocoder before fine-tuning, or None.
+    look_up : the training frames.
+    contexts : of the LSTM, the configured one first.
+    precision : of the CNN.
+
+    Raises
+    ------
+    UserError
+        A vocoder reads another mel than the acoustic model predicts.
+    """
+
+    acoustic: AcousticBundle
+    vocoder: Vocoder
+    base: Vocoder | None
+    look_up: NearestFrames
+    contexts: Sequence[Context]
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        for vocoder in filter(None, (self.vocoder, self.base)):
+            vocoder.spec.require_same(self.acoustic.mel, "the vocoder", str(self.acoustic.source))
+
+    def rows(self) -> list[str]:
+        """Return the names of the rows, in `TITLES`, in the order of the table: the configured system first."""
+        with_base = ("base_vocoder",) if self.base else ()
+        ceilings = ("ceiling", "ceiling_base", "griffin_lim") if self.base else ("ceiling", "griffin_lim")
+        return [*self.contexts, *with_base, "floor", "look_up", *ceilings]
+
+    def speak(self, sample: Sample) -> Iterator[tuple[str, np.ndarray, float | None]]:
+        """Yield each row's name, its samples float32 ``(T * hop,)``, and the seconds from frames to sound.
+
+        The seconds are those of CNN, LSTM and vocoder on this machine, None for rows that are no system.
+        """
+        import torch
+
+        from rtmri_speech.acoustic.predict import decode_in_context, frame_features
+
+        spec, scaler, model = self.acoustic.mel, self.acoustic.scaler, self.acoustic.model
+        with torch.inference_mode():
+            start = time.perf_counter()
+            features = frame_features(self.acoustic, sample.mri, self.precision)
+            seconds_cnn = time.perf_counter() - start
+            predicted = {}
+            for context in self.contexts:
+                start = time.perf_counter()
+                standardised = decode_in_context(model, features, context, self.acoustic.ref_frames)
+                mel_db = scaler.restore(standardised.cpu().numpy()).T
+                predicted[context] = spec.log_from_db(mel_db)
+                audio = self.vocoder.synthesise(predicted[context])
+                yield context, audio, seconds_cnn + time.perf_counter() - start
+        true_db = sample.mel_db.T
+        true = spec.log_from_db(true_db)
+        if self.base:
+            yield "base_vocoder", self.base.synthesise(predicted[self.contexts[0]]), None
+        floor = mean_mel(scaler, len(sample.mri)).T
+        yield "floor", self.vocoder.synthesise(spec.log_from_db(floor)), None
+        nearest = self.look_up.predict(sample.mri, min(NEIGHBOURS, self.look_up.count)).T
+        yield "look_up", self.vocoder.synthesise(spec.log_from_db(nearest)), None
+        yield "ceiling", self.vocoder.synthesise(true), None
+        if self.base:
+            yield "ceiling_base", self.base.synthesise(true), None
+        yield "griffin_lim", griffin_lim(spec, spec.linear_from_db(true_db)), None
+
+
+def training_frames(processed_dir: str | Path, ids: Iterable[str]) -> NearestFrames:
+    """Return the look-up among the frames of clips that have sound; one clip's full frames are in memory at a time."""
+    pictures, mels = [], []
+    for id in ids:
+        sample = open_sample(processed_dir, id)
+        heard = sample.mask > 0
+        small = reduced_frames(sample.mri, LOOKUP_SIZE).reshape(-1, LOOKUP_SIZE, LOOKUP_SIZE)
+        pictures.append(small[heard])
+        mels.append(sample.mel_db[heard])
+    if not pictures:
+        raise UserError("look-up", "has no training clip", "check the file list of the training part")
+    return NearestFrames(np.concatenate(pictures), np.concatenate(mels))
+
+
+def seen_clips(processed_dir: str | Path, acoustic: AcousticBundle) -> dict[str, set[str]]:
+    """Return each training stage with the clips it saw, for `require_unseen`.
+
+    The acoustic checkpoint names its own clips (one of the lab does not, and counts as trained on the file lists);
+    scaler and vocoder are made from the file lists of the training and validation parts.
+    """
+    lists = Path(processed_dir) / "hifigan_filelists"
+    training, validation = (set(read_filelist(lists / f"{part}.txt")) for part in ("training", "validation"))
+    named = training | validation if acoustic.seen is None else set(acoustic.seen)
+    return {"scaler": training, "acoustic": named, "vocoder": training | validation}
+
+
+def write_sounds(
+    systems: Systems,
+    processed_dir: str | Path,
+    ids: Sequence[str],
+    directory: str | Path,
+    progress: Callable[[Any], Any] = iter,
+) -> dict[tuple[str, str], float]:
+    """Write ``<directory>/<row>/<id>.wav`` of every row and clip.
+
+    Returns
+    -------
+    (row, clip) to the seconds its synthesis took, where the row is a system.
+    """
+    seconds = {}
+    if ids:
+        # What is only done once, such as choosing kernels, is no part of any clip's time.
+        for _ in systems.speak(open_sample(processed_dir, ids[0])):
+            break
+    for id in progress(ids):
+        for row, audio, spent in systems.speak(open_sample(processed_dir, id)):
+            write_wav(Path(directory) / row / f"{id}.wav", audio, systems.acoustic.mel.sampling_rate)
+            if spent is not None:
+                seconds[row, id] = spent
+    return seconds
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One row's wav of one clip, to be scored."""
+
+    row: str
+    id: str
+    reference: Path
+    generated: Path
+    spec: MelSpec
+    scaler: Scaler
+
+
+@dataclass
+class _Scored:
+    """What is found of a `_Job`: metrics, squared error of each bin (mean over frames) and of each frame (over bins)."""
+
+    job: _Job
+    samples: int
+    metrics: dict[str, float]
+    by_bin: np.ndarray
+    by_frame: np.ndarray
+    told: list[str] = field(default_factory=list)
+
+
+def _score(job: _Job) -> _Scored:
+    told: dict[str, None] = {}
+    reference, generated, rate = read_pair(job.reference, job.generated, job.spec.sampling_rate, told.setdefault)
+    metrics = score_pair(
+        reference, generated, rate, job.spec.hop_length, spec=job.spec, scaler=job.scaler, say=told.setdefault
+    )
+    a, b = (
+        job.scaler.standardise(job.spec.db(job.spec.mel(signal)).T).astype(np.float64)
+        for signal in (reference, generated)
+    )
+    squared = (b - a) ** 2
+    return _Scored(job, len(reference), metrics, squared.mean(axis=0), squared.mean(axis=1), list(told))
+
+
+def score_sounds(
+    rows: Sequence[str],
+    ids: Sequence[str],
+    processed_dir: str | Path,
+    directory: str | Path,
+    spec: MelSpec,
+    scaler: Scaler,
+    *,
+    seconds: Mapping[tuple[str, str], float],
+    phonemes: str | Path | None = None,
+    workers: int = 1,
+    say: Say,
+    progress: Callable[[Any], Any] = iter,
+) -> dict[str, Any]:
+    """Score what `write_sounds` wrote against the dataset's wavs.
+
+    Parameters
+    ----------
+    rows : the configured system first.
+    seconds : what `write_sounds` returned; it becomes ``real_time_factor``.
+    phonemes : directory of phoneme files (`find_phonemes`), for the error by phoneme.
+    workers : processes to score with.
+    say : told why a metric of a clip is left out.
+
+    Returns
+    -------
+    For JSON: ``configured`` (row), ``clips`` (id to its ``seconds``), ``rows`` (name to ``title``, ``note``, ``clips`` and
+    ``summary`` as in ``evaluate.py``'s files), ``mel_mse_by_bin`` and ``mel_mse_by_phoneme`` (means over all clips'
+    frames of the squared error of the standardised mel), ``settings``.
+    """
+    for library, metrics in missing_libraries().items():
+        say(f"{library} is not installed, so {metrics} are left out (pip install 'rtmri-speech[metrics,pesq]')")
+    directory, wavs = Path(directory), Path(processed_dir) / "wavs"
+    jobs = [
+        _Job(row, id, wavs / f"{id}.wav", directory / row / f"{id}.wav", spec, scaler) for id in ids for row in rows
+    ]
+    scored = []
+    for found in progress(_mapped(jobs, workers)):
+        scored.append(found)
+        if (found.job.row, found.job.id) in seconds:
+            spent = seconds[found.job.row, found.job.id]
+            found.metrics["real_time_factor"] = real_time_factor(spent, found.samples, spec.sampling_rate)
+        for sentence in found.told:
+            say(f"{found.job.id}, {TITLES[found.job.row][0].lower()}: {sentence}")
+    found_of = {row: [found for found in scored if found.job.row == row] for row in rows}
+    return null_for_nan(
+        {
+            "configured": rows[0],
+            "clips": {found.job.id: {"seconds": found.samples / spec.sampling_rate} for found in found_of[rows[0]]},
+            "rows": {
+                row: {
+                    "title": TITLES[row][0],
+                    "note": TITLES[row][1],
+                    "clips": {one.job.id: one.metrics for one in found},
+                    "summary": summarise(one.metrics for one in found),
+                }
+                for row, found in found_of.items()
+            },
+            "mel_mse_by_bin": {
+                "frequencies_hz": [round(float(hertz), 1) for hertz in spec.centre_frequencies()],
+                "rows": {
+                    row: np.average(
+                        [one.by_bin for one in found], axis=0, weights=[len(one.by_frame) for one in found]
+                    ).tolist()
+                    for row, found in found_of.items()
+                },
+            },
+            "mel_mse_by_phoneme": _by_phoneme(found_of, spec, phonemes),
+            "settings": {"mel": spec.to_dict(), "libraries": library_versions()},
+        }
+    )
+
+
+def _mapped(jobs: list[_Job], workers: int) -> Iterator[_Scored]:
+    if workers <= 1 or len(jobs) < 2:
+        yield from map(_score, jobs)
+        return
+    # Spawned, not forked: torch's threads do not survive a fork, and Windows has none.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_score, jobs)
+
+
+def _by_phoneme(
+    found_of: Mapping[str, Sequence[_Scored]], spec: MelSpec, directory: str | Path | None
+) -> dict[str, dict[str, Any]]:
+    """Mean squared error of each phoneme's frames in each row, most frequent phoneme first; pauses are left out."""
+    errors: dict[str, dict[str, list[np.ndarray]]] = {}
+    for row, found in found_of.items():
+        for one in found:
+            path = directory and find_phonemes(directory, one.job.id)
+            if not path:
+                continue
+            labels = np.array(phoneme_of_frames(read_phonemes(path), len(one.by_frame), spec))
+            for phoneme in set(labels.tolist()) - {PAUSE}:
+                errors.setdefault(phoneme, {}).setdefault(row, []).append(one.by_frame[labels == phoneme])
+    frames = {phoneme: sum(map(len, next(iter(rows.values())))) for phoneme, rows in errors.items()}
+    return {
+        phoneme: {
+            "frames": frames[phoneme],
+            "rows": {row: float(np.mean(np.concatenate(parts))) for row, parts in errors[phoneme].items()},
+        }
+        for phoneme in sorted(errors, key=lambda phoneme: (-frames[phoneme], phoneme))
+    }
+
+
+def write_scores(directory: str | Path, scores: Mapping[str, Any]) -> None:
+    """Write ``scores.json``, and the clips of all rows as ``scores.csv``, into ``directory``."""
+    metrics = list(dict.fromkeys(name for row in scores["rows"].values() for name in row["summary"]))
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["row", "id", *metrics])
+    for name, row in scores["rows"].items():
+        for id, values in row["clips"].items():
+            cells = (values.get(metric) for metric in metrics)
+            table.writerow([name, id, *("" if value is None or math.isnan(value) else repr(value) for value in cells)])
+    save_text(Path(directory) / TABLE_FILE, text.getvalue())
+    save_json(Path(directory) / SCORES_FILE, scores)

@@ -1,0 +1,88 @@
+"""Score an experiment on its test clips, beside floor, look-up and ceiling: wavs of every row, scores.json, scores.csv."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+
+CONTEXTS = ("sequence", "window", "causal")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processed_dir", required=True, type=Path, help="dataset, with its hifigan_filelists")
+    parser.add_argument("--clips", nargs="+", metavar="ID", help="clips to score (default: the test part)")
+    parser.add_argument("--mri_checkpoint", required=True, type=Path, help="mri_acoustic_model.pt")
+    parser.add_argument("--hifigan_checkpoint", required=True, type=Path, help="fine-tuned g_<steps>")
+    parser.add_argument("--hifigan_config", type=Path, help="its config.json (default: the one beside it)")
+    parser.add_argument("--base_checkpoint", type=Path, help="g_<steps> before fine-tuning, for rows of its own")
+    parser.add_argument("--context", nargs="+", choices=CONTEXTS, default=CONTEXTS, help="rows, the main one first")
+    parser.add_argument("--amp", choices=("float32", "bfloat16", "float16"), default="float32", help="of the CNN")
+    parser.add_argument("--phonemes", type=Path, metavar="DIR", help="<id>.json or <id>.TextGrid: error by phoneme")
+    parser.add_argument("--output_dir", required=True, type=Path)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="processor cores to use")
+    args = parser.parse_args()
+
+    import torch
+    from tqdm import tqdm
+
+    from rtmri_speech.acoustic.predict import load_acoustic_model
+    from rtmri_speech.dataset.filelists import read_filelist
+    from rtmri_speech.dataset.meta import load_mel_spec
+    from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.evaluation import systems
+    from rtmri_speech.evaluation.leak import require_unseen
+    from rtmri_speech.training.logging import say
+    from rtmri_speech.vocoder.engine import load_vocoder
+
+    torch.set_num_threads(args.threads)
+    spec, scaler = load_mel_spec(args.processed_dir), Scaler.load(args.processed_dir / "scaler.json")
+    lists = args.processed_dir / "hifigan_filelists"
+    ids = args.clips or read_filelist(lists / "test.txt")
+    acoustic = load_acoustic_model(args.mri_checkpoint, args.device, scaler=scaler, mel=spec)
+    seen = systems.seen_clips(args.processed_dir, acoustic)
+    require_unseen(ids, seen)
+
+    def vocoder(path: Path, config: Path | None = None) -> object:
+        return load_vocoder(path, config, acoustic.device, warn=say)
+
+    made = systems.Systems(
+        acoustic,
+        vocoder(args.hifigan_checkpoint, args.hifigan_config),
+        vocoder(args.base_checkpoint) if args.base_checkpoint else None,
+        systems.training_frames(args.processed_dir, read_filelist(lists / "training.txt")),
+        list(dict.fromkeys(args.context)),
+        args.amp,
+    )
+    sounds = args.output_dir / systems.SOUNDS
+    seconds = systems.write_sounds(
+        made, args.processed_dir, ids, sounds, lambda clips: tqdm(clips, "sounds", unit="clip", disable=None)
+    )
+    scores = systems.score_sounds(
+        made.rows(),
+        ids,
+        args.processed_dir,
+        sounds,
+        spec,
+        scaler,
+        seconds=seconds,
+        phonemes=args.phonemes,
+        workers=args.threads,
+        say=say,
+        progress=lambda found: tqdm(found, "scores", len(ids) * len(made.rows()), unit="wav", disable=None),
+    )
+    scores["settings"] |= {
+        "vocoder": args.hifigan_checkpoint.name,
+        "base_vocoder": args.base_checkpoint and args.base_checkpoint.name,
+        "seen_clips": {stage: len(clips) for stage, clips in seen.items()},
+        "threads": args.threads,
+    }
+    systems.write_scores(args.output_dir, scores)
+    say(f"{len(ids)} clips, {len(made.rows())} rows: {args.output_dir / systems.SCORES_FILE}")
+
+
+if __name__ == "__main__":
+    run_script(main)

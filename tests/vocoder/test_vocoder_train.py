@@ -17,7 +17,7 @@ import torch
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.errors import UserError
 from rtmri_speech.training.state import load_checkpoint
-from rtmri_speech.vocoder.checkpoint import newest_pair, official_state, write_pair
+from rtmri_speech.vocoder.checkpoint import newest_pair, official_state, publish_pair, write_pair
 from rtmri_speech.vocoder.config import VocoderConfig, read_config, write_config
 from rtmri_speech.vocoder.data import open_clips
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
@@ -176,6 +176,15 @@ def test_fine_tuning_takes_the_rate_from_the_config_and_resuming_from_the_state(
     train_in(corpus, "tuned", config, steps=13, base=corpus / "base", new_rate=True, base_needed=True)
     _, rest = contents(corpus / "tuned", 13)
     assert rest["optim_g"]["param_groups"][0]["lr"] == pytest.approx(1e-4 * 0.9**2)
+
+
+def test_a_published_pair_is_small_and_fine_tuning_begins_with_it(corpus):
+    train_in(corpus, "base")
+    publish_pair(corpus / "base", 8, corpus / "published")
+    small, large = ((corpus / name / "do_00000008").stat().st_size for name in ("published", "base"))
+    assert small < 0.7 * large
+    told = train_in(corpus, "tuned", steps=9, base=corpus / "published", new_rate=True, base_needed=True)
+    assert not any("dropped" in sentence for sentence in told)
 
 
 def test_a_truncated_base_pair_is_passed_over_with_a_word(corpus):

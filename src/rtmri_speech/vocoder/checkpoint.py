@@ -20,7 +20,7 @@ from torch import nn
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.training.state import load_checkpoint, save_checkpoint
-from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config
+from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config, write_config
 from rtmri_speech.vocoder.generator import Generator
 from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pairs
 
@@ -159,6 +159,18 @@ def write_pair(directory: str | Path, steps: int, generator: dict[str, Any], res
     """Write ``g_<steps>`` and ``do_<steps>``; the pair counts from the moment ``g_`` has its name, which comes last."""
     save_checkpoint(discriminator_file(directory, steps), rest)
     save_checkpoint(generator_file(directory, steps), generator)
+
+
+def publish_pair(directory: str | Path, steps: int, target: str | Path) -> None:
+    """Copy a pair and its config without the optimisers' moments, three quarters of its bytes: a base to begin with.
+
+    Official programs read it too: an optimiser without moments begins as a new one.
+    """
+    generator, rest = (load_checkpoint(name(directory, steps)) for name in (generator_file, discriminator_file))
+    for name in ("optim_g", "optim_d"):
+        rest[name] = {**rest[name], "state": {}}
+    write_config(Path(target) / CONFIG_NAME, read_config(directory))
+    write_pair(target, steps, generator, rest)
 
 
 def prune_pairs(

@@ -81,3 +81,117 @@ rule fine_tune_vocoder:
         " --input_mels_dir {params.mels:q} --input_training_file {input.lists[0]:q}"
         " --input_validation_file {input.lists[1]:q} --checkpoint_path {params.directory:q}"
         " --threads {threads} {params.flags} > {log:q} 2>&1"
+
+
+# The demo's base: speech of other sentences and voices than the demo's, a twelfth of it held out. Hours of one core, so it comes
+# with the repository (models/demo_vocoder); `snakemake --cores 4 base_vocoder` makes it anew.
+BASE_DIRECTORY = f"{RESULTS}/base_vocoder"
+BASE_CLIPS, BASE_SEED, BASE_HELD_OUT, BASE_STEPS = 300, 7001, 12, 20000
+BASE_IDS = [f"{clip:03d}" for clip in range(BASE_CLIPS)]
+BASE_PARTS = {
+    "validation": BASE_IDS[BASE_HELD_OUT - 1 :: BASE_HELD_OUT],
+    "training": [id for clip, id in enumerate(BASE_IDS) if clip % BASE_HELD_OUT != BASE_HELD_OUT - 1],
+}
+
+
+rule make_base_speech:
+    """Ten minutes of synthetic speech for the base vocoder."""
+    output:
+        directory(f"{BASE_DIRECTORY}/corpus"),
+    log:
+        f"{LOGS}/make_base_speech.log",
+    benchmark:
+        f"{BENCHMARKS}/make_base_speech.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 8
+    resources:
+        mem_mb=more_on_retry(3000),
+        runtime=more_on_retry(60),
+    params:
+        script=script("make_demo_corpus.py"),
+        code=code_hash("demo.corpus"),
+        flags=flags(clips=BASE_CLIPS, seed=BASE_SEED, audio_only=True),
+    shell:
+        "python {params.script:q} --out_dir {output:q} --jobs {threads} {params.flags} > {log:q} 2>&1"
+
+
+rule write_base_filelist:
+    """The ids that the base vocoder is trained on, or that are held out."""
+    output:
+        f"{BASE_DIRECTORY}/{{part}}.txt",
+    log:
+        f"{LOGS}/write_base_filelist/{{part}}.log",
+    wildcard_constraints:
+        part="|".join(BASE_PARTS),
+    localrule: True
+    params:
+        ids=lambda wildcards: BASE_PARTS[wildcards.part],
+    run:
+        from rtmri_speech.dataset.filelists import write_filelist
+
+        write_filelist(output[0], params.ids)
+
+
+rule train_base_vocoder:
+    """The base from nothing: the mel and STFT losses, without discriminators."""
+    input:
+        config=BASE / "config" / "hifigan_demo_base.json",
+        speech=rules.make_base_speech.output,
+        lists=expand(rules.write_base_filelist.output, part=TRAINED_PARTS),
+    output:
+        f"{BASE_DIRECTORY}/config.json",
+        f"{BASE_DIRECTORY}/g_{BASE_STEPS:08d}",
+        f"{BASE_DIRECTORY}/do_{BASE_STEPS:08d}",
+    log:
+        f"{LOGS}/train_base_vocoder.log",
+    benchmark:
+        f"{BENCHMARKS}/train_base_vocoder.tsv"
+    retries: 2
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 2
+    resources:
+        mem_mb=more_on_retry(2000),
+        runtime=480,
+    params:
+        script=script("train.py"),
+        stage=VOCODER_STAGE_VERSION,
+        directory=subpath(output[0], parent=True),
+        flags=flags(
+            state_dir=f"{RESULTS}/.state/base_vocoder",
+            training_steps=BASE_STEPS,
+            checkpoint_interval=1000,
+            bf16=True,
+        ),
+    shell:
+        "python {params.script:q} --config {input.config:q} --input_wavs_dir {input.speech:q}/audio"
+        " --input_training_file {input.lists[0]:q} --input_validation_file {input.lists[1]:q}"
+        " --checkpoint_path {params.directory:q} --threads {threads} {params.flags} > {log:q} 2>&1"
+
+
+rule base_vocoder:
+    """The base vocoder, and how it speaks the held-out clips' true mels."""
+    input:
+        speech=rules.make_base_speech.output,
+        held_out=f"{BASE_DIRECTORY}/validation.txt",
+        generator=rules.train_base_vocoder.output[1],
+    output:
+        f"{BASE_DIRECTORY}/scores.md",
+        f"{BASE_DIRECTORY}/scores.json",
+    log:
+        f"{LOGS}/base_vocoder.log",
+    benchmark:
+        f"{BENCHMARKS}/base_vocoder.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(1500),
+        runtime=more_on_retry(20),
+    params:
+        script=script("score_copy_synthesis.py"),
+        code=code_hash("evaluation.copy_synthesis"),
+    shell:
+        "python {params.script:q} --checkpoint_file {input.generator:q} --input_wavs_dir {input.speech:q}/audio"
+        " --input_file {input.held_out:q} --output {output[0]:q} > {log:q} 2>&1"

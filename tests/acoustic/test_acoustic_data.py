@@ -173,3 +173,12 @@ def test_stretches_are_of_the_image_size_asked_for(tiny_processed):
     stretches = Stretches(windows, 4, 2, "unit", seed=1, image_size=(16, 16))
     assert stretches.frame_size == (32, 32)
     assert stretches.__getitems__([(0, 0), (0, 1)])[0].frames.shape[1:] == (1, 16, 16)
+
+
+def test_a_corpus_of_any_size_keeps_few_files_open(tiny_processed, monkeypatch):
+    monkeypatch.setattr("rtmri_speech.dataset.windows.MOST_OPEN", 2)
+    dataset = Stretches(WindowDataset(tiny_processed, "training"), 4, 1, "unit", None)
+    for epoch in range(2):
+        for number in range(len(dataset)):
+            accepted(dataset.__getitems__([(epoch, number)]))
+            assert len(dataset.windows._open) <= 2

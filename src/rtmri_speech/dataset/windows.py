@@ -14,6 +14,9 @@ from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 
+MOST_OPEN = 256
+"""Clips open at a time: each memory map holds a file descriptor, of which systems allow a process about a thousand."""
+
 
 def window_starts(lengths: Sequence[int], ref_frames: int) -> np.ndarray:
     """Return every window of ``ref_frames`` consecutive frames, stride 1.
@@ -89,8 +92,10 @@ class WindowDataset:
         return len(self.starts)
 
     def sample(self, clip: int) -> Sample:
-        """Return the clip of number ``clip`` in the file list, opened once."""
+        """Return the clip of number ``clip`` in the file list; the last `MOST_OPEN` of them stay open."""
         if clip not in self._open:
+            if len(self._open) >= MOST_OPEN:
+                del self._open[next(iter(self._open))]
             self._open[clip] = open_sample(self.processed_dir, self.ids[clip])
         return self._open[clip]
 

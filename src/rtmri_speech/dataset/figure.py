@@ -14,8 +14,10 @@ from rtmri_speech.atomic import replacing
 from rtmri_speech.dataset.clip import Sample
 from rtmri_speech.signal.mel import MelSpec
 
-_WIDTH, _MEL_HEIGHT = 1200, 256
-_LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 70, 20, 30, 44, 8
+WIDTH, MEL_HEIGHT = 1200, 256
+LEFT, RIGHT, TOP, BOTTOM, GAP = 70, 20, 30, 44, 8
+"""Pixels: of a picture with a time axis, and around what it shows."""
+
 _PICTURES = 10
 _RANGE_DB = 70.0
 _TICKS_HZ = (100, 300, 600, 1000, 2000, 3000, 5000, 8000)
@@ -29,52 +31,78 @@ def draw_sample(path: str | Path, sample: Sample, spec: MelSpec) -> None:
     frames = len(sample.mri)
     rate = float(spec.frame_rate)
     pictures = min(_PICTURES, frames)
-    width = _WIDTH - _LEFT - _RIGHT
+    width = WIDTH - LEFT - RIGHT
     side = width // pictures
     height = round(side * sample.mri.shape[1] / sample.mri.shape[2])
-    canvas = np.full((_TOP + height + _GAP + _MEL_HEIGHT + _BOTTOM, _WIDTH, 3), 255, np.uint8)
+    canvas = np.full((TOP + height + GAP + MEL_HEIGHT + BOTTOM, WIDTH, 3), 255, np.uint8)
 
     for number in range(pictures):
         # The picture's middle stands over the moment of its frame.
         frame = int((number + 0.5) * frames / pictures)
         gray = sample.mri[frame]
         gray = gray if gray.dtype == np.uint8 else np.rint(np.clip(gray, 0, 1) * 255).astype(np.uint8)
-        left = _LEFT + round(number * width / pictures)
-        canvas[_TOP : _TOP + height, left : left + side] = cv2.resize(
-            gray, (side, height), interpolation=cv2.INTER_AREA
-        )[..., None]
+        left = LEFT + round(number * width / pictures)
+        canvas[TOP : TOP + height, left : left + side] = cv2.resize(gray, (side, height), interpolation=cv2.INTER_AREA)[
+            ..., None
+        ]
 
-    top = _TOP + height + _GAP
-    mel = sample.mel_db.T[::-1]
-    shade = np.clip((mel - mel.max()) / _RANGE_DB + 1, 0, 1)
+    top = TOP + height + GAP
+    draw_text(canvas, f"{sample.id}   {frames} frames, {frames / rate:.2f} s, {rate:.3f} frames/s", (LEFT, 20))
+    draw_mel(canvas, top, sample.mel_db, spec, sample.mel_db.max(), sample.mask == 0)
+    draw_seconds(canvas, top + MEL_HEIGHT, frames / rate)
+    write_png(path, canvas)
+
+
+def draw_mel(
+    canvas: np.ndarray, top: int, mel_db: np.ndarray, spec: MelSpec, ceiling: float, silent: np.ndarray | None = None
+) -> None:
+    """Draw a mel over the width of a picture, with its frequencies in Hz.
+
+    Parameters
+    ----------
+    canvas : BGR uint8 ``(height, WIDTH, 3)``, drawn on.
+    top : the row it begins at; it is `MEL_HEIGHT` high.
+    mel_db : dB, float ``(T, n_mels)``.
+    ceiling : dB of the brightest colour; the darkest lies 70 dB below.
+    silent : bool ``(T,)``, frames to show red.
+    """
+    width = WIDTH - LEFT - RIGHT
+    shade = np.clip((mel_db.T[::-1] - ceiling) / _RANGE_DB + 1, 0, 1)
     picture = cv2.applyColorMap(np.rint(shade * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
-    picture[:, sample.mask == 0] = (60, 60, 200)
-    canvas[top : top + _MEL_HEIGHT, _LEFT : _LEFT + width] = cv2.resize(
-        picture, (width, _MEL_HEIGHT), interpolation=cv2.INTER_NEAREST
+    if silent is not None:
+        picture[:, silent] = (60, 60, 200)
+    canvas[top : top + MEL_HEIGHT, LEFT : LEFT + width] = cv2.resize(
+        picture, (width, MEL_HEIGHT), interpolation=cv2.INTER_NEAREST
     )
-
-    _text(canvas, f"{sample.id}   {frames} frames, {frames / rate:.2f} s, {rate:.3f} frames/s", (_LEFT, 20))
     centres = spec.centre_frequencies()
     for hertz in _TICKS_HZ:
         if centres[0] <= hertz <= centres[-1]:
             row = top + round(
-                _MEL_HEIGHT * (1 - (np.interp(hertz, centres, np.arange(len(centres))) + 0.5) / len(centres))
+                MEL_HEIGHT * (1 - (np.interp(hertz, centres, np.arange(len(centres))) + 0.5) / len(centres))
             )
-            cv2.line(canvas, (_LEFT - 5, row), (_LEFT, row), (0, 0, 0), 1)
-            _text(canvas, str(hertz), (_LEFT - 50, row + 4))
-    _text(canvas, "Hz", (8, top + _MEL_HEIGHT // 2))
-    seconds = frames / rate
+            cv2.line(canvas, (LEFT - 5, row), (LEFT, row), (0, 0, 0), 1)
+            draw_text(canvas, str(hertz), (LEFT - 50, row + 4))
+    draw_text(canvas, "Hz", (8, top + MEL_HEIGHT // 2))
+
+
+def draw_seconds(canvas: np.ndarray, row: int, seconds: float) -> None:
+    """Draw the time axis of ``seconds`` below ``row``."""
+    width = WIDTH - LEFT - RIGHT
     step = next((step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300) if seconds / step <= 12), 600)
     for tick in np.arange(0, seconds, step):
-        column = _LEFT + round(tick / seconds * width)
-        cv2.line(canvas, (column, top + _MEL_HEIGHT), (column, top + _MEL_HEIGHT + 5), (0, 0, 0), 1)
-        _text(canvas, f"{tick:g}", (column - 8, top + _MEL_HEIGHT + 20))
-    _text(canvas, "s", (_LEFT + width // 2, top + _MEL_HEIGHT + 38))
+        column = LEFT + round(tick / seconds * width)
+        cv2.line(canvas, (column, row), (column, row + 5), (0, 0, 0), 1)
+        draw_text(canvas, f"{tick:g}", (column - 8, row + 20))
+    draw_text(canvas, "s", (LEFT + width // 2, row + 38))
 
+
+def draw_text(canvas: np.ndarray, text: str, at: tuple[int, int]) -> None:
+    """Write ``text`` in black, its lower left corner ``at`` (column, row)."""
+    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def write_png(path: str | Path, canvas: np.ndarray) -> None:
+    """Write a BGR picture, whole or not at all."""
     encoded = cv2.imencode(".png", canvas)[1]
     with replacing(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
-
-
-def _text(canvas: np.ndarray, text: str, at: tuple[int, int]) -> None:
-    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)

@@ -22,6 +22,7 @@ from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
 from rtmri_speech.dataset.split import PARTS, split
 from rtmri_speech.errors import UserError
 from rtmri_speech.staleness import code_hash
+from rtmri_speech.vocoder.config import read_config
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import argvquote
 
@@ -107,3 +108,17 @@ def clip_flags(clip, medium):
         end=clip.end,
         **(sound if medium == "audio" else {}),
     )
+
+
+def of_checkout(path):
+    """A file that the configuration names: as it is, or in this checkout."""
+    return path if Path(path).exists() or Path(path).is_absolute() else str(BASE / path)
+
+
+def config_of_same_mel(path, spec):
+    """A vocoder's config as an input: refused before any job, where a target needs it, when its mel is not the dataset's."""
+    try:
+        read_config(path).spec.require_same(spec, path, "the dataset (mel)")
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    return path

@@ -1,24 +1,16 @@
 # The vocoder: fine-tuned on predicted mels, from a base; and how the demo's base was made.
 
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
-from rtmri_speech.vocoder.config import read_config
 from rtmri_speech.vocoder.naming import discriminator_file, steps_of
 
 VOCODER = SETTINGS["vocoder"]
 VOCODER_DIRECTORY = f"{RESULTS}/vocoder"
 
 
-def of_checkout(path):
-    """A file that the configuration names: as it is, or in this checkout."""
-    return path if Path(path).exists() or Path(path).is_absolute() else str(BASE / path)
-
-
 VOCODER_CONFIG = of_checkout(VOCODER["config"])
 VOCODER_BASE = VOCODER["base"] and of_checkout(VOCODER["base"])
 
 try:
-    # Refused here, before anything is made, instead of after hours in the vocoder's own job.
-    read_config(VOCODER_CONFIG).spec.require_same(SPEC, VOCODER_CONFIG, "the dataset (mel)")
     VOCODER_BASE_STEPS = steps_of(VOCODER_BASE) if VOCODER_BASE else 0
     VOCODER_STEPS = VOCODER_BASE_STEPS + VOCODER["steps"]
 except UserError as error:
@@ -33,7 +25,7 @@ VOCODER_CHECKPOINT = f"{VOCODER_DIRECTORY}/g_{VOCODER_STEPS:08d}"
 rule fine_tune_vocoder:
     """HiFi-GAN fitted to the predicted mels. Its state and log are no outputs: a killed or retried job goes on from them."""
     input:
-        config=VOCODER_CONFIG,
+        config=lambda wildcards: config_of_same_mel(VOCODER_CONFIG, SPEC),
         base=VOCODER_PAIR,
         lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
         wavs=paths(rules.extract_mel.output.wav, SEEN_CLIPS),

@@ -64,6 +64,13 @@ def test_every_setting_has_a_description_and_a_default():
     assert list(bare(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")), "")) == []
 
 
+def test_numbers_given_as_text_on_the_command_line_are_read():
+    text = {"mel": {"n_mels": "80", "fmax": "null"}, "bands": {"F1": ["300", "900"]}, "results": "1"}
+    complete = load_configuration(text, SCHEMA)
+    assert (complete["mel"]["n_mels"], complete["mel"]["fmax"], complete["results"]) == (80, None, "1")
+    assert complete["bands"] == {"F1": [300, 900]}
+
+
 def test_the_lab_preset_comes_with_its_conventions():
     spec = mel_spec(load_configuration({"mel": {"preset": "lab"}}, SCHEMA)["mel"])
     assert (spec.power, spec.preemphasis, spec.alignment) == (2, 0.97, "start")

@@ -28,7 +28,7 @@ def load_configuration(settings: Mapping[str, Any], schema: Path) -> dict[str, A
         allowed.
     """
     rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
-    complete = _with_defaults(dict(settings), rules)
+    complete = _completed(dict(settings), rules)
     validator = jsonschema.Draft202012Validator(rules)
     if error := jsonschema.exceptions.best_match(validator.iter_errors(complete)):
         raise _explained(error)
@@ -48,17 +48,28 @@ def mel_spec(settings: Mapping[str, Any]) -> MelSpec:
     return spec
 
 
-def _with_defaults(value: Any, rules: Mapping[str, Any]) -> Any:
-    """Fill defaults in, recursively; what is not a mapping stays as it is for the validator to judge."""
-    if not isinstance(value, Mapping):
-        return value
-    complete = dict(value)
-    for key, rule in rules.get("properties", {}).items():
-        if key not in complete and "default" in rule:
-            complete[key] = rule["default"]
-        if key in complete:
-            complete[key] = _with_defaults(complete[key], rule)
-    return complete
+def _completed(value: Any, rule: Mapping[str, Any]) -> Any:
+    """Fill defaults in and read text as what it stands for, recursively; what does not fit is left for the validator.
+
+    Snakemake hands over every value inside a ``--config section={...}`` as text.
+    """
+    if isinstance(value, Mapping):
+        complete = dict(value)
+        for key, inner in rule.get("properties", {}).items():
+            if key not in complete and "default" in inner:
+                complete[key] = inner["default"]
+            if key in complete:
+                complete[key] = _completed(complete[key], inner)
+        others = rule.get("additionalProperties")
+        if isinstance(others, Mapping):
+            complete = {key: _completed(inner, others) for key, inner in complete.items()}
+        return complete
+    if isinstance(value, list):
+        return [_completed(item, rule.get("items", {})) for item in value]
+    kinds = rule.get("type", "string")
+    if isinstance(value, str) and "string" not in ([kinds] if isinstance(kinds, str) else kinds):
+        return yaml.safe_load(value)
+    return value
 
 
 def _explained(error: jsonschema.ValidationError) -> UserError:

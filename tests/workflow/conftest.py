@@ -18,6 +18,7 @@ def made_dataset(tmp_path_factory) -> Checkout:
         "mel": {"n_fft": 512, "n_mels": 16},
         "bands": {"F1": [300, 900]},
         "split": {"named": NAMED},
+        "vocoder": {"config": "config/hifigan_tiny.json"},
     }
     checkout = Checkout(directory, settings)
     for number, id in enumerate(CLIPS):

@@ -1,5 +1,6 @@
 """A checkout of the project in a temporary directory and a tiny corpus, for real Snakemake runs."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -32,6 +33,33 @@ def make_recording(video: Path, audio: Path, seed: int, frames: int = 12) -> Non
     write_wav(audio, 0.3 * np.sin(2 * np.pi * np.cumsum(pitch) / 11413), 11413)
 
 
+TINY_VOCODER = {
+    "resblock": "2",
+    "batch_size": 2,
+    "learning_rate": 0.001,
+    "adam_b1": 0.8,
+    "adam_b2": 0.99,
+    "lr_decay": 0.999,
+    "seed": 1234,
+    "upsample_rates": [14, 10, 3],
+    "upsample_kernel_sizes": [28, 20, 9],
+    "upsample_initial_channel": 16,
+    "resblock_kernel_sizes": [3],
+    "resblock_dilation_sizes": [[1, 2]],
+    "segment_size": 2520,
+    "num_mels": 16,
+    "n_fft": 512,
+    "hop_size": 420,
+    "win_size": 512,
+    "sampling_rate": 11413,
+    "fmin": 0,
+    "fmax": 5706.5,
+    "mpd_divisor": 32,
+    "msd_divisor": 32,
+}
+"""A HiFi-GAN of the tiny corpus' mel."""
+
+
 class Checkout:
     """The project's files in a directory of their own, whose workflow can be run, and its code changed."""
 
@@ -43,6 +71,7 @@ class Checkout:
                 shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
             elif source.exists():
                 shutil.copy(source, directory / name)
+        (directory / "config" / "hifigan_tiny.json").write_text(json.dumps(TINY_VOCODER), encoding="utf-8")
 
     def configure(self, **sections) -> None:
         for name, section in sections.items():

@@ -1,0 +1,120 @@
+"""Bad recordings: each ends in one sentence naming the file, leaves nothing partial, and the others go on."""
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile as sf
+from workflow_checkout import make_recording
+
+
+def missing_audio(video, audio):
+    audio.unlink()
+
+
+def missing_video(video, audio):
+    video.unlink()
+
+
+def truncated_video(video, audio):
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+
+
+def text_as_video(video, audio):
+    video.write_text("this is no video")
+
+
+def empty_video(video, audio):
+    video.write_bytes(b"")
+
+
+def silent_audio(video, audio):
+    sf.write(audio, np.zeros(12 * 420), 11413)
+
+
+def nan_audio(video, audio):
+    sound = np.full(12 * 420, 0.1, np.float32)
+    sound[77] = np.nan
+    sf.write(audio, sound, 11413, subtype="FLOAT")
+
+
+def short_audio(video, audio):
+    make_recording(video, audio, 0, frames=60)
+    sf.write(audio, 0.1 * np.sin(np.arange(6 * 420)), 11413)
+
+
+def long_audio(video, audio):
+    sf.write(audio, 0.1 * np.sin(np.arange(60 * 420)), 11413)
+
+
+def text_as_audio(video, audio):
+    audio.write_text("this is no sound")
+
+
+FAULTS = {
+    missing_audio: ("extract_mel", "bad.wav"),
+    missing_video: ("decode_frames", "bad.mp4"),
+    truncated_video: ("decode_frames", "bad.mp4"),
+    text_as_video: ("decode_frames", "bad.mp4"),
+    empty_video: ("decode_frames", "bad.mp4"),
+    silent_audio: ("extract_mel", "bad.wav"),
+    nan_audio: ("extract_mel", "bad.wav"),
+    short_audio: ("extract_mel", "bad.wav"),
+    long_audio: ("extract_mel", "bad.wav"),
+    text_as_audio: ("extract_mel", "bad.wav"),
+}
+
+
+@pytest.fixture(scope="module")
+def faulty_run(made_dataset, tmp_path_factory):
+    """One run of the workflow over a clip of each fault, beside good ones that are not made yet."""
+    directory = tmp_path_factory.mktemp("faulty") / "悪い data"
+    shutil.copytree(made_dataset.directory, directory)
+    checkout = type(made_dataset).__new__(type(made_dataset))
+    checkout.directory, checkout.settings = directory, dict(made_dataset.settings)
+    for number, fault in enumerate(FAULTS):
+        # Every fault in directories of its own names, so that the sentence can be told apart.
+        video, audio = (
+            directory / "動画 videos" / f"{fault.__name__}.mp4",
+            directory / "audio" / f"{fault.__name__}.wav",
+        )
+        make_recording(video, audio, 50 + number)
+        fault(video, audio)
+    make_recording(directory / "動画 videos" / "good.mp4", directory / "audio" / "good.wav", 3)
+    checkout.configure(split={"named": {**checkout.settings["split"]["named"], "test": ["b0", "b1", *ids()]}})
+    run = checkout.snakemake("dataset", "--keep-going")
+    return checkout, run
+
+
+def ids():
+    return [fault.__name__ for fault in FAULTS] + ["good"]
+
+
+def test_the_run_fails_and_the_good_clip_is_made(faulty_run):
+    checkout, run = faulty_run
+    assert run.returncode != 0
+    assert (checkout.directory / "結果 1" / "dataset" / "samples" / "good" / "mask.npy").exists()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_each_fault_is_one_sentence_naming_the_file(faulty_run, fault):
+    checkout, run = faulty_run
+    rule, file = FAULTS[fault]
+    log = checkout.directory / "結果 1" / "logs" / rule / f"{fault.__name__}.log"
+    text = log.read_text(encoding="utf-8").strip()
+    assert text.startswith("error: ") and text.endswith("."), text
+    assert text.count("\n") == 0, text
+    assert file.replace("bad", fault.__name__) in text
+    assert text in run.stdout + run.stderr, "the failed job's log is shown"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_nothing_partial_is_left(faulty_run, fault):
+    checkout, _ = faulty_run
+    dataset = checkout.directory / "結果 1" / "dataset"
+    left = {path.name for path in (dataset / "samples" / fault.__name__).glob("*")}
+    assert left <= {"mri.npy"}
+    if "mri.npy" in left:
+        assert len(np.load(dataset / "samples" / fault.__name__ / "mri.npy")) in (12, 60)
+    assert not (dataset / "wavs" / f"{fault.__name__}.wav").exists()
+    assert not list(dataset.rglob(".*"))

@@ -1,4 +1,4 @@
-"""Score an experiment on its test clips, beside floor, look-up and ceiling: wavs of every row, scores.json, scores.csv."""
+"""Score an experiment on its test clips, beside floor, look-up and ceiling: every row as wavs, JSON and CSV."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ class _Job:
 
 @dataclass
 class _Scored:
-    """What is found of a `_Job`: metrics, squared error of each bin (mean over frames) and of each frame (over bins)."""
+    """Metrics of a `_Job`, and its squared error by bin (mean over frames) and by frame (mean over bins)."""
 
     job: _Job
     samples: int
@@ -246,8 +246,8 @@ def score_sounds(
 
     Returns
     -------
-    For JSON: ``configured`` (row), ``clips`` (id to its ``seconds``), ``rows`` (name to ``title``, ``note``, ``clips`` and
-    ``summary`` as in ``evaluate.py``'s files), ``mel_mse_by_bin`` and ``mel_mse_by_phoneme`` (means over all clips'
+    For JSON: ``configured`` (row), ``clips`` (id to its ``seconds``), ``rows`` (name to ``title``, ``note``, ``clips``,
+    and ``summary`` as in ``evaluate.py``'s files), ``mel_mse_by_bin`` and ``mel_mse_by_phoneme`` (means over all clips'
     frames of the squared error of the standardised mel), ``settings``.
     """
     for library, metrics in missing_libraries().items():

@@ -1,0 +1,325 @@
+"""The page: a folder with ``index.html`` and its media that opens from the disk, to look, listen and compare."""
+
+from __future__ import annotations
+
+import datetime
+import html
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from rtmri_speech.atomic import replacing, save_text
+from rtmri_speech.dataset.clip import Sample, open_sample
+from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
+from rtmri_speech.evaluation.systems import SCORES_FILE, SOUNDS, TITLES
+from rtmri_speech.report.figures import draw_mel, draw_plots
+from rtmri_speech.report.measures import MEASURES
+from rtmri_speech.report.provenance import (
+    code_version,
+    machine_kind,
+    package_versions,
+    part_sizes,
+    stage_times,
+)
+from rtmri_speech.signal.audio import read_audio
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.signal.video import write_video
+
+ORIGINAL = ("original", "Original", "the recording")
+TITLE = "rtMRI to speech"
+
+_TICKS_HZ = (300, 1000, 2000, 4000, 8000)
+_WIDE_PLOTS = {"systems"}
+_DIGITS = 5
+"""Significant digits of the numbers that the page carries; it shows fewer."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Where an experiment's artifacts lie.
+
+    Attributes
+    ----------
+    processed_dir : the dataset.
+    evaluation : directory of ``scores.json`` and ``sounds``.
+    logs : ``acoustic`` and ``vocoder`` to their TensorBoard directories, where there are any.
+    films : directory with ``<id>/*.mp4`` of the Grad-CAM, or None.
+    phonemes : directory of phoneme files (`evaluation.phonemes`), or None.
+    benchmarks : Snakemake's benchmark files, or None.
+    settings : the configuration.
+    """
+
+    processed_dir: Path
+    evaluation: Path
+    logs: Mapping[str, Path] = field(default_factory=dict)
+    films: Path | None = None
+    phonemes: Path | None = None
+    benchmarks: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_scores(evaluation: str | Path) -> dict[str, Any]:
+    """Return ``scores.json`` of an evaluation directory; one that is missing or malformed is refused."""
+    path = Path(evaluation) / SCORES_FILE
+    try:
+        scores = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(path, "there is no such file", "score the test clips first (evaluate_systems.py)") from None
+    except ValueError as error:
+        raise UserError(path, f"is no JSON ({error})", "score the test clips again") from None
+    if not isinstance(scores, dict) or not {"configured", "rows", "clips"} <= scores.keys():
+        raise UserError(path, "holds no scores of systems", "score the test clips again (evaluate_systems.py)")
+    return scores
+
+
+def write_page(output: str | Path, experiment: Experiment, progress: Callable[[Any], Any] = iter) -> None:
+    """Write ``index.html``, ``figures/`` and ``media/<id>/`` into ``output``.
+
+    Parameters
+    ----------
+    progress : wraps the list of clips while their media are written.
+
+    Raises
+    ------
+    UserError
+        Scores, a clip's samples or one of its wavs are missing or broken.
+    """
+    output = Path(output)
+    scores = read_scores(experiment.evaluation)
+    spec = load_mel_spec(experiment.processed_dir)
+    rows = list(scores["rows"])
+    sources = [scores["configured"], *(row for row in rows if row not in (scores["configured"], "ceiling"))]
+    sources = ["ceiling", *sources] if "ceiling" in rows else sources
+    clips = [
+        _clip(output / "media" / id, id, sources, scores, experiment, spec) for id in progress(list(scores["clips"]))
+    ]
+    plots = draw_plots(scores, experiment.logs, output / "figures")
+    save_text(output / "index.html", render(page_data(scores, sources, clips, spec), plots, experiment, scores))
+
+
+def page_data(
+    scores: Mapping[str, Any], sources: Sequence[str], clips: Sequence[Mapping[str, Any]], spec: MelSpec
+) -> dict[str, Any]:
+    """Return what the page's script reads.
+
+    Parameters
+    ----------
+    sources : rows that can be heard, after the original.
+    clips : of each clip ``id``, ``seconds`` and what else is known (``text``, ``phonemes``, ``films``).
+    """
+    measures = [m for m in MEASURES if any(m.name in row["summary"] for row in scores["rows"].values())]
+    centres = spec.centre_frequencies()
+    heard = [ORIGINAL, *((row, *TITLES.get(row, (row, ""))) for row in sources)]
+    return {
+        "configured": scores["configured"],
+        "frame_rate": float(spec.frame_rate),
+        "frequency_ticks": [
+            [
+                f"{hertz:g} Hz",
+                round((float(np.interp(hertz, centres, np.arange(len(centres)))) + 0.5) / len(centres), 4),
+            ]
+            for hertz in _TICKS_HZ
+            if centres[0] <= hertz <= centres[-1]
+        ],
+        "measures": [
+            {key: getattr(m, key) for key in ("name", "title", "unit", "better", "digits", "main", "meaning")}
+            for m in measures
+        ],
+        "rows": [
+            {
+                "name": name,
+                "title": row["title"],
+                "note": row["note"],
+                "summary": [
+                    [
+                        *(_rounded(row["summary"][m.name][key]) for key in ("mean", "low", "high")),
+                        row["summary"][m.name]["n"],
+                    ]
+                    if m.name in row["summary"]
+                    else None
+                    for m in measures
+                ],
+            }
+            for name, row in scores["rows"].items()
+        ],
+        "sources": [{"name": name, "title": title, "note": note} for name, title, note in heard],
+        "clips": [
+            {
+                **clip,
+                "scores": {
+                    name: [_rounded(row["clips"].get(clip["id"], {}).get(m.name)) for m in measures]
+                    for name, row in scores["rows"].items()
+                },
+            }
+            for clip in clips
+        ],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{_DIGITS}g}")
+
+
+def _clip(
+    media: Path, id: str, sources: Sequence[str], scores: Mapping[str, Any], experiment: Experiment, spec: MelSpec
+) -> dict[str, Any]:
+    """Write the media of one clip; return what the page says about it."""
+    sample = open_sample(experiment.processed_dir, id)
+    write_video(_made(media / "video.mp4"), _gray(sample), spec.frame_rate)
+    wavs = {ORIGINAL[0]: experiment.processed_dir / "wavs" / f"{id}.wav"}
+    wavs |= {row: experiment.evaluation / SOUNDS / row / f"{id}.wav" for row in sources}
+    mels = {}
+    for name, wav in wavs.items():
+        mels[name] = spec.db(spec.mel(read_audio(wav, sampling_rate=spec.sampling_rate)))
+        _copy(wav, media / f"{name}.wav")
+    for name, mel_db in mels.items():
+        draw_mel(media / f"{name}.png", mel_db, mels[ORIGINAL[0]].max())
+    clip: dict[str, Any] = {"id": id, "seconds": round(scores["clips"][id]["seconds"], 4)}
+    if films := _films(experiment.films, id, media):
+        clip["films"] = films
+    if experiment.phonemes and (path := find_phonemes(experiment.phonemes, id)):
+        clip["phonemes"] = [[s.phoneme, round(s.start, 3), round(s.end, 3)] for s in read_phonemes(path)]
+        if path.suffix == ".json" and (text := json.loads(path.read_text(encoding="utf-8")).get("text")):
+            clip["text"] = text
+    return clip
+
+
+def _gray(sample: Sample) -> np.ndarray:
+    """Frames as uint8; the lab stored them in [0, 1]."""
+    return sample.mri if sample.mri.dtype == np.uint8 else np.rint(sample.mri * 255).astype(np.uint8)
+
+
+def _films(directory: Path | None, id: str, media: Path) -> list[list[str]]:
+    """Copy the clip's Grad-CAM films; return each one's file name on the page and its title."""
+    films = []
+    for path in sorted((directory / id).glob("*.mp4")) if directory else []:
+        name = f"film_{path.name}"
+        _copy(path, media / name)
+        films.append([name, path.stem.removeprefix("gradcam_").replace("_", " ")])
+    return films
+
+
+def _copy(source: Path, target: Path) -> None:
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experiment, scores: Mapping[str, Any]) -> str:
+    """Return the HTML of the page, with style, script and data in it.
+
+    Parameters
+    ----------
+    data : `page_data`.
+    plots : name of each plot in ``figures/`` to its caption.
+    """
+    directory = Path(__file__).parent
+    style, script, page = (
+        (directory / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "page.html")
+    )
+    spec = load_mel_spec(experiment.processed_dir)
+    sizes = part_sizes(experiment.processed_dir, spec)
+    now = datetime.datetime.now(datetime.UTC)
+    facts = [
+        f"{sizes['test'].clips} test clips, {_duration(sizes['test'].seconds)}",
+        f"trained on {sizes['training'].clips} clips, {_duration(sizes['training'].seconds)}",
+        f"{now:%Y-%m-%d %H:%M} UTC",
+        f"rtmri-speech {code_version()}",
+    ]
+    # Nothing in the data can end its script element.
+    safe = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return Template(page).substitute(
+        title=TITLE,
+        facts=html.escape(" · ".join(facts)),
+        style=style.strip(),
+        script=script.strip(),
+        data=safe,
+        plots="\n".join(_plot(name, caption) for name, caption in plots.items()),
+        about="\n".join(_about(experiment, scores, sizes)),
+    )
+
+
+def _plot(name: str, caption: str) -> str:
+    wide = ' class="wide"' if name in _WIDE_PLOTS else ""
+    caption = html.escape(caption)
+    return (
+        f'<figure{wide}><picture><source srcset="figures/{name}_dark.png" media="(prefers-color-scheme: dark)">'
+        f'<img src="figures/{name}_light.png" alt="{caption}" loading="lazy"></picture>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str, Any]) -> list[str]:
+    settings = scores["settings"]
+    configured = scores["rows"][scores["configured"]]
+    times = stage_times(experiment.benchmarks) if experiment.benchmarks else {}
+    trained = {name: times[rule].seconds for name, rule in _TRAININGS.items() if rule in times}
+    run = {
+        "Main system": f"{configured['title']} ({scores['configured']}): {configured['note']}",
+        "Vocoder": settings.get("vocoder"),
+        "Its base": settings.get("base_vocoder"),
+        **{f"Training, {name}": f"{seconds / 3600:.2f} hours ({seconds:.0f} s)" for name, seconds in trained.items()},
+        "Code": f"rtmri-speech {code_version()}",
+        "Machine": machine_kind(),
+        **package_versions(),
+        **settings.get("libraries", {}),
+    }
+    parts = [
+        _table("This run", [[name, value] for name, value in run.items() if value]),
+        _table(
+            "Split, by clip",
+            [[part, str(size.clips), _duration(size.seconds)] for part, size in sizes.items()],
+            ["part", "clips", "sound"],
+            "times",
+        ),
+    ]
+    if times:
+        parts.append(
+            _table(
+                "What the stages took",
+                [
+                    [rule.replace("_", " "), str(t.jobs), f"{t.seconds:.0f} s", f"{t.memory_mb:.0f} MB"]
+                    for rule, t in sorted(times.items(), key=lambda item: -item[1].seconds)
+                ],
+                ["rule", "jobs", "time", "most memory"],
+                "times",
+            )
+        )
+    if experiment.settings:
+        listed = html.escape(json.dumps(experiment.settings, indent=2, ensure_ascii=False))
+        parts.append(f'<details class="wide"><summary>All settings</summary><pre>{listed}</pre></details>')
+    return parts
+
+
+_TRAININGS = {"mel generator": "train_acoustic", "vocoder": "fine_tune_vocoder"}
+
+
+def _table(title: str, rows: Sequence[Sequence[str]], head: Sequence[str] = (), kind: str = "") -> str:
+    def cells(row: Sequence[str]) -> str:
+        return f'<th scope="row">{html.escape(row[0])}</th>' + "".join(f"<td>{html.escape(v)}</td>" for v in row[1:])
+
+    top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
+    lines = "".join(f"<tr>{cells(row)}</tr>" for row in rows)
+    return (
+        f'<div><h3>{html.escape(title)}</h3><table class="{kind}">'
+        + (f"<thead><tr>{top}</tr></thead>" if head else "")
+        + f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.2f} hours"

@@ -1,0 +1,123 @@
+"""Where numbers come from: the version of the code, the machine, the clips, and what each stage took."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtmri_speech.dataset.clip import load_array
+from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.split import PARTS
+from rtmri_speech.signal.mel import MelSpec
+
+_ROOT = Path(__file__).parents[3]
+
+
+def code_version() -> str:
+    """Return the package's version and, in a checkout, its commit and whether files differ from it."""
+    version = importlib.metadata.version("rtmri-speech")
+    # The commit of another repository that happens to hold the installed package would mislead.
+    if not (_ROOT / ".git").exists():
+        return version
+    try:
+        commit, changed = (
+            subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (("rev-parse", "--short=10", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return version
+    return f"{version}, commit {commit}" + (" with changes" if changed else "")
+
+
+def machine_kind() -> str:
+    """Return the kind of this machine: processor, cores this process may use, memory, GPU, system."""
+    parts = [_processor(), f"{_cores()} cores"]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        parts.append(f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB")
+    return ", ".join([*parts, _gpu(), platform.system()])
+
+
+def _processor() -> str:
+    if (cpuinfo := Path("/proc/cpuinfo")).exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return f"{line.partition(':')[2].strip()} ({platform.machine()})"
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on most."""
+    versions = {"Python": platform.python_version()}
+    for name in ("torch", "timm", "numpy", "librosa", "av", "snakemake"):
+        versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+@dataclass(frozen=True)
+class PartSize:
+    """How many clips a part has, and how many seconds of them have sound."""
+
+    clips: int
+    seconds: float
+
+
+def part_sizes(processed_dir: str | Path, spec: MelSpec) -> dict[str, PartSize]:
+    """Return the size of each part of a dataset."""
+    sizes = {}
+    for part in PARTS:
+        ids = read_filelist(Path(processed_dir) / "hifigan_filelists" / f"{part}.txt")
+        frames = sum(
+            float(load_array(Path(processed_dir) / "samples" / id / "mask.npy", dimensions=1).sum()) for id in ids
+        )
+        sizes[part] = PartSize(len(ids), frames / float(spec.frame_rate))
+    return sizes
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """What the jobs of a rule took: seconds on the clock and of processor in all, and the most memory of one, MB."""
+
+    jobs: int
+    seconds: float
+    cpu_seconds: float
+    memory_mb: float
+
+
+def stage_times(benchmarks: str | Path) -> dict[str, StageTime]:
+    """Return what each rule took, by Snakemake's benchmark files ``<rule>.tsv`` and ``<rule>/<clip>.tsv``."""
+    times: dict[str, StageTime] = {}
+    for path in sorted(Path(benchmarks).glob("**/*.tsv")):
+        rule = path.relative_to(benchmarks).with_suffix("").parts[0]
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines(), delimiter="\t"):
+            known = times.get(rule, StageTime(0, 0.0, 0.0, 0.0))
+            seconds, cpu, memory = (_number(row.get(name)) for name in ("s", "cpu_time", "max_rss"))
+            times[rule] = StageTime(
+                known.jobs + 1,
+                known.seconds + seconds,
+                known.cpu_seconds + cpu,
+                max(known.memory_mb, memory),
+            )
+    return times
+
+
+def _number(text: str | None) -> float:
+    """A benchmark's number; a job that ended too soon to be measured has NA."""
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0

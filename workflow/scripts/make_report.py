@@ -1,0 +1,45 @@
+"""Write the page to look and listen, a folder that opens from the disk, out of an experiment's evaluation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processed_dir", required=True, type=Path, help="dataset")
+    parser.add_argument("--evaluation", required=True, type=Path, help="directory of scores.json and sounds")
+    parser.add_argument("--output_dir", required=True, type=Path, help="gets index.html, figures and media")
+    parser.add_argument("--acoustic_logs", type=Path, help="TensorBoard directory of the mel generator's training")
+    parser.add_argument("--vocoder_logs", type=Path, help="TensorBoard directory of the vocoder's training")
+    parser.add_argument("--films", type=Path, metavar="DIR", help="<id>/*.mp4 of the Grad-CAM")
+    parser.add_argument("--phonemes", type=Path, metavar="DIR", help="<id>.json or <id>.TextGrid")
+    parser.add_argument("--benchmarks", type=Path, metavar="DIR", help="Snakemake's benchmark files")
+    parser.add_argument("--settings", type=Path, metavar="FILE.json", help="configuration to show")
+    args = parser.parse_args()
+
+    from tqdm import tqdm
+
+    from rtmri_speech.report.page import Experiment, write_page
+    from rtmri_speech.training.logging import say
+
+    logs = {"acoustic": args.acoustic_logs, "vocoder": args.vocoder_logs}
+    experiment = Experiment(
+        args.processed_dir,
+        args.evaluation,
+        {name: path for name, path in logs.items() if path},
+        args.films,
+        args.phonemes,
+        args.benchmarks,
+        json.loads(args.settings.read_text(encoding="utf-8")) if args.settings else {},
+    )
+    write_page(args.output_dir, experiment, lambda clips: tqdm(clips, "media", unit="clip", disable=None))
+    say(f"open {args.output_dir / 'index.html'} in a browser")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,128 @@
+"""Grad-CAM of a clip as files: sequences, their scales, pictures and cut-outs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtmri_speech.acoustic.predict import AcousticBundle, Context, read_acoustic_checkpoint
+from rtmri_speech.explain.gradcam import Band, Reduction, grad_cam
+from rtmri_speech.explain.overlay import Style, legend, overlay, save_picture
+from rtmri_speech.explain.sequences import (
+    SIZE,
+    Interval,
+    Scaling,
+    enlarged,
+    open_maps,
+    save_facts,
+    sequence_path,
+    write_cut,
+    write_sequence,
+)
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.signal.video import frames_at_rate, resize
+
+PICTURE_HEIGHT = 256
+"""Pictures of smaller frames are enlarged to this, so that their legend can be read."""
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """What is made of a clip; see `grad_cam`, `write_sequence`, `Interval` and `Style`."""
+
+    bands: tuple[Band, ...]
+    target_frames: tuple[int, ...] = ()
+    intervals: tuple[Interval, ...] = ()
+    reduction: Reduction = "mean"
+    context: Context = "sequence"
+    stride: int | None = None
+    scaling: Scaling = "clip"
+    style: Style = field(default_factory=Style)
+
+
+def checkpoint_mel(path: str | Path, given: Mapping[str, Any]) -> MelSpec | None:
+    """Return a checkpoint's mel with the ``given`` numbers, or None when none are given.
+
+    A checkpoint of the lab stores no mel; one that does refuses other numbers when it is loaded.
+    """
+    if not given:
+        return None
+    content = read_acoustic_checkpoint(path)
+    own = MelSpec.from_dict(content["mel"], str(path)) if "mel" in content else MelSpec.preset("lab")
+    return replace(own, **given)
+
+
+def video_frames(video: str | Path, bundle: AcousticBundle, resampling: str = "refuse") -> np.ndarray:
+    """Return a video's frames as the model takes them, gray uint8 ``(T, H, W)`` at the mel's rate."""
+    rate, hertz = bundle.mel.frame_rate, bundle.mel.sampling_rate
+    return np.stack(list(frames_at_rate(video, rate, resampling, size=bundle.frame_size, sampling_rate=hertz)))
+
+
+def explain_clip(
+    bundle: AcousticBundle, frames: np.ndarray, directory: str | Path, settings: ClipSettings, *, source: str
+) -> None:
+    """Write a clip's maps for every band; ``source`` is what ``gradcam_<band>.json`` names as the clip.
+
+    Raises
+    ------
+    UserError
+        As `grad_cam`; or an interval lies outside the clip.
+    """
+    directory, rate = Path(directory), bundle.mel.frame_rate
+    cuts = {interval.name: interval.frames(len(frames), rate) for interval in settings.intervals}
+    result = grad_cam(
+        bundle,
+        frames,
+        settings.bands,
+        settings.target_frames,
+        reduction=settings.reduction,
+        context=settings.context,
+        stride=settings.stride,
+    )
+    centres = bundle.mel.centre_frequencies()
+    for band in settings.bands:
+        maps, sequence = result.sequences[band.name], sequence_path(directory, band.name)
+        scale = write_sequence(sequence, maps, settings.scaling)
+        facts = {
+            "clip": source,
+            "band": band.name,
+            "band_hz": [band.low, band.high],
+            "bins": result.bins[band.name].tolist(),
+            "centres_hz": [round(float(hertz), 3) for hertz in centres[result.bins[band.name]]],
+            "target": f"{settings.reduction} over time of the linear mel power",
+            "context": settings.context,
+            "cells": list(maps.shape[1:]),
+            "frames": len(maps),
+            "frame_rate": str(rate),
+            **scale,
+            "detail_scale": {str(n): float(heat.max()) for n, heat in result.details[band.name].items()},
+        }
+        for name, run in cuts.items():
+            write_cut(sequence, sequence_path(directory, band.name, name), run)
+        stored = open_maps(sequence)
+        average = sum(enlarged(heat, SIZE) for heat in maps) / len(maps)
+        pictures = {"average": (np.mean(frames, axis=0), average, None)}
+        for number, heat in result.details[band.name].items():
+            seconds = number / float(rate)
+            pictures[f"frame{number:04d}"] = (frames[number], stored[number], seconds)
+            pictures[f"frame{number:04d}_detail"] = (frames[number], enlarged(heat, SIZE), seconds)
+        for name, (frame, heat, seconds) in pictures.items():
+            if name == "average" or name.endswith("_detail"):
+                # Drawn each by its own maximum: they have no neighbours to be compared with.
+                heat = heat / heat.max() if heat.max() > 0 else heat
+            picture = _drawn(frame, heat, settings.style, band.name, seconds)
+            save_picture(directory / f"gradcam_{band.name}_{name}.png", picture)
+        # Last, so that it is there only when all the others are.
+        save_facts(directory, band.name, facts)
+
+
+def _drawn(frame: np.ndarray, heat: np.ndarray, style: Style, name: str, seconds: float | None) -> np.ndarray:
+    frame = np.asarray(frame)
+    gray = np.rint(frame * 255 if frame.dtype.kind == "f" and frame.max() <= 1 else frame).astype(np.uint8)
+    if len(gray) < PICTURE_HEIGHT:
+        gray = resize(gray, (PICTURE_HEIGHT, round(PICTURE_HEIGHT * gray.shape[1] / gray.shape[0])))
+    return legend(overlay(gray, (heat,), style), (name,), style, seconds)

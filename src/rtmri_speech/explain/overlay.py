@@ -1,0 +1,293 @@
+"""Pictures and films of Grad-CAM: a map in colour over the gray frame it explains."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+
+from rtmri_speech.atomic import replacing
+from rtmri_speech.errors import UserError
+from rtmri_speech.explain.sequences import enlarged, open_maps
+from rtmri_speech.signal.audio import audio_blocks
+from rtmri_speech.signal.video import RATE_TOLERANCE, probe, read_frames, write_video
+
+COLORMAPS = {
+    "inferno": cv2.COLORMAP_INFERNO,
+    "viridis": cv2.COLORMAP_VIRIDIS,
+    "cividis": cv2.COLORMAP_CIVIDIS,
+    "jet": cv2.COLORMAP_JET,
+}
+"""The first is the default; all but ``jet``, the lab's, rise evenly in brightness for every eye."""
+
+TWO_COLOURS = ((230, 159, 0), (86, 180, 233))
+"""Orange and sky blue of M. Okabe and K. Ito, *Color Universal Design* (2008), which colour-blind eyes tell apart."""
+
+Blend = Literal["heat", "even"]
+"""``heat``: the hotter, the less of the frame is seen; ``even``: the same everywhere, as in the lab."""
+
+Combination = Literal["max", "mean", "colours"]
+"""What two maps become: their maximum, their mean, or two colours."""
+
+FILM_SAMPLING_RATE = 48_000
+"""Of the sound of a film, Hz: every browser plays it, and no recording of speech loses anything."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How maps are drawn.
+
+    Attributes
+    ----------
+    colormap : one of `COLORMAPS`.
+    alpha : opacity of the hottest place, 0 to 1.
+    blend : how opacity follows the map.
+    """
+
+    colormap: str = "inferno"
+    alpha: float = 0.7
+    blend: Blend = "heat"
+
+    def __post_init__(self) -> None:
+        if self.colormap not in COLORMAPS:
+            raise UserError("--colormap", f"is {self.colormap!r}", f"give one of {', '.join(COLORMAPS)}")
+        if not 0 <= self.alpha <= 1:
+            raise UserError("--alpha", f"is {self.alpha:g}", "give an opacity from 0 to 1")
+        if self.blend not in get_args(Blend):
+            raise UserError("--blend", f"is {self.blend!r}", f"give one of {', '.join(get_args(Blend))}")
+
+    def colours(self, heat: np.ndarray) -> np.ndarray:
+        """Return the colours, RGB uint8 ``(H, W, 3)``, of a map ``(H, W)`` in [0, 1]."""
+        levels = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
+        return cv2.applyColorMap(levels, COLORMAPS[self.colormap])[..., ::-1]
+
+
+def overlay(frame: np.ndarray, heats: tuple[np.ndarray, ...], style: Style) -> np.ndarray:
+    """Return a frame with one map in the style's colours, or two maps in two colours, over it.
+
+    Parameters
+    ----------
+    frame : gray uint8 ``(H, W)``.
+    heats : one or two maps in [0, 1], float; enlarged to the frame's size where they differ.
+
+    Returns
+    -------
+    RGB uint8 ``(H, W, 3)``.
+    """
+    heats = tuple(np.clip(_at_size(heat, frame.shape), 0, 1) for heat in heats)
+    if len(heats) == 1:
+        colour = style.colours(heats[0]).astype(np.float32)
+    else:
+        # Where both are hot the colours mix by how hot each is; where neither is, opacity leaves nothing of them.
+        total = np.maximum(heats[0] + heats[1], np.finfo(np.float32).tiny)
+        colour = sum((heat / total)[..., None] * np.float32(rgb) for heat, rgb in zip(heats, TWO_COLOURS, strict=True))
+    opacity = style.alpha * (np.max(heats, axis=0) if style.blend == "heat" else np.ones(frame.shape, np.float32))
+    mixed = frame[..., None] * (1 - opacity[..., None]) + colour * opacity[..., None]
+    return np.rint(mixed).astype(np.uint8)
+
+
+def combined(heats: tuple[np.ndarray, ...], combination: Combination) -> tuple[np.ndarray, ...]:
+    """Return the maps that are drawn: one for the maximum or the mean of two, both for two colours."""
+    if len(heats) == 1 or combination == "colours":
+        return heats
+    return (np.max(heats, axis=0) if combination == "max" else np.mean(heats, axis=0),)
+
+
+def _at_size(heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return heat if heat.shape == tuple(size) else enlarged(np.ascontiguousarray(heat, np.float32), size)
+
+
+def legend(picture: np.ndarray, names: tuple[str, ...], style: Style, seconds: float | None = None) -> np.ndarray:
+    """Return the picture with the maps' names, a scale from 0 to 1 and the time burnt in.
+
+    Parameters
+    ----------
+    picture : RGB uint8 ``(H, W, 3)``.
+    names : of what is drawn: one beside a bar of the style's colours, two each in its colour.
+    seconds : time of the frame; None writes none.
+    """
+    picture = picture.copy()
+    height, width = picture.shape[:2]
+    unit = max(height / 256, 0.5)
+    if seconds is not None:
+        _text(picture, f"{seconds:.3f} s", (4 * unit, 14 * unit), unit)
+    base = height - 8 * unit
+    if len(names) == 2:
+        for line, (name, colour) in enumerate(zip(names, TWO_COLOURS, strict=True)):
+            _text(picture, name, (4 * unit, base - (1 - line) * 14 * unit), unit, colour)
+        return picture
+    bar_width, bar_height = round(0.3 * width), max(round(7 * unit), 3)
+    left, top = round(width - bar_width - 16 * unit), round(base - bar_height)
+    ramp = np.broadcast_to(np.linspace(0, 1, bar_width, dtype=np.float32), (bar_height, bar_width))
+    picture[top : top + bar_height, left : left + bar_width] = style.colours(ramp)
+    _text(picture, "0", (left - 11 * unit, base), unit)
+    _text(picture, "1", (left + bar_width + 3 * unit, base), unit)
+    for name in names:
+        _text(picture, name, (4 * unit, base), unit)
+    return picture
+
+
+def _text(
+    picture: np.ndarray, text: str, at: tuple[float, float], unit: float, colour: tuple[int, int, int] = (255, 255, 255)
+) -> None:
+    """Write with a dark rim, so that it can be read on every tissue and colour."""
+    place = round(at[0]), round(at[1])
+    for ink, width in (((0, 0, 0), 3), (colour, 1)):
+        cv2.putText(
+            picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42 * unit, ink, max(round(width * unit), 1), cv2.LINE_AA
+        )
+
+
+def save_picture(path: str | Path, picture: np.ndarray) -> None:
+    """Write RGB uint8 ``(H, W, 3)`` as a PNG."""
+    encoded = cv2.imencode(".png", picture[..., ::-1])[1]
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def write_slow_film(
+    target: str | Path,
+    video: str | Path,
+    sequence: str | Path,
+    *,
+    start_frame: int = 0,
+    fps: float = 5.0,
+    repeat: int = 1,
+    size: tuple[int, int] | None = None,
+    style: Style = Style(),
+    name: str | None = None,
+) -> int:
+    """Write a slow-motion film of a sequence over its video and return its number of frames.
+
+    Parameters
+    ----------
+    target : the mp4 to write.
+    video : the recording.
+    sequence : ``.npy`` of maps ``(T, H, W)`` in [0, 1], a whole sequence or a cut-out.
+    start_frame : frame of the video that the first map belongs to.
+    fps : frames per second of the film.
+    repeat : how often each frame is shown.
+    size : height and width of the film, pixels; None is the video's.
+    name : burnt in with scale and time in the recording; None burns nothing in.
+
+    Raises
+    ------
+    UserError
+        The maps reach beyond the video, or a number is out of range.
+    """
+    if repeat < 1:
+        raise UserError("--repeat", f"is {repeat}", "give at least 1")
+    pictures = _pictures(
+        video, (open_maps(sequence),), (sequence,), start_frame, size, style, "max", (name,) if name else ()
+    )
+    film = itertools.chain.from_iterable(itertools.repeat(picture, repeat) for picture in pictures)
+    return _write(target, film, _rate(fps))
+
+
+def write_overlay_film(
+    target: str | Path,
+    video: str | Path,
+    heatmap: str | Path,
+    heatmap2: str | Path | None = None,
+    *,
+    combination: Combination = "max",
+    audio: str | Path | None = None,
+    start_frame: int = 0,
+    fps: float | None = None,
+    size: tuple[int, int] | None = None,
+    style: Style = Style(),
+    names: tuple[str, ...] = (),
+) -> int:
+    """Write a film of one or two sequences over their video, with sound in step, and return its number of frames.
+
+    Parameters
+    ----------
+    target, video, size : as in `write_slow_film`.
+    heatmap, heatmap2 : ``.npy`` of maps ``(T, H, W)`` in [0, 1], of one length.
+    combination : what two maps become.
+    audio : a wav, or a video with a track, that begins with the video's first frame; None for a silent film.
+    start_frame : frame of the video that the first map belongs to; the sound is cut alike.
+    fps : frames per second; None is the video's rate. With sound it must be that, within 0.1 %.
+    names : of the maps, burnt in with scale and time; none burns nothing in.
+
+    Raises
+    ------
+    UserError
+        The maps reach beyond the video or differ in length, or the sound would fall out of step.
+    """
+    if combination not in get_args(Combination):
+        raise UserError("--combine-mode", f"is {combination!r}", f"give one of {', '.join(get_args(Combination))}")
+    own = probe(video).rate
+    rate = own if fps is None or abs(_rate(fps) / own - 1) <= RATE_TOLERANCE else _rate(fps)
+    if audio is not None and rate != own:
+        fault = f"is {fps:g}, but the video has {float(own):.3f} frames/s"
+        raise UserError("--fps", fault, "leave it out with --audio")
+    paths = (heatmap,) if heatmap2 is None else (heatmap, heatmap2)
+    maps = tuple(open_maps(path) for path in paths)
+    if len(maps[0]) != len(maps[-1]):
+        raise UserError(heatmap2, f"has {len(maps[-1])} maps, {heatmap} {len(maps[0])}", "give two of one length")
+    pictures = _pictures(video, maps, paths, start_frame, size, style, combination, names)
+    sound = None
+    if audio is not None:
+        start, end = start_frame / own, (start_frame + len(maps[0])) / own
+        sound = audio_blocks(audio, sampling_rate=FILM_SAMPLING_RATE, start=float(start), end=float(end))
+    return _write(target, pictures, rate, sound)
+
+
+def _rate(fps: float) -> Fraction:
+    if not fps > 0:
+        raise UserError("--fps", f"is {fps:g}", "give a positive number of frames per second")
+    return Fraction(fps).limit_denominator(1000)
+
+
+def _pictures(
+    video: str | Path,
+    maps: tuple[np.ndarray, ...],
+    paths: tuple[str | Path, ...],
+    start_frame: int,
+    size: tuple[int, int] | None,
+    style: Style,
+    combination: Combination,
+    labels: tuple[str, ...],
+) -> Iterator[np.ndarray]:
+    """Each map's frame with the map over it; the video is read no further than the maps reach."""
+    if start_frame < 0:
+        raise UserError("--start-frame", f"is {start_frame}", "give 0 or more")
+    rate = probe(video).rate
+    if labels and len(labels) != len(maps):
+        raise UserError("--labels", f"gives {len(labels)} names to {len(maps)} maps", "give one a map")
+    if labels and combination != "colours" and len(maps) == 2:
+        labels = (f"{combination} of {' and '.join(labels)}",)
+    frames = itertools.islice(read_frames(video, size=size), start_frame, None)
+    for number in range(len(maps[0])):
+        frame = next(frames, None)
+        if frame is None:
+            raise UserError(
+                paths[0],
+                f"has {len(maps[0])} maps from frame {start_frame} on, the video ends with frame "
+                f"{start_frame + number - 1}",
+                "give the video it was made of, or another --start-frame",
+            )
+        picture = overlay(frame, combined(tuple(part[number] for part in maps), combination), style)
+        yield legend(picture, labels, style, (start_frame + number) / float(rate)) if labels else picture
+
+
+def _write(
+    target: str | Path, pictures: Iterable[np.ndarray], rate: Fraction, sound: Iterator[np.ndarray] | None = None
+) -> int:
+    count = 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal count
+        for picture in pictures:
+            count += 1
+            yield picture
+
+    write_video(target, counted(), rate, sound, None if sound is None else FILM_SAMPLING_RATE)
+    return count

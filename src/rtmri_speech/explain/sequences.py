@@ -1,0 +1,176 @@
+"""Files of Grad-CAM: maps through a clip in [0, 1], the scale that makes them raw again, and cut-outs in time."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+
+from rtmri_speech.atomic import replacing, save_json
+from rtmri_speech.dataset.clip import load_array
+from rtmri_speech.errors import UserError
+
+Scaling = Literal["clip", "frame"]
+"""``clip``: all maps of a clip and band by one factor, so that frames can be compared; ``frame``: each frame's minimum
+to 0 and its maximum to 1, as in the lab.
+"""
+
+SIZE = (256, 256)
+"""Height and width of the stored maps, pixels."""
+
+
+def enlarged(heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a map ``(h, w)`` at ``size`` (height, width), bilinearly between the centres of its cells."""
+    return cv2.resize(heat, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A stretch of time: the name it was written by, and its begin and end in seconds."""
+
+    name: str
+    start: float
+    end: float
+
+    @classmethod
+    def parse(cls, text: str) -> Interval:
+        """Return the interval written as ``firstNs`` or ``START-END`` in seconds: ``first2s``, ``0.8-1.2``."""
+        number = r"(\d+(?:\.\d*)?)"
+        if match := re.fullmatch(rf"first{number}s", text):
+            start, end = 0.0, float(match[1])
+        elif match := re.fullmatch(rf"{number}-{number}s?", text):
+            start, end = float(match[1]), float(match[2])
+        else:
+            start = end = 0.0
+        if start >= end:
+            raise UserError("--intervals", f"holds {text!r}", "write seconds as first2s or 0.8-1.2")
+        return cls(text, start, end)
+
+    def frames(self, count: int, rate: Fraction) -> range:
+        """Return the frames, of ``count``, whose middle lies in the interval."""
+        first = math.ceil(Fraction(self.start) * rate - Fraction(1, 2))
+        last = math.ceil(Fraction(self.end) * rate - Fraction(1, 2))
+        found = range(max(first, 0), min(last, count))
+        if not found:
+            seconds = float(count / rate)
+            raise UserError("--intervals", f"{self.name} holds no frame", f"the clip has {seconds:.2f} s; widen it")
+        return found
+
+
+def write_sequence(
+    path: str | Path, maps: np.ndarray, scaling: Scaling = "clip", size: tuple[int, int] = SIZE
+) -> dict[str, Any]:
+    """Write raw maps ``(T, h, w)`` enlarged and scaled to [0, 1], float32 ``(T, *size)``.
+
+    Returns
+    -------
+    ``scaling``, ``scale`` and ``offset`` (of each frame, for ``frame``), for which raw = stored * scale + offset. What
+    is the same everywhere becomes 0, with a scale of 0.
+    """
+    if scaling not in get_args(Scaling):
+        raise UserError("--scaling", f"is {scaling!r}", f"give one of {', '.join(get_args(Scaling))}")
+    low, high = np.array([[heat.min(), heat.max()] for heat in (enlarged(map, size) for map in maps)], np.float64).T
+    if scaling == "clip":
+        # Maps are at least 0, so that one factor alone keeps the zeros and the proportions.
+        low, high = np.zeros(len(maps)), np.full(len(maps), high.max())
+    spread = high - low
+    factor = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
+    with replacing(path) as temporary:
+        stored = np.lib.format.open_memmap(temporary, "w+", np.float32, (len(maps), *size))
+        for number, heat in enumerate(maps):
+            stored[number] = np.clip((enlarged(heat, size) - low[number]) * factor[number], 0, 1)
+        stored.flush()
+        del stored  # Windows renames no file that is mapped.
+    if scaling == "clip":
+        return {"scaling": scaling, "scale": float(spread[0]), "offset": 0.0}
+    return {"scaling": scaling, "scale": spread.tolist(), "offset": low.tolist()}
+
+
+def write_cut(sequence: Path, target: Path, frames: range) -> None:
+    """Write the maps of some frames of a stored sequence, scaled as they are there."""
+    maps = load_array(sequence, dimensions=3, memory_map=True)
+    with replacing(target) as temporary:
+        cut = np.lib.format.open_memmap(temporary, "w+", np.float32, (len(frames), *maps.shape[1:]))
+        cut[:] = maps[frames.start : frames.stop]
+        cut.flush()
+        del cut
+
+
+@dataclass(frozen=True)
+class StoredSequence:
+    """A stored sequence.
+
+    Attributes
+    ----------
+    maps : float32 ``(T, H, W)`` in [0, 1], a read-only memory map.
+    facts : what ``gradcam_<band>.json`` says: band, filters, scale, target.
+    """
+
+    maps: np.ndarray
+    facts: dict[str, Any]
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames per second."""
+        return Fraction(self.facts["frame_rate"])
+
+    def raw(self) -> Iterator[np.ndarray]:
+        """Yield the raw map ``(H, W)`` of each frame."""
+        scale = np.broadcast_to(self.facts["scale"], len(self.maps))
+        offset = np.broadcast_to(self.facts["offset"], len(self.maps))
+        for heat, factor, low in zip(self.maps, scale, offset, strict=True):
+            yield heat * factor + low
+
+
+def sequence_path(directory: str | Path, band: str, interval: str | None = None) -> Path:
+    """Return where a band's sequence, or a cut-out of it, lies in a clip's directory."""
+    part = f"{band}_{interval}" if interval else band
+    return Path(directory) / f"gradcam_{part}_sequence.npy"
+
+
+def facts_path(directory: str | Path, band: str) -> Path:
+    """Return where the scale of a band's sequence lies."""
+    return Path(directory) / f"gradcam_{band}.json"
+
+
+def save_facts(directory: str | Path, band: str, facts: dict[str, Any]) -> None:
+    """Write ``gradcam_<band>.json``."""
+    save_json(facts_path(directory, band), facts)
+
+
+def open_sequence(directory: str | Path, band: str) -> StoredSequence:
+    """Open a band's sequence and its scale in a clip's directory.
+
+    Raises
+    ------
+    UserError
+        One of the two files is missing or broken, or they do not belong together.
+    """
+    path = facts_path(directory, band)
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        frames = facts["frames"]
+    except FileNotFoundError:
+        raise UserError(path, "there is no such file", "run mri_gradcam_formant.py with this band first") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(path, f"is no description of a sequence ({error})", "make it again") from None
+    maps = open_maps(sequence_path(directory, band))
+    if len(maps) != frames:
+        raise UserError(path, f"tells of {frames} frames, its sequence has {len(maps)}", "make both again")
+    return StoredSequence(maps, facts)
+
+
+def open_maps(path: str | Path) -> np.ndarray:
+    """Return the maps ``(T, H, W)`` of a ``.npy`` file as a memory map; what is no sequence in [0, 1] is refused."""
+    maps = load_array(Path(path), dimensions=3, memory_map=True)
+    if maps.dtype.kind != "f" or not len(maps):
+        raise UserError(path, f"holds {maps.dtype} of shape {maps.shape}", "give a sequence of maps in [0, 1]")
+    return maps

@@ -1,0 +1,50 @@
+"""Make a film of one or two Grad-CAM sequences over their video, with sound in step (memo 7.4), H.264 that browsers and
+PowerPoint play.
+"""
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--video", type=Path, required=True)
+    parser.add_argument("--heatmap", type=Path, required=True, help="gradcam_<band>_sequence.npy")
+    parser.add_argument("--heatmap2", type=Path, help="a second one, of the same length")
+    parser.add_argument(
+        "--combine-mode", choices=["max", "mean", "colours"], default="max", help="two maps as one, or in two colours"
+    )
+    parser.add_argument("--audio", type=Path, help="generated or original sound: a wav, or a video with a track")
+    parser.add_argument("--output", type=Path, required=True, help="the mp4 to write")
+    parser.add_argument("--alpha", type=float, default=0.7, help="opacity of the hottest place")
+    parser.add_argument("--fps", type=float, help="frames per second (default: the video's, the only one with --audio)")
+    parser.add_argument("--resize", type=int, nargs=2, metavar=("W", "H"), help="size of the film, pixels")
+    parser.add_argument("--start-frame", type=int, default=0, help="frame of the video that the first map belongs to")
+    parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
+    parser.add_argument("--blend", choices=["heat", "even"], default="heat", help="even: opaque alike everywhere (lab)")
+    parser.add_argument("--labels", nargs="+", default=[], metavar="NAME", help="burn in the bands' names and the time")
+    args = parser.parse_args()
+
+    from rtmri_speech.explain.overlay import Style, write_overlay_film
+
+    count = write_overlay_film(
+        args.output,
+        args.video,
+        args.heatmap,
+        args.heatmap2,
+        combination=args.combine_mode,
+        audio=args.audio,
+        start_frame=args.start_frame,
+        fps=args.fps,
+        size=args.resize and (args.resize[1], args.resize[0]),
+        style=Style(args.colormap, args.alpha, args.blend),
+        names=tuple(args.labels),
+    )
+    print(f"{args.output}: {count} frames")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,98 @@
+"""Show where in each frame the mel generator finds the power of a formant band: Grad-CAM (memo 7.4).
+
+    python mri_gradcam_formant.py --video 000.mp4 --mri-checkpoint mri_acoustic_model.pt --output-dir gradcam/000 \\
+        --formant-band F1:300-900 --formant-band F2:900-2500 --target-frames 60 90 120 --intervals first2s 0.8-1.2
+
+Writes for each band gradcam_<band>_sequence.npy (T, 256, 256) in [0, 1], gradcam_<band>.json with the scale that makes
+it raw again, _average.png, for each target frame _frameNNNN.png (the sequence's map) and _frameNNNN_detail.png (the map
+of that frame's own target), and _<interval>_sequence.npy. With --processed-dir and --clips, many clips in one process,
+each in <output-dir>/<id>.
+"""
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import UserError, run_script
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_argument_group("frames: a video, or clips of a dataset")
+    source.add_argument("--video", type=Path)
+    source.add_argument("--processed-dir", type=Path, help="the dataset")
+    source.add_argument("--clips", nargs="+", metavar="ID", help="of the dataset")
+    source.add_argument(
+        "--resampling", choices=["refuse", "nearest", "mean"], default="refuse", help="of a video of another frame rate"
+    )
+    parser.add_argument("--mri-checkpoint", type=Path, required=True, help="the mel generator")
+    parser.add_argument("--scaler-json", type=Path, help="needed by checkpoints of the lab")
+    parser.add_argument("--output-dir", type=Path, required=True)
+    parser.add_argument(
+        "--formant-band", action="append", metavar="NAME:LOW-HIGH", help="Hz; repeatable (F1:300-900, F2:900-2500)"
+    )
+    parser.add_argument("--target-frames", type=int, nargs="+", default=[], metavar="N", help="frames to draw")
+    parser.add_argument("--intervals", nargs="+", default=[], help="cut-outs in seconds, such as first2s or 0.8-1.2")
+    parser.add_argument("--reduction", choices=["mean", "sum"], default="mean", help="of a band's power over time")
+    parser.add_argument(
+        "--context", choices=["sequence", "window", "causal"], default="sequence", help="what the LSTM sees for a frame"
+    )
+    parser.add_argument("--stride", type=int, help="pixels a cell stands for: 16 or 8 for earlier stages of the CNN")
+    parser.add_argument(
+        "--scaling", choices=["clip", "frame"], default="clip", help="to [0, 1], of a clip or, as the lab, each frame"
+    )
+    parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
+    parser.add_argument("--alpha", type=float, default=0.7, help="opacity of the hottest place")
+    parser.add_argument("--blend", choices=["heat", "even"], default="heat", help="even: opaque alike everywhere (lab)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--mri-code-dir", type=Path, help="the memo's flag; the code is this package, nothing is read")
+    mel = parser.add_argument_group("mel of a checkpoint of the lab, which stores none; must agree with any other's")
+    mel.add_argument("--n-mels", type=int)
+    mel.add_argument("--sampling-rate", type=int)
+    mel.add_argument("--fmin", type=float)
+    mel.add_argument("--fmax", type=float)
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse()
+    if (args.video is None) == (args.processed_dir is None) or (args.clips is None) != (args.processed_dir is None):
+        raise UserError("--video", "and --processed-dir with --clips exclude each other", "give one of the two")
+
+    from rtmri_speech.acoustic.predict import load_acoustic_model
+    from rtmri_speech.dataset.clip import load_array, require_id
+    from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.explain.clips import ClipSettings, checkpoint_mel, explain_clip, video_frames
+    from rtmri_speech.explain.gradcam import Band
+    from rtmri_speech.explain.overlay import Style
+    from rtmri_speech.explain.sequences import Interval
+
+    settings = ClipSettings(
+        bands=tuple(map(Band.parse, args.formant_band or ["F1:300-900", "F2:900-2500"])),
+        target_frames=tuple(args.target_frames),
+        intervals=tuple(map(Interval.parse, args.intervals)),
+        reduction=args.reduction,
+        context=args.context,
+        stride=args.stride,
+        scaling=args.scaling,
+        style=Style(args.colormap, args.alpha, args.blend),
+    )
+    given = {"n_mels": args.n_mels, "sampling_rate": args.sampling_rate, "fmin": args.fmin, "fmax": args.fmax}
+    bundle = load_acoustic_model(
+        args.mri_checkpoint,
+        args.device,
+        scaler=Scaler.load(args.scaler_json) if args.scaler_json else None,
+        mel=checkpoint_mel(args.mri_checkpoint, {name: value for name, value in given.items() if value is not None}),
+    )
+    if args.video is not None:
+        frames = video_frames(args.video, bundle, args.resampling)
+        explain_clip(bundle, frames, args.output_dir, settings, source=args.video.name)
+        return 0
+    for id in args.clips:
+        path = args.processed_dir / "samples" / require_id(id, "--clips") / "mri.npy"
+        frames = load_array(path, dimensions=3, memory_map=True)
+        explain_clip(bundle, frames, args.output_dir / id, settings, source=id)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,78 @@
+"""Which models make the speech, and how: named before any of them is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rtmri_speech.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    """The files of a mel generator and of one or more vocoders, and how they compute.
+
+    Attributes
+    ----------
+    mri_checkpoint : the mel generator.
+    hifigan_checkpoints : generators ``g_<steps>``; speech is made with each.
+    hifigan_config : HiFi-GAN's config; None for the ``config.json`` beside each checkpoint.
+    scaler_json : None for the scaler in the mel generator's checkpoint.
+    context : what the LSTM sees for a frame: ``sequence``, ``window`` or ``causal``.
+    device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    bf16 : compute most of both models in bfloat16.
+    n_mels, rnn_hidden : what the mel generator is expected to have, if anything is.
+    """
+
+    mri_checkpoint: str
+    hifigan_checkpoints: tuple[str, ...]
+    hifigan_config: str | None = None
+    scaler_json: str | None = None
+    context: str = "sequence"
+    device: str = "auto"
+    bf16: bool = False
+    n_mels: int | None = None
+    rnn_hidden: int | None = None
+
+    @property
+    def vocoder_names(self) -> dict[str, str]:
+        """The checkpoints by a short name: the file's, with its directory's before it where two files share one.
+
+        Raises
+        ------
+        UserError
+            Two checkpoints cannot be told apart by that.
+        """
+        files = [Path(checkpoint) for checkpoint in self.hifigan_checkpoints]
+        alone = [sum(other.name == file.name for other in files) == 1 for file in files]
+        names = [
+            file.name if single else f"{file.absolute().parent.name}_{file.name}"
+            for file, single in zip(files, alone, strict=True)
+        ]
+        for name, file in zip(names, files, strict=True):
+            if names.count(name) > 1:
+                raise UserError(file, f"shares the name {name} with another checkpoint", "give each once")
+        return dict(zip(names, self.hifigan_checkpoints, strict=True))
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Every file the models are made from."""
+        configs = [self.hifigan_config or Path(file).parent / "config.json" for file in self.hifigan_checkpoints]
+        named = [self.mri_checkpoint, *self.hifigan_checkpoints, *configs, *filter(None, [self.scaler_json])]
+        return [Path(file).absolute() for file in named]
+
+    def to_json(self) -> str:
+        """Return the settings in one line, the files by absolute paths."""
+        settings = dataclasses.asdict(self)
+        for name in ("mri_checkpoint", "hifigan_config", "scaler_json"):
+            settings[name] = settings[name] and str(Path(settings[name]).absolute())
+        settings["hifigan_checkpoints"] = [str(Path(file).absolute()) for file in self.hifigan_checkpoints]
+        return json.dumps(settings)
+
+    @classmethod
+    def from_json(cls, text: str) -> Models:
+        """Return the models of `to_json`."""
+        settings = json.loads(text)
+        return cls(**{**settings, "hifigan_checkpoints": tuple(settings["hifigan_checkpoints"])})

@@ -1,0 +1,120 @@
+"""Make speech of rtMRI videos with a mel generator and one or more HiFi-GAN checkpoints (memo 4).
+
+    run_mri_video_inference.py --video normalized_videos/000.mp4 --mri-checkpoint mri_acoustic_model.pt
+        --scaler-json scaler.json --hifigan-checkpoint g_00330000 --output-dir output
+
+Give videos (files, or directories of them), a TSV, or clips of a processed dataset. Of each, <id>_generated.wav,
+<id>_original.wav (when it has sound), <id>_mel.npy (dB), <id>_mel_log.npy (natural logarithm) and <id>_mel.png are
+written; with several HiFi-GAN checkpoints each one's speech into a directory of its name.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtmri_speech.errors import run_script
+
+if TYPE_CHECKING:
+    from rtmri_speech.synthesis.speech import Source
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    clips = parser.add_argument_group("what to make speech of")
+    clips.add_argument("--video", type=Path, nargs="+", action="extend", default=[], help="videos, or directories")
+    clips.add_argument("--audio", type=Path, nargs="+", help="the sound of each video, in their order")
+    clips.add_argument("--audio-dir", type=Path, help="directory of <id>.wav or .flac (default: a video's own track)")
+    clips.add_argument("--table", type=Path, help="TSV: id, video and, if wanted, audio, start, end, av_offset_ms")
+    clips.add_argument("--processed-dir", type=Path, help="dataset that --clips are taken from")
+    clips.add_argument("--clips", nargs="+", metavar="ID", help="clips of the dataset, or just these of the table")
+    clips.add_argument("--max-frames", type=int, metavar="N", help="the first N frames only")
+    clips.add_argument(
+        "--resampling", choices=["refuse", "nearest", "mean"], default="refuse", help="for videos of another frame rate"
+    )
+    clips.add_argument("--gain", type=float, default=1.0, help="factor on the recordings of videos")
+    models = parser.add_argument_group("models")
+    models.add_argument("--mri-checkpoint", type=Path, required=True, help="the mel generator")
+    models.add_argument("--scaler-json", type=Path, help="needed by a checkpoint that does not hold its scaler")
+    models.add_argument("--hifigan-config", type=Path, help="default: config.json beside the checkpoint")
+    models.add_argument(
+        "--hifigan-checkpoint", type=Path, nargs="+", required=True, help="g_<steps>; several are compared"
+    )
+    models.add_argument("--n-mels", type=int, help="checked against the checkpoint")
+    models.add_argument("--rnn-hidden", type=int, help="checked against the checkpoint")
+    models.add_argument("--dropout", type=float, help="the memo's flag; nothing is dropped in use")
+    models.add_argument("--mri-code-dir", type=Path, help="the memo's flag; the code is this package, nothing is read")
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--context", choices=["sequence", "window", "causal"], default="sequence", help="what the LSTM sees of a clip"
+    )
+    how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    how.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the processor has it")
+    how.add_argument("--threads", type=int, help="processor threads (default: all)")
+    how.add_argument(
+        "--warm",
+        type=Path,
+        metavar="DIR",
+        help="ask the process that keeps the models in memory and has its address there; start it if there is none",
+    )
+    parser.add_argument("--output-dir", type=Path, required=True)
+    args = parser.parse_args()
+    if not args.video and args.table is None and args.processed_dir is None:
+        parser.error("give --video, --table, or --processed-dir with --clips")
+    if args.processed_dir is not None and not args.clips:
+        parser.error("--processed-dir needs --clips")
+    return args
+
+
+def main() -> int:
+    args = parse()
+
+    # Before torch is imported, which reads it once.
+    if args.threads and args.warm is None:
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)
+
+    from rtmri_speech.synthesis.models import Models
+    from rtmri_speech.synthesis.speech import corpus_source, named_clips, speak_each, video_source
+
+    models = Models(
+        mri_checkpoint=str(args.mri_checkpoint),
+        hifigan_checkpoints=tuple(map(str, args.hifigan_checkpoint)),
+        hifigan_config=args.hifigan_config and str(args.hifigan_config),
+        scaler_json=args.scaler_json and str(args.scaler_json),
+        context=args.context,
+        device=args.device,
+        bf16=args.bf16,
+        n_mels=args.n_mels,
+        rnn_hidden=args.rnn_hidden,
+    )
+    clips = {} if args.processed_dir else named_clips(args.video, args.audio, args.audio_dir, args.table, args.clips)
+    if args.mri_code_dir:
+        print("--mri-code-dir: ignored.")
+    if args.warm is None:
+        from rtmri_speech.synthesis.synthesiser import load_synthesiser
+
+        speaker = load_synthesiser(models, print)
+    else:
+        from rtmri_speech.synthesis.warm import WarmSynthesiser
+
+        speaker = WarmSynthesiser(models, args.warm, args.threads or os.cpu_count() or 1)
+        print(*speaker.notes, sep="\n", end="\n" if speaker.notes else "")
+
+    def source(id: str) -> "Source":
+        if args.processed_dir:
+            return corpus_source(args.processed_dir, id, speaker.mel, args.max_frames)
+        return video_source(
+            clips[id],
+            speaker.mel,
+            speaker.frame_size,
+            resampling=args.resampling,
+            gain=args.gain,
+            max_frames=args.max_frames,
+        )
+
+    speak_each(args.clips if args.processed_dir else clips, source, speaker, args.output_dir, print)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

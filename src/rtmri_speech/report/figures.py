@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,33 +47,44 @@ DARK = Theme(
     {"generated": "#6cb2f2", "ceiling": "#4cc6a8", "look_up": "#b796e6", "floor": "#ef9a63", "other": "#8e979f"},
 )
 
+
+@dataclass(frozen=True)
+class Curves:
+    """What is drawn of a training: its title, what its steps are, the measure, and TensorBoard tag to label."""
+
+    title: str
+    unit: str
+    measure: str
+    tags: Mapping[str, str]
+
+
 LOSS_TAGS = {
-    "acoustic": (
-        "Mel generator",
-        "epoch",
-        {"metrics/train_mse": "training", "metrics/val_mse": "validation"},
-        "mel MSE",
+    "acoustic": Curves(
+        "Mel generator", "epoch", "mel MSE", {"metrics/train_mse": "training", "metrics/val_mse": "validation"}
     ),
-    "vocoder": (
+    "vocoder": Curves(
         "Vocoder",
         "step",
-        {"training/mel_spec_error": "training", "validation/mel_spec_error": "validation"},
         "L1 of the log mel",
+        {"training/mel_spec_error": "training", "validation/mel_spec_error": "validation"},
     ),
 }
-"""Log of a training to the curves that are drawn of it: title, what is counted, tags, and their measure."""
+"""The trainings whose logs are drawn."""
 
 _RANGE_DB = 70.0
 _MOST_PHONEMES = 40
 
 
-def draw_plots(scores: Mapping[str, Any], logs: Mapping[str, Path], directory: Path) -> dict[str, str]:
-    """Write ``<name>_light.png`` and ``<name>_dark.png`` of every plot there is something to show for.
+def draw_plots(
+    scores: Mapping[str, Any], logs: Mapping[str, Path], directory: Path, phonemes: bool = False
+) -> dict[str, str]:
+    """Write ``<name>_light.png`` and ``<name>_dark.png`` of every plot that is asked for, one without data saying so.
 
     Parameters
     ----------
     scores : as `evaluation.systems.score_sounds` returns them.
-    logs : of `LOSS_TAGS` to a directory of TensorBoard event files, which may be missing or empty.
+    logs : of `LOSS_TAGS` to a directory of TensorBoard event files.
+    phonemes : draw the error by phoneme.
 
     Returns
     -------
@@ -98,21 +110,19 @@ def draw_plots(scores: Mapping[str, Any], logs: Mapping[str, Path], directory: P
         "Squared error of the standardised mel by frequency, over all frames of the test clips.",
         lambda theme: _by_band(scores, theme),
     )
-    if scores["mel_mse_by_phoneme"]:
+    if phonemes:
         draw(
             "error_by_phoneme",
             "Squared error of the standardised mel by the phoneme spoken, worst first, with its number of frames.",
             lambda theme: _by_phoneme(scores, theme),
         )
-    for training, (title, unit, tags, measure) in LOSS_TAGS.items():
-        if training in logs and (curves := read_scalars(logs[training], tags)):
-            draw(
-                f"loss_{training}",
-                f"{title}: {measure} by {unit}, {' and '.join(tags[tag] for tag in curves)}.",
-                lambda theme, curves=curves, labels=tags, unit=unit, measure=measure: _losses(
-                    {labels[tag]: points for tag, points in curves.items()}, unit, measure, theme
-                ),
-            )
+    for training, directory_of_log in logs.items():
+        curves = LOSS_TAGS[training]
+        draw(
+            f"loss_{training}",
+            f"{curves.title}: {curves.measure} by {curves.unit}, {' and '.join(curves.tags.values())}.",
+            partial(_losses, read_scalars(directory_of_log, curves.tags), curves),
+        )
     return drawn
 
 
@@ -199,6 +209,8 @@ def _by_phoneme(scores: Mapping[str, Any], theme: Theme) -> Figure:
     often = list(by_phoneme)[:_MOST_PHONEMES]
     order = sorted(often, key=lambda phoneme: -by_phoneme[phoneme]["rows"][configured])
     figure, (axis,) = _new(theme, 6.4, 3.2)
+    if not order:
+        return _empty(figure, axis, "no phoneme is spoken", theme)
     places = np.arange(len(order))
     for row in _main_rows(scores):
         errors = [by_phoneme[phoneme]["rows"].get(row, np.nan) for phoneme in order]
@@ -215,17 +227,25 @@ def _by_phoneme(scores: Mapping[str, Any], theme: Theme) -> Figure:
     return figure
 
 
-def _losses(curves: Mapping[str, Sequence[tuple[int, float]]], unit: str, measure: str, theme: Theme) -> Figure:
+def _losses(found: Mapping[str, Sequence[tuple[int, float]]], curves: Curves, theme: Theme) -> Figure:
     figure, (axis,) = _new(theme, 6.4, 3.2)
+    if not any(found.values()):
+        return _empty(figure, axis, "nothing was logged", theme)
     colours = {"training": theme.rows["other"], "validation": theme.rows["generated"]}
-    for label, points in curves.items():
+    for tag, points in found.items():
         steps, values = zip(*points, strict=True)
         few = {"marker": "o", "markersize": 3.5} if len(points) < 30 else {}
-        axis.plot(steps, values, color=colours[label], linewidth=1.5, label=label, **few)
+        axis.plot(steps, values, color=colours[curves.tags[tag]], linewidth=1.5, label=curves.tags[tag], **few)
     _log_scale(axis)
-    axis.set_xlabel(unit, fontsize=8, color=theme.ink)
-    axis.set_ylabel(measure, fontsize=8, color=theme.ink)
+    axis.set_xlabel(curves.unit, fontsize=8, color=theme.ink)
+    axis.set_ylabel(curves.measure, fontsize=8, color=theme.ink)
     _legend(axis, theme)
+    return figure
+
+
+def _empty(figure: Figure, axis: Axes, sentence: str, theme: Theme) -> Figure:
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, sentence, ha="center", va="center", color=theme.ink, transform=axis.transAxes)
     return figure
 
 

@@ -101,7 +101,7 @@ def write_page(output: str | Path, experiment: Experiment, progress: Callable[[A
     clips = [
         _clip(output / "media" / id, id, sources, scores, experiment, spec) for id in progress(list(scores["clips"]))
     ]
-    plots = draw_plots(scores, experiment.logs, output / "figures")
+    plots = draw_plots(scores, experiment.logs, output / "figures", experiment.phonemes is not None)
     save_text(output / "index.html", render(page_data(scores, sources, clips, spec), plots, experiment, scores))
 
 
@@ -233,8 +233,8 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
     sizes = part_sizes(experiment.processed_dir, spec)
     now = datetime.datetime.now(datetime.UTC)
     facts = [
-        f"{sizes['test'].clips} test clips, {_duration(sizes['test'].seconds)}",
-        f"trained on {sizes['training'].clips} clips, {_duration(sizes['training'].seconds)}",
+        f"{sizes['test'].clips} test clips, {duration(sizes['test'].seconds)}",
+        f"trained on {sizes['training'].clips} clips, {duration(sizes['training'].seconds)}",
         f"{now:%Y-%m-%d %H:%M} UTC",
         f"rtmri-speech {code_version()}",
     ]
@@ -280,7 +280,7 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
         _table("This run", [[name, value] for name, value in run.items() if value]),
         _table(
             "Split, by clip",
-            [[part, str(size.clips), _duration(size.seconds)] for part, size in sizes.items()],
+            [[part, str(size.clips), duration(size.seconds)] for part, size in sizes.items()],
             ["part", "clips", "sound"],
             "times",
         ),
@@ -319,7 +319,8 @@ def _table(title: str, rows: Sequence[Sequence[str]], head: Sequence[str] = (), 
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a length for readers, in seconds, minutes or hours."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.2f} hours"

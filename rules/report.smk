@@ -1,0 +1,83 @@
+# The page to look and listen, and its figures.
+
+REPORT = f"{RESULTS}/report"
+PLOTS = {
+    "systems": ("Evaluation", "systems", "test clips"),
+    "error_by_band": ("Evaluation", "mel error", "frequency"),
+    **({"error_by_phoneme": ("Evaluation", "mel error", "phoneme")} if PHONEME_FILES else {}),
+    "loss_acoustic": ("Training", "loss", "mel generator"),
+    "loss_vocoder": ("Training", "loss", "vocoder"),
+}
+
+
+def plot(name):
+    """A figure of the page, which Snakemake's own report shows too."""
+    category, what, of = PLOTS[name]
+    return report(
+        f"{REPORT}/figures/{name}_light.png",
+        caption=f"../workflow/report/{name}.rst",
+        category=category,
+        labels={"what": what, "of": of},
+    )
+
+
+rule write_settings:
+    """The checked configuration with every default filled in."""
+    output:
+        f"{RESULTS}/settings.json",
+    log:
+        f"{LOGS}/write_settings.log",
+    localrule: True
+    params:
+        settings=SETTINGS,
+    run:
+        from rtmri_speech.atomic import save_json
+
+        save_json(output[0], params.settings)
+
+
+rule make_report:
+    """The page: scores, sounds, pictures, plots and where all of it comes from; a folder that opens from the disk."""
+    input:
+        scores=rules.evaluate_systems.output.scores,
+        sounds=rules.evaluate_systems.output.sounds,
+        settings=rules.write_settings.output,
+        mri=paths(rules.decode_frames.output[0], TEST_CLIPS),
+        wavs=paths(rules.extract_mel.output.wav, TEST_CLIPS),
+        masks=paths(rules.extract_mel.output.mask, CLIPS),
+        lists=expand(rules.write_filelist.output, part=PARTS),
+        phonemes=PHONEME_FILES,
+        films=FILMS if SETTINGS["report"]["films"] else [],
+        template=[BASE / "src" / "rtmri_speech" / "report" / f"page.{kind}" for kind in ("html", "css", "js")],
+        meta=ancient(rules.write_meta.output[0]),
+    output:
+        page=f"{REPORT}/index.html",
+        plots=[plot(name) for name in PLOTS],
+        dark=expand(f"{REPORT}/figures/{{plot}}_dark.png", plot=PLOTS),
+        media=directory(f"{REPORT}/media"),
+    log:
+        f"{LOGS}/make_report.log",
+    benchmark:
+        f"{BENCHMARKS}/make_report.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(1200),
+        runtime=more_on_retry(30),
+    params:
+        script=script("make_report.py"),
+        dataset=subpath(input.meta, parent=True),
+        evaluation=subpath(input.scores, parent=True),
+        directory=subpath(output.page, parent=True),
+        code=code_hash("report.page"),
+        flags=flags(
+            acoustic_logs=f"{RESULTS}/acoustic/logs",
+            vocoder_logs=f"{RESULTS}/vocoder/logs",
+            phonemes=PHONEMES if PHONEME_FILES else None,
+            benchmarks=BENCHMARKS,
+            films=f"{RESULTS}/gradcam" if SETTINGS["report"]["films"] else None,
+        ),
+    shell:
+        "python {params.script:q} --processed_dir {params.dataset:q} --evaluation {params.evaluation:q}"
+        " --output_dir {params.directory:q} --settings {input.settings:q} {params.flags} > {log:q} 2>&1"

@@ -1,0 +1,135 @@
+"""The results as a Markdown document, to be committed and cited: tables with date, commit and kind of machine."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.report.measures import MEASURES, Measure, shown
+from rtmri_speech.report.page import Experiment, duration, read_scores
+from rtmri_speech.report.provenance import code_version, machine_kind, package_versions, part_sizes, stage_times
+
+_CEILING_MEASURES = ("estoi", "pesq_wb", "f0_correlation")
+"""Measures of which it makes sense to say how much of the ceiling's is reached."""
+
+
+def results_document(experiment: Experiment, command: str) -> str:
+    """Return the document.
+
+    Parameters
+    ----------
+    command : the command that writes it, which the reader is told.
+
+    Raises
+    ------
+    UserError
+        There are no scores.
+    """
+    scores = read_scores(experiment.evaluation)
+    sizes = part_sizes(experiment.processed_dir, load_mel_spec(experiment.processed_dir))
+    configured = scores["rows"][scores["configured"]]
+    measures = [m for m in MEASURES if m.name in configured["summary"]]
+    main, rest = [m for m in measures if m.main], [m for m in measures if not m.main]
+    versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
+    libraries = ", ".join(f"{name} {version}" for name, version in scores["settings"]["libraries"].items())
+    corpus = experiment.settings.get("corpus", {}).get("source", "unknown")
+    parts = [
+        "# Results",
+        f"Written by `{command}`; do not edit it by hand.",
+        _table(
+            ["", ""],
+            [
+                ["date", f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"],
+                ["code", f"rtmri-speech {code_version()}"],
+                ["machine", machine_kind()],
+                ["packages", versions],
+                ["metrics", libraries],
+                ["corpus", corpus],
+                *([f"{part} clips", f"{size.clips}, {duration(size.seconds)}"] for part, size in sizes.items()),
+                ["vocoder", _vocoders(scores["settings"])],
+            ],
+        ),
+        "## Scores of the test clips",
+        "Mean over the test clips and its 95 % bootstrap interval. The first row is the system as configured"
+        f" (context `{scores['configured']}`). ↑ higher is better, ↓ lower is better; definitions are in"
+        " `src/rtmri_speech/evaluation/metrics.py`.",
+        _scores(scores, main),
+        _share_of_ceiling(scores),
+        "What the rows are:",
+        "\n".join(f"- **{row['title']}**: {row['note']}." for row in scores["rows"].values()),
+        "## All other metrics",
+        _scores(scores, rest),
+        "## Clip by clip",
+        f"The row *{configured['title']}*.",
+        _table(
+            ["clip", *map(_heading, main)],
+            [
+                [id, *(shown(values.get(m.name), m.digits) for m in main)]
+                for id, values in sorted(configured["clips"].items())
+            ],
+        ),
+    ]
+    if experiment.benchmarks and (times := stage_times(experiment.benchmarks)):
+        parts += [
+            "## What the stages took",
+            "By Snakemake's benchmark files: seconds on the clock and of processor, summed over the rule's jobs, and the most"
+            " memory of one job. A training that was resumed counts its last run only.",
+            _table(
+                ["rule", "jobs", "s", "CPU s", "MB"],
+                [
+                    [f"`{rule}`", t.jobs, f"{t.seconds:.0f}", f"{t.cpu_seconds:.0f}", f"{t.memory_mb:.0f}"]
+                    for rule, t in sorted(times.items(), key=lambda item: -item[1].seconds)
+                ],
+            ),
+        ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _vocoders(settings: Mapping[str, Any]) -> str:
+    base = settings.get("base_vocoder")
+    return f"{settings.get('vocoder')}, " + (f"fine-tuned from {base}" if base else "trained from nothing")
+
+
+def _scores(scores: Mapping[str, Any], measures: Sequence[Measure]) -> str:
+    def cell(summary: Mapping[str, Any] | None, measure: Measure) -> str:
+        if summary is None or summary["mean"] is None:
+            return "–"
+        mean, low, high = (shown(summary[key], measure.digits) for key in ("mean", "low", "high"))
+        return mean if summary["low"] is None else f"{mean} ({low} – {high})"
+
+    return _table(
+        ["system", *map(_heading, measures)],
+        [
+            [row["title"], *(cell(row["summary"].get(measure.name), measure) for measure in measures)]
+            for row in scores["rows"].values()
+        ],
+    )
+
+
+def _heading(measure: Measure) -> str:
+    arrow = {"higher": " ↑", "lower": " ↓", "zero": ""}[measure.better]
+    return f"{measure.title}{f', {measure.unit}' if measure.unit else ''}{arrow}"
+
+
+def _share_of_ceiling(scores: Mapping[str, Any]) -> str:
+    """One sentence that says how much of the ceiling the configured system reaches."""
+    if "ceiling" not in scores["rows"]:
+        return ""
+    told = []
+    for measure in MEASURES:
+        ours, ceiling = (
+            scores["rows"][row]["summary"].get(measure.name, {}).get("mean")
+            for row in (scores["configured"], "ceiling")
+        )
+        if measure.name in _CEILING_MEASURES and ours is not None and ceiling:
+            told.append(f"{100 * ours / ceiling:.0f} % of its {measure.title}")
+    return f"Of the ceiling, the first row reaches {', '.join(told)}." if told else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    def line(cells: Iterable[object]) -> str:
+        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(head), line("---" for _ in head), *map(line, rows)])

@@ -1,0 +1,36 @@
+"""Write an experiment's scores as a Markdown document with date, commit and kind of machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results directory of the experiment")
+    parser.add_argument("--processed_dir", type=Path, help="its dataset (default: <results>/dataset)")
+    parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
+    args = parser.parse_args()
+
+    import json
+
+    from rtmri_speech.atomic import save_text
+    from rtmri_speech.report.document import results_document
+    from rtmri_speech.report.page import Experiment
+
+    settings = args.results / "settings.json"
+    experiment = Experiment(
+        args.processed_dir or args.results / "dataset",
+        args.results / "evaluation",
+        benchmarks=args.results / "benchmarks",
+        settings=json.loads(settings.read_text(encoding="utf-8")) if settings.exists() else {},
+    )
+    save_text(args.output, results_document(experiment, "python workflow/scripts/write_results.py"))
+    print(args.output)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -81,6 +81,8 @@ def main() -> None:
         "threads": args.threads,
     }
     systems.write_scores(args.output_dir, scores)
+    print(systems.scores_table(scores))
+    print(systems.scores_table(scores, ids[0]))
     say(f"{len(ids)} clips, {len(made.rows())} rows: {args.output_dir / systems.SCORES_FILE}")
 
 

@@ -56,6 +56,8 @@ SCORES_FILE, TABLE_FILE, SOUNDS = "scores.json", "scores.csv", "sounds"
 NEIGHBOURS = 5
 """Training frames whose mean mel a look-up takes."""
 
+_TOLD = ("estoi", "mel_mse", "mcd_db", "f0_correlation", "vuv_error", "real_time_factor")
+
 Say = Callable[[str], None]
 
 
@@ -323,6 +325,19 @@ def _by_phoneme(
         }
         for phoneme in sorted(errors, key=lambda phoneme: (-frames[phoneme], phoneme))
     }
+
+
+def scores_table(scores: Mapping[str, Any], id: str | None = None) -> str:
+    """Return the main metrics of every row as plain text: means over the clips, or the values of clip ``id``."""
+    known = [metric for metric in _TOLD if any(metric in row["summary"] for row in scores["rows"].values())]
+    width = max(len(TITLES[row][0]) for row in scores["rows"])
+    lines = [" ".join([f"{id or 'mean':<{width}}", *(f"{metric:>16}" for metric in known)])]
+    for name, row in scores["rows"].items():
+        found = row["clips"][id] if id else {metric: summary["mean"] for metric, summary in row["summary"].items()}
+        cells = (found.get(metric) for metric in known)
+        shown = (f"{'-' if value is None else format(value, '.3f'):>16}" for value in cells)
+        lines.append(" ".join([f"{TITLES[name][0]:<{width}}", *shown]))
+    return "\n".join(lines)
 
 
 def write_scores(directory: str | Path, scores: Mapping[str, Any]) -> None:

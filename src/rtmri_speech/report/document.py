@@ -60,7 +60,11 @@ def results_document(experiment: Experiment, command: str) -> str:
         "What the rows are:",
         "\n".join(f"- **{row['title']}**: {row['note']}." for row in scores["rows"].values()),
         "## All other metrics",
-        _scores(scores, rest),
+        "Means over the test clips; intervals and medians are in `scores.json`.",
+        _table(
+            ["", *(row["title"] for row in scores["rows"].values())],
+            [[_heading(m), *(shown(_mean(row, m), m.digits) for row in scores["rows"].values())] for m in rest],
+        ),
         "## Clip by clip",
         f"The row *{configured['title']}*.",
         _table(
@@ -74,8 +78,8 @@ def results_document(experiment: Experiment, command: str) -> str:
     if experiment.benchmarks and (times := stage_times(experiment.benchmarks)):
         parts += [
             "## What the stages took",
-            "By Snakemake's benchmark files: seconds on the clock and of processor, summed over the rule's jobs, and the most"
-            " memory of one job. A training that was resumed counts its last run only.",
+            "By Snakemake's benchmark files: seconds on the clock and of processor, summed over the rule's jobs, and"
+            " the most memory of one job. A training that was resumed counts its last run only.",
             _table(
                 ["rule", "jobs", "s", "CPU s", "MB"],
                 [
@@ -108,6 +112,10 @@ def _scores(scores: Mapping[str, Any], measures: Sequence[Measure]) -> str:
     )
 
 
+def _mean(row: Mapping[str, Any], measure: Measure) -> float | None:
+    return row["summary"].get(measure.name, {}).get("mean")
+
+
 def _heading(measure: Measure) -> str:
     arrow = {"higher": " ↑", "lower": " ↓", "zero": ""}[measure.better]
     return f"{measure.title}{f', {measure.unit}' if measure.unit else ''}{arrow}"
@@ -124,7 +132,7 @@ def _share_of_ceiling(scores: Mapping[str, Any]) -> str:
             for row in (scores["configured"], "ceiling")
         )
         if measure.name in _CEILING_MEASURES and ours is not None and ceiling:
-            told.append(f"{100 * ours / ceiling:.0f} % of its {measure.title}")
+            told.append(f"{100 * ours / ceiling:.0f} % in {measure.title.rstrip('.')}")
     return f"Of the ceiling, the first row reaches {', '.join(told)}." if told else ""
 
 

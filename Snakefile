@@ -15,6 +15,7 @@ include: "rules/corpus.smk"
 include: "rules/dataset.smk"
 include: "rules/acoustic.smk"
 include: "rules/vocoder.smk"
+include: "rules/synthesis.smk"
 
 
 rule acoustic:

@@ -9,6 +9,7 @@ written; with several HiFi-GAN checkpoints each one's speech into a directory of
 """
 
 import argparse
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ def parse() -> argparse.Namespace:
     clips.add_argument("--video", type=Path, nargs="+", action="extend", default=[], help="videos, or directories")
     clips.add_argument("--audio", type=Path, nargs="+", help="the sound of each video, in their order")
     clips.add_argument("--audio-dir", type=Path, help="directory of <id>.wav or .flac (default: a video's own track)")
+    clips.add_argument("--id", help="name of the one --video in every file (default: the video's)")
+    clips.add_argument("--start", type=float, help="begin of the stretch to take of the one --video, seconds")
+    clips.add_argument("--end", type=float, help="its end, seconds")
+    clips.add_argument("--av-offset-ms", type=float, default=0.0, help="how much later its sound lies than the picture")
     clips.add_argument("--table", type=Path, help="TSV: id, video and, if wanted, audio, start, end, av_offset_ms")
     clips.add_argument("--processed-dir", type=Path, help="dataset that --clips are taken from")
     clips.add_argument("--clips", nargs="+", metavar="ID", help="clips of the dataset, or just these of the table")
@@ -63,6 +68,8 @@ def parse() -> argparse.Namespace:
         parser.error("give --video, --table, or --processed-dir with --clips")
     if args.processed_dir is not None and not args.clips:
         parser.error("--processed-dir needs --clips")
+    if (args.id or args.start or args.end or args.av_offset_ms) and len(args.video) != 1:
+        parser.error("--id, --start, --end and --av-offset-ms belong to one --video; use --table for several")
     return args
 
 
@@ -88,6 +95,12 @@ def main() -> int:
         rnn_hidden=args.rnn_hidden,
     )
     clips = {} if args.processed_dir else named_clips(args.video, args.audio, args.audio_dir, args.table, args.clips)
+    if args.id or args.start or args.end or args.av_offset_ms:
+        (clip,) = clips.values()
+        clip = dataclasses.replace(
+            clip, id=args.id or clip.id, start=args.start, end=args.end, av_offset_ms=args.av_offset_ms
+        )
+        clips = {clip.id: clip}
     if args.mri_code_dir:
         print("--mri-code-dir: ignored.")
     if args.warm is None:

@@ -1,0 +1,230 @@
+# From video to speech: the corpus' clips, new videos with the trained models, and articulators masked.
+
+from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table
+
+SYNTHESIS = SETTINGS["synthesis"]
+INFER = f"{RESULTS}/infer"
+INFER_NEW = f"{RESULTS}/infer_new"
+MASKED = f"{RESULTS}/masked"
+SPEECH_CODE = code_hash("synthesis.speech", "synthesis.synthesiser")
+
+# The models of this configuration, or given ones: the lab's, or those of another results directory.
+SPEECH_MODELS = {
+    "mri-checkpoint": SYNTHESIS["mri_checkpoint"] or ACOUSTIC_MODEL,
+    "hifigan-checkpoint": SYNTHESIS["hifigan_checkpoint"] or VOCODER_CHECKPOINT,
+    "hifigan-config": SYNTHESIS["hifigan_config"]
+    or f"{Path(SYNTHESIS['hifigan_checkpoint'] or VOCODER_CHECKPOINT).parent}/config.json",
+    "scaler-json": SYNTHESIS["scaler_json"],
+}
+# Python and torch take longer to start than a clip takes: the jobs of a machine share one process that holds the models.
+SPEECH_FLAGS = flags(
+    **SPEECH_MODELS,
+    context=SYNTHESIS["context"],
+    bf16=SYNTHESIS["bf16"],
+    warm=f"{RESULTS}/.state/synthesis",
+)
+
+
+def new_clips(source):
+    """The clips of a TSV, or of a directory of videos with or without sound files beside them."""
+    if source is None:
+        return {}
+    source = Path(source)
+    return clips_from_table(source) if source.is_file() else clips_from_directories(source, source, own_track=True)
+
+
+try:
+    NEW_CLIPS = new_clips(SYNTHESIS["new_videos"])
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+
+def new_clip_flags(clip):
+    """Flags that name a new video, its sound and the stretch to take of it."""
+    return flags(
+        **{
+            "id": clip.id,
+            "video": clip.video,
+            "audio": clip.audio,
+            "start": clip.start,
+            "end": clip.end,
+            "av-offset-ms": clip.av_offset_ms or None,
+        }
+    )
+
+
+def mask_flags(mask):
+    """Flags of what a mask darkens, and how."""
+    return flags(
+        **{
+            "mask-type": mask["type"],
+            "polygons": mask["polygons"],
+            "alpha": mask["alpha"],
+            "blur-kernel": mask["blur_kernel"],
+        }
+    )
+
+
+wildcard_constraints:
+    mask="|".join(SYNTHESIS["masks"]) or "(?!)",
+    new_id=ids_pattern(NEW_CLIPS) or "(?!)",
+
+
+rule infer:
+    """A clip's speech from its video alone, beside the recording, with the predicted mel and a picture of it."""
+    input:
+        models=[file for file in SPEECH_MODELS.values() if file],
+        mri=rules.decode_frames.output[0],
+        wav=rules.extract_mel.output.wav,
+    output:
+        generated=f"{INFER}/{{id}}_generated.wav",
+        original=f"{INFER}/{{id}}_original.wav",
+        mel=f"{INFER}/{{id}}_mel.npy",
+        log_mel=f"{INFER}/{{id}}_mel_log.npy",
+        figure=f"{INFER}/{{id}}_mel.png",
+    log:
+        f"{LOGS}/infer/{{id}}.log",
+    benchmark:
+        f"{BENCHMARKS}/infer/{{id}}.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(SYNTHESIS["memory_mb"]),
+        runtime=more_on_retry(10),
+        gpu=SYNTHESIS["gpus"],
+    params:
+        script=script("run_mri_video_inference.py"),
+        code=SPEECH_CODE,
+        dataset=DATASET,
+        directory=subpath(output.generated, parent=True),
+        flags=SPEECH_FLAGS,
+    shell:
+        "python {params.script:q} --processed-dir {params.dataset:q} --clips {wildcards.id}"
+        " --output-dir {params.directory:q} --threads {threads} {params.flags} > {log:q} 2>&1"
+
+
+rule infer_new_video:
+    """The speech of a video that is not of the corpus; what the models were trained on is not touched."""
+    input:
+        models=[file for file in SPEECH_MODELS.values() if file],
+        video=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].video),
+        audio=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].audio or NEW_CLIPS[wildcards.new_id].video),
+    output:
+        generated=f"{INFER_NEW}/{{new_id}}_generated.wav",
+        mel=f"{INFER_NEW}/{{new_id}}_mel.npy",
+        log_mel=f"{INFER_NEW}/{{new_id}}_mel_log.npy",
+        figure=f"{INFER_NEW}/{{new_id}}_mel.png",
+    log:
+        f"{LOGS}/infer_new_video/{{new_id}}.log",
+    benchmark:
+        f"{BENCHMARKS}/infer_new_video/{{new_id}}.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(SYNTHESIS["memory_mb"]),
+        runtime=more_on_retry(10),
+        gpu=SYNTHESIS["gpus"],
+    params:
+        script=script("run_mri_video_inference.py"),
+        code=SPEECH_CODE,
+        directory=subpath(output.generated, parent=True),
+        clip=lambda wildcards: new_clip_flags(NEW_CLIPS[wildcards.new_id]),
+        flags=SPEECH_FLAGS + " " + flags(resampling=SETTINGS["video"]["resampling"], gain=SETTINGS["audio"]["gain"]),
+    shell:
+        "python {params.script:q} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
+        " > {log:q} 2>&1"
+
+
+rule mask_video:
+    """A clip's video with an articulator darkened, kept without loss."""
+    input:
+        mri=rules.decode_frames.output[0],
+        polygons=lambda wildcards: SYNTHESIS["masks"][wildcards.mask]["polygons"] or [],
+    output:
+        f"{MASKED}/{{mask}}/videos/{{id}}.mp4",
+    log:
+        f"{LOGS}/mask_video/{{mask}}/{{id}}.log",
+    benchmark:
+        f"{BENCHMARKS}/mask_video/{{mask}}/{{id}}.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(500),
+        runtime=more_on_retry(10),
+    params:
+        script=script("mask_rtmri_video.py"),
+        code=code_hash("explain.masking", "signal.video"),
+        rate=SPEC.frame_rate,
+        flags=lambda wildcards: mask_flags(SYNTHESIS["masks"][wildcards.mask]),
+    shell:
+        "python {params.script:q} --input {input.mri:q} --rate {params.rate} --crf 0 --output {output:q} {params.flags}"
+        " > {log:q} 2>&1"
+
+
+rule infer_masked:
+    """The speech of a masked video."""
+    input:
+        models=[file for file in SPEECH_MODELS.values() if file],
+        video=rules.mask_video.output,
+        wav=rules.extract_mel.output.wav,
+    output:
+        generated=f"{MASKED}/{{mask}}/infer/{{id}}_generated.wav",
+        original=f"{MASKED}/{{mask}}/infer/{{id}}_original.wav",
+        mel=f"{MASKED}/{{mask}}/infer/{{id}}_mel.npy",
+        log_mel=f"{MASKED}/{{mask}}/infer/{{id}}_mel_log.npy",
+        figure=f"{MASKED}/{{mask}}/infer/{{id}}_mel.png",
+    log:
+        f"{LOGS}/infer_masked/{{mask}}/{{id}}.log",
+    benchmark:
+        f"{BENCHMARKS}/infer_masked/{{mask}}/{{id}}.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(SYNTHESIS["memory_mb"]),
+        runtime=more_on_retry(10),
+        gpu=SYNTHESIS["gpus"],
+    params:
+        script=script("run_mri_video_inference.py"),
+        code=SPEECH_CODE,
+        directory=subpath(output.generated, parent=True),
+        flags=SPEECH_FLAGS,
+    shell:
+        "python {params.script:q} --video {input.video:q} --audio {input.wav:q} --output-dir {params.directory:q}"
+        " --threads {threads} {params.flags} > {log:q} 2>&1"
+
+
+rule compare_masked:
+    """Unmasked and masked video side by side, with the masked one's speech, and both predicted mels."""
+    input:
+        mri=rules.decode_frames.output[0],
+        masked=rules.mask_video.output[0],
+        mel=rules.infer.output.mel,
+        masked_mel=rules.infer_masked.output.mel,
+        masked_wav=rules.infer_masked.output.generated,
+        # It names every clip of the corpus; a changed mel changes the mels.
+        meta=ancient(rules.write_meta.output[0]),
+    output:
+        video=f"{MASKED}/{{mask}}/{{id}}_side_by_side.mp4",
+        figure=f"{MASKED}/{{mask}}/{{id}}_side_by_side.png",
+    log:
+        f"{LOGS}/compare_masked/{{mask}}/{{id}}.log",
+    benchmark:
+        f"{BENCHMARKS}/compare_masked/{{mask}}/{{id}}.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(500),
+        runtime=more_on_retry(10),
+    params:
+        script=script("compare_masked.py"),
+        code=code_hash("signal.video", "synthesis.speech"),
+        dataset=subpath(input.meta, parent=True),
+    shell:
+        "python {params.script:q} --frames {input.mri:q} --masked-video {input.masked:q} --mel {input.mel:q}"
+        " --masked-mel {input.masked_mel:q} --masked-audio {input.masked_wav:q} --processed-dir {params.dataset:q}"
+        " --title {wildcards.id} --video {output.video:q} --figure {output.figure:q} > {log:q} 2>&1"

@@ -1,0 +1,105 @@
+"""Darken an articulator in the video, to hear how much the speech depends on it.
+
+The polygons are the lab's, in the coordinates of its 256×256 pictures; they are scaled to the video's size.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rtmri_speech.errors import UserError
+
+REFERENCE_SIZE = 256
+"""Height and width of the picture that polygons are given in, pixels."""
+
+LIP = ((8, 84), (43, 84), (45, 156), (8, 156))
+TONGUE = ((36.1, 102.7), (63.4, 90.9), (122.7, 111.5), (133.4, 172.2), (47.6, 155.0))
+ARTICULATORS = {"lip": (LIP,), "tongue": (TONGUE,)}
+"""Polygons by name, each a sequence of (x, y): columns from the left, rows from the top."""
+
+BLUR_KERNEL = 11
+"""Size of the Gaussian that softens the edge, pixels; the lab's."""
+
+_SUBPIXEL_BITS = 8
+
+Polygon = Sequence[tuple[float, float]]
+
+
+def read_polygons(path: str | Path) -> list[Polygon]:
+    """Read polygons from a JSON file: a list of ``[x, y]``, or a list of such lists.
+
+    Raises
+    ------
+    UserError
+        The file is missing, is no JSON, or holds something else.
+    """
+    remedy = "give [[x, y], ...] or a list of such polygons, of three points or more, in a 256x256 picture"
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(path, "there is no such file", remedy) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(path, f"is not JSON ({error})", remedy) from None
+    polygons = [content] if _is_polygon(content) else content
+    if not isinstance(polygons, list) or not polygons or not all(map(_is_polygon, polygons)):
+        raise UserError(path, "holds no polygon", remedy)
+    return polygons
+
+
+def _is_polygon(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) >= 3
+        and all(
+            isinstance(point, list) and len(point) == 2 and all(type(number) in (int, float) for number in point)
+            for point in value
+        )
+    )
+
+
+def mask_weight(
+    polygons: Sequence[Polygon], size: tuple[int, int], alpha: float = 1.0, blur_kernel: int = BLUR_KERNEL
+) -> np.ndarray:
+    """Return how much each pixel is darkened, float32 ``(height, width)`` from 0 to ``alpha``.
+
+    Parameters
+    ----------
+    polygons : in `REFERENCE_SIZE` coordinates.
+    size : height and width of the frames, pixels.
+    alpha : 1 for black, less to let the picture through.
+    blur_kernel : size of the Gaussian that softens the edge, odd, in `REFERENCE_SIZE` pixels; 0 for a hard edge.
+
+    Raises
+    ------
+    UserError
+        ``alpha`` or ``blur_kernel`` is out of range, or the polygons lie outside the picture.
+    """
+    if not 0 <= alpha <= 1:
+        raise UserError("--alpha", f"is {alpha:g}", "give a number from 0 (nothing) to 1 (black)")
+    if blur_kernel < 0 or (blur_kernel and blur_kernel % 2 == 0):
+        raise UserError("--blur-kernel", f"is {blur_kernel}", "give an odd number, or 0 for a hard edge")
+    # Drawn and softened in the reference picture, so that a small video gets the same soft edge.
+    weight = np.zeros((REFERENCE_SIZE, REFERENCE_SIZE), np.float32)
+    for polygon in polygons:
+        # Polygons are measured from the corner of the picture, OpenCV's points from the centre of the first pixel.
+        points = np.rint((np.asarray(polygon, np.float64) - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
+        cv2.fillPoly(weight, [points], 1.0, shift=_SUBPIXEL_BITS)
+    if not weight.any():
+        raise UserError("polygon", "lies outside the picture", f"give points from 0 to {REFERENCE_SIZE}")
+    if blur_kernel:
+        weight = cv2.GaussianBlur(weight, (blur_kernel, blur_kernel), 0)
+    if size != weight.shape:
+        weight = cv2.resize(weight, size[::-1], interpolation=cv2.INTER_AREA)
+    return np.float32(alpha) * weight
+
+
+def masked(frames: Iterable[np.ndarray], weight: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield gray frames uint8 ``(H, W)`` darkened by ``weight`` ``(H, W)``."""
+    kept = 1 - weight
+    for frame in frames:
+        yield np.rint(frame * kept).astype(np.uint8)

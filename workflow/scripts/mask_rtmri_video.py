@@ -1,0 +1,56 @@
+"""Darken an articulator in a video before inference, to see how much it matters (the lab's masking study)."""
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import UserError, run_script
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--input", type=Path, required=True, help="the video, or a dataset's mri.npy")
+    parser.add_argument("--output", type=Path, required=True, help="the masked video, an mp4")
+    parser.add_argument("--mask-type", choices=["lip", "tongue", "custom"], default="lip", help="what to darken")
+    parser.add_argument("--polygons", type=Path, help="for custom: JSON of points [[x, y], ...] in a 256x256 picture")
+    parser.add_argument("--alpha", type=float, default=1.0, help="1 is black; less lets the picture through")
+    parser.add_argument("--blur-kernel", type=int, default=11, help="softness of the edge, odd pixels; 0 is hard")
+    parser.add_argument("--crf", type=int, default=18, help="quality of the video: 0 is lossless (not for browsers)")
+    parser.add_argument("--rate", help="frames per second of an mri.npy, a number or a fraction such as 11413/420")
+    args = parser.parse_args()
+    if (args.mask_type == "custom") != (args.polygons is not None):
+        parser.error("--polygons belongs to --mask-type custom, which needs it")
+    if args.input.suffix == ".npy" and args.rate is None:
+        parser.error("an mri.npy needs --rate")
+    return args
+
+
+def main() -> int:
+    args = parse()
+
+    from fractions import Fraction
+
+    from rtmri_speech.dataset.clip import load_array
+    from rtmri_speech.explain.masking import ARTICULATORS, mask_weight, masked, read_polygons
+    from rtmri_speech.signal.audio import read_audio, track_rate
+    from rtmri_speech.signal.video import probe, read_frames, write_video
+
+    polygons = read_polygons(args.polygons) if args.polygons else ARTICULATORS[args.mask_type]
+    if args.output.absolute() == args.input.absolute():
+        raise UserError(args.output, "is the input too", "give the masked video another name")
+    audio = sampling_rate = None
+    if args.input.suffix == ".npy":
+        frames = load_array(args.input, dimensions=3, memory_map=True)
+        size, rate = frames.shape[1:], Fraction(args.rate)
+    else:
+        info = probe(args.input)
+        frames, size, rate = read_frames(args.input), (info.height, info.width), info.rate
+        sampling_rate = track_rate(args.input)
+        audio = read_audio(args.input, sampling_rate=sampling_rate) if sampling_rate else None
+    weight = mask_weight(polygons, size, args.alpha, args.blur_kernel)
+    write_video(args.output, masked(frames, weight), rate, audio, sampling_rate, crf=args.crf)
+    print(args.output)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

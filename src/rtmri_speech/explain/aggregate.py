@@ -1,0 +1,166 @@
+"""The average map of a band over clips, and of each phoneme, with the share of its mass in each part of the head.
+
+A clip's maps are taken as parts of its whole mass, so that each clip counts alike and loud frames of a clip more than
+its pauses. An average has a mass of 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtmri_speech.atomic import save_json, save_npy
+from rtmri_speech.dataset.clip import load_array
+from rtmri_speech.errors import UserError
+from rtmri_speech.explain.overlay import Style, legend, overlay, save_picture
+from rtmri_speech.explain.phonemes import phoneme_file, phonemes_of_frames, read_phonemes
+from rtmri_speech.explain.regions import Regions, mass_share, region_mask
+from rtmri_speech.explain.sequences import SIZE, enlarged, open_sequence
+
+TILES = 8
+"""Phonemes in a row of the picture."""
+
+
+@dataclass
+class Average:
+    """Sums of a band's maps while clips are added, each clip's mass being 1.
+
+    Attributes
+    ----------
+    total : over all frames, float64 ``(256, 256)``.
+    phonemes : over the frames of each phoneme.
+    clips : how many clips had any mass.
+    frames : how many frames each phoneme had.
+    """
+
+    total: np.ndarray = field(default_factory=lambda: np.zeros(SIZE))
+    phonemes: dict[str, np.ndarray] = field(default_factory=dict)
+    clips: int = 0
+    frames: dict[str, int] = field(default_factory=dict)
+
+    def add(self, maps: Sequence[np.ndarray], names: Sequence[str] | None) -> None:
+        """Add a clip's raw maps ``(H, W)``, with the phoneme of each frame where they are known."""
+        mass = sum(float(heat.sum(dtype=np.float64)) for heat in maps)
+        if not mass:
+            return
+        self.clips += 1
+        for heat, name in zip(maps, names or [""] * len(maps), strict=True):
+            self.total += heat / mass
+            if name:
+                self.phonemes.setdefault(name, np.zeros(SIZE))
+                self.phonemes[name] += heat / mass
+                self.frames[name] = self.frames.get(name, 0) + 1
+
+
+def aggregate(
+    gradcam_dir: str | Path,
+    processed_dir: str | Path,
+    ids: Sequence[str],
+    bands: Sequence[str],
+    output_dir: str | Path,
+    *,
+    phoneme_dir: str | Path | None = None,
+    regions: Regions | None = None,
+    style: Style | None = None,
+) -> dict[str, Any]:
+    """Write the averages of clips and return their facts, as in ``aggregate.json``.
+
+    For each band: ``average_<band>.npy``, float32 ``(256, 256)``, and ``.png`` over the clips' mean frame; where a clip
+    has a phoneme file, ``phonemes_<band>.npy`` ``(P, 256, 256)`` in the order of the JSON's list, and ``.png``.
+
+    Parameters
+    ----------
+    gradcam_dir : has ``<id>/gradcam_<band>_sequence.npy`` of each clip.
+    processed_dir : the dataset, for the frames under the pictures.
+    phoneme_dir : has ``<id>.json`` or ``<id>.TextGrid`` of some clips.
+    regions : parts of the head, whose share of the mass is told.
+
+    Raises
+    ------
+    UserError
+        A sequence is missing, or no clip has any mass.
+    """
+    output_dir, style = Path(output_dir), style or Style()
+    frame = _mean_frame(processed_dir, ids)
+    facts: dict[str, Any] = {"clips": list(ids), "bands": {}}
+    masks = {name: region_mask(polygons) for name, polygons in regions.polygons().items()} if regions else {}
+    if masks:
+        facts["area_share"] = {name: round(float(mask.mean()), 4) for name, mask in masks.items()}
+    for band in bands:
+        average = Average()
+        for id in ids:
+            sequence = open_sequence(Path(gradcam_dir) / id, band)
+            path = phoneme_file(phoneme_dir, id) if phoneme_dir else None
+            maps = list(sequence.raw())
+            names = phonemes_of_frames(read_phonemes(path), len(maps), sequence.rate) if path else None
+            average.add(maps, names)
+        if not average.clips:
+            raise UserError(gradcam_dir, f"has no map of {band} above 0", "train the model further")
+        mean = average.total / average.total.sum()
+        save_npy(output_dir / f"average_{band}.npy", mean.astype(np.float32))
+        save_picture(output_dir / f"average_{band}.png", _drawn(frame, mean, band, style))
+        facts["bands"][band] = {
+            "clips": average.clips,
+            "mass_share": {name: round(mass_share(mean, mask), 4) for name, mask in masks.items()},
+        }
+        if average.phonemes:
+            spoken = {name: total / total.sum() for name, total in sorted(average.phonemes.items()) if total.sum() > 0}
+            save_npy(output_dir / f"phonemes_{band}.npy", np.stack(list(spoken.values())).astype(np.float32))
+            tiles = [_drawn(frame, heat, f"{band} {name}", style) for name, heat in spoken.items()]
+            save_picture(output_dir / f"phonemes_{band}.png", _tiled(tiles))
+            facts["bands"][band]["phonemes"] = [
+                {
+                    "phoneme": name,
+                    "frames": average.frames[name],
+                    "mass_share": {region: round(mass_share(heat, mask), 4) for region, mask in masks.items()},
+                }
+                for name, heat in spoken.items()
+            ]
+    save_json(output_dir / "aggregate.json", facts)
+    return facts
+
+
+def findings(facts: dict[str, Any]) -> list[str]:
+    """Return a sentence for each band: whether its map lies more on the first group of regions than on the second."""
+    if "area_share" not in facts:
+        return []
+    inside, outside = list(facts["area_share"])[:2]
+    sentences = []
+    for band, found in facts["bands"].items():
+        share, other = found["mass_share"][inside], found["mass_share"][outside]
+        density = share / facts["area_share"][inside]
+        verdict = "more" if share > other else "not more"
+        sentences.append(
+            f"{band}: {verdict} mass on the {inside} ({share:.0%}, {density:.1f} times its area) than on {outside} "
+            f"({other:.0%})."
+        )
+    return sentences
+
+
+def _mean_frame(processed_dir: str | Path, ids: Sequence[str]) -> np.ndarray:
+    total = np.zeros(SIZE)
+    for id in ids:
+        frames = load_array(Path(processed_dir) / "samples" / id / "mri.npy", dimensions=3, memory_map=True)
+        mean = np.mean(frames, axis=0, dtype=np.float64) * (255 if frames.dtype.kind == "f" else 1)
+        total += enlarged(mean.astype(np.float32), SIZE)
+    return np.rint(total / len(ids)).astype(np.uint8)
+
+
+def _drawn(frame: np.ndarray, heat: np.ndarray, name: str, style: Style) -> np.ndarray:
+    return legend(overlay(frame, (np.float32(heat / heat.max()),), style), (name,), style)
+
+
+def _tiled(tiles: list[np.ndarray]) -> np.ndarray:
+    rows = math.ceil(len(tiles) / TILES)
+    columns = min(len(tiles), TILES)
+    height, width = tiles[0].shape[:2]
+    picture = np.zeros((rows * height, columns * width, 3), np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = number // TILES * height, number % TILES * width
+        picture[top : top + height, left : left + width] = tile
+    return picture

@@ -1,0 +1,41 @@
+"""Average the Grad-CAM maps of clips by band and by phoneme, and tell how much of them lies where in the head."""
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gradcam-dir", type=Path, required=True, help="has <id>/gradcam_<band>_sequence.npy")
+    parser.add_argument("--processed-dir", type=Path, required=True, help="the dataset, for the frames under the maps")
+    parser.add_argument("--clips", nargs="+", metavar="ID", required=True)
+    parser.add_argument("--bands", nargs="+", metavar="NAME", default=["F1", "F2"])
+    parser.add_argument("--phoneme-dir", type=Path, help="has <id>.json (the demo's) or <id>.TextGrid")
+    parser.add_argument("--regions", type=Path, help="JSON of polygons: {group: {region: [[x, y], ...]}}, 256x256")
+    parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
+    parser.add_argument("--output-dir", type=Path, required=True)
+    args = parser.parse_args()
+
+    from rtmri_speech.explain.aggregate import aggregate, findings
+    from rtmri_speech.explain.overlay import Style
+    from rtmri_speech.explain.regions import Regions
+
+    facts = aggregate(
+        args.gradcam_dir,
+        args.processed_dir,
+        args.clips,
+        args.bands,
+        args.output_dir,
+        phoneme_dir=args.phoneme_dir,
+        regions=Regions.read(args.regions) if args.regions else None,
+        style=Style(args.colormap),
+    )
+    for sentence in findings(facts):
+        print(sentence)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -45,7 +45,7 @@ class VocoderConfig:
     padding : ``official`` or ``lab`` (see `generator`); None leaves it to the checkpoint's keys.
     mpd_divisor, msd_divisor : divide the discriminators' channels, for runs on a CPU.
     mel_weight, stft_weight : weights of the L1 mel and of the multi-resolution STFT loss (0 for none).
-    discriminator_start : training steps without discriminators before they join.
+    discriminator_start : the training step at which the discriminators join; None: never.
     schedule : ``exponential`` (``lr_decay`` an epoch) or ``plateau`` (the lab's: a tenth when the validation mel error
         stalls).
     average : decay of the moving average of the generator's weights that is saved and validated; 0 for none.
@@ -90,7 +90,7 @@ class VocoderConfig:
     msd_divisor: int = 1
     mel_weight: float = 45.0
     stft_weight: float = 0.0
-    discriminator_start: int = 0
+    discriminator_start: int | None = 0
     schedule: str = "exponential"
     average: float = 0.0
     augment_rate: float = 0.0
@@ -183,7 +183,7 @@ class VocoderConfig:
             "give the lowest and the highest gain",
         )
         for name in ("mel_weight", "stft_weight", "discriminator_start"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "give a number of at least 0")
+            _require((getattr(self, name) or 0) >= 0, name, getattr(self, name), "give a number of at least 0")
 
     @property
     def spec(self) -> MelSpec:

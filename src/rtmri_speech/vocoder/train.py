@@ -477,7 +477,8 @@ class _Loop:
         """Train on a batch, count it and move the schedule."""
         self.learning_rate.apply(self.networks.optim_g, self.networks.optim_d)
         mel, audio = (batch[name].to(self.group.device, non_blocking=True) for name in ("mel", "audio"))
-        losses = self.networks.step(mel, audio, adversarial=self.step >= self.config.discriminator_start)
+        start = self.config.discriminator_start
+        losses = self.networks.step(mel, audio, adversarial=start is not None and self.step >= start)
         self.step += 1
         for name, loss in losses.items():
             require_finite(loss, name, self.step)

@@ -88,7 +88,8 @@ def aggregate(
     output_dir, style = Path(output_dir), style or Style()
     frame = _mean_frame(processed_dir, ids)
     facts: dict[str, Any] = {"clips": list(ids), "bands": {}}
-    masks = {name: region_mask(polygons) for name, polygons in regions.polygons().items()} if regions else {}
+    parts = regions.whole_groups() | regions.single() if regions else {}
+    masks = {name: region_mask(polygons) for name, polygons in parts.items()}
     if masks:
         facts["area_share"] = {name: round(float(mask.mean()), 4) for name, mask in masks.items()}
     for band in bands:

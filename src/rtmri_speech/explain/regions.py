@@ -44,10 +44,13 @@ class Regions:
             raise UserError(path, "holds a region that is no polygon", remedy)
         return cls(groups)
 
-    def polygons(self) -> dict[str, list[Polygon]]:
-        """Return the polygons of every group and of every region, by name."""
-        whole = {name: list(group.values()) for name, group in self.groups.items()}
-        return whole | {name: [polygon] for group in self.groups.values() for name, polygon in group.items()}
+    def whole_groups(self) -> dict[str, list[Polygon]]:
+        """Return the polygons of every group by name."""
+        return {name: list(group.values()) for name, group in self.groups.items()}
+
+    def single(self) -> dict[str, list[Polygon]]:
+        """Return the one polygon of every region by name."""
+        return {name: [polygon] for group in self.groups.values() for name, polygon in group.items()}
 
 
 def region_mask(polygons: list[Polygon], size: tuple[int, int] = (REFERENCE_SIZE, REFERENCE_SIZE)) -> np.ndarray:

@@ -1,0 +1,81 @@
+"""Darken lips, tongue and other parts, synthesise, and tabulate the change of each band's mel error beside Grad-CAM."""
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--processed-dir", type=Path, required=True, help="the dataset")
+    parser.add_argument("--clips", nargs="+", metavar="ID", required=True)
+    parser.add_argument("--mri-checkpoint", type=Path, required=True, help="the mel generator")
+    parser.add_argument("--hifigan-checkpoint", type=Path, help="the vocoder, to measure and keep the speech too")
+    parser.add_argument("--hifigan-config", type=Path, help="default: config.json beside the vocoder")
+    parser.add_argument("--context", choices=["sequence", "window", "causal"], default="sequence", help="of the LSTM")
+    parser.add_argument("--alphas", type=float, nargs="+", default=[0.25, 0.5, 0.75, 1.0], help="1 is black")
+    parser.add_argument("--masks", nargs="*", default=["lip", "tongue"], metavar="NAME", help="of the lab's polygons")
+    parser.add_argument("--regions", type=Path, help="more: JSON of polygons {group: {region: [[x, y], ...]}}, 256x256")
+    parser.add_argument("--bands", nargs="+", metavar="NAME:LOW-HIGH", default=["F1:300-900", "F2:900-2500"])
+    parser.add_argument("--gradcam-dir", type=Path, help="has <id>/gradcam_<band>_sequence.npy")
+    parser.add_argument("--output-dir", type=Path, required=True, help="for masking.csv, masking.png and wavs/")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    args = parser.parse_args()
+
+    from tqdm import tqdm
+
+    from rtmri_speech.acoustic.predict import load_acoustic_model
+    from rtmri_speech.dataset.meta import load_mel_spec
+    from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.errors import UserError
+    from rtmri_speech.explain.gradcam import Band
+    from rtmri_speech.explain.masking import ARTICULATORS
+    from rtmri_speech.explain.regions import Regions
+    from rtmri_speech.explain.study import agreement, draw_study, masking_study, write_table
+    from rtmri_speech.synthesis.synthesiser import Synthesiser
+    from rtmri_speech.training.logging import say
+    from rtmri_speech.vocoder.engine import load_vocoder
+
+    if unknown := [name for name in args.masks if name not in ARTICULATORS]:
+        raise UserError("--masks", f"names {', '.join(unknown)}", f"give some of {', '.join(ARTICULATORS)}")
+    masks = {name: ARTICULATORS[name] for name in args.masks}
+    if args.regions:
+        regions = Regions.read(args.regions).single()
+        if twice := sorted(masks.keys() & regions.keys()):
+            raise UserError(
+                args.regions, f"names {', '.join(twice)} as --masks does", "leave it out there or rename it"
+            )
+        masks |= regions
+    scaler = Scaler.load(args.processed_dir / "scaler.json")
+    acoustic = load_acoustic_model(
+        args.mri_checkpoint, args.device, scaler=scaler, mel=load_mel_spec(args.processed_dir)
+    )
+    vocoders = {}
+    if args.hifigan_checkpoint:
+        name = args.hifigan_checkpoint.name
+        vocoders[name] = load_vocoder(args.hifigan_checkpoint, args.hifigan_config, acoustic.device, warn=say)
+    bands = [Band.parse(text) for text in args.bands]
+    effects = masking_study(
+        Synthesiser(acoustic, vocoders, args.context),
+        scaler,
+        args.processed_dir,
+        args.clips,
+        masks,
+        args.alphas,
+        bands,
+        gradcam_dir=args.gradcam_dir,
+        wav_dir=args.output_dir / "wavs" if vocoders else None,
+        progress=tqdm,
+    )
+    write_table(args.output_dir / "masking.csv", effects)
+    draw_study(args.output_dir / "masking.png", effects)
+    for band in bands:
+        print(
+            f"{band.name}: rank correlation of change and Grad-CAM mass over masks {agreement(effects, band.name):.2f}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -37,8 +37,8 @@ def run_script(main: Callable[[], int | None]) -> None:
     A `UserError` and a full disk end in one sentence on stderr and code 2; any other exception is a defect of the
     program and keeps its traceback.
     """
-    # Before main imports torch: on a shared machine OpenMP's threads would else spin while they wait for each other, which
-    # made a training on two busy cores twenty times slower.
+    # Before main imports torch: on a shared machine OpenMP's threads would else spin while they wait for each other,
+    # which made a training on two busy cores twenty times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = main() or 0

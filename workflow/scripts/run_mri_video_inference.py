@@ -62,6 +62,9 @@ def parse() -> argparse.Namespace:
         metavar="DIR",
         help="ask the process that keeps the models in memory and has its address there; start it if there is none",
     )
+    how.add_argument(
+        "--warm-seconds", type=float, default=20.0, help="it ends when nobody has asked for so long (default: 20)"
+    )
     parser.add_argument("--output-dir", type=Path, required=True)
     args = parser.parse_args()
     if not args.video and args.table is None and args.processed_dir is None:
@@ -110,7 +113,7 @@ def main() -> int:
     else:
         from rtmri_speech.synthesis.warm import WarmSynthesiser
 
-        speaker = WarmSynthesiser(models, args.warm, args.threads or os.cpu_count() or 1)
+        speaker = WarmSynthesiser(models, args.warm, args.threads or os.cpu_count() or 1, args.warm_seconds)
         print(*speaker.notes, sep="\n", end="\n" if speaker.notes else "")
 
     def source(id: str) -> "Source":

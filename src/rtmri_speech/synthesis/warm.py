@@ -37,9 +37,6 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.synthesis.models import Models
 from rtmri_speech.synthesis.speech import Speech
 
-IDLE_SECONDS = 20.0
-"""The process ends when nobody has asked for so long: longer than the pause between two jobs of a workflow."""
-
 _FRAMES_SENT = 64
 """Frames in a message."""
 
@@ -54,7 +51,8 @@ class WarmSynthesiser:
     models : which.
     directory : where the process leaves its address and log.
     threads : processor threads a clip is computed with.
-    idle : seconds without a question after which the process ends.
+    idle : seconds without a question after which a process that is started now ends; longer than the pause between two
+        jobs of a workflow.
 
     Attributes
     ----------
@@ -67,7 +65,7 @@ class WarmSynthesiser:
         The models cannot be loaded.
     """
 
-    def __init__(self, models: Models, directory: str | Path, threads: int = 1, idle: float = IDLE_SECONDS) -> None:
+    def __init__(self, models: Models, directory: str | Path, threads: int, idle: float) -> None:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         address = directory / f"{_identity(models, threads)}.json"

@@ -1,0 +1,81 @@
+"""Untrained models of the smallest size, written as the trainings write theirs."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from rtmri_speech.acoustic.model import AcousticModel, Network
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.vocoder.checkpoint import official_state
+from rtmri_speech.vocoder.config import VocoderConfig, write_config
+from rtmri_speech.vocoder.generator import Generator
+
+SIZE = (32, 32)
+SPEC = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=16)
+
+
+def write_acoustic(path, seed=0, spec=SPEC, size=SIZE, normalisation="unit"):
+    """A mel generator with random weights."""
+    torch.manual_seed(seed)
+    network = Network("test_efficientnet", rnn_hidden=8, n_mels=spec.n_mels)
+    lab_keys = (
+        "optimizer_state_dict",
+        "scheduler_state_dict",
+        "scaler_state_dict",
+        "val_loss",
+        "val_mse",
+        "train_loss",
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(
+        {
+            "epoch": 1,
+            "model_state_dict": AcousticModel(network).state_dict(),
+            **dict.fromkeys(lab_keys, 0),
+            "network": dataclasses.asdict(network),
+            "image_size": list(size),
+            "frame_size": list(size),
+            "frame_normalisation": normalisation,
+            "ref_frames": 4,
+            "mel": spec.to_dict(),
+            "scaler": {"mean": [-40.0] * spec.n_mels, "std": [20.0] * spec.n_mels, "count_frames": 1},
+            "training_ids": ["a0"],
+            "validation_ids": ["a1"],
+        },
+        path,
+    )
+    return path
+
+
+def write_vocoder(path, seed=0, spec=SPEC, padding="official"):
+    """A HiFi-GAN generator with random weights, loud enough to be heard, its config beside it."""
+    torch.manual_seed(seed)
+    config = VocoderConfig(
+        resblock="2",
+        upsample_rates=(14, 10, 3),
+        upsample_kernel_sizes=(28, 20, 9),
+        upsample_initial_channel=16,
+        resblock_kernel_sizes=(3,),
+        resblock_dilation_sizes=((1, 2),),
+        segment_size=2520,
+        num_mels=spec.n_mels,
+        n_fft=spec.n_fft,
+        win_size=spec.win_length,
+        fmax=spec.fmax,
+        padding=padding,
+        mel=spec,
+    )
+    generator = Generator(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_config(path.parent / "config.json", config)
+    torch.save({"generator": official_state(generator)}, path)
+    return path
+
+
+def moving_bar(frames, seed=0, size=SIZE):
+    """Gray frames with a bar that moves, uint8 ``(frames, *size)``."""
+    rng = np.random.default_rng(seed)
+    place = (np.sin(np.arange(frames) / rng.uniform(1, 3)) + 1) / 2
+    rows = np.arange(size[0])[None, :, None] / size[0]
+    return np.uint8(20 + 200 * np.exp(-(((rows - place[:, None, None]) / 0.1) ** 2)) * np.ones((1, 1, size[1])))

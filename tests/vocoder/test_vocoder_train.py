@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from rtmri_speech.vocoder.data import open_clips
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from rtmri_speech.vocoder.generator import Generator
 from rtmri_speech.vocoder.naming import pairs
-from rtmri_speech.vocoder.train import LearningRate, Run, train
+from rtmri_speech.vocoder.train import LearningRate, Run, dated_directory, train
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train.py"
 DATA = Path(__file__).parent / "data"
@@ -229,6 +230,21 @@ def test_a_lab_pair_gives_weights_and_step_and_its_optimiser_is_dropped_aloud(co
     made, _ = contents(corpus / "tuned", 56)
     assert made["padding"] == "lab" and "conv_pre.weight" in made["generator"]
     assert made["generator"]["conv_pre.weight"].dtype == torch.float32
+
+
+def test_the_best_and_the_last_pair_are_kept_and_the_others_archived(corpus):
+    train_in(corpus, steps=20, keep_last=1, archive=corpus / "old", checkpoint_interval=4)
+    saved = load_checkpoint(corpus / "out" / "state" / "state_00000020.pt")["payload"]["pair_errors"]
+    assert set(pairs(corpus / "out")) == {20, min(saved, key=saved.get)}
+    assert sorted(pairs(corpus / "out") + pairs(corpus / "old")) == [4, 8, 12, 16, 20]
+
+
+def test_a_base_fine_tuned_by_hand_goes_to_a_dated_directory(tmp_path):
+    today = f"{date.today():%Y%m%d}"
+    (tmp_path / "jvs_scratch").mkdir()
+    expected = tmp_path / f"jvs_scratch_ft_{today}"
+    assert dated_directory(tmp_path / "jvs_scratch") == expected
+    assert dated_directory(tmp_path / "jvs_scratch" / "g_00055000") == expected
 
 
 def test_fine_tuning_without_a_base_is_refused(corpus):

@@ -10,7 +10,8 @@ from rtmri_speech.errors import run_script
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--video", type=Path, required=True)
+    parser.add_argument("--video", type=Path, required=True, help="the recording, or a dataset's mri.npy")
+    parser.add_argument("--rate", help="frames per second of an mri.npy, a number or a fraction such as 11413/420")
     parser.add_argument("--heatmap", type=Path, required=True, help="gradcam_<band>_sequence.npy")
     parser.add_argument("--heatmap2", type=Path, help="a second one, of the same length")
     parser.add_argument(
@@ -27,6 +28,8 @@ def main() -> int:
     parser.add_argument("--labels", nargs="+", default=[], metavar="NAME", help="burn in the bands' names and the time")
     args = parser.parse_args()
 
+    from fractions import Fraction
+
     from rtmri_speech.explain.overlay import Style, write_overlay_film
 
     count = write_overlay_film(
@@ -38,6 +41,7 @@ def main() -> int:
         audio=args.audio,
         start_frame=args.start_frame,
         fps=args.fps,
+        frame_rate=Fraction(args.rate) if args.rate else None,
         size=args.resize and (args.resize[1], args.resize[0]),
         style=Style(args.colormap, args.alpha, args.blend),
         names=tuple(args.labels),

@@ -71,9 +71,8 @@ def main() -> int:
     write_table(args.output_dir / "masking.csv", effects)
     draw_study(args.output_dir / "masking.png", effects)
     for band in bands:
-        print(
-            f"{band.name}: rank correlation of change and Grad-CAM mass over masks {agreement(effects, band.name):.2f}"
-        )
+        rank = agreement(effects, band.name)
+        print(f"{band.name}: rank correlation over masks of change and Grad-CAM density {rank:.2f}")
     return 0
 
 

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 
 from rtmri_speech.atomic import replacing
+from rtmri_speech.dataset.clip import load_array
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.sequences import enlarged, open_maps
 from rtmri_speech.signal.audio import audio_blocks
-from rtmri_speech.signal.video import RATE_TOLERANCE, probe, read_frames, write_video
+from rtmri_speech.signal.video import RATE_TOLERANCE, probe, read_frames, resize, write_video
 
 COLORMAPS = {
     "inferno": cv2.COLORMAP_INFERNO,
@@ -200,6 +201,7 @@ def write_overlay_film(
     audio: str | Path | None = None,
     start_frame: int = 0,
     fps: float | None = None,
+    frame_rate: Fraction | None = None,
     size: tuple[int, int] | None = None,
     style: Style = Style(),
     names: tuple[str, ...] = (),
@@ -208,7 +210,9 @@ def write_overlay_film(
 
     Parameters
     ----------
-    target, video, size : as in `write_slow_film`.
+    target, size : as in `write_slow_film`.
+    video : the recording, or a dataset's ``mri.npy``, which needs ``frame_rate``.
+    frame_rate : of an ``mri.npy``, frames per second.
     heatmap, heatmap2 : ``.npy`` of maps ``(T, H, W)`` in [0, 1], of one length.
     combination : what two maps become.
     audio : a wav, or a video with a track, that begins with the video's first frame; None for a silent film.
@@ -223,7 +227,7 @@ def write_overlay_film(
     """
     if combination not in get_args(Combination):
         raise UserError("--combine-mode", f"is {combination!r}", f"give one of {', '.join(get_args(Combination))}")
-    own = probe(video).rate
+    frames, own = _frames(video, size, frame_rate)
     rate = own if fps is None or abs(_rate(fps) / own - 1) <= RATE_TOLERANCE else _rate(fps)
     if audio is not None and rate != own:
         fault = f"is {fps:g}, but the video has {float(own):.3f} frames/s"
@@ -232,7 +236,7 @@ def write_overlay_film(
     maps = tuple(open_maps(path) for path in paths)
     if len(maps[0]) != len(maps[-1]):
         raise UserError(heatmap2, f"has {len(maps[-1])} maps, {heatmap} {len(maps[0])}", "give two of one length")
-    pictures = _pictures(video, maps, paths, start_frame, size, style, combination, names)
+    pictures = _pictures(frames, own, maps, paths, start_frame, style, combination, names)
     sound = None
     if audio is not None:
         start, end = start_frame / own, (start_frame + len(maps[0])) / own
@@ -246,12 +250,25 @@ def _rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1000)
 
 
+def _frames(
+    video: str | Path, size: tuple[int, int] | None, rate: Fraction | None
+) -> tuple[Iterator[np.ndarray], Fraction]:
+    """Gray frames of a video or an ``mri.npy``, and how many a second."""
+    if Path(video).suffix != ".npy":
+        return read_frames(video, size=size), probe(video).rate
+    if rate is None:
+        raise UserError(video, "tells no frame rate", "give it (--rate), such as 11413/420")
+    stored = load_array(Path(video), dimensions=3, memory_map=True)
+    gray = (frame if frame.dtype == np.uint8 else np.rint(frame * 255).astype(np.uint8) for frame in stored)
+    return (frame if size is None else resize(frame, size) for frame in gray), rate
+
+
 def _pictures(
-    video: str | Path,
+    frames: Iterator[np.ndarray],
+    rate: Fraction,
     maps: tuple[np.ndarray, ...],
     paths: tuple[str | Path, ...],
     start_frame: int,
-    size: tuple[int, int] | None,
     style: Style,
     combination: Combination,
     labels: tuple[str, ...],
@@ -259,12 +276,11 @@ def _pictures(
     """Each map's frame with the map over it; the video is read no further than the maps reach."""
     if start_frame < 0:
         raise UserError("--start-frame", f"is {start_frame}", "give 0 or more")
-    rate = probe(video).rate
     if labels and len(labels) != len(maps):
         raise UserError("--labels", f"gives {len(labels)} names to {len(maps)} maps", "give one a map")
     if labels and combination != "colours" and len(maps) == 2:
         labels = (f"{combination} of {' and '.join(labels)}",)
-    frames = itertools.islice(read_frames(video, size=size), start_frame, None)
+    frames = itertools.islice(frames, start_frame, None)
     for number in range(len(maps[0])):
         frame = next(frames, None)
         if frame is None:

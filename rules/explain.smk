@@ -1,0 +1,205 @@
+# Which articulator makes which formant: Grad-CAM of the test clips, its averages, and the masking study that checks it.
+
+EXPLAIN = SETTINGS["explain"]
+GRADCAM = f"{RESULTS}/gradcam"
+BANDS = SETTINGS["bands"]
+BAND_WORDS = [f"{name}:{low:g}-{high:g}" for name, (low, high) in BANDS.items()]
+REGIONS = EXPLAIN["regions"] and of_checkout(EXPLAIN["regions"])
+MASK_REGIONS = REGIONS if EXPLAIN["masking"]["regions"] else None
+
+
+wildcard_constraints:
+    band="|".join(BANDS),
+
+
+rule explain_clip:
+    """Where in each frame of a clip the mel generator finds the power of each formant band."""
+    input:
+        model=SPEECH_MODELS["mri-checkpoint"],
+        scaler=SPEECH_MODELS["scaler-json"] or [],
+        mri=rules.decode_frames.output[0],
+    output:
+        expand(f"{GRADCAM}/{{{{id}}}}/gradcam_{{band}}_sequence.npy", band=BANDS),
+        expand(f"{GRADCAM}/{{{{id}}}}/gradcam_{{band}}_average.png", band=BANDS),
+        expand(f"{GRADCAM}/{{{{id}}}}/gradcam_{{band}}.json", band=BANDS),
+    log:
+        f"{LOGS}/explain_clip/{{id}}.log",
+    benchmark:
+        f"{BENCHMARKS}/explain_clip/{{id}}.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 2
+    resources:
+        mem_mb=more_on_retry(2000),
+        runtime=more_on_retry(15),
+        gpu=SYNTHESIS["gpus"],
+    params:
+        script=script("mri_gradcam_formant.py"),
+        code=code_hash("explain.clips"),
+        dataset=DATASET,
+        directory=GRADCAM,
+        bands=" ".join(flags(**{"formant-band": band}) for band in BAND_WORDS),
+        flags=flags(
+            **{
+                "scaler-json": SPEECH_MODELS["scaler-json"],
+                "context": SYNTHESIS["context"],
+                "reduction": EXPLAIN["reduction"],
+                "stride": EXPLAIN["stride"],
+                "scaling": EXPLAIN["scaling"],
+                "target-frames": EXPLAIN["target_frames"] or None,
+                "intervals": EXPLAIN["intervals"] or None,
+                "colormap": EXPLAIN["colormap"],
+                "alpha": EXPLAIN["alpha"],
+                "blend": EXPLAIN["blend"],
+            }
+        ),
+    shell:
+        "python {params.script:q} --processed-dir {params.dataset:q} --clips {wildcards.id} --mri-checkpoint {input.model:q}"
+        " --output-dir {params.directory:q} {params.bands} {params.flags} > {log:q} 2>&1"
+
+
+rule film_gradcam:
+    """A band's maps over the clip, with the generated speech."""
+    input:
+        mri=rules.decode_frames.output[0],
+        maps=f"{GRADCAM}/{{id}}/gradcam_{{band}}_sequence.npy",
+        audio=rules.infer.output.generated,
+    output:
+        f"{GRADCAM}/{{id}}/gradcam_{{band}}_overlay.mp4",
+    log:
+        f"{LOGS}/film_gradcam/{{id}}_{{band}}.log",
+    benchmark:
+        f"{BENCHMARKS}/film_gradcam/{{id}}_{{band}}.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(500),
+        runtime=more_on_retry(10),
+    params:
+        script=script("create_gradcam_overlay_video.py"),
+        code=code_hash("explain.overlay"),
+        rate=SPEC.frame_rate,
+        flags=flags(colormap=EXPLAIN["colormap"], alpha=EXPLAIN["alpha"], blend=EXPLAIN["blend"]),
+        label=lambda wildcards: flags(labels=wildcards.band) if EXPLAIN["legend"] else "",
+    shell:
+        "python {params.script:q} --video {input.mri:q} --rate {params.rate} --heatmap {input.maps:q} --audio {input.audio:q}"
+        " --output {output:q} {params.flags} {params.label} > {log:q} 2>&1"
+
+
+rule aggregate_gradcam:
+    """Each band's average map over the test clips, and of each phoneme, with its share on each part of the head."""
+    input:
+        maps=[
+            f"{GRADCAM}/{id}/gradcam_{band}{part}"
+            for id in PART_CLIPS["test"]
+            for band in BANDS
+            for part in ("_sequence.npy", ".json")
+        ],
+        mri=paths(rules.decode_frames.output[0], PART_CLIPS["test"]),
+        regions=REGIONS or [],
+        phonemes=(
+            paths(f"{RESULTS}/demo/descriptions/{{id}}.json", PART_CLIPS["test"])
+            if SETTINGS["corpus"]["source"] == "demo"
+            else []
+        ),
+    output:
+        facts=f"{GRADCAM}/aggregate/aggregate.json",
+        maps=expand(f"{GRADCAM}/aggregate/average_{{band}}.npy", band=BANDS),
+        pictures=expand(f"{GRADCAM}/aggregate/average_{{band}}.png", band=BANDS),
+    log:
+        f"{LOGS}/aggregate_gradcam.log",
+    benchmark:
+        f"{BENCHMARKS}/aggregate_gradcam.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(1000),
+        runtime=more_on_retry(60),
+    params:
+        script=script("aggregate_gradcam.py"),
+        code=code_hash("explain.aggregate"),
+        gradcam=GRADCAM,
+        dataset=DATASET,
+        directory=subpath(output.facts, parent=True),
+        flags=flags(
+            **{
+                "clips": PART_CLIPS["test"],
+                "bands": list(BANDS),
+                "phoneme-dir": (
+                    f"{RESULTS}/demo/descriptions"
+                    if SETTINGS["corpus"]["source"] == "demo"
+                    else EXPLAIN["phonemes"]
+                ),
+                "regions": REGIONS,
+                "colormap": EXPLAIN["colormap"],
+            }
+        ),
+    shell:
+        "python {params.script:q} --gradcam-dir {params.gradcam:q} --processed-dir {params.dataset:q}"
+        " --output-dir {params.directory:q} {params.flags} > {log:q} 2>&1"
+
+
+rule masking_study:
+    """What darkening lips, tongue and other parts does to each band, beside the Grad-CAM mass there."""
+    input:
+        model=SPEECH_MODELS["mri-checkpoint"],
+        vocoder=SPEECH_MODELS["hifigan-checkpoint"],
+        vocoder_config=SPEECH_MODELS["hifigan-config"],
+        maps=rules.aggregate_gradcam.input.maps,
+        samples=[
+            *paths(rules.decode_frames.output[0], PART_CLIPS["test"]),
+            *paths(rules.extract_mel.output.mel_db, PART_CLIPS["test"]),
+            *paths(rules.extract_mel.output.mask, PART_CLIPS["test"]),
+        ],
+        scaler=rules.fit_scaler.output[0],
+        meta=ancient(rules.write_meta.output[0]),
+        regions=MASK_REGIONS or [],
+    output:
+        table=f"{RESULTS}/masking/masking.csv",
+        figure=f"{RESULTS}/masking/masking.png",
+    log:
+        f"{LOGS}/masking_study.log",
+    benchmark:
+        f"{BENCHMARKS}/masking_study.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 2
+    resources:
+        mem_mb=more_on_retry(2500),
+        runtime=more_on_retry(120),
+        gpu=SYNTHESIS["gpus"],
+    params:
+        script=script("study_masking.py"),
+        code=code_hash("explain.study"),
+        dataset=subpath(input.meta, parent=True),
+        gradcam=GRADCAM,
+        directory=subpath(output.table, parent=True),
+        flags=flags(
+            **{
+                "clips": PART_CLIPS["test"],
+                "context": SYNTHESIS["context"],
+                "alphas": EXPLAIN["masking"]["alphas"],
+                "bands": BAND_WORDS,
+                "masks": EXPLAIN["masking"]["lab_polygons"],
+                "regions": MASK_REGIONS,
+            }
+        ),
+    shell:
+        "python {params.script:q} --processed-dir {params.dataset:q} --mri-checkpoint {input.model:q}"
+        " --hifigan-checkpoint {input.vocoder:q} --hifigan-config {input.vocoder_config:q} --gradcam-dir {params.gradcam:q}"
+        " --output-dir {params.directory:q} {params.flags} > {log:q} 2>&1"
+
+
+rule gradcam:
+    """Grad-CAM of the test clips: maps, films, and their averages."""
+    input:
+        [f"{GRADCAM}/{id}/gradcam_{band}_overlay.mp4" for id in PART_CLIPS["test"] for band in BANDS],
+        rules.aggregate_gradcam.output,
+
+
+rule masking:
+    """The masking study of the test clips."""
+    input:
+        rules.masking_study.output,

@@ -128,9 +128,7 @@ rule aggregate_gradcam:
                 "clips": PART_CLIPS["test"],
                 "bands": list(BANDS),
                 "phoneme-dir": (
-                    f"{RESULTS}/demo/descriptions"
-                    if SETTINGS["corpus"]["source"] == "demo"
-                    else EXPLAIN["phonemes"]
+                    f"{RESULTS}/demo/descriptions" if SETTINGS["corpus"]["source"] == "demo" else EXPLAIN["phonemes"]
                 ),
                 "regions": REGIONS,
                 "colormap": EXPLAIN["colormap"],

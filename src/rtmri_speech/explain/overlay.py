@@ -184,9 +184,8 @@ def write_slow_film(
     """
     if repeat < 1:
         raise UserError("--repeat", f"is {repeat}", "give at least 1")
-    pictures = _pictures(
-        video, (open_maps(sequence),), (sequence,), start_frame, size, style, "max", (name,) if name else ()
-    )
+    frames, own = _frames(video, size, None)
+    pictures = _pictures(frames, own, (open_maps(sequence),), (sequence,), start_frame, style, "max", labels)
     film = itertools.chain.from_iterable(itertools.repeat(picture, repeat) for picture in pictures)
     return _write(target, film, _rate(fps))
 

@@ -170,6 +170,7 @@
     if (position >= clipNow().seconds - 0.02) position = 0;
     playing = true;
     showState();
+    place();
     for (const one of data.sources.slice(0, 3)) soundOf(one.name).preload = "auto";
     try {
       await start(source);
@@ -247,9 +248,16 @@
   };
 
   // --- mel pictures, each with a cursor ------------------------------------------------------------------------
+  let drawn = "";
   const drawMels = () => {
     const main = data.sources.slice(0, 3).map((one) => one.name);
     const names = main.includes(source) ? main : [...main, source];
+    const wanted = [clipNow().id, ...names].join(" ");
+    if (wanted !== drawn) drawPanels(names);
+    drawn = wanted;
+    for (const panel of find("mels").querySelectorAll(".mel")) panel.dataset.heard = panel.dataset.name === source;
+  };
+  const drawPanels = (names) => {
     const panels = names.map((name) => {
       const cursor = make("div", { className: "cursor" });
       const title = data.sources.find((one) => one.name === name).title;
@@ -261,12 +269,13 @@
         graph.append(tick);
       }
       graph.addEventListener("pointerdown", (event) => {
-        hear(name);
+        // Measured first: another sound may draw the pictures anew.
         const box = event.currentTarget.getBoundingClientRect();
+        hear(name);
         seek(((event.clientX - box.left) / box.width) * clipNow().seconds);
       });
       const panel = make("div", { className: "mel" }, make("div", { className: "label", textContent: title }), graph);
-      panel.dataset.heard = name === source;
+      panel.dataset.name = name;
       return panel;
     });
     const axis = make("div", { className: "seconds" });

@@ -1,0 +1,88 @@
+"""Numbers for readers: the document, the measures, the times of stages, the curves of a log."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rtmri_speech.evaluation.metrics import score_pair
+from rtmri_speech.report.document import results_document
+from rtmri_speech.report.figures import read_scalars
+from rtmri_speech.report.measures import MEASURES, shown
+from rtmri_speech.report.provenance import PartSize, StageTime, part_sizes, stage_times
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_document_cites_the_scores(experiment):
+    text = results_document(experiment, "a command")
+    scores = json.loads((experiment.evaluation / "scores.json").read_text())
+    lines = text.splitlines()
+    head = cells(next(line for line in lines if line.startswith("| system")))
+    for row in scores["rows"].values():
+        estoi = row["summary"]["estoi"]
+        found = dict(zip(head, cells(next(x for x in lines if x.startswith(f"| {row['title']} |"))), strict=True))
+        expected = f"{estoi['mean']:.3f} ({estoi['low']:.3f} – {estoi['high']:.3f})".replace("-", "−")
+        assert found["ESTOI ↑"] == expected
+    assert "Written by `a command`" in text
+    assert any(line.startswith("| date | 20") for line in lines)
+    assert any(line.startswith("| machine | ") and "cores" in line for line in lines)
+    assert any("commit" in line for line in lines if line.startswith("| code |"))
+    assert "| `train_acoustic` | 1 | 7200 | 9000 | 900 |" in lines
+    assert f"| a2 | – | {shown(scores['rows']['sequence']['clips']['a2']['mel_mse'], 3)} |" in text
+
+
+def test_every_metric_has_a_measure_and_the_other_way_round():
+    rng = np.random.default_rng(0)
+    tone = np.sin(np.arange(16000) / 20) + 0.01 * rng.normal(size=16000)
+    found = score_pair(tone, tone, 16000, 589)
+    assert {measure.name for measure in MEASURES} == {*found, "real_time_factor"}
+
+
+def test_measures_point_the_right_way():
+    rng = np.random.default_rng(1)
+    time = np.arange(24000) / 16000
+    speech = np.sin(2 * np.pi * np.cumsum(140 + 40 * np.sin(5 * time)) / 16000) * (np.sin(9 * time) > -0.5)
+    speech = np.tanh(8 * speech) * 0.3
+    good, bad = (score_pair(speech, speech + n * rng.normal(size=24000), 16000, 589) for n in (0.001, 0.3))
+    for measure in MEASURES:
+        if measure.name in good and measure.better != "zero" and not np.isnan(bad[measure.name]):
+            higher = good[measure.name] >= bad[measure.name]
+            assert higher == (measure.better == "higher") or good[measure.name] == bad[measure.name], measure.name
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(0.4567, 2, "0.46"), (-1.25, 1, "−1.2"), (-0.0004, 2, "0.00"), (None, 1, "–"), (float("nan"), 1, "–")],
+)
+def test_numbers_are_shown_for_readers(value, digits, text):
+    assert shown(value, digits) == text
+
+
+def test_times_of_a_rule_are_summed_over_its_jobs(experiment):
+    assert stage_times(experiment.benchmarks) == {
+        "decode_frames": StageTime(2, 3.5, 0.5, 80.5),
+        "train_acoustic": StageTime(1, 7200.0, 9000.0, 900.0),
+    }
+    assert stage_times(experiment.benchmarks / "nothing") == {}
+
+
+def test_parts_are_measured_by_what_sounds(experiment):
+    from rtmri_speech.dataset.meta import load_mel_spec
+
+    # The tiny clips are silent in their last frame.
+    rate = 11413 / 420
+    assert part_sizes(experiment.processed_dir, load_mel_spec(experiment.processed_dir)) == {
+        "training": PartSize(1, 12 / rate),
+        "validation": PartSize(1, 8 / rate),
+        "test": PartSize(3, 3 * 53 / rate),
+    }
+
+
+def test_curves_are_what_was_logged(experiment):
+    found = read_scalars(experiment.logs["acoustic"], ["metrics/val_mse", "metrics/train_mse"])
+    assert found.keys() == {"metrics/val_mse"}
+    assert found["metrics/val_mse"] == [(epoch, pytest.approx(1 / epoch)) for epoch in range(1, 6)]
+    assert read_scalars(experiment.logs["vocoder"], ["loss"]) == {}

@@ -146,12 +146,14 @@ def test_the_inference_script_writes_what_the_official_one_does(tmp_path):
     np.testing.assert_allclose(samples, reference, rtol=0, atol=1e-5)
 
 
-def test_the_inference_script_refuses_in_one_sentence(tmp_path):
+def test_the_inference_script_refuses_in_one_sentence_and_speaks_the_other_mels(tmp_path):
     np.save(tmp_path / "clip.npy", np.zeros((30, 64), np.float32))
+    np.save(tmp_path / "good.npy", mel_of(5))
     words = ["--input_mels_dir", tmp_path, "--checkpoint_file", DATA / "hifigan_lab_tiny" / "g_00000000"]
     done = run_inference(*words, "--output_dir", tmp_path)
     assert done.returncode == 2
     assert "clip.npy" in done.stderr and "transposed" in done.stderr and "Traceback" not in done.stderr
+    assert len(soundfile.read(tmp_path / "good_generated_e2e.wav")[0]) == 5 * 420
 
 
 @pytest.mark.skipif(
@@ -163,7 +165,7 @@ def test_the_onnx_graph_makes_the_same_sound(tmp_path, padding):
     import onnxruntime
 
     vocoder = Vocoder(Generator(small(padding)), small(padding))
-    export_onnx(vocoder, tmp_path / "vocoder.onnx")
+    assert export_onnx(vocoder, tmp_path / "vocoder.onnx") < 1e-5
     session = onnxruntime.InferenceSession(str(tmp_path / "vocoder.onnx"))
     for frames in (3, 40, 200):
         (made,) = session.run(None, {"log_mel": mel_of(frames)[None]})

@@ -4,9 +4,10 @@ Reads every <stem>.npy, float32 (n_mels, T), and writes <stem>_generated_e2e.wav
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.errors import USER_ERROR_EXIT, UserError, run_script
 
 
 def main() -> int:
@@ -33,12 +34,18 @@ def main() -> int:
     device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
     vocoder = load_vocoder(args.checkpoint_file, args.config, device, bf16=args.bf16, warn=say)
     write = write_float_wav if args.float else write_wav
+    code = 0
     for path in paths:
-        audio = vocoder.synthesise(read_mel(path, vocoder.config.num_mels))
         target = args.output_dir / f"{path.stem}_generated_e2e.wav"
-        write(target, audio, vocoder.sampling_rate)
-        print(target)
-    return 0
+        try:
+            write(target, vocoder.synthesise(read_mel(path, vocoder.config.num_mels)), vocoder.sampling_rate)
+        except UserError as error:
+            # One broken mel does not keep the others from being heard.
+            print(f"error: {error}", file=sys.stderr)
+            code = USER_ERROR_EXIT
+        else:
+            print(target)
+    return code
 
 
 if __name__ == "__main__":

@@ -165,23 +165,29 @@ def write_float_wav(path: str | Path, audio: np.ndarray, sampling_rate: int) -> 
         soundfile.write(temporary, np.asarray(audio, np.float32), sampling_rate, subtype="FLOAT", format="WAV")
 
 
-def export_onnx(vocoder: Vocoder, path: str | Path) -> None:
-    """Write the generator as an ONNX graph: ``log_mel`` float32 ``(1, n_mels, T)`` to ``audio`` ``(1, 1, T * hop)``.
+ONNX_TOLERANCE = 1e-4
+"""Largest difference allowed between a graph's samples and the vocoder's: 80 dB under full scale."""
 
-    T is free. Needs the extra ``onnx``.
+
+def export_onnx(vocoder: Vocoder, path: str | Path) -> float:
+    """Write the generator as an ONNX graph, and return by how much its samples differ from the vocoder's at most.
+
+    Input ``log_mel`` float32 ``(1, n_mels, T)``, output ``audio`` float32 ``(1, 1, T * hop)``; T is free.
 
     Raises
     ------
     UserError
-        The packages of the extra are not installed.
+        The packages of the extra ``onnx`` are not installed, or the graph's samples differ by more than
+        `ONNX_TOLERANCE`; then no file is left.
     """
     import importlib.util
 
-    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(path, f"cannot be written without {' and '.join(missing)}", "pip install rtmri-speech[onnx]")
+    import onnxruntime
+
     example = torch.zeros(1, vocoder.config.num_mels, vocoder.block_frames)
-    frames = torch.export.Dim("frames", min=2)
     with replacing(path) as temporary:
         torch.onnx.export(
             vocoder.generator.cpu(),
@@ -189,7 +195,16 @@ def export_onnx(vocoder: Vocoder, path: str | Path) -> None:
             str(temporary),
             input_names=["log_mel"],
             output_names=["audio"],
-            dynamic_shapes=({2: frames},),
+            dynamic_shapes=({2: torch.export.Dim("frames", min=2)},),
             dynamo=True,
             external_data=False,
+            verbose=False,
         )
+        # Another length than the example's, to see that it is free.
+        mel = np.random.default_rng(0).normal(-4, 1, (vocoder.config.num_mels, vocoder.block_frames // 2 + 3))
+        mel = mel.astype(np.float32)
+        session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
+        difference = float(np.abs(session.run(None, {"log_mel": mel[None]})[0][0, 0] - vocoder.synthesise(mel)).max())
+        if difference > ONNX_TOLERANCE:
+            raise UserError(path, f"the graph's samples differ by {difference:.1e}", "report it with these versions")
+    return difference

@@ -318,3 +318,10 @@ def test_torch_front_end_takes_batches_and_has_a_finite_gradient_at_silence():
     silence = torch.zeros(2000, requires_grad=True)
     spec.mel_tensor(silence).sum().backward()
     assert torch.isfinite(silence.grad).all()
+
+
+@pytest.mark.parametrize("preset", ["hifigan", "lab"])
+def test_decibels_block_by_block_are_those_of_the_whole(preset):
+    spec = MelSpec.preset(preset)
+    audio = np.random.default_rng(2).standard_normal(420 * 1100) * np.linspace(1e-4, 0.3, 420 * 1100)
+    np.testing.assert_allclose(spec.mel_db(audio), spec.db(spec.mel(audio)), atol=1e-4)

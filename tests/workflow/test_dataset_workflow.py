@@ -61,8 +61,8 @@ def test_another_frame_size_keeps_nothing_of_the_frames(checkout):
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("_BLOCK_FRAMES = 512", "_BLOCK_FRAMES = 512  # measured", set()),
-        ("_BLOCK_FRAMES = 512", "_BLOCK_FRAMES = 256", {f"extract_mel {id}" for id in CLIPS}),
+        ("_BLOCK_FRAMES = 128", "_BLOCK_FRAMES = 128  # measured", set()),
+        ("_BLOCK_FRAMES = 128", "_BLOCK_FRAMES = 256", {f"extract_mel {id}" for id in CLIPS}),
     ],
 )
 def test_code_counts_and_comments_do_not(checkout, old, new, expected):

@@ -67,10 +67,12 @@ def draw_mel(
     silent : bool ``(T,)``, frames to show red.
     """
     width = WIDTH - LEFT - RIGHT
-    shade = np.clip((mel_db.T[::-1] - ceiling) / _RANGE_DB + 1, 0, 1)
+    # No more columns than pixels: a long clip takes no more memory than a short one.
+    shown = np.linspace(0, len(mel_db) - 1, min(len(mel_db), width)).round().astype(int)
+    shade = np.clip((mel_db[shown].T[::-1] - ceiling) / _RANGE_DB + 1, 0, 1)
     picture = cv2.applyColorMap(np.rint(shade * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
     if silent is not None:
-        picture[:, silent] = (60, 60, 200)
+        picture[:, silent[shown]] = (60, 60, 200)
     canvas[top : top + MEL_HEIGHT, LEFT : LEFT + width] = cv2.resize(
         picture, (width, MEL_HEIGHT), interpolation=cv2.INTER_NEAREST
     )

@@ -66,7 +66,7 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
         )
     samples = WavSamples(wav)
     mel_db = np.full((frames, spec.n_mels), np.float32(spec.db(np.zeros(1))[0]), np.float32)
-    whole = spec.db(spec.mel(samples)).T
+    whole = spec.mel_db(samples).T
     mel_db[: len(whole)] = whole
     save_npy(directory / "mel_db.npy", mel_db)
     save_npy(directory / "mask.npy", sound_mask(frames, min(available, len(samples)), spec))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -31,7 +31,7 @@ LOG_FLOOR = 1e-5
 MAGNITUDE_GUARD = 1e-9
 """Added to the power before the square root, as HiFi-GAN does, so that the gradient at silence is finite."""
 
-_BLOCK_FRAMES = 512
+_BLOCK_FRAMES = 128
 """Frames transformed at a time by the NumPy front end: memory stays the same for any length."""
 
 Alignment = Literal["centred", "start"]
@@ -228,10 +228,23 @@ class MelSpec:
         UserError
             The signal is shorter than `shortest`.
         """
+        out = np.empty((self.n_mels, self.frames(len(audio))))
+        for first, block in self._blocks(audio):
+            out[:, first : first + block.shape[1]] = block
+        return out
+
+    def mel_db(self, audio: Samples) -> np.ndarray:
+        """Return `db` of `mel` of a signal, float32 ``(n_mels, T)``, in less memory for long signals."""
+        out = np.empty((self.n_mels, self.frames(len(audio))), np.float32)
+        for first, block in self._blocks(audio):
+            out[:, first : first + block.shape[1]] = self._level(block)
+        return self._within_range(out)
+
+    def _blocks(self, audio: Samples) -> Iterator[tuple[int, np.ndarray]]:
+        """The linear mel of a signal, some frames at a time: the first frame and float64 ``(n_mels, frames)``."""
         count = self.frames(len(audio))
         if not count:
             raise UserError("audio", f"has {len(audio)} samples", f"give at least {self.shortest}")
-        out = np.empty((self.n_mels, count))
         for first in range(0, count, _BLOCK_FRAMES):
             last = min(first + _BLOCK_FRAMES, count)
             begin = first * self.hop_length - self._padding()[0]
@@ -240,8 +253,7 @@ class MelSpec:
             frames = np.lib.stride_tricks.sliding_window_view(block, self.n_fft)[:: self.hop_length]
             power = np.abs(np.fft.rfft(frames * _window(self.n_fft, self.win_length))) ** 2
             spectrum = power if self.power == 2 else np.sqrt(power + MAGNITUDE_GUARD)
-            out[:, first:last] = self.filterbank() @ spectrum.T
-        return out
+            yield first, self.filterbank() @ spectrum.T
 
     def _reflected(self, audio: Samples, begin: int, end: int) -> np.ndarray:
         """Samples ``[begin, end)`` after pre-emphasis, reflected about the first and the last sample."""
@@ -295,7 +307,12 @@ class MelSpec:
 
     def db(self, mel: np.ndarray) -> np.ndarray:
         """Return decibels of a linear mel, ``20 / power log10``, not below `floor` nor `top_db` under the maximum."""
-        db = 20 / self.power * np.log10(np.maximum(mel, self.floor))
+        return self._within_range(self._level(mel))
+
+    def _level(self, mel: np.ndarray) -> np.ndarray:
+        return 20 / self.power * np.log10(np.maximum(mel, self.floor))
+
+    def _within_range(self, db: np.ndarray) -> np.ndarray:
         return db if self.top_db is None else np.maximum(db, db.max() - self.top_db)
 
     def log_from_db(self, db: np.ndarray) -> np.ndarray:

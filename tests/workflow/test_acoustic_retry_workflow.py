@@ -1,0 +1,54 @@
+"""The rule of the mel generator, through Snakemake: a stopped training is retried and goes on."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+TINY = {
+    "backbone": "test_efficientnet",
+    "image_size": None,
+    "cnn_pretrained": False,
+    "rnn_hidden": 8,
+    "stretch": 4,
+    "batch_size": 2,
+    "micro_batch_size": 2,
+    "num_workers": 0,
+    "pin_memory": False,
+    "use_checkpoint": False,
+    "epochs": 40,
+    "lr": 0.003,
+    "early_stop": 0,
+    "gpus": 0,
+    "loss": {"ramp_steps": 10},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+def test_a_terminated_training_goes_on_in_the_same_run(checkout):
+    checkout.configure(acoustic=TINY)
+    results = checkout.directory / "結果 1"
+    stopped = []
+
+    def stop_the_trainer():
+        holder, model = results / ".state" / "acoustic" / "holder.txt", results / "acoustic" / "mri_acoustic_model.pt"
+        end = time.monotonic() + 120
+        while time.monotonic() < end and not model.exists():
+            time.sleep(0.02)
+        # The first epoch's model is there: the training is under way.
+        os.kill(int(holder.read_text(encoding="utf-8").split()[1]), signal.SIGTERM)
+        stopped.append(True)
+
+    thread = threading.Thread(target=stop_the_trainer)
+    thread.start()
+    checkout.make("結果 1/acoustic/mri_acoustic_model.pt", "結果 1/mels_ft_log_normalized/a0.npy")
+    thread.join()
+    assert stopped
+    told = (results / "logs" / "train_acoustic.log").read_text(encoding="utf-8")
+    assert "goes on from step" in told
+    assert "all 40 epochs" in told
+    assert (results / "mels_ft_log_normalized" / "a2.npy").is_file()
+    assert not (results / "mels_ft_log_normalized" / "b0.npy").exists(), "a test clip was exported for training"

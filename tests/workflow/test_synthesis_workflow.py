@@ -1,0 +1,120 @@
+"""Inference through Snakemake itself: a clip asks for what it needs, and is made again when just that changes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+from workflow_checkout import make_recording
+
+from rtmri_speech.signal.video import read_frames
+
+INFER = "結果 1/infer"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory) -> dict[str, str]:
+    """Settings that name untrained models instead of the ones that would be trained."""
+    folder = tmp_path_factory.mktemp("given models")
+    return {
+        "mri_checkpoint": str(tiny_models.write_acoustic(folder / "mri_acoustic_model.pt")),
+        "hifigan_checkpoint": str(tiny_models.write_vocoder(folder / "g_00000001")),
+    }
+
+
+@pytest.fixture
+def inferred(checkout, models):
+    """The checkout with both test clips inferred."""
+    checkout.configure(synthesis=models)
+    checkout.make(f"{INFER}/b0_generated.wav")
+    assert [path.name for path in (checkout.directory / INFER).glob("*_generated.wav")] == ["b0_generated.wav"]
+    checkout.make(f"{INFER}/b1_generated.wav")
+    return checkout
+
+
+def both(checkout) -> set[str]:
+    return checkout.pending(f"{INFER}/b0_generated.wav", f"{INFER}/b1_generated.wav")
+
+
+def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inferred, models, tmp_path):
+    assert both(inferred) == set()
+    folder = inferred.directory
+    names = {"generated.wav", "original.wav", "mel.npy", "mel_log.npy", "mel.png"}
+    assert {path.name for path in (folder / INFER).iterdir()} == {f"b{n}_{name}" for n in "01" for name in names}
+
+    # Another context, and back.
+    inferred.configure(synthesis={**models, "context": "causal"})
+    assert both(inferred) == {"infer b0", "infer b1"}
+    inferred.configure(synthesis={**models, "context": "sequence"})
+
+    # Code and comments.
+    code = folder / "src" / "rtmri_speech" / "synthesis" / "speech.py"
+    text = code.read_text(encoding="utf-8")
+    code.write_text(text.replace("def draw_mels", "# Draws.\ndef draw_mels"), encoding="utf-8")
+    assert both(inferred) == set()
+    code.write_text(text.replace('"predicted"', '"foretold"'), encoding="utf-8")
+    assert both(inferred) == {"infer b0", "infer b1"}
+    code.write_text(text, encoding="utf-8")
+
+    # A deleted output, made again with the same bytes.
+    wav = folder / INFER / "b0_generated.wav"
+    before = wav.read_bytes()
+    wav.unlink()
+    assert both(inferred) == {"infer b0"}
+    inferred.make(f"{INFER}/b0_generated.wav")
+    assert wav.read_bytes() == before
+
+    # A changed recording.
+    make_recording(folder / "動画 videos" / "b1.mp4", folder / "audio" / "b1.wav", seed=77)
+    assert both(inferred) == {"decode_frames b1", "extract_mel b1", "infer b1"}
+    inferred.make(f"{INFER}/b1_generated.wav")
+    assert wav.read_bytes() == before
+
+    # Other models.
+    other = tmp_path / "other.pt"
+    tiny_models.write_acoustic(other, seed=5)
+    inferred.configure(synthesis={**models, "mri_checkpoint": str(other)})
+    assert both(inferred) == {"infer b0", "infer b1"}
+
+
+def test_new_videos_become_speech_without_any_training(checkout, models):
+    new = checkout.directory / "新しい videos"
+    make_recording(new / "n1.mp4", checkout.directory / "x.wav", seed=5)
+    make_recording(new / "n2.mp4", new / "n2.wav", seed=6)
+    checkout.configure(synthesis={**models, "new_videos": "新しい videos"})
+    targets = [f"結果 1/infer_new/{id}_generated.wav" for id in ("n1", "n2")]
+    assert checkout.pending(*targets) == {"infer_new_video n1", "infer_new_video n2"}
+    checkout.make(*targets)
+    made = {path.name for path in (checkout.directory / "結果 1" / "infer_new").iterdir()}
+    assert {"n1_generated.wav", "n2_generated.wav", "n2_original.wav"} <= made
+    assert "n1_original.wav" not in made
+    assert checkout.pending(*targets) == set()
+
+
+def test_a_masked_clip_stands_beside_the_unmasked_one(checkout, models):
+    polygon = checkout.directory / "my polygon.json"
+    polygon.write_text(json.dumps([[0, 0], [128, 0], [128, 256], [0, 256]]))
+    checkout.configure(
+        synthesis={**models, "masks": {"left": {"type": "custom", "polygons": polygon.name, "blur_kernel": 0}}}
+    )
+    folder = checkout.directory / "結果 1" / "masked" / "left"
+    checkout.make("結果 1/masked/left/b0_side_by_side.mp4")
+    frames = np.load(checkout.directory / "結果 1/dataset/samples/b0/mri.npy")
+    masked = np.stack(list(read_frames(folder / "videos" / "b0.mp4")))
+    assert not masked[:, :, :16].any()
+    # The pixels that the edge runs through are darkened too.
+    np.testing.assert_array_equal(masked[:, :, 17:], frames[:, :, 17:])
+    film = np.stack(list(read_frames(folder / "b0_side_by_side.mp4")))
+    assert film.shape == (len(frames), 32, 64)
+    unmasked_mel, masked_mel = (
+        np.load(Path(path)) for path in (checkout.directory / INFER / "b0_mel.npy", folder / "infer" / "b0_mel.npy")
+    )
+    assert np.abs(unmasked_mel - masked_mel).max() > 1e-3
+    assert (folder / "b0_side_by_side.png").exists()
+    polygon.write_text(json.dumps([[0, 0], [64, 0], [64, 256], [0, 256]]))
+    assert checkout.pending("結果 1/masked/left/b0_side_by_side.mp4") == {
+        "mask_video left",
+        "infer_masked left",
+        "compare_masked left",
+    }

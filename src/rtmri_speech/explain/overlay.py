@@ -184,8 +184,9 @@ def write_slow_film(
     """
     if repeat < 1:
         raise UserError("--repeat", f"is {repeat}", "give at least 1")
+    names = (name,) if name else ()
     frames, own = _frames(video, size, None)
-    pictures = _pictures(frames, own, (open_maps(sequence),), (sequence,), start_frame, style, "max", labels)
+    pictures = _pictures(frames, own, (open_maps(sequence),), (sequence,), start_frame, style, "max", names)
     film = itertools.chain.from_iterable(itertools.repeat(picture, repeat) for picture in pictures)
     return _write(target, film, _rate(fps))
 

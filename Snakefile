@@ -16,6 +16,40 @@ include: "rules/dataset.smk"
 include: "rules/acoustic.smk"
 include: "rules/vocoder.smk"
 include: "rules/synthesis.smk"
+include: "rules/explain.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    dataset,
+    acoustic,
+    vocoder,
+    infer,
+    infer_all,
+    infer_new,
+    gradcam,
+    masking,
+    evaluation,
+    base_vocoder,
+
+
+rule all:
+    """Everything for the test clips, ending with the page results/report/index.html."""
+    default_target: True
+    input:
+        paths(rules.infer_clip.output.generated, TEST_CLIPS),
+        rules.make_report.output.page,
+
+
+rule dataset:
+    """Samples of every clip, split, scaler, window pairs and file lists."""
+    input:
+        rules.write_meta.output,
+        expand(rules.write_filelist.output, part=PARTS),
+        expand(rules.write_pairs.output, part=TRAINED_PARTS),
+        paths(rules.extract_mel.output.mask, CLIPS),
 
 
 rule acoustic:
@@ -31,11 +65,25 @@ rule vocoder:
         rules.fine_tune_vocoder.output,
 
 
-rule dataset:
-    """Samples of every clip, split, scaler, window pairs and file lists."""
-    default_target: True
+rule infer:
+    """Speech of the test clips, beside the recordings."""
     input:
-        rules.write_meta.output,
-        expand(rules.write_filelist.output, part=PARTS),
-        expand(rules.write_pairs.output, part=TRAINED_PARTS),
-        paths(rules.extract_mel.output.mask, CLIPS),
+        paths(rules.infer_clip.output.generated, TEST_CLIPS),
+
+
+rule infer_all:
+    """Speech of every clip of the corpus."""
+    input:
+        paths(rules.infer_clip.output.generated, CLIPS),
+
+
+rule infer_new:
+    """Speech of the videos named by synthesis.new_videos, with the models as they are."""
+    input:
+        [rules.infer_new_video.output.generated.replace("{new_id}", id) for id in NEW_CLIPS],
+
+
+rule evaluation:
+    """Scores of the test clips beside floor, look-up and ceiling."""
+    input:
+        rules.evaluate_systems.output,

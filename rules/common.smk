@@ -17,7 +17,7 @@ for name, first in {
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
 from rtmri_speech.configuration import load_configuration, mel_spec
-from rtmri_speech.dataset.clip import ids_pattern
+from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
 from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
 from rtmri_speech.dataset.split import PARTS, split
 from rtmri_speech.errors import UserError
@@ -41,6 +41,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 TRAINED_PARTS = ("training", "validation")
+TEST_CLIPS = PART_CLIPS["test"]
 SEEN_CLIPS = [id for part in TRAINED_PARTS for id in PART_CLIPS[part]]
 
 # A rule's log and benchmark go under these, so that cleaning results cleans them too.
@@ -122,3 +123,37 @@ def config_of_same_mel(path, spec):
     except UserError as error:
         raise WorkflowError(str(error)) from None
     return path
+
+
+def new_clips(source):
+    """The clips of a TSV, or of a directory of videos with or without sound files beside them."""
+    if source is None:
+        return {}
+    source = Path(source)
+    return clips_from_table(source) if source.is_file() else clips_from_directories(source, source, own_track=True)
+
+
+def new_clip_flags(clip):
+    """Flags that name a new video, its sound and the stretch to take of it."""
+    return flags(
+        **{
+            "id": clip.id,
+            "video": clip.video,
+            "audio": clip.audio,
+            "start": clip.start,
+            "end": clip.end,
+            "av-offset-ms": clip.av_offset_ms or None,
+        }
+    )
+
+
+def mask_flags(mask):
+    """Flags of what a mask darkens, and how."""
+    return flags(
+        **{
+            "mask-type": mask["type"],
+            "polygons": mask["polygons"],
+            "alpha": mask["alpha"],
+            "blur-kernel": mask["blur_kernel"],
+        }
+    )

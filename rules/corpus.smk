@@ -1,5 +1,6 @@
 # Recordings: the embedded demo corpus, and raw videos made into normalised ones.
 
+from rtmri_speech.evaluation.phonemes import find_phonemes
 
 if SETTINGS["corpus"]["source"] == "demo":
 
@@ -57,3 +58,12 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
             ),
         shell:
             "python {params.script:q} --input {params.video:q} --output {output:q} {params.flags}" " > {log:q} 2>&1"
+
+
+# What is said when in the test clips, where it is known.
+if SETTINGS["corpus"]["source"] == "demo":
+    PHONEMES = f"{RESULTS}/demo/descriptions"
+    PHONEME_FILES = paths(rules.make_demo_clip.output.description, TEST_CLIPS)
+else:
+    PHONEMES = SETTINGS["corpus"]["phonemes"]
+    PHONEME_FILES = [path for id in TEST_CLIPS if PHONEMES and (path := find_phonemes(PHONEMES, id))]

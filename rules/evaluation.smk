@@ -1,29 +1,19 @@
-# Scores of the test clips: the trained system in each context, beside floor, look-up and ceiling.
-
-from rtmri_speech.evaluation.phonemes import find_phonemes
+# Scores of the test clips: the system in each context, beside floor, look-up and ceiling.
 
 EVALUATION = f"{RESULTS}/evaluation"
-TEST_CLIPS = PART_CLIPS["test"]
 
 # The system as it is used comes first, whatever else is compared.
-CONTEXTS = list(dict.fromkeys([ACOUSTIC["context"], *SETTINGS["evaluation"]["contexts"]]))
-
-if SETTINGS["corpus"]["source"] == "demo":
-    PHONEMES = f"{RESULTS}/demo/descriptions"
-    PHONEME_FILES = paths(rules.make_demo_clip.output.description, TEST_CLIPS)
-else:
-    PHONEMES = SETTINGS["evaluation"]["phonemes"]
-    PHONEME_FILES = [path for id in TEST_CLIPS if PHONEMES and (path := find_phonemes(PHONEMES, id))]
+CONTEXTS = list(dict.fromkeys([SYNTHESIS["context"], *SETTINGS["evaluation"]["contexts"]]))
+# A vocoder from elsewhere was not made from this configuration's base.
+COMPARED_BASE = None if SYNTHESIS["hifigan_checkpoint"] else VOCODER_BASE
 
 
 rule evaluate_systems:
     """Wavs and scores of every row on all test clips, in one process; refuses clips that a training has seen."""
     input:
-        acoustic=rules.train_acoustic.output[0],
-        vocoder=rules.fine_tune_vocoder.output.generator,
-        vocoder_config=rules.fine_tune_vocoder.output.config,
-        base=VOCODER_BASE or [],
-        scaler=rules.fit_scaler.output,
+        models=[file for file in SPEECH_MODELS.values() if file],
+        base=COMPARED_BASE or [],
+        scaler=rules.fit_scaler.output[0],
         lists=expand(rules.write_filelist.output, part=PARTS),
         # Training frames are what a look-up looks among.
         mri=paths(rules.decode_frames.output[0], PART_CLIPS["training"] + TEST_CLIPS),
@@ -51,19 +41,22 @@ rule evaluate_systems:
     resources:
         mem_mb=more_on_retry(3000),
         runtime=more_on_retry(60),
-        gpu=ACOUSTIC["gpus"],
+        gpu=SYNTHESIS["gpus"],
     params:
         script=script("evaluate_systems.py"),
-        dataset=subpath(input.scaler[0], parent=True),
+        dataset=subpath(input.scaler, parent=True),
         directory=subpath(output.scores, parent=True),
         code=code_hash("evaluation.systems"),
         flags=flags(
-            base_checkpoint=VOCODER_BASE,
+            mri_checkpoint=SPEECH_MODELS["mri-checkpoint"],
+            scaler_json=SPEECH_MODELS["scaler-json"],
+            hifigan_checkpoint=SPEECH_MODELS["hifigan-checkpoint"],
+            hifigan_config=SPEECH_MODELS["hifigan-config"],
+            base_checkpoint=COMPARED_BASE,
             context=CONTEXTS,
-            amp=ACOUSTIC["prediction_precision"],
+            bf16=SYNTHESIS["bf16"],
             phonemes=PHONEMES if PHONEME_FILES else None,
         ),
     shell:
-        "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.acoustic:q}"
-        " --hifigan_checkpoint {input.vocoder:q} --hifigan_config {input.vocoder_config:q}"
-        " --output_dir {params.directory:q} --threads {threads} {params.flags} > {log:q} 2>&1"
+        "python {params.script:q} --processed_dir {params.dataset:q} --output_dir {params.directory:q} --threads {threads}"
+        " {params.flags} > {log:q} 2>&1"

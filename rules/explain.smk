@@ -36,8 +36,8 @@ rule explain_clip:
     params:
         script=script("mri_gradcam_formant.py"),
         code=code_hash("explain.clips"),
-        dataset=DATASET,
-        directory=GRADCAM,
+        dataset=lambda wildcards: DATASET,
+        directory=lambda wildcards: GRADCAM,
         bands=" ".join(flags(**{"formant-band": band}) for band in BAND_WORDS),
         flags=flags(
             **{
@@ -63,7 +63,7 @@ rule film_gradcam:
     input:
         mri=rules.decode_frames.output[0],
         maps=f"{GRADCAM}/{{id}}/gradcam_{{band}}_sequence.npy",
-        audio=rules.infer.output.generated,
+        audio=rules.infer_clip.output.generated,
     output:
         f"{GRADCAM}/{{id}}/gradcam_{{band}}_overlay.mp4",
     log:
@@ -92,17 +92,13 @@ rule aggregate_gradcam:
     input:
         maps=[
             f"{GRADCAM}/{id}/gradcam_{band}{part}"
-            for id in PART_CLIPS["test"]
+            for id in TEST_CLIPS
             for band in BANDS
             for part in ("_sequence.npy", ".json")
         ],
-        mri=paths(rules.decode_frames.output[0], PART_CLIPS["test"]),
+        mri=paths(rules.decode_frames.output[0], TEST_CLIPS),
         regions=REGIONS or [],
-        phonemes=(
-            paths(f"{RESULTS}/demo/descriptions/{{id}}.json", PART_CLIPS["test"])
-            if SETTINGS["corpus"]["source"] == "demo"
-            else []
-        ),
+        phonemes=PHONEME_FILES,
     output:
         facts=f"{GRADCAM}/aggregate/aggregate.json",
         maps=expand(f"{GRADCAM}/aggregate/average_{{band}}.npy", band=BANDS),
@@ -120,16 +116,14 @@ rule aggregate_gradcam:
     params:
         script=script("aggregate_gradcam.py"),
         code=code_hash("explain.aggregate"),
-        gradcam=GRADCAM,
-        dataset=DATASET,
+        gradcam=lambda wildcards: GRADCAM,
+        dataset=lambda wildcards: DATASET,
         directory=subpath(output.facts, parent=True),
         flags=flags(
             **{
-                "clips": PART_CLIPS["test"],
+                "clips": TEST_CLIPS,
                 "bands": list(BANDS),
-                "phoneme-dir": (
-                    f"{RESULTS}/demo/descriptions" if SETTINGS["corpus"]["source"] == "demo" else EXPLAIN["phonemes"]
-                ),
+                "phoneme-dir": PHONEMES if PHONEME_FILES else None,
                 "regions": REGIONS,
                 "colormap": EXPLAIN["colormap"],
             }
@@ -147,9 +141,9 @@ rule masking_study:
         vocoder_config=SPEECH_MODELS["hifigan-config"],
         maps=rules.aggregate_gradcam.input.maps,
         samples=[
-            *paths(rules.decode_frames.output[0], PART_CLIPS["test"]),
-            *paths(rules.extract_mel.output.mel_db, PART_CLIPS["test"]),
-            *paths(rules.extract_mel.output.mask, PART_CLIPS["test"]),
+            *paths(rules.decode_frames.output[0], TEST_CLIPS),
+            *paths(rules.extract_mel.output.mel_db, TEST_CLIPS),
+            *paths(rules.extract_mel.output.mask, TEST_CLIPS),
         ],
         scaler=rules.fit_scaler.output[0],
         meta=ancient(rules.write_meta.output[0]),
@@ -172,11 +166,11 @@ rule masking_study:
         script=script("study_masking.py"),
         code=code_hash("explain.study"),
         dataset=subpath(input.meta, parent=True),
-        gradcam=GRADCAM,
+        gradcam=lambda wildcards: GRADCAM,
         directory=subpath(output.table, parent=True),
         flags=flags(
             **{
-                "clips": PART_CLIPS["test"],
+                "clips": TEST_CLIPS,
                 "context": SYNTHESIS["context"],
                 "alphas": EXPLAIN["masking"]["alphas"],
                 "bands": BAND_WORDS,
@@ -193,7 +187,7 @@ rule masking_study:
 rule gradcam:
     """Grad-CAM of the test clips: maps, films, and their averages."""
     input:
-        [f"{GRADCAM}/{id}/gradcam_{band}_overlay.mp4" for id in PART_CLIPS["test"] for band in BANDS],
+        [f"{GRADCAM}/{id}/gradcam_{band}_overlay.mp4" for id in TEST_CLIPS for band in BANDS],
         rules.aggregate_gradcam.output,
 
 

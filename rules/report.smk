@@ -1,6 +1,12 @@
 # The page to look and listen, and its figures.
 
 REPORT = f"{RESULTS}/report"
+FILMS = (
+    [f"{GRADCAM}/{id}/gradcam_{band}_overlay.mp4" for id in TEST_CLIPS for band in BANDS]
+    if SETTINGS["report"]["films"]
+    else []
+)
+# What Snakemake's own report shows too: category, and labels.
 PLOTS = {
     "systems": ("Evaluation", "systems", "test clips"),
     "error_by_band": ("Evaluation", "mel error", "frequency"),
@@ -8,17 +14,6 @@ PLOTS = {
     "loss_acoustic": ("Training", "loss", "mel generator"),
     "loss_vocoder": ("Training", "loss", "vocoder"),
 }
-
-
-def plot(name):
-    """A figure of the page, which Snakemake's own report shows too."""
-    category, what, of = PLOTS[name]
-    return report(
-        f"{REPORT}/figures/{name}_light.png",
-        caption=f"../workflow/report/{name}.rst",
-        category=category,
-        labels={"what": what, "of": of},
-    )
 
 
 rule write_settings:
@@ -47,12 +42,20 @@ rule make_report:
         masks=paths(rules.extract_mel.output.mask, CLIPS),
         lists=expand(rules.write_filelist.output, part=PARTS),
         phonemes=PHONEME_FILES,
-        films=FILMS if SETTINGS["report"]["films"] else [],
+        films=FILMS,
         template=[BASE / "src" / "rtmri_speech" / "report" / f"page.{kind}" for kind in ("html", "css", "js")],
         meta=ancient(rules.write_meta.output[0]),
     output:
         page=f"{REPORT}/index.html",
-        plots=[plot(name) for name in PLOTS],
+        plots=[
+            report(
+                f"{REPORT}/figures/{name}_light.png",
+                caption=f"../workflow/report/{name}.rst",
+                category=category,
+                labels={"what": what, "of": of},
+            )
+            for name, (category, what, of) in PLOTS.items()
+        ],
         dark=expand(f"{REPORT}/figures/{{plot}}_dark.png", plot=PLOTS),
         media=directory(f"{REPORT}/media"),
     log:
@@ -76,7 +79,7 @@ rule make_report:
             vocoder_logs=f"{RESULTS}/vocoder/logs",
             phonemes=PHONEMES if PHONEME_FILES else None,
             benchmarks=BENCHMARKS,
-            films=f"{RESULTS}/gradcam" if SETTINGS["report"]["films"] else None,
+            films=GRADCAM if FILMS else None,
         ),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --evaluation {params.evaluation:q}"

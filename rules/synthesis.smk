@@ -1,7 +1,5 @@
 # From video to speech: the corpus' clips, new videos with the trained models, and articulators masked.
 
-from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table
-
 SYNTHESIS = SETTINGS["synthesis"]
 INFER = f"{RESULTS}/infer"
 INFER_NEW = f"{RESULTS}/infer_new"
@@ -25,44 +23,10 @@ SPEECH_FLAGS = flags(
 )
 
 
-def new_clips(source):
-    """The clips of a TSV, or of a directory of videos with or without sound files beside them."""
-    if source is None:
-        return {}
-    source = Path(source)
-    return clips_from_table(source) if source.is_file() else clips_from_directories(source, source, own_track=True)
-
-
 try:
     NEW_CLIPS = new_clips(SYNTHESIS["new_videos"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
-
-
-def new_clip_flags(clip):
-    """Flags that name a new video, its sound and the stretch to take of it."""
-    return flags(
-        **{
-            "id": clip.id,
-            "video": clip.video,
-            "audio": clip.audio,
-            "start": clip.start,
-            "end": clip.end,
-            "av-offset-ms": clip.av_offset_ms or None,
-        }
-    )
-
-
-def mask_flags(mask):
-    """Flags of what a mask darkens, and how."""
-    return flags(
-        **{
-            "mask-type": mask["type"],
-            "polygons": mask["polygons"],
-            "alpha": mask["alpha"],
-            "blur-kernel": mask["blur_kernel"],
-        }
-    )
 
 
 wildcard_constraints:
@@ -70,7 +34,7 @@ wildcard_constraints:
     new_id=ids_pattern(NEW_CLIPS) or "(?!)",
 
 
-rule infer:
+rule infer_clip:
     """A clip's speech from its video alone, beside the recording, with the predicted mel and a picture of it."""
     input:
         models=[file for file in SPEECH_MODELS.values() if file],
@@ -83,9 +47,9 @@ rule infer:
         log_mel=f"{INFER}/{{id}}_mel_log.npy",
         figure=f"{INFER}/{{id}}_mel.png",
     log:
-        f"{LOGS}/infer/{{id}}.log",
+        f"{LOGS}/infer_clip/{{id}}.log",
     benchmark:
-        f"{BENCHMARKS}/infer/{{id}}.tsv"
+        f"{BENCHMARKS}/infer_clip/{{id}}.tsv"
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -96,7 +60,7 @@ rule infer:
     params:
         script=script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
-        dataset=DATASET,
+        dataset=lambda wildcards: DATASET,
         directory=subpath(output.generated, parent=True),
         flags=SPEECH_FLAGS,
     shell:
@@ -131,10 +95,11 @@ rule infer_new_video:
         code=SPEECH_CODE,
         directory=subpath(output.generated, parent=True),
         clip=lambda wildcards: new_clip_flags(NEW_CLIPS[wildcards.new_id]),
-        flags=SPEECH_FLAGS + " " + flags(resampling=SETTINGS["video"]["resampling"], gain=SETTINGS["audio"]["gain"]),
+        flags=SPEECH_FLAGS,
+        recording=flags(resampling=SETTINGS["video"]["resampling"], gain=SETTINGS["audio"]["gain"]),
     shell:
         "python {params.script:q} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
-        " > {log:q} 2>&1"
+        " {params.recording} > {log:q} 2>&1"
 
 
 rule mask_video:
@@ -202,7 +167,7 @@ rule compare_masked:
     input:
         mri=rules.decode_frames.output[0],
         masked=rules.mask_video.output[0],
-        mel=rules.infer.output.mel,
+        mel=rules.infer_clip.output.mel,
         masked_mel=rules.infer_masked.output.mel,
         masked_wav=rules.infer_masked.output.generated,
         # It names every clip of the corpus; a changed mel changes the mels.

@@ -169,8 +169,8 @@ rule base_vocoder:
         held_out=f"{BASE_DIRECTORY}/validation.txt",
         generator=rules.train_base_vocoder.output[1],
     output:
-        f"{BASE_DIRECTORY}/scores.md",
-        f"{BASE_DIRECTORY}/scores.json",
+        table=f"{BASE_DIRECTORY}/scores.md",
+        scores=f"{BASE_DIRECTORY}/scores.json",
     log:
         f"{LOGS}/base_vocoder.log",
     benchmark:
@@ -186,4 +186,4 @@ rule base_vocoder:
         code=code_hash("evaluation.copy_synthesis"),
     shell:
         "python {params.script:q} --checkpoint_file {input.generator:q} --input_wavs_dir {input.speech:q}/audio"
-        " --input_file {input.held_out:q} --output {output[0]:q} > {log:q} 2>&1"
+        " --input_file {input.held_out:q} --output {output.table:q} > {log:q} 2>&1"

@@ -9,7 +9,7 @@ STAMP := $(VENV)/ready
 .PHONY: demo test lint environment
 
 demo: environment
-	$(BIN)/snakemake --cores $(CORES) dataset
+	$(BIN)/snakemake --cores $(CORES) results/infer/000_generated.wav
 
 test: environment
 	$(BIN)/python -m pytest

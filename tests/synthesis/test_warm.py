@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import socket
 import time
 
 import numpy as np
@@ -90,6 +91,20 @@ def test_changed_models_are_never_answered_for_by_an_old_process(models, tmp_pat
         dataclasses.replace(models, mri_checkpoint=str(tmp_path / "other.pt")), tmp_path, 1, IDLE
     ).speech(clip)
     assert np.abs(newest.mel_db - other.mel_db).max() > 0.1
+
+
+def test_the_address_of_a_killed_process_is_not_asked(models, tmp_path):
+    first = WarmSynthesiser(models, tmp_path, 1, IDLE)
+    (address,) = tmp_path.glob("*.json")
+    stated = address.read_text()
+    del first
+    assert ended(tmp_path)
+    # As after a kill; and its port is now that of a program that never answers.
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address.write_text(json.dumps({**json.loads(stated), "port": silent.getsockname()[1]}))
+        assert WarmSynthesiser(models, tmp_path, 1, IDLE).speech(tiny_models.moving_bar(5)).mel_db.shape == (5, 16)
 
 
 def test_models_that_cannot_be_loaded_are_refused_in_their_own_words(models, tmp_path):

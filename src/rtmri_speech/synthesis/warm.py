@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
@@ -123,12 +123,22 @@ def _identity(models: Models, threads: int) -> str:
 def _asked(address: Path) -> tuple[Connection, dict[str, Any]] | None:
     """Return a connection to the process of this address and what it says of itself; None when there is none now."""
     try:
+        # A process that was killed leaves its address, whose port may be another program's now; it leaves no lock.
+        with _life(address).acquire(timeout=0):
+            return None
+    except Timeout:
+        pass
+    try:
         stated = json.loads(address.read_text(encoding="utf-8"))
         connection = Client(("127.0.0.1", stated["port"]), authkey=bytes.fromhex(stated["key"]))
         return connection, _receive(connection)[0]
     except (FileNotFoundError, ConnectionError, EOFError, AuthenticationError):
-        # Another program may have its port now.
         return None
+
+
+def _life(address: Path) -> FileLock:
+    """The lock that a process holds as long as it lives."""
+    return FileLock(address.with_suffix(".alive"))
 
 
 def _start(models: Models, address: Path, threads: int, idle: float) -> None:
@@ -253,7 +263,7 @@ def _serve(address: Path, models: Models, idle: float) -> None:
         "frame_size": synthesiser.frame_size,
         "notes": notes,
     }
-    with Listener(("127.0.0.1", 0), backlog=64, authkey=key) as listener:
+    with _life(address), Listener(("127.0.0.1", 0), backlog=64, authkey=key) as listener:
         server = _Server(synthesiser, about)
         threading.Thread(target=server.listen, args=[listener], daemon=True).start()
         with replacing(address) as temporary:

@@ -19,23 +19,28 @@ _MAGNITUDE_FLOOR = 1e-5
 """Below it a magnitude counts as silence: its logarithm's gradient would outweigh all that is heard."""
 
 
+def _mean(values: torch.Tensor) -> torch.Tensor:
+    """Return the mean, in float32 at least: bfloat16 would round a loss to two digits."""
+    return values.mean(dtype=torch.promote_types(values.dtype, torch.float32))
+
+
 def discriminator_loss(real: Judgement, made: Judgement) -> torch.Tensor:
     """Return the discriminators' loss: scores of recordings towards 1, of generated audio towards 0; summed."""
     return sum(
-        (1 - of_real).square().mean() + of_made.square().mean()
+        _mean((1 - of_real).square()) + _mean(of_made.square())
         for of_real, of_made in zip(real.scores, made.scores, strict=True)
     )
 
 
 def adversarial_loss(made: Judgement) -> torch.Tensor:
     """Return the generator's adversarial loss: scores of generated audio towards 1, summed over the discriminators."""
-    return sum((1 - scores).square().mean() for scores in made.scores)
+    return sum(_mean((1 - scores).square()) for scores in made.scores)
 
 
 def feature_loss(real: Judgement, made: Judgement) -> torch.Tensor:
     """Return `FEATURE_WEIGHT` times the mean absolute difference of the feature maps, summed over all layers."""
     return FEATURE_WEIGHT * sum(
-        (of_real - of_made).abs().mean()
+        _mean((of_real - of_made).abs())
         for layers_real, layers_made in zip(real.features, made.features, strict=True)
         for of_real, of_made in zip(layers_real, layers_made, strict=True)
     )

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from rtmri_speech import atomic
 from rtmri_speech.errors import UserError
-from rtmri_speech.signal.mel import log_mel
+from rtmri_speech.signal.mel import MelSpec, log_mel
 from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import require_finite, telling_out_of_memory
 from rtmri_speech.training.logging import Progress, TrainingLog
@@ -365,6 +365,9 @@ class _Beginning:
         if missing:
             raise UserError(discriminator_file(directory, steps), f"lacks {' and '.join(missing)}", "give a do_ file")
         padding = tell_padding(generator["generator"], config.padding or generator.get("padding"), source)
+        if isinstance(generator.get("mel"), dict):
+            wanted = dataclasses.replace(config, padding=padding).spec
+            MelSpec.from_dict(generator["mel"], str(source)).require_same(wanted, str(source), "the config")
         return cls(padding, steps, (generator, rest), source)
 
 

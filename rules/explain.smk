@@ -99,6 +99,7 @@ rule aggregate_gradcam:
         mri=paths(rules.decode_frames.output[0], TEST_CLIPS),
         regions=REGIONS or [],
         phonemes=PHONEME_FILES,
+        meta=ancient(rules.write_meta.output[0]),
     output:
         facts=f"{GRADCAM}/aggregate/aggregate.json",
         maps=expand(f"{GRADCAM}/aggregate/average_{{band}}.npy", band=BANDS),

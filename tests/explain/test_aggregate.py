@@ -1,8 +1,6 @@
-"""Averages of maps by band and phoneme, shares of mass, and phoneme files."""
+"""Averages of maps by band and phoneme, and shares of mass."""
 
-import itertools
 import json
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -11,109 +9,11 @@ import pytest
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.aggregate import aggregate, findings
-from rtmri_speech.explain.phonemes import Phoneme, phonemes_of_frames, read_phonemes
 from rtmri_speech.explain.regions import Regions, mass_share, region_mask
 from rtmri_speech.explain.sequences import write_sequence
+from rtmri_speech.signal.mel import MelSpec
 
 REPOSITORY = Path(__file__).parents[2]
-RAINBOW = REPOSITORY.parent / "shared/real_clips/rainbow.TextGrid"
-
-SHORT_TEXTGRID = """"ooTextFile"
-"TextGrid"
-0
-0.5
-<exists>
-2
-"IntervalTier"
-"words"
-0
-0.5
-1
-0
-0.5
-"say ""2"" [1] = 3"
-"IntervalTier"
-"phones"
-0
-0.5
-3
-0
-0.1
-""
-0.1
-0.3
-"a"
-0.3
-0.5
-"t"
-"""
-
-LONG_TEXTGRID = """File type = "ooTextFile"
-Object class = "TextGrid"
-
-xmin = 0
-xmax = 0.5
-tiers? <exists>
-size = 2
-item []:
-    item [1]:
-        class = "TextTier"
-        name = "clicks"
-        xmin = 0
-        xmax = 0.5
-        points: size = 1
-        points [1]:
-            number = 0.2
-            mark = "click"
-    item [2]:
-        class = "IntervalTier"
-        name = "phones"
-        xmin = 0
-        xmax = 0.5
-        intervals: size = 3
-        intervals [1]:
-            xmin = 0
-            xmax = 0.1
-            text = ""
-        intervals [2]:
-            xmin = 0.1
-            xmax = 0.3
-            text = "a"
-        intervals [3]:
-            xmin = 0.3
-            xmax = 0.5
-            text = "t"
-"""
-
-SPOKEN = [Phoneme("", 0, 0.1), Phoneme("a", 0.1, 0.3), Phoneme("t", 0.3, 0.5)]
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("text", [SHORT_TEXTGRID, LONG_TEXTGRID], ids=["short", "long"])
-def test_phonemes_of_a_textgrid(tmp_path, text, encoding):
-    path = tmp_path / "a.TextGrid"
-    path.write_text(text, encoding=encoding)
-    assert read_phonemes(path) == SPOKEN
-
-
-def test_phonemes_of_the_demos_description(tmp_path):
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps({"phonemes": [{"phoneme": p.name, "start": p.start, "end": p.end} for p in SPOKEN]}))
-    assert read_phonemes(path) == SPOKEN
-    path.write_text("{}")
-    with pytest.raises(UserError, match=r"a\.json: holds no phonemes"):
-        read_phonemes(path)
-
-
-@pytest.mark.skipif(not RAINBOW.exists(), reason="the recording is not here")
-def test_phonemes_of_a_real_recording_tile_it():
-    spoken = read_phonemes(RAINBOW)
-    assert spoken[0].start == 0 and spoken[-1].end == pytest.approx(31.8)
-    assert all(a.end == b.start for a, b in itertools.pairwise(spoken))
-
-
-def test_a_frame_has_the_phoneme_at_its_middle():
-    assert phonemes_of_frames(SPOKEN, 6, Fraction(10)) == ["", "a", "a", "t", "t", ""]
 
 
 def test_a_share_of_mass_is_that_of_its_pixels():
@@ -157,6 +57,8 @@ def test_averages_count_each_clip_alike_and_phonemes_their_own_frames(tmp_path):
     phonemes.mkdir()
     spoken = [{"phoneme": "a", "start": 0, "end": 0.2}, {"phoneme": "t", "start": 0.2, "end": 0.4}]
     (phonemes / "a0.json").write_text(json.dumps({"phonemes": spoken}))
+    spec = MelSpec.preset("hifigan", sampling_rate=4000, hop_length=400)
+    (tmp_path / "processed/meta.json").write_text(json.dumps({"mel": spec.to_dict()}))
     half = [[0, 0], [128, 0], [128, 256], [0, 256]]
     regions = Regions({"left": {"l": half}, "right": {"r": [[x + 128, y] for x, y in half]}})
     facts = aggregate(

@@ -16,11 +16,12 @@ import numpy as np
 
 from rtmri_speech.atomic import save_json, save_npy
 from rtmri_speech.dataset.clip import load_array
+from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_frames, read_phonemes
 from rtmri_speech.explain.overlay import Style, legend, overlay, save_picture
-from rtmri_speech.explain.phonemes import phoneme_file, phonemes_of_frames, read_phonemes
 from rtmri_speech.explain.regions import Regions, mass_share, region_mask
-from rtmri_speech.explain.sequences import SIZE, enlarged, open_sequence
+from rtmri_speech.explain.sequences import SIZE, StoredSequence, enlarged, open_sequence
 
 TILES = 8
 """Phonemes in a row of the picture."""
@@ -43,15 +44,15 @@ class Average:
     clips: int = 0
     frames: dict[str, int] = field(default_factory=dict)
 
-    def add(self, maps: Sequence[np.ndarray], names: Sequence[str] | None) -> None:
-        """Add a clip's raw maps ``(H, W)``, with the phoneme of each frame where they are known."""
-        mass = sum(float(heat.sum(dtype=np.float64)) for heat in maps)
+    def add(self, sequence: StoredSequence, names: Sequence[str] | None) -> None:
+        """Add a clip's maps, with the phoneme of each frame where they are known; one map is in memory at a time."""
+        mass = sum(float(heat.sum(dtype=np.float64)) for heat in sequence.raw())
         if not mass:
             return
         self.clips += 1
-        for heat, name in zip(maps, names or [""] * len(maps), strict=True):
+        for heat, name in zip(sequence.raw(), names or [PAUSE] * len(sequence.maps), strict=True):
             self.total += heat / mass
-            if name:
+            if name != PAUSE:
                 self.phonemes.setdefault(name, np.zeros(SIZE))
                 self.phonemes[name] += heat / mass
                 self.frames[name] = self.frames.get(name, 0) + 1
@@ -96,10 +97,11 @@ def aggregate(
         average = Average()
         for id in ids:
             sequence = open_sequence(Path(gradcam_dir) / id, band)
-            path = phoneme_file(phoneme_dir, id) if phoneme_dir else None
-            maps = list(sequence.raw())
-            names = phonemes_of_frames(read_phonemes(path), len(maps), sequence.rate) if path else None
-            average.add(maps, names)
+            path = find_phonemes(phoneme_dir, id) if phoneme_dir else None
+            names = None
+            if path is not None:
+                names = phoneme_of_frames(read_phonemes(path), len(sequence.maps), load_mel_spec(processed_dir))
+            average.add(sequence, names)
         if not average.clips:
             raise UserError(gradcam_dir, f"has no map of {band} above 0", "train the model further")
         mean = average.total / average.total.sum()

@@ -117,15 +117,10 @@ class StoredSequence:
     maps: np.ndarray
     facts: dict[str, Any]
 
-    @property
-    def rate(self) -> Fraction:
-        """Frames per second."""
-        return Fraction(self.facts["frame_rate"])
-
     def raw(self) -> Iterator[np.ndarray]:
         """Yield the raw map ``(H, W)`` of each frame."""
-        scale = np.broadcast_to(self.facts["scale"], len(self.maps))
-        offset = np.broadcast_to(self.facts["offset"], len(self.maps))
+        scale = np.broadcast_to(np.float32(self.facts["scale"]), len(self.maps))
+        offset = np.broadcast_to(np.float32(self.facts["offset"]), len(self.maps))
         for heat, factor, low in zip(self.maps, scale, offset, strict=True):
             yield heat * factor + low
 

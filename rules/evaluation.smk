@@ -21,7 +21,7 @@ rule evaluate_systems:
         mask=paths(rules.extract_mel.output.mask, PART_CLIPS["training"] + TEST_CLIPS),
         wavs=paths(rules.extract_mel.output.wav, TEST_CLIPS),
         phonemes=PHONEME_FILES,
-        meta=ancient(rules.write_meta.output[0]),
+        meta=rules.write_meta.output[0],
     output:
         scores=f"{EVALUATION}/scores.json",
         table=report(

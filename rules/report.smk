@@ -44,7 +44,7 @@ rule make_report:
         phonemes=PHONEME_FILES,
         films=FILMS,
         template=[BASE / "src" / "rtmri_speech" / "report" / f"page.{kind}" for kind in ("html", "css", "js")],
-        meta=ancient(rules.write_meta.output[0]),
+        meta=rules.write_meta.output[0],
     output:
         page=f"{REPORT}/index.html",
         plots=[

@@ -15,11 +15,12 @@ def main() -> None:
     parser.add_argument("--processed_dir", required=True, type=Path, help="dataset, with its hifigan_filelists")
     parser.add_argument("--clips", nargs="+", metavar="ID", help="clips to score (default: the test part)")
     parser.add_argument("--mri_checkpoint", required=True, type=Path, help="mri_acoustic_model.pt")
+    parser.add_argument("--scaler_json", type=Path, help="of the mel generator (default: the dataset's scaler.json)")
     parser.add_argument("--hifigan_checkpoint", required=True, type=Path, help="fine-tuned g_<steps>")
     parser.add_argument("--hifigan_config", type=Path, help="its config.json (default: the one beside it)")
     parser.add_argument("--base_checkpoint", type=Path, help="g_<steps> before fine-tuning, for rows of its own")
     parser.add_argument("--context", nargs="+", choices=CONTEXTS, default=CONTEXTS, help="rows, the main one first")
-    parser.add_argument("--amp", choices=("float32", "bfloat16", "float16"), default="float32", help="of the CNN")
+    parser.add_argument("--bf16", action="store_true", help="compute most of the models in bfloat16")
     parser.add_argument("--phonemes", type=Path, metavar="DIR", help="<id>.json or <id>.TextGrid: error by phoneme")
     parser.add_argument("--output_dir", required=True, type=Path)
     parser.add_argument("--device", default="auto")
@@ -39,7 +40,8 @@ def main() -> None:
     from rtmri_speech.vocoder.engine import load_vocoder
 
     torch.set_num_threads(args.threads)
-    spec, scaler = load_mel_spec(args.processed_dir), Scaler.load(args.processed_dir / "scaler.json")
+    spec = load_mel_spec(args.processed_dir)
+    scaler = Scaler.load(args.scaler_json or args.processed_dir / "scaler.json")
     lists = args.processed_dir / "hifigan_filelists"
     ids = args.clips or read_filelist(lists / "test.txt")
     acoustic = load_acoustic_model(args.mri_checkpoint, args.device, scaler=scaler, mel=spec)
@@ -47,7 +49,7 @@ def main() -> None:
     require_unseen(ids, seen)
 
     def vocoder(path: Path, config: Path | None = None) -> object:
-        return load_vocoder(path, config, acoustic.device, warn=say)
+        return load_vocoder(path, config, acoustic.device, bf16=args.bf16, warn=say)
 
     made = systems.Systems(
         acoustic,
@@ -55,7 +57,7 @@ def main() -> None:
         vocoder(args.base_checkpoint) if args.base_checkpoint else None,
         systems.training_frames(args.processed_dir, read_filelist(lists / "training.txt")),
         list(dict.fromkeys(args.context)),
-        args.amp,
+        "bfloat16" if args.bf16 else "float32",
     )
     sounds = args.output_dir / systems.SOUNDS
     seconds = systems.write_sounds(

@@ -33,8 +33,8 @@ def test_speech_is_the_mel_through_the_vocoder(models, context):
     mel_db = predict_db(acoustic, frames, context)
     log_mel = np.maximum(mel_db * math.log(10) / 20, math.log(1e-5)).T.astype(np.float32)
     audio = load_vocoder(models.hifigan_checkpoints[0]).synthesise(log_mel)
-    np.testing.assert_array_equal(speech.mel_db, mel_db)
-    np.testing.assert_allclose(speech.audio["g_00000001"], audio, atol=1e-6)
+    np.testing.assert_allclose(speech.mel_db, mel_db, atol=1e-3)
+    np.testing.assert_allclose(speech.audio["g_00000001"], audio, atol=1e-5)
     assert speech.audio["g_00000001"].shape == (23 * 420,)
 
 

@@ -137,11 +137,13 @@ def load_synthesiser(models: Models, warn: Callable[[str], None] | None = None) 
     # Reading tensors leaves the interpreter free for importing timm, and the other way round.
     with ThreadPoolExecutor(1) as beside:
         reading = beside.submit(vocoders)
+        from rtmri_speech.acoustic.fold import fold_batch_norm
         from rtmri_speech.acoustic.predict import load_acoustic_model
 
         scaler = Scaler.load(models.scaler_json) if models.scaler_json else None
         acoustic = load_acoustic_model(models.mri_checkpoint, models.device, scaler=scaler)
         _require_expected(models, acoustic)
+        fold_batch_norm(acoustic.model)
         return Synthesiser(acoustic, reading.result(), models.context, models.bf16)
 
 

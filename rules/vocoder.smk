@@ -78,7 +78,7 @@ rule fine_tune_vocoder:
 # The demo's base: speech of other sentences and voices than the demo's, a twelfth of it held out. Hours of one core, so it comes
 # with the repository (models/demo_vocoder); `snakemake --cores 4 base_vocoder` makes it anew.
 BASE_DIRECTORY = f"{RESULTS}/base_vocoder"
-BASE_CLIPS, BASE_SEED, BASE_HELD_OUT, BASE_STEPS = 300, 7001, 12, 20000
+BASE_CLIPS, BASE_SEED, BASE_HELD_OUT, BASE_STEPS = 300, 7001, 12, 16500
 BASE_IDS = [f"{clip:03d}" for clip in range(BASE_CLIPS)]
 BASE_PARTS = {
     "validation": BASE_IDS[BASE_HELD_OUT - 1 :: BASE_HELD_OUT],
@@ -126,7 +126,7 @@ rule write_base_filelist:
 
 
 rule train_base_vocoder:
-    """The base from nothing: the mel and STFT losses, without discriminators."""
+    """The base from nothing: with the mel and STFT losses, at the end with narrow discriminators too."""
     input:
         config=BASE / "config" / "hifigan_demo_base.json",
         speech=rules.make_base_speech.output,

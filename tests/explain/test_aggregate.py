@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.explain.aggregate import aggregate, findings
+from rtmri_speech.explain.aggregate import aggregate
 from rtmri_speech.explain.regions import Regions, mass_share, region_mask
 from rtmri_speech.explain.sequences import write_sequence
 from rtmri_speech.signal.mel import MelSpec
@@ -78,4 +78,5 @@ def test_averages_count_each_clip_alike_and_phonemes_their_own_frames(tmp_path):
     assert np.load(tmp_path / "out/average_F1.npy").sum() == pytest.approx(1, abs=1e-4)
     assert np.load(tmp_path / "out/phonemes_F1.npy").shape == (2, 256, 256)
     assert cv2.imread(str(tmp_path / "out/phonemes_F1.png")).shape == (256, 512, 3)
-    assert findings(facts) == ["F1: not more mass on the left (25%, 0.5 times its area) than on right (75%)."]
+    assert facts == json.loads((tmp_path / "out/aggregate.json").read_text())
+    assert facts["findings"] == ["F1: not more mass on the left (25%, 0.5 times its area) than on right (75%)."]

@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--output-dir", type=Path, required=True)
     args = parser.parse_args()
 
-    from rtmri_speech.explain.aggregate import aggregate, findings
+    from rtmri_speech.explain.aggregate import aggregate
     from rtmri_speech.explain.overlay import Style
     from rtmri_speech.explain.regions import Regions
 
@@ -32,7 +32,7 @@ def main() -> int:
         regions=Regions.read(args.regions) if args.regions else None,
         style=Style(args.colormap),
     )
-    for sentence in findings(facts):
+    for sentence in facts["findings"]:
         print(sentence)
     return 0
 

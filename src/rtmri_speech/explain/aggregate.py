@@ -124,6 +124,7 @@ def aggregate(
                 }
                 for name, heat in spoken.items()
             ]
+    facts["findings"] = findings(facts)
     save_json(output_dir / "aggregate.json", facts)
     return facts
 

@@ -80,7 +80,12 @@ rule film_gradcam:
         script=script("create_gradcam_overlay_video.py"),
         code=code_hash("explain.overlay"),
         rate=SPEC.frame_rate,
-        flags=flags(colormap=EXPLAIN["colormap"], alpha=EXPLAIN["alpha"], blend=EXPLAIN["blend"]),
+        flags=flags(
+            scaling=EXPLAIN["film_scaling"],
+            colormap=EXPLAIN["colormap"],
+            alpha=EXPLAIN["alpha"],
+            blend=EXPLAIN["blend"],
+        ),
         label=lambda wildcards: flags(labels=wildcards.band) if EXPLAIN["legend"] else "",
     shell:
         "python {params.script:q} --video {input.mri:q} --rate {params.rate} --heatmap {input.maps:q} --audio {input.audio:q}"

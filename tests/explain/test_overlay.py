@@ -91,6 +91,18 @@ def test_a_slow_film_shows_each_frame_as_often_as_asked(clip):
     assert shown[:, 60:80, 4:40].mean((1, 2)) == pytest.approx(np.repeat(40 + 2 * np.arange(10, 16), 4), abs=2)
 
 
+def test_a_soft_frame_shows_its_own_map_where_asked(clip):
+    soft = np.load(clip / "F1.npy")[:2]
+    soft[1] *= 0.01
+    np.save(clip / "soft.npy", soft)
+    shown = {}
+    for scaling in ("clip", "frame"):
+        write_slow_film(clip / "soft.mp4", clip / "v.mp4", clip / "soft.npy", scaling=scaling)
+        shown[scaling] = [frame[:28].mean() for frame in read_frames(clip / "soft.mp4")]
+    assert shown["clip"][1] == pytest.approx(42, abs=3)
+    assert shown["frame"][1] == pytest.approx(shown["frame"][0], abs=3) and shown["frame"][1] > 100
+
+
 def test_what_would_fall_out_of_step_is_refused(clip):
     video = clip / "v.mp4"
     with pytest.raises(UserError, match=r"--fps: is 10, but the video has 27\.174 frames/s"):

@@ -23,6 +23,9 @@ def main() -> int:
     parser.add_argument("--fps", type=float, help="frames per second (default: the video's, the only one with --audio)")
     parser.add_argument("--resize", type=int, nargs=2, metavar=("W", "H"), help="size of the film, pixels")
     parser.add_argument("--start-frame", type=int, default=0, help="frame of the video that the first map belongs to")
+    parser.add_argument(
+        "--scaling", choices=["clip", "frame"], default="clip", help="maps as stored, or each by its own maximum"
+    )
     parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
     parser.add_argument("--blend", choices=["heat", "even"], default="heat", help="even: opaque alike everywhere (lab)")
     parser.add_argument("--labels", nargs="+", default=[], metavar="NAME", help="burn in the bands' names and the time")
@@ -43,6 +46,7 @@ def main() -> int:
         fps=args.fps,
         frame_rate=Fraction(args.rate) if args.rate else None,
         size=args.resize and (args.resize[1], args.resize[0]),
+        scaling=args.scaling,
         style=Style(args.colormap, args.alpha, args.blend),
         names=tuple(args.labels),
     )

@@ -16,6 +16,9 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=1, help="how often each frame is shown")
     parser.add_argument("--alpha", type=float, default=0.7, help="opacity of the hottest place")
     parser.add_argument("--resize", type=int, nargs=2, metavar=("W", "H"), help="size of the film, pixels")
+    parser.add_argument(
+        "--scaling", choices=["clip", "frame"], default="clip", help="maps as stored, or each by its own maximum"
+    )
     parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
     parser.add_argument("--blend", choices=["heat", "even"], default="heat", help="even: opaque alike everywhere (lab)")
     parser.add_argument("--label", help="burn in this name (the band's), the scale and the time")
@@ -31,6 +34,7 @@ def main() -> int:
         fps=args.fps,
         repeat=args.repeat,
         size=args.resize and (args.resize[1], args.resize[0]),
+        scaling=args.scaling,
         style=Style(args.colormap, args.alpha, args.blend),
         name=args.label,
     )

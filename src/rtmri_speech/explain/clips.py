@@ -11,7 +11,7 @@ import numpy as np
 
 from rtmri_speech.acoustic.predict import AcousticBundle, Context, read_acoustic_checkpoint
 from rtmri_speech.explain.gradcam import Band, Reduction, grad_cam
-from rtmri_speech.explain.overlay import Style, legend, overlay, save_picture
+from rtmri_speech.explain.overlay import Style, legend, overlay, save_picture, stretched
 from rtmri_speech.explain.sequences import (
     SIZE,
     Interval,
@@ -111,10 +111,8 @@ def explain_clip(
             pictures[f"frame{number:04d}"] = (frames[number], stored[number], seconds)
             pictures[f"frame{number:04d}_detail"] = (frames[number], enlarged(heat, SIZE), seconds)
         for name, (frame, heat, seconds) in pictures.items():
-            if name == "average" or name.endswith("_detail"):
-                # Drawn each by its own maximum: they have no neighbours to be compared with.
-                heat = heat / heat.max() if heat.max() > 0 else heat
-            picture = _drawn(frame, heat, settings.style, band.name, seconds)
+            # By its own maximum: next to a loud frame a soft one would show nothing.
+            picture = _drawn(frame, stretched(heat), settings.style, band.name, seconds)
             save_picture(directory / f"gradcam_{band.name}_{name}.png", picture)
         # Last, so that it is there only when all the others are.
         save_facts(directory, band.name, facts)

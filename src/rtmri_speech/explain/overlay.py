@@ -15,7 +15,7 @@ import numpy as np
 from rtmri_speech.atomic import replacing
 from rtmri_speech.dataset.clip import load_array
 from rtmri_speech.errors import UserError
-from rtmri_speech.explain.sequences import enlarged, open_maps
+from rtmri_speech.explain.sequences import Scaling, enlarged, open_maps
 from rtmri_speech.signal.audio import audio_blocks
 from rtmri_speech.signal.video import RATE_TOLERANCE, probe, read_frames, resize, write_video
 
@@ -93,6 +93,12 @@ def overlay(frame: np.ndarray, heats: tuple[np.ndarray, ...], style: Style) -> n
     return np.rint(mixed).astype(np.uint8)
 
 
+def stretched(heat: np.ndarray) -> np.ndarray:
+    """Return a map divided by its maximum, one without any as it is."""
+    highest = heat.max()
+    return heat / highest if highest > 0 else heat
+
+
 def combined(heats: tuple[np.ndarray, ...], combination: Combination) -> tuple[np.ndarray, ...]:
     """Return the maps that are drawn: one for the maximum or the mean of two, both for two colours."""
     if len(heats) == 1 or combination == "colours":
@@ -161,6 +167,7 @@ def write_slow_film(
     fps: float = 5.0,
     repeat: int = 1,
     size: tuple[int, int] | None = None,
+    scaling: Scaling = "clip",
     style: Style = Style(),
     name: str | None = None,
 ) -> int:
@@ -175,6 +182,7 @@ def write_slow_film(
     fps : frames per second of the film.
     repeat : how often each frame is shown.
     size : height and width of the film, pixels; None is the video's.
+    scaling : ``clip``: maps as stored; ``frame``: each by its own maximum, so that soft frames show theirs too.
     name : burnt in with scale and time in the recording; None burns nothing in.
 
     Raises
@@ -186,7 +194,7 @@ def write_slow_film(
         raise UserError("--repeat", f"is {repeat}", "give at least 1")
     names = (name,) if name else ()
     frames, own = _frames(video, size, None)
-    pictures = _pictures(frames, own, (open_maps(sequence),), (sequence,), start_frame, style, "max", names)
+    pictures = _pictures(frames, own, (open_maps(sequence),), (sequence,), start_frame, scaling, style, "max", names)
     film = itertools.chain.from_iterable(itertools.repeat(picture, repeat) for picture in pictures)
     return _write(target, film, _rate(fps))
 
@@ -203,6 +211,7 @@ def write_overlay_film(
     fps: float | None = None,
     frame_rate: Fraction | None = None,
     size: tuple[int, int] | None = None,
+    scaling: Scaling = "clip",
     style: Style = Style(),
     names: tuple[str, ...] = (),
 ) -> int:
@@ -210,7 +219,7 @@ def write_overlay_film(
 
     Parameters
     ----------
-    target, size : as in `write_slow_film`.
+    target, size, scaling : as in `write_slow_film`.
     video : the recording, or a dataset's ``mri.npy``, which needs ``frame_rate``.
     frame_rate : of an ``mri.npy``, frames per second.
     heatmap, heatmap2 : ``.npy`` of maps ``(T, H, W)`` in [0, 1], of one length.
@@ -236,7 +245,7 @@ def write_overlay_film(
     maps = tuple(open_maps(path) for path in paths)
     if len(maps[0]) != len(maps[-1]):
         raise UserError(heatmap2, f"has {len(maps[-1])} maps, {heatmap} {len(maps[0])}", "give two of one length")
-    pictures = _pictures(frames, own, maps, paths, start_frame, style, combination, names)
+    pictures = _pictures(frames, own, maps, paths, start_frame, scaling, style, combination, names)
     sound = None
     if audio is not None:
         start, end = start_frame / own, (start_frame + len(maps[0])) / own
@@ -269,6 +278,7 @@ def _pictures(
     maps: tuple[np.ndarray, ...],
     paths: tuple[str | Path, ...],
     start_frame: int,
+    scaling: Scaling,
     style: Style,
     combination: Combination,
     labels: tuple[str, ...],
@@ -290,7 +300,8 @@ def _pictures(
                 f"{start_frame + number - 1}",
                 "give the video it was made of, or another --start-frame",
             )
-        picture = overlay(frame, combined(tuple(part[number] for part in maps), combination), style)
+        heats = tuple(stretched(part[number]) if scaling == "frame" else part[number] for part in maps)
+        picture = overlay(frame, combined(heats, combination), style)
         yield legend(picture, labels, style, (start_frame + number) / float(rate)) if labels else picture
 
 

@@ -12,6 +12,8 @@ from rtmri_speech.signal.video import read_frames
 
 INFER = "結果 1/infer"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> dict[str, str]:

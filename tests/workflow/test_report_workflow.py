@@ -1,0 +1,65 @@
+"""Evaluation and page through Snakemake itself: from models to index.html, again when something of them changes."""
+
+import json
+
+import pytest
+import tiny_models
+import torch
+
+PAGE = "結果 1/report/index.html"
+
+
+@pytest.fixture
+def reported(checkout, tmp_path):
+    """The checkout with untrained models named, so that nothing is trained, and without films."""
+    checkout.configure(
+        synthesis={
+            "mri_checkpoint": str(tiny_models.write_acoustic(tmp_path / "mri_acoustic_model.pt")),
+            "hifigan_checkpoint": str(tiny_models.write_vocoder(tmp_path / "g_00000001")),
+        },
+        report={"films": False},
+        evaluation={"contexts": ["causal"]},
+    )
+    return checkout
+
+
+def use_own_scaler(checkout, checkpoint):
+    """Give the model the dataset's scaler, as a training would have."""
+    content = torch.load(checkpoint, weights_only=True)
+    content["scaler"] = json.loads((checkout.directory / "結果 1/dataset/scaler.json").read_text())
+    content["training_ids"], content["validation_ids"] = ["a0", "a1"], ["a2"]
+    torch.save(content, checkpoint)
+
+
+def test_the_page_is_made_and_made_again_when_something_of_it_changes(reported, tmp_path):
+    use_own_scaler(reported, tmp_path / "mri_acoustic_model.pt")
+    assert reported.pending(PAGE) == {"evaluate_systems", "write_settings", "make_report"}
+    reported.make(PAGE)
+    assert reported.pending(PAGE) == set()
+    results = reported.directory / "結果 1"
+    scores = json.loads((results / "evaluation" / "scores.json").read_text(encoding="utf-8"))
+    assert list(scores["rows"]) == ["sequence", "causal", "floor", "look_up", "ceiling", "griffin_lim"]
+    assert set(scores["clips"]) == {"b0", "b1"}
+    assert {path.parent.name for path in (results / "report" / "media").glob("*/video.mp4")} == {"b0", "b1"}
+    assert "test clips" in (results / "report" / "index.html").read_text(encoding="utf-8")
+
+    # The look of the page alone.
+    style = reported.directory / "src" / "rtmri_speech" / "report" / "page.css"
+    style.write_text(style.read_text(encoding="utf-8") + "\nh1 { color: red; }\n", encoding="utf-8")
+    assert reported.pending(PAGE) == {"make_report"}
+
+    # Another row, and what is shown of the settings.
+    reported.configure(evaluation={"contexts": ["window"]})
+    assert reported.pending(PAGE) == {"evaluate_systems", "write_settings", "make_report"}
+
+
+def test_a_clip_that_the_model_saw_is_not_scored(reported, tmp_path):
+    use_own_scaler(reported, tmp_path / "mri_acoustic_model.pt")
+    checkpoint = tmp_path / "mri_acoustic_model.pt"
+    content = torch.load(checkpoint, weights_only=True)
+    content["validation_ids"] = ["b1"]
+    torch.save(content, checkpoint)
+    run = reported.snakemake("結果 1/evaluation/scores.json")
+    assert run.returncode != 0
+    assert "leak check: training has seen b1 by acoustic" in run.stdout + run.stderr
+    assert not (reported.directory / "結果 1/evaluation/scores.json").exists()

@@ -35,7 +35,7 @@ rule explain_clip:
         gpu=SYNTHESIS["gpus"],
     params:
         script=script("mri_gradcam_formant.py"),
-        code=code_hash("explain.clips"),
+        code=code_hash("explain.clips", "acoustic.fold"),
         dataset=lambda wildcards: DATASET,
         directory=lambda wildcards: GRADCAM,
         bands=" ".join(flags(**{"formant-band": band}) for band in BAND_WORDS),

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from rtmri_speech.acoustic.fold import fold_batch_norm
 from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import AcousticBundle, predict_db
 from rtmri_speech.dataset.scaler import Scaler
@@ -92,6 +93,15 @@ def test_the_last_stage_by_its_stride_is_the_last_stage():
     )
     with pytest.raises(UserError, match="--stride: is 7; this backbone has stages of 2, 4, 8, 16, 32"):
         grad_cam(bundle, frames, [F1], stride=7)
+
+
+@pytest.mark.parametrize("stride", [None, 8])
+def test_a_model_with_folded_normalisation_gives_the_same_maps(stride):
+    bundle, frames = small_bundle(), random_frames(5)
+    expected = grad_cam(bundle, frames, [F1], stride=stride).sequences["F1"]
+    fold_batch_norm(bundle.model)
+    found = grad_cam(bundle, frames, [F1], stride=stride).sequences["F1"]
+    np.testing.assert_allclose(found / expected.max(), expected / expected.max(), atol=1e-5)
 
 
 def test_sum_over_time_is_t_times_the_mean():

@@ -58,6 +58,7 @@ def main() -> int:
     if (args.video is None) == (args.processed_dir is None) or (args.clips is None) != (args.processed_dir is None):
         raise UserError("--video", "and --processed-dir with --clips exclude each other", "give one of the two")
 
+    from rtmri_speech.acoustic.fold import fold_batch_norm
     from rtmri_speech.acoustic.predict import load_acoustic_model
     from rtmri_speech.dataset.clip import load_array, require_id
     from rtmri_speech.dataset.scaler import Scaler
@@ -83,6 +84,7 @@ def main() -> int:
         scaler=Scaler.load(args.scaler_json) if args.scaler_json else None,
         mel=checkpoint_mel(args.mri_checkpoint, {name: value for name, value in given.items() if value is not None}),
     )
+    fold_batch_norm(bundle.model)
     if args.video is not None:
         frames = video_frames(args.video, bundle, args.resampling)
         explain_clip(bundle, frames, args.output_dir, settings, source=args.video.name)

@@ -3,7 +3,7 @@
 EVALUATION = f"{RESULTS}/evaluation"
 
 # The system as it is used comes first, whatever else is compared.
-CONTEXTS = list(dict.fromkeys([SYNTHESIS["context"], *SETTINGS["evaluation"]["contexts"]]))
+CONTEXTS = list(dict.fromkeys([ACOUSTIC["context"], *SETTINGS["evaluation"]["contexts"]]))
 # A vocoder from elsewhere was not made from this configuration's base.
 COMPARED_BASE = None if SYNTHESIS["hifigan_checkpoint"] else VOCODER_BASE
 

@@ -42,7 +42,7 @@ rule explain_clip:
         flags=flags(
             **{
                 "scaler-json": SPEECH_MODELS["scaler-json"],
-                "context": SYNTHESIS["context"],
+                "context": ACOUSTIC["context"],
                 "reduction": EXPLAIN["reduction"],
                 "stride": EXPLAIN["stride"],
                 "scaling": EXPLAIN["scaling"],
@@ -177,7 +177,7 @@ rule masking_study:
         flags=flags(
             **{
                 "clips": TEST_CLIPS,
-                "context": SYNTHESIS["context"],
+                "context": ACOUSTIC["context"],
                 "alphas": EXPLAIN["masking"]["alphas"],
                 "bands": BAND_WORDS,
                 "masks": EXPLAIN["masking"]["lab_polygons"],

@@ -17,7 +17,7 @@ SPEECH_MODELS = {
 # Python and torch take longer to start than a clip takes: the jobs of a machine share one process that holds the models.
 SPEECH_FLAGS = flags(
     **SPEECH_MODELS,
-    context=SYNTHESIS["context"],
+    context=ACOUSTIC["context"],
     bf16=SYNTHESIS["bf16"],
     warm=f"{RESULTS}/.state/synthesis",
 )

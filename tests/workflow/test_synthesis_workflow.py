@@ -46,9 +46,9 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
     assert {path.name for path in (folder / INFER).iterdir()} == {f"b{n}_{name}" for n in "01" for name in names}
 
     # Another context, and back.
-    inferred.configure(synthesis={**models, "context": "causal"})
+    inferred.configure(acoustic={"context": "causal"})
     assert both(inferred) == {"infer b0", "infer b1"}
-    inferred.configure(synthesis={**models, "context": "sequence"})
+    inferred.configure(acoustic={"context": "sequence"})
 
     # Code and comments.
     code = folder / "src" / "rtmri_speech" / "synthesis" / "speech.py"

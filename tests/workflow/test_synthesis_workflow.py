@@ -47,7 +47,7 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
 
     # Another context, and back.
     inferred.configure(acoustic={"context": "causal"})
-    assert both(inferred) == {"infer b0", "infer b1"}
+    assert both(inferred) == {"infer_clip b0", "infer_clip b1"}
     inferred.configure(acoustic={"context": "sequence"})
 
     # Code and comments.
@@ -56,20 +56,20 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
     code.write_text(text.replace("def draw_mels", "# Draws.\ndef draw_mels"), encoding="utf-8")
     assert both(inferred) == set()
     code.write_text(text.replace('"predicted"', '"foretold"'), encoding="utf-8")
-    assert both(inferred) == {"infer b0", "infer b1"}
+    assert both(inferred) == {"infer_clip b0", "infer_clip b1"}
     code.write_text(text, encoding="utf-8")
 
     # A deleted output, made again with the same bytes.
     wav = folder / INFER / "b0_generated.wav"
     before = wav.read_bytes()
     wav.unlink()
-    assert both(inferred) == {"infer b0"}
+    assert both(inferred) == {"infer_clip b0"}
     inferred.make(f"{INFER}/b0_generated.wav")
     assert wav.read_bytes() == before
 
     # A changed recording.
     make_recording(folder / "動画 videos" / "b1.mp4", folder / "audio" / "b1.wav", seed=77)
-    assert both(inferred) == {"decode_frames b1", "extract_mel b1", "infer b1"}
+    assert both(inferred) == {"decode_frames b1", "extract_mel b1", "infer_clip b1"}
     inferred.make(f"{INFER}/b1_generated.wav")
     assert wav.read_bytes() == before
 
@@ -77,7 +77,7 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
     other = tmp_path / "other.pt"
     tiny_models.write_acoustic(other, seed=5)
     inferred.configure(synthesis={**models, "mri_checkpoint": str(other)})
-    assert both(inferred) == {"infer b0", "infer b1"}
+    assert both(inferred) == {"infer_clip b0", "infer_clip b1"}
 
 
 def test_new_videos_become_speech_without_any_training(checkout, models):

@@ -39,7 +39,7 @@ rule all:
     """Everything for the test clips, ending with the page results/report/index.html."""
     default_target: True
     input:
-        paths(rules.infer_clip.output.generated, TEST_CLIPS),
+        lambda wildcards: paths(rules.infer_clip.output.generated, TEST_CLIPS),
         rules.make_report.output.page,
 
 
@@ -49,7 +49,7 @@ rule dataset:
         rules.write_meta.output,
         expand(rules.write_filelist.output, part=PARTS),
         expand(rules.write_pairs.output, part=TRAINED_PARTS),
-        paths(rules.extract_mel.output.mask, CLIPS),
+        lambda wildcards: paths(rules.extract_mel.output.mask, CLIPS),
 
 
 rule acoustic:
@@ -68,13 +68,13 @@ rule vocoder:
 rule infer:
     """Speech of the test clips, beside the recordings."""
     input:
-        paths(rules.infer_clip.output.generated, TEST_CLIPS),
+        lambda wildcards: paths(rules.infer_clip.output.generated, TEST_CLIPS),
 
 
 rule infer_all:
     """Speech of every clip of the corpus."""
     input:
-        paths(rules.infer_clip.output.generated, CLIPS),
+        lambda wildcards: paths(rules.infer_clip.output.generated, CLIPS),
 
 
 rule infer_new:

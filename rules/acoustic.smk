@@ -15,11 +15,11 @@ rule train_acoustic:
         scaler=rules.fit_scaler.output,
         lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
         pairs=expand(rules.write_pairs.output, part=TRAINED_PARTS),
-        mri=paths(rules.decode_frames.output[0], SEEN_CLIPS),
-        mel_db=paths(rules.extract_mel.output.mel_db, SEEN_CLIPS),
-        mask=paths(rules.extract_mel.output.mask, SEEN_CLIPS),
+        mri=lambda wildcards: paths(rules.decode_frames.output[0], SEEN_CLIPS),
+        mel_db=lambda wildcards: paths(rules.extract_mel.output.mel_db, SEEN_CLIPS),
+        mask=lambda wildcards: paths(rules.extract_mel.output.mask, SEEN_CLIPS),
         # It names every clip of the corpus, and a new test clip must not train anew; a changed mel changes mel_db.
-        meta=ancient(rules.write_meta.output[0]),
+        meta=ancient(META),
     output:
         ACOUSTIC_MODEL,
     log:
@@ -80,10 +80,10 @@ rule export_predicted_mels:
     input:
         model=rules.train_acoustic.output,
         scaler=rules.fit_scaler.output,
-        mri=paths(rules.decode_frames.output[0], SEEN_CLIPS),
+        mri=lambda wildcards: paths(rules.decode_frames.output[0], SEEN_CLIPS),
         # Opened with the frames, to see that the clip is whole.
-        sound=paths(rules.extract_mel.output.mel_db, SEEN_CLIPS),
-        meta=ancient(rules.write_meta.output[0]),
+        sound=lambda wildcards: paths(rules.extract_mel.output.mel_db, SEEN_CLIPS),
+        meta=ancient(META),
     output:
         paths(f"{MELS_PREDICTED}/{{id}}.npy", SEEN_CLIPS),
     log:
@@ -115,7 +115,7 @@ rule export_groundtruth_mel:
         mri=rules.decode_frames.output[0],
         mel_db=rules.extract_mel.output.mel_db,
         mask=rules.extract_mel.output.mask,
-        meta=ancient(rules.write_meta.output[0]),
+        meta=ancient(META),
     output:
         f"{MELS_TRUE}/{{id}}.npy",
     log:

@@ -12,6 +12,8 @@ MEL_FLAGS = flags(
     fmax=SPEC.fmax,
     preemph=SPEC.preemphasis,
 )
+# Named by its path: `ancient` would mark the file of the rule itself, for every rule.
+META = f"{DATASET}/meta.json"
 REF_FRAMES = SETTINGS["windows"]["ref_frames"]
 
 
@@ -98,8 +100,8 @@ rule fit_scaler:
     """Mean and deviation of each mel bin over the training clips."""
     input:
         f"{DATASET}/hifigan_filelists/training.txt",
-        paths(rules.extract_mel.output.mel_db, PART_CLIPS["training"]),
-        paths(rules.extract_mel.output.mask, PART_CLIPS["training"]),
+        lambda wildcards: paths(rules.extract_mel.output.mel_db, PART_CLIPS["training"]),
+        lambda wildcards: paths(rules.extract_mel.output.mask, PART_CLIPS["training"]),
     output:
         f"{DATASET}/scaler.json",
     log:
@@ -126,7 +128,7 @@ rule write_meta:
         expand(rules.write_filelist.output, part=PARTS),
         rules.fit_scaler.output,
     output:
-        f"{DATASET}/meta.json",
+        META,
     log:
         f"{LOGS}/write_meta.log",
     localrule: True

@@ -16,12 +16,12 @@ rule evaluate_systems:
         scaler=rules.fit_scaler.output[0],
         lists=expand(rules.write_filelist.output, part=PARTS),
         # Training frames are what a look-up looks among.
-        mri=paths(rules.decode_frames.output[0], PART_CLIPS["training"] + TEST_CLIPS),
-        mel_db=paths(rules.extract_mel.output.mel_db, PART_CLIPS["training"] + TEST_CLIPS),
-        mask=paths(rules.extract_mel.output.mask, PART_CLIPS["training"] + TEST_CLIPS),
-        wavs=paths(rules.extract_mel.output.wav, TEST_CLIPS),
+        mri=lambda wildcards: paths(rules.decode_frames.output[0], PART_CLIPS["training"] + TEST_CLIPS),
+        mel_db=lambda wildcards: paths(rules.extract_mel.output.mel_db, PART_CLIPS["training"] + TEST_CLIPS),
+        mask=lambda wildcards: paths(rules.extract_mel.output.mask, PART_CLIPS["training"] + TEST_CLIPS),
+        wavs=lambda wildcards: paths(rules.extract_mel.output.wav, TEST_CLIPS),
         phonemes=PHONEME_FILES,
-        # By its path: ancient(rules.write_meta.output[0]), elsewhere, marks the object that all rules share.
+        # By its path: ancient(META), elsewhere, marks the object that all rules share.
         meta=f"{DATASET}/meta.json",
     output:
         scores=f"{EVALUATION}/scores.json",

@@ -101,10 +101,10 @@ rule aggregate_gradcam:
             for band in BANDS
             for part in ("_sequence.npy", ".json")
         ],
-        mri=paths(rules.decode_frames.output[0], TEST_CLIPS),
+        mri=lambda wildcards: paths(rules.decode_frames.output[0], TEST_CLIPS),
         regions=REGIONS or [],
         phonemes=PHONEME_FILES,
-        meta=ancient(rules.write_meta.output[0]),
+        meta=ancient(META),
     output:
         facts=f"{GRADCAM}/aggregate/aggregate.json",
         maps=expand(f"{GRADCAM}/aggregate/average_{{band}}.npy", band=BANDS),
@@ -152,7 +152,7 @@ rule masking_study:
             *paths(rules.extract_mel.output.mask, TEST_CLIPS),
         ],
         scaler=rules.fit_scaler.output[0],
-        meta=ancient(rules.write_meta.output[0]),
+        meta=ancient(META),
         regions=MASK_REGIONS or [],
     output:
         table=f"{RESULTS}/masking/masking.csv",

@@ -37,14 +37,14 @@ rule make_report:
         scores=rules.evaluate_systems.output.scores,
         sounds=rules.evaluate_systems.output.sounds,
         settings=rules.write_settings.output,
-        mri=paths(rules.decode_frames.output[0], TEST_CLIPS),
-        wavs=paths(rules.extract_mel.output.wav, TEST_CLIPS),
-        masks=paths(rules.extract_mel.output.mask, CLIPS),
+        mri=lambda wildcards: paths(rules.decode_frames.output[0], TEST_CLIPS),
+        wavs=lambda wildcards: paths(rules.extract_mel.output.wav, TEST_CLIPS),
+        masks=lambda wildcards: paths(rules.extract_mel.output.mask, CLIPS),
         lists=expand(rules.write_filelist.output, part=PARTS),
         phonemes=PHONEME_FILES,
         films=FILMS,
         template=[BASE / "src" / "rtmri_speech" / "report" / f"page.{kind}" for kind in ("html", "css", "js")],
-        # By its path: ancient(rules.write_meta.output[0]), elsewhere, marks the object that all rules share.
+        # By its path: ancient(META), elsewhere, marks the object that all rules share.
         meta=f"{DATASET}/meta.json",
     output:
         page=f"{REPORT}/index.html",

@@ -171,7 +171,7 @@ rule compare_masked:
         masked_mel=rules.infer_masked.output.mel,
         masked_wav=rules.infer_masked.output.generated,
         # It names every clip of the corpus; a changed mel changes the mels.
-        meta=ancient(rules.write_meta.output[0]),
+        meta=ancient(META),
     output:
         video=f"{MASKED}/{{mask}}/{{id}}_side_by_side.mp4",
         figure=f"{MASKED}/{{mask}}/{{id}}_side_by_side.png",

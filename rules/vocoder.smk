@@ -28,9 +28,11 @@ rule fine_tune_vocoder:
         config=lambda wildcards: config_of_same_mel(VOCODER_CONFIG, SPEC),
         base=VOCODER_PAIR,
         lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
-        wavs=paths(rules.extract_mel.output.wav, SEEN_CLIPS),
-        mels=paths(f"{MELS_PREDICTED}/{{id}}.npy", SEEN_CLIPS),
-        true_mels=paths(f"{MELS_TRUE}/{{id}}.npy", PART_CLIPS["training"]) if VOCODER["extra_mels_weight"] else [],
+        wavs=lambda wildcards: paths(rules.extract_mel.output.wav, SEEN_CLIPS),
+        mels=lambda wildcards: paths(f"{MELS_PREDICTED}/{{id}}.npy", SEEN_CLIPS),
+        true_mels=lambda wildcards: (
+            paths(f"{MELS_TRUE}/{{id}}.npy", PART_CLIPS["training"]) if VOCODER["extra_mels_weight"] else []
+        ),
     output:
         config=f"{VOCODER_DIRECTORY}/config.json",
         generator=VOCODER_CHECKPOINT,
@@ -78,7 +80,7 @@ rule fine_tune_vocoder:
 # The demo's base: speech of other sentences and voices than the demo's, a twelfth of it held out. Hours of one core, so it comes
 # with the repository (models/demo_vocoder); `snakemake --cores 4 base_vocoder` makes it anew.
 BASE_DIRECTORY = f"{RESULTS}/base_vocoder"
-BASE_CLIPS, BASE_SEED, BASE_HELD_OUT, BASE_STEPS = 300, 7001, 12, 16500
+BASE_CLIPS, BASE_SEED, BASE_HELD_OUT, BASE_STEPS = 300, 7001, 12, 16200
 BASE_IDS = [f"{clip:03d}" for clip in range(BASE_CLIPS)]
 BASE_PARTS = {
     "validation": BASE_IDS[BASE_HELD_OUT - 1 :: BASE_HELD_OUT],

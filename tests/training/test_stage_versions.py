@@ -1,0 +1,15 @@
+"""A training whose code changed is either declared to give other results or declared to give the same."""
+
+import json
+
+import pytest
+from bless_stages import BLESSED, stages
+
+
+@pytest.mark.parametrize("stage", ["acoustic", "vocoder"])
+def test_changed_training_code_is_judged(stage):
+    blessed, now = json.loads(BLESSED.read_text(encoding="utf-8"))[stage], stages()[stage]
+    assert now == blessed, (
+        f"the code behind the {stage} training changed: raise {stage.upper()}_STAGE_VERSION if its results do, "
+        "then run python tests/training/bless_stages.py"
+    )

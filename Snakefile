@@ -41,6 +41,7 @@ rule all:
     input:
         lambda wildcards: paths(rules.infer_clip.output.generated, TEST_CLIPS),
         rules.make_report.output.page,
+        rules.evaluate_mel_generator.output,
 
 
 rule dataset:
@@ -87,3 +88,4 @@ rule evaluation:
     """Scores of the test clips beside floor, look-up and ceiling."""
     input:
         rules.evaluate_systems.output,
+        rules.evaluate_mel_generator.output,

@@ -61,3 +61,34 @@ rule evaluate_systems:
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --output_dir {params.directory:q} --threads {threads}"
         " {params.flags} > {log:q} 2>&1"
+
+
+rule evaluate_mel_generator:
+    """The mel generator's error on held-out clips, in each context, beside floor, look-up and a control."""
+    input:
+        model=SPEECH_MODELS["mri-checkpoint"],
+        scaler=rules.fit_scaler.output[0],
+        lists=expand(rules.write_filelist.output, part=PARTS),
+        mri=lambda wildcards: paths(rules.decode_frames.output[0], CLIPS),
+        mel_db=lambda wildcards: paths(rules.extract_mel.output.mel_db, CLIPS),
+        mask=lambda wildcards: paths(rules.extract_mel.output.mask, CLIPS),
+    output:
+        f"{EVALUATION}/mel_errors.json",
+    log:
+        f"{LOGS}/evaluate_mel_generator.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate_mel_generator.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 2
+    resources:
+        mem_mb=more_on_retry(2000),
+        runtime=more_on_retry(60),
+        gpu=SYNTHESIS["gpus"],
+    params:
+        script=script("evaluate_mel_generator.py"),
+        code=code_hash("evaluation.mel_errors"),
+        dataset=subpath(input.scaler, parent=True),
+    shell:
+        "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q} --output {output:q}"
+        " > {log:q} 2>&1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -75,6 +76,8 @@ def results_document(experiment: Experiment, command: str) -> str:
             ],
         ),
     ]
+    if (errors := experiment.evaluation / "mel_errors.json").exists():
+        parts += ["## What the mel generator learned", *_mel_errors(json.loads(errors.read_text(encoding="utf-8")))]
     if experiment.benchmarks and (times := stage_times(experiment.benchmarks)):
         parts += [
             "## What the stages took",
@@ -89,6 +92,24 @@ def results_document(experiment: Experiment, command: str) -> str:
             ),
         ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
+    """A table a part of the split; the share of the mean mel's error stands in brackets."""
+    yield (
+        "Mean squared error of the standardised mel on clips the training was not fitted to (validation chose its best"
+        " checkpoint), and in brackets its share of the mean mel's; definitions are in"
+        " `src/rtmri_speech/evaluation/mel_errors.py`."
+    )
+    for part, scores in errors.items():
+        floor = scores["systems"]["mean mel"]
+        yield _table(
+            [f"{part}: {scores['clips']} clips, {scores['frames']} frames", "all frames", "speech frames"],
+            [
+                [name, *(f"{error[frames]:.4f} ({error[frames] / floor[frames]:.3f})" for frames in ("all", "speech"))]
+                for name, error in scores["systems"].items()
+            ],
+        )
 
 
 def _vocoders(settings: Mapping[str, Any]) -> str:

@@ -1,0 +1,53 @@
+"""Errors of the mel generator on held-out clips against sums written out."""
+
+import numpy as np
+import pytest
+
+from rtmri_speech.dataset.clip import open_sample
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.evaluation import mel_errors as module
+
+
+class Bundle:
+    """Stands for a model that predicts the truth of the clip whose frames it is given, if they are in order."""
+
+    def __init__(self, directory):
+        self.scaler = Scaler.load(directory / "scaler.json")
+        self.clips = [open_sample(directory, f"a{number}") for number in range(6)]
+
+    def predict(self, mri, context):
+        for clip in self.clips:
+            if np.array_equal(clip.mri, mri):
+                return clip.mel_db + (1.0 if context == "causal" else 0.0)
+        return np.broadcast_to(self.scaler.mean, (len(mri), len(self.scaler.mean)))
+
+
+@pytest.fixture
+def errors(tiny_processed, monkeypatch):
+    bundle = Bundle(tiny_processed)
+    monkeypatch.setattr(module, "predict_db", lambda bundle, mri, context: bundle.predict(mri, context))
+    return bundle, module.mel_errors(bundle, tiny_processed, ["validation", "test"])
+
+
+def test_the_floor_is_the_spread_of_the_standardised_mel(errors):
+    bundle, found = errors
+    standardised, speech = [], []
+    for clip in bundle.clips[3:5]:
+        heard = clip.mask > 0
+        standardised.append(((clip.mel_db - bundle.scaler.mean) / bundle.scaler.std)[heard])
+        level = clip.mel_db.mean(1)
+        speech.append((level > (level.min() + level.max()) / 2)[heard])
+    squares, loud = np.concatenate(standardised) ** 2, np.concatenate(speech)
+    floor = found["validation"]["systems"]["mean mel"]
+    assert floor["all"] == pytest.approx(squares.mean(), rel=1e-5)
+    assert floor["speech"] == pytest.approx(squares[loud].mean(), rel=1e-5)
+    assert (found["validation"]["clips"], found["validation"]["frames"]) == (2, 19)
+
+
+def test_a_model_that_is_right_has_no_error_and_shuffled_frames_are_no_help(errors):
+    bundle, found = errors
+    for part in found.values():
+        assert part["systems"]["model, sequence"]["all"] == 0
+        off_by_one_db = (1 / bundle.scaler.std**2).mean()
+        assert part["systems"]["model, causal"]["all"] == pytest.approx(off_by_one_db, rel=1e-4)
+        assert part["systems"]["control: model, frames shuffled"]["all"] > 0.1

@@ -1,0 +1,37 @@
+"""Measure what a mel generator has learned: its error on held-out clips beside floor, look-up and a control."""
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processed_dir", type=Path, required=True)
+    parser.add_argument("--mri_checkpoint", type=Path, required=True)
+    parser.add_argument("--output", type=Path, help="JSON to write")
+    parser.add_argument("--parts", nargs="+", default=["validation", "test"], help="of the split; not training")
+    parser.add_argument("--seed", type=int, default=0, help="of the control's order of frames")
+    args = parser.parse_args()
+
+    from rtmri_speech.acoustic.predict import load_acoustic_model
+    from rtmri_speech.atomic import save_json
+    from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.evaluation.mel_errors import mel_errors
+
+    bundle = load_acoustic_model(args.mri_checkpoint, scaler=Scaler.load(args.processed_dir / "scaler.json"))
+    found = mel_errors(bundle, args.processed_dir, args.parts, args.seed)
+    for part, scores in found.items():
+        print(f"{part}: {scores['clips']} clips, {scores['frames']} frames; mean squared error of the standardised mel")
+        floor = scores["systems"]["mean mel"]
+        for name, error in scores["systems"].items():
+            cells = (f"{frames} frames {error[frames]:.4f} ({error[frames] / floor[frames]:.3f})" for frames in error)
+            print(f"    {name:34s} {'   '.join(cells)}")
+    if args.output:
+        save_json(args.output, found)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

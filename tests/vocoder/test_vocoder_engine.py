@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import log_mel
 from rtmri_speech.vocoder.checkpoint import official_state, write_pair
 from rtmri_speech.vocoder.config import VocoderConfig, write_config
 from rtmri_speech.vocoder.engine import Vocoder, export_onnx, load_vocoder
@@ -72,6 +73,18 @@ def test_a_stream_waits_for_its_block_and_what_follows_it_and_no_longer():
 
     next(vocoder.stream(frames()))
     assert given == 5 + vocoder.receptive_field[1]
+
+
+def test_bfloat16_speaks_the_shipped_base_with_45_decibels_of_signal_to_noise():
+    base = Path(__file__).parents[2] / "models" / "demo_vocoder" / "g_00016200"
+    exact, half = (load_vocoder(base, bf16=bf16) for bf16 in (False, True))
+    # A voice of 120 Hz that fades in and out: the harmonics fall by 12 dB an octave.
+    time = np.arange(60 * 420) / exact.sampling_rate
+    voice = sum(np.sin(2 * np.pi * 120 * n * time) / n**2 for n in range(1, 45)) * np.sin(np.pi * time / time[-1])
+    mel = log_mel(exact.spec.mel(0.3 * voice))
+    a, b = (vocoder.synthesise(mel).astype(np.float64) for vocoder in (exact, half))
+    assert np.abs(a).max() > 0.05
+    assert 10 * np.log10(np.sum(a**2) / np.sum((a - b) ** 2)) >= 45
 
 
 def test_an_empty_mel_makes_no_samples():

@@ -44,7 +44,7 @@ rule fine_tune_vocoder:
     retries: 2
     conda:
         "../envs/rtmri.yaml"
-    threads: 8
+    threads: VOCODER["threads"]
     resources:
         mem_mb=more_on_retry(VOCODER["memory_mb"]),
         runtime=VOCODER["runtime_minutes"],
@@ -144,7 +144,7 @@ rule train_base_vocoder:
     retries: 2
     conda:
         "../envs/rtmri.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=more_on_retry(2000),
         runtime=480,

@@ -35,6 +35,10 @@ localrules:
     base_vocoder,
 
 
+onsuccess:
+    whereabouts()
+
+
 rule all:
     """Everything for the test clips, ending with the page results/report/index.html."""
     default_target: True

@@ -157,3 +157,13 @@ def mask_flags(mask):
             "blur-kernel": mask["blur_kernel"],
         }
     )
+
+
+def whereabouts():
+    """Where what a listener wants to hear and see lies, in plain words."""
+    sounds = sorted(Path(RESULTS, "infer").glob("*_generated.wav"))
+    page = Path(RESULTS, "report", "index.html")
+    if sounds:
+        print(f"Speech: {sounds[0]}, beside the recording {sounds[0].stem.removesuffix('_generated')}_original.wav.")
+    if page.exists():
+        print(f"To listen and look: open {page} in a browser.")

@@ -65,6 +65,12 @@ def test_every_setting_has_a_description_and_a_default():
 
 
 def test_numbers_given_as_text_on_the_command_line_are_read():
+    text = {"acoustic": {"cnn_pretrained": "false"}, "vocoder": {"base": "null"}}
+    complete = load_configuration(text, SCHEMA)
+    assert complete["acoustic"]["cnn_pretrained"] is False and complete["vocoder"]["base"] is None
+    assert (
+        load_configuration({"acoustic": {"cnn_pretrained": "b2.pth"}}, SCHEMA)["acoustic"]["cnn_pretrained"] == "b2.pth"
+    )
     text = {"mel": {"n_mels": "80", "fmax": "null"}, "bands": {"F1": ["300", "900"]}, "results": "1"}
     complete = load_configuration(text, SCHEMA)
     assert (complete["mel"]["n_mels"], complete["mel"]["fmax"], complete["results"]) == (80, None, "1")

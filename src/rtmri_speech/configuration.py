@@ -67,7 +67,9 @@ def _completed(value: Any, rule: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
         return [_completed(item, rule.get("items", {})) for item in value]
     kinds = rule.get("type", "string")
-    if isinstance(value, str) and "string" not in ([kinds] if isinstance(kinds, str) else kinds):
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    word = {"null": "null", "true": "boolean", "false": "boolean"}.get(value) if isinstance(value, str) else None
+    if isinstance(value, str) and ("string" not in kinds or word in kinds):
         return yaml.safe_load(value)
     return value
 

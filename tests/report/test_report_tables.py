@@ -34,6 +34,21 @@ def test_the_document_cites_the_scores(experiment):
     assert f"| a2 | – | {shown(scores['rows']['sequence']['clips']['a2']['mel_mse'], 3)} |" in text
 
 
+def test_the_document_tells_what_was_learned_and_where_grad_cam_looks(experiment):
+    errors = {
+        name: {"all": error, "speech": 2 * error} for name, error in {"mean mel": 0.8, "model, window": 0.2}.items()
+    }
+    (experiment.evaluation / "mel_errors.json").write_text(
+        json.dumps({"test": {"clips": 3, "frames": 40, "systems": errors}})
+    )
+    averages = experiment.evaluation.parent / "gradcam" / "aggregate"
+    averages.mkdir(parents=True)
+    (averages / "aggregate.json").write_text(json.dumps({"findings": ["F1: more mass here than there."]}))
+    lines = results_document(experiment, "a command").splitlines()
+    assert "| model, window | 0.2000 (0.250) | 0.4000 (0.250) |" in lines
+    assert "- F1: more mass here than there." in lines
+
+
 def test_every_metric_has_a_measure_and_the_other_way_round():
     rng = np.random.default_rng(0)
     tone = np.sin(np.arange(16000) / 20) + 0.01 * rng.normal(size=16000)

@@ -78,6 +78,13 @@ def results_document(experiment: Experiment, command: str) -> str:
     ]
     if (errors := experiment.evaluation / "mel_errors.json").exists():
         parts += ["## What the mel generator learned", *_mel_errors(json.loads(errors.read_text(encoding="utf-8")))]
+    if (averages := experiment.evaluation.parent / "gradcam" / "aggregate" / "aggregate.json").exists():
+        findings = json.loads(averages.read_text(encoding="utf-8"))["findings"]
+        parts += [
+            "## Where Grad-CAM finds the formant bands",
+            "Average maps of the test clips over the parts of the head that `explain.regions` draws:",
+            "\n".join(f"- {finding}" for finding in findings),
+        ]
     if experiment.benchmarks and (times := stage_times(experiment.benchmarks)):
         parts += [
             "## What the stages took",

@@ -56,18 +56,19 @@ def require_id(text: str, source: str | Path) -> str:
 def ids_pattern(ids: Iterable[str]) -> str:
     """Return a regular expression that matches just ``ids``.
 
-    A prefix is written once, so that a match costs the length of an id, however many there are: an alternation of
-    10,000 ids doubles the time of a dry run.
+    A prefix is written once, and so are letters with the same continuations, so that a match costs the length of an id,
+    however many there are: an alternation of 10,000 ids doubles the time of a dry run.
     """
     by_letter: dict[str, list[str]] = {}
-    ids = sorted(ids)
-    for id in ids:
+    for id in sorted(ids):
         by_letter.setdefault(id[:1], []).append(id[1:])
     ends = by_letter.pop("", None) is not None
-    branches = [re.escape(letter) + ids_pattern(rest) for letter, rest in by_letter.items()]
-    if not branches:
-        return ""
-    return f"(?:{'|'.join(branches)})" + ("?" if ends else "")
+    letters: dict[str, str] = {}
+    for letter, rest in by_letter.items():
+        continuation = ids_pattern(rest)
+        letters[continuation] = letters.get(continuation, "") + re.escape(letter)
+    branches = "|".join(f"[{letter}]{continuation}" for continuation, letter in letters.items())
+    return (f"(?:{branches})" + ("?" if ends else "")) if branches else ""
 
 
 def clips_from_directories(

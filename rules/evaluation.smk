@@ -72,6 +72,8 @@ rule evaluate_mel_generator:
         mri=lambda wildcards: paths(rules.decode_frames.output[0], CLIPS),
         mel_db=lambda wildcards: paths(rules.extract_mel.output.mel_db, CLIPS),
         mask=lambda wildcards: paths(rules.extract_mel.output.mask, CLIPS),
+        # The recordings tell which frames are speech.
+        wavs=lambda wildcards: paths(rules.extract_mel.output.wav, PART_CLIPS["validation"] + TEST_CLIPS),
     output:
         f"{EVALUATION}/mel_errors.json",
     log:
@@ -87,7 +89,7 @@ rule evaluate_mel_generator:
         gpu=SYNTHESIS["gpus"],
     params:
         script=script("evaluate_mel_generator.py"),
-        code=code_hash("evaluation.mel_errors"),
+        code=code_hash("evaluation.mel_generator"),
         dataset=subpath(input.scaler, parent=True),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q} --output {output:q}"

@@ -20,6 +20,7 @@ from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation import systems
+from rtmri_speech.evaluation.baselines import training_frames
 from rtmri_speech.evaluation.leak import require_unseen
 from rtmri_speech.evaluation.scores import score_directories
 from rtmri_speech.signal.audio import read_audio, write_wav
@@ -93,7 +94,7 @@ def made(dataset):
         scaler=Scaler.load(dataset / "scaler.json"),
         seen=("a0", "a1", "a2", "a3"),
     )
-    look_up = systems.training_frames(dataset, ["a0", "a1"])
+    look_up = training_frames(dataset, ["a0", "a1"])
     return systems.Systems(
         acoustic, make_vocoder(spec, 1), make_vocoder(spec, 2), look_up, ("window", "sequence", "causal")
     )

@@ -18,10 +18,10 @@ def main() -> int:
     from rtmri_speech.acoustic.predict import load_acoustic_model
     from rtmri_speech.atomic import save_json
     from rtmri_speech.dataset.scaler import Scaler
-    from rtmri_speech.evaluation.mel_errors import mel_errors
+    from rtmri_speech.evaluation.mel_generator import mel_generator_errors
 
     bundle = load_acoustic_model(args.mri_checkpoint, scaler=Scaler.load(args.processed_dir / "scaler.json"))
-    found = mel_errors(bundle, args.processed_dir, args.parts, args.seed)
+    found = mel_generator_errors(bundle, args.processed_dir, args.parts, args.seed)
     for part, scores in found.items():
         print(f"{part}: {scores['clips']} clips, {scores['frames']} frames; mean squared error of the standardised mel")
         floor = scores["systems"]["mean mel"]

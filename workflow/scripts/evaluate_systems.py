@@ -35,6 +35,7 @@ def main() -> None:
     from rtmri_speech.dataset.meta import load_mel_spec
     from rtmri_speech.dataset.scaler import Scaler
     from rtmri_speech.evaluation import systems
+    from rtmri_speech.evaluation.baselines import training_frames
     from rtmri_speech.evaluation.leak import require_unseen
     from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.engine import load_vocoder
@@ -55,7 +56,7 @@ def main() -> None:
         acoustic,
         vocoder(args.hifigan_checkpoint, args.hifigan_config),
         vocoder(args.base_checkpoint) if args.base_checkpoint else None,
-        systems.training_frames(args.processed_dir, read_filelist(lists / "training.txt")),
+        training_frames(args.processed_dir, read_filelist(lists / "training.txt")),
         list(dict.fromkeys(args.context)),
         "bfloat16" if args.bf16 else "float32",
     )

@@ -6,14 +6,21 @@ keeps every spectrum and destroys when it is said, and Griffin-Lim speaks any me
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 
+from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 
 LOOKUP_SIZE = 32
 """Pixels a side of the frames that neighbours are sought among."""
+
+NEIGHBOURS = 5
+"""Training frames whose mean mel a look-up takes, where there are so many."""
 
 GRIFFIN_LIM_ITERATIONS = 32
 
@@ -78,6 +85,20 @@ class NearestFrames:
         return self._mel_db[self.neighbours(frames, k)].mean(axis=1)
 
 
+def training_frames(processed_dir: str | Path, ids: Iterable[str]) -> NearestFrames:
+    """Return the look-up among the frames of clips that have sound; one clip's full frames are in memory at a time."""
+    pictures, mels = [], []
+    for id in ids:
+        sample = open_sample(processed_dir, id)
+        heard = sample.mask > 0
+        small = reduced_frames(sample.mri, LOOKUP_SIZE).reshape(-1, LOOKUP_SIZE, LOOKUP_SIZE)
+        pictures.append(small[heard])
+        mels.append(sample.mel_db[heard])
+    if not pictures:
+        raise UserError("look-up", "has no training clip", "check the file list of the training part")
+    return NearestFrames(np.concatenate(pictures), np.concatenate(mels))
+
+
 def reduced_frames(frames: np.ndarray, size: int) -> np.ndarray:
     """Return frames ``(T, H, W)`` scaled to ``size`` x ``size`` pixels by area, float32 ``(T, size * size)``."""
     import cv2
@@ -90,12 +111,12 @@ def reduced_frames(frames: np.ndarray, size: int) -> np.ndarray:
     )
 
 
-def shuffled_in_time(mel_db: np.ndarray, seed: int) -> np.ndarray:
-    """Return the frames of a mel ``(T, n_mels)`` in an order drawn from ``seed``.
+def shuffled_in_time(frames: np.ndarray, seed: int) -> np.ndarray:
+    """Return the frames ``(T, ...)`` of a video or a mel in an order drawn from ``seed``.
 
-    A metric that does not get worse by it does not measure what is said when.
+    What does not get worse by it does not depend on what is said when.
     """
-    return mel_db[np.random.default_rng(seed).permutation(len(mel_db))]
+    return frames[np.random.default_rng(seed).permutation(len(frames))]
 
 
 def griffin_lim(spec: MelSpec, mel: np.ndarray, iterations: int = GRIFFIN_LIM_ITERATIONS, seed: int = 0) -> np.ndarray:

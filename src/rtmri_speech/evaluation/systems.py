@@ -11,7 +11,7 @@ import io
 import math
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,7 @@ from rtmri_speech.atomic import save_json, save_text
 from rtmri_speech.dataset.clip import Sample, open_sample
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.scaler import Scaler
-from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.baselines import LOOKUP_SIZE, NearestFrames, griffin_lim, mean_mel, reduced_frames
+from rtmri_speech.evaluation.baselines import NEIGHBOURS, NearestFrames, griffin_lim, mean_mel
 from rtmri_speech.evaluation.metrics import missing_libraries, real_time_factor, score_pair, summarise
 from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_frames, read_phonemes
 from rtmri_speech.evaluation.scores import library_versions, null_for_nan, read_pair
@@ -52,9 +51,6 @@ TITLES = {
 """Every row that there can be: its title, and what it is."""
 
 SCORES_FILE, TABLE_FILE, SOUNDS = "scores.json", "scores.csv", "sounds"
-
-NEIGHBOURS = 5
-"""Training frames whose mean mel a look-up takes."""
 
 _TOLD = ("estoi", "mel_mse", "mcd_db", "f0_correlation", "vuv_error", "real_time_factor")
 
@@ -130,20 +126,6 @@ class Systems:
         if self.base:
             yield "ceiling_base", self.base.synthesise(true), None
         yield "griffin_lim", griffin_lim(spec, spec.linear_from_db(true_db)), None
-
-
-def training_frames(processed_dir: str | Path, ids: Iterable[str]) -> NearestFrames:
-    """Return the look-up among the frames of clips that have sound; one clip's full frames are in memory at a time."""
-    pictures, mels = [], []
-    for id in ids:
-        sample = open_sample(processed_dir, id)
-        heard = sample.mask > 0
-        small = reduced_frames(sample.mri, LOOKUP_SIZE).reshape(-1, LOOKUP_SIZE, LOOKUP_SIZE)
-        pictures.append(small[heard])
-        mels.append(sample.mel_db[heard])
-    if not pictures:
-        raise UserError("look-up", "has no training clip", "check the file list of the training part")
-    return NearestFrames(np.concatenate(pictures), np.concatenate(mels))
 
 
 def seen_clips(processed_dir: str | Path, acoustic: AcousticBundle) -> dict[str, set[str]]:

@@ -106,7 +106,7 @@ def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
     yield (
         "Mean squared error of the standardised mel on clips the training was not fitted to (validation chose its best"
         " checkpoint), and in brackets its share of the mean mel's; definitions are in"
-        " `src/rtmri_speech/evaluation/mel_errors.py`."
+        " `src/rtmri_speech/evaluation/mel_generator.py`."
     )
     for part, scores in errors.items():
         floor = scores["systems"]["mean mel"]

@@ -1,0 +1,82 @@
+"""What a mel generator has learned: its error on held-out clips beside floor, look-up and a control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtmri_speech.acoustic.predict import AcousticBundle, predict_db
+from rtmri_speech.dataset.clip import Sample, open_sample
+from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.evaluation.baselines import NEIGHBOURS, mean_mel, shuffled_in_time, training_frames
+from rtmri_speech.evaluation.metrics import speech_frames
+from rtmri_speech.signal.audio import read_audio
+
+
+def mel_generator_errors(
+    bundle: AcousticBundle, processed_dir: str | Path, parts: Iterable[str] = ("validation", "test"), seed: int = 0
+) -> dict[str, Any]:
+    """Return mean squared errors of the standardised mel, of the model and of what it must beat.
+
+    Parameters
+    ----------
+    bundle : the model.
+    processed_dir : the dataset; the look-up knows its training clips.
+    parts : which file lists to measure on. The training chose its best checkpoint by ``validation``.
+    seed : of the control's order of frames.
+
+    Returns
+    -------
+    ``{part: {"clips": n, "frames": n, "systems": {name: {"all": mse, "speech": mse}}}}``. Frames without sound do not
+    count; which of the others are speech is told by the recording (`speech_frames`). The control is the model in its
+    ``window`` context on the clip's frames in random order.
+    """
+    lists = Path(processed_dir) / "hifigan_filelists"
+    look_up = training_frames(processed_dir, read_filelist(lists / "training.txt"))
+    neighbours = min(NEIGHBOURS, look_up.count)
+    systems: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "mean mel": lambda mri: mean_mel(bundle.scaler, len(mri)),
+        f"{neighbours} nearest training frames": lambda mri: look_up.predict(mri, neighbours),
+        "model, sequence": lambda mri: predict_db(bundle, mri, "sequence"),
+        "model, window": lambda mri: predict_db(bundle, mri, "window"),
+        "model, causal": lambda mri: predict_db(bundle, mri, "causal"),
+        "control: model, frames shuffled": lambda mri: predict_db(bundle, shuffled_in_time(mri, seed), "window"),
+    }
+    return {
+        part: _measured(systems, Path(processed_dir), read_filelist(lists / f"{part}.txt"), bundle) for part in parts
+    }
+
+
+def _measured(
+    systems: dict[str, Callable[[np.ndarray], np.ndarray]], processed_dir: Path, ids: list[str], bundle: AcousticBundle
+) -> dict[str, Any]:
+    errors: dict[str, list[np.ndarray]] = {name: [] for name in systems}
+    spoken, frames = [], 0
+    for id in ids:
+        clip = open_sample(processed_dir, id)
+        heard = clip.mask > 0
+        frames += len(clip.mri)
+        spoken.append(_speech(processed_dir, clip, bundle.mel.sampling_rate, bundle.mel.hop_length)[heard])
+        true = bundle.scaler.standardise(clip.mel_db)
+        for name, predict in systems.items():
+            difference = bundle.scaler.standardise(predict(clip.mri)) - true
+            errors[name].append((difference**2).mean(1)[heard])
+    speech = np.concatenate(spoken)
+    pooled = {name: np.concatenate(found) for name, found in errors.items()}
+    return {
+        "clips": len(ids),
+        "frames": frames,
+        "systems": {
+            name: {"all": float(error.mean()), "speech": float(error[speech].mean())} for name, error in pooled.items()
+        },
+    }
+
+
+def _speech(processed_dir: Path, clip: Sample, sampling_rate: int, hop_length: int) -> np.ndarray:
+    """Which frames of the clip are speech, bool ``(T,)``; a last frame that the sound does not fill is not."""
+    recording = read_audio(processed_dir / "wavs" / f"{clip.id}.wav", sampling_rate=sampling_rate)
+    told = speech_frames(recording, hop_length)[: len(clip.mri)]
+    return np.pad(told, (0, len(clip.mri) - len(told)))

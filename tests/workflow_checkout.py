@@ -14,7 +14,7 @@ import yaml
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.video import write_video
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 RATE = Fraction(11413, 420)
 CLIPS = ["a0", "a1", "a2", "b0", "b1"]
 NAMED = {"training": ["a0", "a1"], "validation": ["a2"], "test": ["b0", "b1"]}

@@ -18,6 +18,7 @@ include: "rules/vocoder.smk"
 include: "rules/synthesis.smk"
 include: "rules/explain.smk"
 include: "rules/evaluation.smk"
+include: "rules/provenance.smk"
 include: "rules/report.smk"
 
 
@@ -46,6 +47,7 @@ rule all:
         lambda wildcards: paths(rules.infer_clip.output.generated, TEST_CLIPS),
         rules.make_report.output.page,
         rules.evaluate_mel_generator.output,
+        f"{RESULTS}/provenance/synthesis.json",
 
 
 rule dataset:
@@ -55,6 +57,7 @@ rule dataset:
         expand(rules.write_filelist.output, part=PARTS),
         expand(rules.write_pairs.output, part=TRAINED_PARTS),
         lambda wildcards: paths(rules.extract_mel.output.mask, CLIPS),
+        DATASET_RECORD,
 
 
 rule acoustic:
@@ -74,6 +77,7 @@ rule infer:
     """Speech of the test clips, beside the recordings."""
     input:
         lambda wildcards: paths(rules.infer_clip.output.generated, TEST_CLIPS),
+        f"{RESULTS}/provenance/synthesis.json",
 
 
 rule infer_all:
@@ -93,3 +97,4 @@ rule evaluation:
     input:
         rules.evaluate_systems.output,
         rules.evaluate_mel_generator.output,
+        f"{RESULTS}/provenance/evaluation.json",

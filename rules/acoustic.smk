@@ -21,7 +21,8 @@ rule train_acoustic:
         # It names every clip of the corpus, and a new test clip must not train anew; a changed mel changes mel_db.
         meta=ancient(META),
     output:
-        ACOUSTIC_MODEL,
+        model=ACOUSTIC_MODEL,
+        provenance=provenance_of("acoustic"),
     log:
         f"{LOGS}/train_acoustic.log",
     benchmark:
@@ -71,14 +72,15 @@ rule train_acoustic:
             band_weights=[f"{name}:{first}:{weight}" for name, (first, weight) in ACOUSTIC["loss"]["bands"].items()],
         ),
     shell:
-        "python {params.script:q} --processed_dir {params.dataset:q} --out_ckpt {output:q}"
+        "python {params.script:q} --processed_dir {params.dataset:q} --out_ckpt {output.model:q}"
+        " --provenance {output.provenance:q}"
         " {params.places} {params.network} {params.augmentation} {params.training} {params.loss} > {log:q} 2>&1"
 
 
 rule export_predicted_mels:
     """What the mel generator predicts for the clips the vocoder is fine-tuned and validated on, in one process."""
     input:
-        model=rules.train_acoustic.output,
+        model=rules.train_acoustic.output.model,
         scaler=rules.fit_scaler.output,
         mri=lambda wildcards: paths(rules.decode_frames.output[0], SEEN_CLIPS),
         # Opened with the frames, to see that the clip is whole.

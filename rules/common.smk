@@ -49,6 +49,16 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
 
+def provenance_of(stage):
+    """The JSON that says where a stage's results come from, also shown by Snakemake's own report."""
+    return report(
+        f"{RESULTS}/provenance/{stage}.json",
+        caption="../workflow/report/provenance.rst",
+        category="Provenance",
+        labels={"stage": stage},
+    )
+
+
 wildcard_constraints:
     # Just the corpus' clips: for any other id there is no rule.
     id=ids_pattern(CLIPS),
@@ -94,6 +104,11 @@ def more_on_retry(amount):
 def existing(path):
     """``path`` as an input when it is there or can be made; else none: the job itself says what is missing, and the others go on."""
     return [str(path)] if path.is_file() or path.is_relative_to(RESULTS) else []
+
+
+def sources_of(clip):
+    """The files that a clip is made from, those that are there or can be made."""
+    return [source for path in (clip.video, clip.audio) if path for source in existing(path)]
 
 
 def clip_flags(clip, medium):

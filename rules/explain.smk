@@ -195,9 +195,11 @@ rule gradcam:
     input:
         [f"{GRADCAM}/{id}/gradcam_{band}_overlay.mp4" for id in TEST_CLIPS for band in BANDS],
         rules.aggregate_gradcam.output,
+        f"{RESULTS}/provenance/gradcam.json",
 
 
 rule masking:
     """The masking study of the test clips."""
     input:
         rules.masking_study.output,
+        f"{RESULTS}/provenance/masking.json",

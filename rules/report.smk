@@ -43,6 +43,7 @@ rule make_report:
         lists=expand(rules.write_filelist.output, part=PARTS),
         phonemes=PHONEME_FILES,
         films=FILMS,
+        provenance=SHOWN_RECORDS,
         template=[BASE / "src" / "rtmri_speech" / "report" / f"page.{kind}" for kind in ("html", "css", "js")],
         # By its path: ancient(META), elsewhere, marks the object that all rules share.
         meta=f"{DATASET}/meta.json",
@@ -84,4 +85,5 @@ rule make_report:
         ),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --evaluation {params.evaluation:q}"
-        " --output_dir {params.directory:q} --settings {input.settings:q} {params.flags} > {log:q} 2>&1"
+        " --output_dir {params.directory:q} --settings {input.settings:q} --provenance {input.provenance:q}"
+        " {params.flags} > {log:q} 2>&1"

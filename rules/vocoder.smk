@@ -37,6 +37,7 @@ rule fine_tune_vocoder:
         config=f"{VOCODER_DIRECTORY}/config.json",
         generator=VOCODER_CHECKPOINT,
         rest=f"{VOCODER_DIRECTORY}/do_{VOCODER_STEPS:08d}",
+        provenance=provenance_of("vocoder"),
     log:
         f"{LOGS}/fine_tune_vocoder.log",
     benchmark:
@@ -74,7 +75,7 @@ rule fine_tune_vocoder:
         "python {params.script:q} --config {input.config:q} --input_wavs_dir {params.wavs:q}"
         " --input_mels_dir {params.mels:q} --input_training_file {input.lists[0]:q}"
         " --input_validation_file {input.lists[1]:q} --checkpoint_path {params.directory:q}"
-        " --threads {threads} {params.flags} > {log:q} 2>&1"
+        " --provenance {output.provenance:q} --threads {threads} {params.flags} > {log:q} 2>&1"
 
 
 # The demo's base: speech of other sentences and voices than the demo's, a twelfth of it held out. Hours of one core, so it comes

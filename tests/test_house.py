@@ -16,6 +16,7 @@ ORDER = [
     "errors",
     "atomic",
     "staleness",
+    "provenance",
     "signal",
     "configuration",
     "dataset",
@@ -29,7 +30,7 @@ ORDER = [
 ]
 """Each floor may use those before it. The demo stands apart: it may use signal, and nothing uses it."""
 
-LIGHT = ["dataset.process", "dataset.normalize", "configuration", "staleness"]
+LIGHT = ["dataset.process", "dataset.normalize", "configuration", "staleness", "provenance"]
 """Modules that a clip's job or the Snakefile imports: they must not bring in what takes seconds to import."""
 
 HEAVY = {"torch", "librosa", "scipy.signal", "matplotlib", "pandas", "timm"}

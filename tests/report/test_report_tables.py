@@ -7,9 +7,9 @@ import pytest
 
 from rtmri_speech.evaluation.metrics import score_pair
 from rtmri_speech.report.document import results_document
+from rtmri_speech.report.facts import PartSize, StageTime, part_sizes, stage_times
 from rtmri_speech.report.figures import read_scalars
 from rtmri_speech.report.measures import MEASURES, shown
-from rtmri_speech.report.provenance import PartSize, StageTime, part_sizes, stage_times
 
 
 def cells(line):

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -107,12 +108,23 @@ def assert_equal(a, b):
         assert a == b
 
 
+def test_a_pair_says_where_it_comes_from(corpus):
+    train_in(corpus, provenance=corpus / "vocoder.json")
+    record = json.loads((corpus / "vocoder.json").read_text(encoding="utf-8"))
+    assert [content["provenance"] for content in contents(corpus / "out", 8)] == [record, record]
+    assert str(corpus) not in json.dumps(record), "a path of this machine"
+    hashes = {id: hashlib.sha256((corpus / "wavs" / f"{id}.wav").read_bytes()).hexdigest() for id in "abcv"}
+    assert record["clips"] == {"files": ["<id>.wav"], "sha256": hashes}
+    (maker,) = record["made_by"]
+    assert (record["seed"], maker["from_step"], maker["settings"]["stft_weight"]) == (3, 0, 5.0)
+
+
 def test_a_pair_has_the_official_layout_and_numbering(corpus):
     train_in(corpus)
     assert pairs(corpus / "out") == [4, 8]
     generator, rest = contents(corpus / "out", 8)
     assert list(generator["generator"]) == list(official_state(Generator(TINY)))
-    assert {"mpd", "msd", "optim_g", "optim_d", "steps", "epoch"} == set(rest)
+    assert {"mpd", "msd", "optim_g", "optim_d", "steps", "epoch", "provenance"} == set(rest)
     assert (rest["steps"], rest["epoch"]) == (8, 4)
     msd, mpd = MultiScaleDiscriminator(TINY), MultiPeriodDiscriminator(TINY)
     parameters = [*msd.parameters(), *mpd.parameters()]

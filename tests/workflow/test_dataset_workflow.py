@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from workflow_checkout import CLIPS, RATE, ROOT, make_recording
 
+RECORD = "record_provenance dataset"
 DOWNSTREAM_OF_TRAINING = {"fit_scaler", "write_meta", "write_pairs training"}
 
 
@@ -24,7 +25,15 @@ def test_a_changed_video_remakes_that_clip_and_what_sees_it(checkout):
     folder = checkout.directory
     make_recording(folder / "動画 videos" / "a0.mp4", folder / "x.wav", seed=99, frames=14)
     make_recording(folder / "x.mp4", folder / "audio" / "a0.wav", seed=99, frames=14)
-    assert checkout.pending("dataset") == {"decode_frames a0", "extract_mel a0"} | DOWNSTREAM_OF_TRAINING
+    assert (
+        checkout.pending("dataset")
+        == {
+            "decode_frames a0",
+            "extract_mel a0",
+            RECORD,
+        }
+        | DOWNSTREAM_OF_TRAINING
+    )
 
 
 def test_a_touched_video_of_the_same_content_remakes_nothing(checkout):
@@ -36,14 +45,21 @@ def test_a_touched_video_of_the_same_content_remakes_nothing(checkout):
 def test_a_changed_test_clip_touches_nothing_that_is_trained_on(checkout):
     folder = checkout.directory
     make_recording(folder / "動画 videos" / "b0.mp4", folder / "audio" / "b0.wav", seed=99)
-    assert checkout.pending("dataset") == {"decode_frames b0", "extract_mel b0"}
+    assert checkout.pending("dataset") == {"decode_frames b0", "extract_mel b0", RECORD}
 
 
 def test_an_added_test_clip_touches_nothing_that_is_trained_on(checkout):
     folder = checkout.directory
     make_recording(folder / "動画 videos" / "c0.mp4", folder / "audio" / "c0.wav", seed=7)
     checkout.configure(split={"named": {**checkout.settings["split"]["named"], "test": ["b0", "b1", "c0"]}})
-    assert checkout.pending("dataset") == {"decode_frames c0", "extract_mel c0", "write_filelist test", "write_meta"}
+    assert checkout.pending("dataset") == {
+        "decode_frames c0",
+        "extract_mel c0",
+        "write_filelist test",
+        "write_meta",
+        "list_sources",
+        RECORD,
+    }
 
 
 def test_another_number_of_mels_keeps_the_decoded_frames(checkout):

@@ -33,7 +33,12 @@ def use_own_scaler(checkout, checkpoint):
 
 def test_the_page_is_made_and_made_again_when_something_of_it_changes(reported, tmp_path):
     use_own_scaler(reported, tmp_path / "mri_acoustic_model.pt")
-    assert reported.pending(PAGE) == {"evaluate_systems", "write_settings", "make_report"}
+    assert reported.pending(PAGE) == {
+        "evaluate_systems",
+        "record_provenance evaluation",
+        "write_settings",
+        "make_report",
+    }
     reported.make(PAGE)
     assert reported.pending(PAGE) == set()
     results = reported.directory / "結果 1"
@@ -41,7 +46,12 @@ def test_the_page_is_made_and_made_again_when_something_of_it_changes(reported, 
     assert list(scores["rows"]) == ["sequence", "causal", "floor", "look_up", "ceiling", "griffin_lim"]
     assert set(scores["clips"]) == {"b0", "b1"}
     assert {path.parent.name for path in (results / "report" / "media").glob("*/video.mp4")} == {"b0", "b1"}
-    assert "test clips" in (results / "report" / "index.html").read_text(encoding="utf-8")
+    page = (results / "report" / "index.html").read_text(encoding="utf-8")
+    assert "test clips" in page
+    for stage in ("dataset", "evaluation"):
+        record = json.loads((results / "provenance" / f"{stage}.json").read_text(encoding="utf-8"))
+        assert record["made_by"][0]["code"]["stage"] in page
+    assert str(tmp_path / "mri_acoustic_model.pt") in record["inputs"]
 
     # The look of the page alone.
     style = reported.directory / "src" / "rtmri_speech" / "report" / "page.css"
@@ -50,7 +60,12 @@ def test_the_page_is_made_and_made_again_when_something_of_it_changes(reported, 
 
     # Another row, and what is shown of the settings.
     reported.configure(evaluation={"contexts": ["window"]})
-    assert reported.pending(PAGE) == {"evaluate_systems", "write_settings", "make_report"}
+    assert reported.pending(PAGE) == {
+        "evaluate_systems",
+        "record_provenance evaluation",
+        "write_settings",
+        "make_report",
+    }
 
 
 def test_a_clip_that_the_model_saw_is_not_scored(reported, tmp_path):

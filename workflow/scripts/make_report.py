@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--phonemes", type=Path, metavar="DIR", help="<id>.json or <id>.TextGrid")
     parser.add_argument("--benchmarks", type=Path, metavar="DIR", help="Snakemake's benchmark files")
     parser.add_argument("--settings", type=Path, metavar="FILE.json", help="configuration to show")
+    parser.add_argument("--provenance", type=Path, nargs="*", default=[], metavar="FILE.json", help="of each stage")
     args = parser.parse_args()
 
     from tqdm import tqdm
@@ -36,6 +37,7 @@ def main() -> None:
         args.phonemes,
         args.benchmarks,
         json.loads(args.settings.read_text(encoding="utf-8")) if args.settings else {},
+        [json.loads(path.read_text(encoding="utf-8")) for path in args.provenance],
     )
     write_page(args.output_dir, experiment, lambda clips: tqdm(clips, "media", unit="clip", disable=None))
     say(f"open {args.output_dir / 'index.html'} in a browser")

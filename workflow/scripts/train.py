@@ -47,6 +47,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--bf16", action="store_true", help="compute the networks in bfloat16")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--provenance", type=Path, help="also write where the model comes from to this JSON")
     parser.add_argument("--no_wait", action="store_true", help="refuse, instead of waiting, while another one trains")
     return parser
 
@@ -91,6 +92,7 @@ def main() -> int:
         bf16=args.bf16,
         device=args.device,
         wait=not args.no_wait,
+        provenance=args.provenance,
     )
     return train(config, training, validation, run, say)
 

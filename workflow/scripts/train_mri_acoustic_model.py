@@ -23,6 +23,7 @@ def arguments() -> argparse.ArgumentParser:
         default="auto",
         help="warm: take along weights when data or network change",
     )
+    add("--provenance", type=Path, help="also write where the model comes from to this JSON")
     add("--no_wait", action="store_true", help="give up instead of waiting when another training uses the state")
 
     add = parser.add_argument_group("network").add_argument
@@ -140,6 +141,7 @@ def main() -> int:
         seed=args.seed,
         device=args.device,
         wait=not args.no_wait,
+        provenance=args.provenance,
     )
     return train(settings, say)
 

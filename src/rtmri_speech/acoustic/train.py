@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import timm
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-import rtmri_speech
+from rtmri_speech import provenance
 from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
 from rtmri_speech.acoustic.data import (
     Augmentation,
@@ -48,8 +47,10 @@ from rtmri_speech.acoustic.predict import (
     read_acoustic_checkpoint,
     reduced_precision,
 )
+from rtmri_speech.atomic import save_json
+from rtmri_speech.dataset.clip import SAMPLE_FILES
 from rtmri_speech.dataset.meta import load_mel_spec
-from rtmri_speech.dataset.windows import WindowDataset
+from rtmri_speech.dataset.windows import WindowDataset, pairs_path
 from rtmri_speech.errors import UserError
 from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import require_finite, telling_out_of_memory
@@ -75,6 +76,7 @@ class TrainingSettings:
     Attributes
     ----------
     processed_dir, out_ckpt, log_dir, state_dir : the dataset, the best checkpoint, TensorBoard, the state.
+    provenance : also write where the best checkpoint comes from, which it carries itself, to this JSON.
     resume_ckpt : a checkpoint to begin from when there is no state.
     resume : ``auto``, or ``warm`` to take along the weights of a state that does not fit any more.
     network, loss : the model and its loss.
@@ -105,6 +107,7 @@ class TrainingSettings:
     out_ckpt: Path
     log_dir: Path
     state_dir: Path
+    provenance: Path | None = None
     resume_ckpt: Path | None = None
     resume: Literal["auto", "warm"] = "auto"
     network: Network = dataclasses.field(default_factory=Network)
@@ -284,15 +287,20 @@ class _Training:
         self.ended: str | None = None
         self.last_losses: dict[str, float] = {}
         self.sums = _Sums.zero(group.device)
+        self.record: dict[str, Any] | None = None
+        """Where the model comes from; the first process's."""
 
     def fingerprint(self) -> dict[str, Any]:
         """What one training is of; a state of something else is not continued."""
+        return {"data": {part: _digest(windows) for part, windows in self.windows.items()}, **self._design()}
+
+    def _design(self) -> dict[str, Any]:
+        """All of the fingerprint but the data."""
         settings = self.settings
         network = dataclasses.asdict(self.model.network)
         del network["dropout"]
         foreign = settings.resume_ckpt is not None and settings.resume_ckpt != settings.out_ckpt
         return {
-            "data": {part: _digest(windows) for part, windows in self.windows.items()},
             "mel": self.mel.to_dict(),
             "network": {
                 **network,
@@ -308,6 +316,35 @@ class _Training:
             "stage_version": ACOUSTIC_STAGE_VERSION,
         }
 
+    def _maker(self) -> dict[str, Any]:
+        """Who trains from here on, and how."""
+        settings = {**self._design(), **self.settings.adjustable()}
+        if settings["schedule"] != "cosine":
+            # How far the training went stands beside the weights; more epochs alone do not make it another.
+            del settings["epochs"]
+        settings |= {"device": self.group.device.type, "processes": self.group.size}
+        return {**provenance.maker("acoustic.train"), "settings": settings}
+
+    def _recorded(self) -> dict[str, Any]:
+        """The record of a training that begins here; every file is read once, whole."""
+        settings, base = self.settings, self.settings.processed_dir
+        parts = self.windows.values()
+        files = [base / "scaler.json"]
+        for windows in parts:
+            files += [
+                base / "hifigan_filelists" / f"{windows.part}.txt",
+                pairs_path(base, windows.part, windows.ref_frames),
+            ]
+        inputs = {file.relative_to(base).as_posix(): provenance.contents_hash(file) for file in files}
+        for name, file in (("pretrained", settings.pretrained), ("resume_ckpt", settings.resume_ckpt)):
+            if isinstance(file, Path) and file.is_file():
+                inputs[name] = provenance.contents_hash(file)
+        hashes = provenance.clip_hashes(
+            (id, [base / "samples" / id / name for name in SAMPLE_FILES]) for windows in parts for id in windows.ids
+        )
+        clips = {"files": [f"samples/<id>/{name}" for name in SAMPLE_FILES], "sha256": hashes}
+        return provenance.record("acoustic", {"from_step": self.step, **self._maker()}, settings.seed, inputs, clips)
+
     def begin(self, superseded: Mapping[str, Any] | None) -> None:
         """Start without a state: from a checkpoint, from the weights of a state that does not fit, or from nothing."""
         file = self.settings.resume_ckpt
@@ -322,6 +359,10 @@ class _Training:
             if self.settings.pretrained:
                 named = None if self.settings.pretrained is True else Path(self.settings.pretrained)
                 load_pretrained_backbone(self.model, named)
+        if self.group.first:
+            self.record = self._recorded()
+            if superseded is not None:
+                self.record["warm_start"] = superseded.get("provenance")
 
     def _begin_from(self, file: Path) -> None:
         content = read_acoustic_checkpoint(file)
@@ -362,6 +403,10 @@ class _Training:
         self.sums = _Sums.restored(saved["sums"], self.group.device)
         self.last_losses = saved["last_losses"]
         self.ended = saved["ended"]
+        if self.group.first:
+            # The data did not change, or the state would not be this training's: it need not be read again.
+            before = saved.get("provenance") or self._recorded()
+            self.record = provenance.continued(before, self._maker(), self.step)
         before, now = saved["adjustable"], settings.adjustable()
         if before == now:
             return
@@ -400,6 +445,8 @@ class _Training:
             save_checkpoint(self.settings.out_ckpt, self.best)
             last = self.settings.out_ckpt.with_stem(self.settings.out_ckpt.stem + "_last")
             save_checkpoint(last, self._checkpoint())
+            if self.settings.provenance is not None:
+                save_json(self.settings.provenance, self.best.get("provenance", self.record))
             self.say(
                 f"{self.settings.out_ckpt}: the best model, of epoch {self.best['epoch']}, validation loss "
                 f"{self.best['val_loss']:.4f} ({self.ended})."
@@ -573,6 +620,7 @@ class _Training:
                 "last_losses": self.last_losses,
                 "sums": dataclasses.asdict(self.sums),
                 "ended": self.ended,
+                "provenance": self.record,
                 "adjustable": self.settings.adjustable(),
             },
         )
@@ -602,11 +650,7 @@ class _Training:
             "training_ids": self.windows["training"].ids,
             "validation_ids": self.windows["validation"].ids,
             "stage_version": ACOUSTIC_STAGE_VERSION,
-            "versions": {
-                "rtmri_speech": rtmri_speech.__version__,
-                "torch": str(torch.__version__),
-                "timm": timm.__version__,
-            },
+            "provenance": self.record,
         }
 
 

@@ -187,6 +187,10 @@ def _clip_of_row(row: Mapping[str, str | None], where: str, base: Path) -> Clip:
     )
 
 
+SAMPLE_FILES = ("mri.npy", "mel_db.npy", "mask.npy")
+"""The arrays of a processed clip."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """A processed clip, its arrays on disk.

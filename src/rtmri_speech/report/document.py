@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.provenance import code_version, package_versions
+from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.measures import MEASURES, Measure, shown
 from rtmri_speech.report.page import Experiment, duration, read_scores
-from rtmri_speech.report.provenance import code_version, machine_kind, package_versions, part_sizes, stage_times
 
 _CEILING_MEASURES = ("estoi", "pesq_wb", "f0_correlation")
 """Measures of which it makes sense to say how much of the ceiling's is reached."""

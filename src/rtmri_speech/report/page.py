@@ -20,15 +20,10 @@ from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
 from rtmri_speech.evaluation.systems import SCORES_FILE, SOUNDS, TITLES
+from rtmri_speech.provenance import code_version, inputs_digest, package_versions
+from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.figures import draw_mel, draw_plots
 from rtmri_speech.report.measures import MEASURES
-from rtmri_speech.report.provenance import (
-    code_version,
-    machine_kind,
-    package_versions,
-    part_sizes,
-    stage_times,
-)
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import write_video
@@ -55,6 +50,7 @@ class Experiment:
     phonemes : directory of phoneme files (`evaluation.phonemes`), or None.
     benchmarks : Snakemake's benchmark files, or None.
     settings : the configuration.
+    records : where the results of each stage come from (`rtmri_speech.provenance`).
     """
 
     processed_dir: Path
@@ -64,6 +60,7 @@ class Experiment:
     phonemes: Path | None = None
     benchmarks: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    records: Sequence[Mapping[str, Any]] = ()
 
 
 def read_scores(evaluation: str | Path) -> dict[str, Any]:
@@ -297,10 +294,33 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
                 "times",
             )
         )
+    if experiment.records:
+        rows = [_record_row(record) for record in experiment.records]
+        parts.append(_table("Where each stage comes from", rows, ["stage", "code", "seed", "made of", "SHA-256"]))
+        # The hashes of single clips stay in the files.
+        short = [{key: value for key, value in record.items() if key != "clips"} for record in experiment.records]
+        parts.append(_details("Code, packages, settings and inputs of each stage", short))
     if experiment.settings:
-        listed = html.escape(json.dumps(experiment.settings, indent=2, ensure_ascii=False))
-        parts.append(f'<details class="wide"><summary>All settings</summary><pre>{listed}</pre></details>')
+        parts.append(_details("All settings", experiment.settings))
     return parts
+
+
+def _record_row(record: Mapping[str, Any]) -> list[str]:
+    """Who made a stage's results, one after another, its seed, and what it was made of with one hash over all of it."""
+    makers = [
+        f"{maker['code']['version']} ({maker['code']['stage']})"
+        + (f" from step {maker['from_step']}" if maker.get("from_step") else "")
+        for maker in record["made_by"]
+    ]
+    files, clips = record["inputs"], record.get("clips", {"sha256": {}})["sha256"]
+    counts = [f"{len(hashes)} {name}" for name, hashes in (("files", files), ("clips", clips)) if hashes]
+    seed = "" if record["seed"] is None else str(record["seed"])
+    return [record["stage"], ", ".join(dict.fromkeys(makers)), seed, ", ".join(counts), inputs_digest(record)[:12]]
+
+
+def _details(title: str, content: Any) -> str:
+    listed = html.escape(json.dumps(content, indent=2, ensure_ascii=False))
+    return f'<details class="wide"><summary>{html.escape(title)}</summary><pre>{listed}</pre></details>'
 
 
 _TRAININGS = {"mel generator": "train_acoustic", "vocoder": "fine_tune_vocoder"}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import itertools
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,13 +20,14 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from rtmri_speech import atomic
+from rtmri_speech import atomic, provenance
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec, log_mel
 from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import require_finite, telling_out_of_memory
 from rtmri_speech.training.logging import Progress, TrainingLog
 from rtmri_speech.training.state import StopRequest, TrainingState, load_checkpoint
+from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
 from rtmri_speech.vocoder.checkpoint import (
     load_official,
     newest_pair,
@@ -70,6 +70,7 @@ class Run:
     keep_last, keep_every, archive : see `checkpoint.prune_pairs`.
     extra_mels_weight : probability of a true mel, see `data.Excerpts`.
     bf16 : compute the networks in bfloat16 where that is safe.
+    provenance : also write where the last pair comes from, which it carries itself, to this JSON.
     """
 
     directory: Path
@@ -89,6 +90,7 @@ class Run:
     bf16: bool = False
     device: str = "auto"
     wait: bool = True
+    provenance: Path | None = None
 
 
 class LearningRate:
@@ -198,12 +200,13 @@ class Networks:
         for mean, tensor in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
             mean.lerp_(tensor, 1 - self.config.average)
 
-    def files(self, steps: int, epoch: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the contents of ``g_<steps>`` and ``do_<steps>``."""
+    def files(self, steps: int, epoch: int, record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the contents of ``g_<steps>`` and ``do_<steps>``, with the ``record`` of where they come from."""
         generator = {
             "generator": official_state(self.averaged),
             "padding": self.config.padding,
             "mel": self.config.spec.to_dict(),
+            "provenance": record,
         }
         rest = {
             "mpd": official_state(self.mpd),
@@ -212,6 +215,7 @@ class Networks:
             "optim_d": self.optim_d.state_dict(),
             "steps": steps,
             "epoch": epoch,
+            "provenance": record,
         }
         return generator, rest
 
@@ -301,7 +305,30 @@ def train(
         else:
             loop = _Loop(dataclasses.replace(config, padding=state["padding"]), training, validation, run, group, tell)
             loop.resume(state)
+        if group.first:
+            loop.record = _recorded(loop, state)
         return loop.run_to_end(stop, keeper)
+
+
+def _recorded(loop: _Loop, state: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Where the vocoder comes from: the record that the state holds, or one that begins here."""
+    run, config, group = loop.run, loop.config, loop.group
+    settings = {"stage_version": VOCODER_STAGE_VERSION, "padding": config.padding, "network": config.network()}
+    settings |= _adjustable(config, run) | {"device": group.device.type, "processes": group.size}
+    # How far the training went stands beside the weights; more steps alone do not make it another.
+    del settings["steps"], settings["epochs"]
+    maker = {**provenance.maker("vocoder.train"), "settings": settings}
+    if state is not None and state.get("provenance"):
+        return provenance.continued(state["provenance"], maker, loop.step)
+    inputs = {"base": identity} if (identity := _base_identity(run.base)) else {}
+    files = {"wav_path": "<id>.wav", "mel_path": "predicted <id>.npy", "extra_mel_path": "true <id>.npy"}
+    hashes = provenance.clip_hashes(
+        (clip.id, [path for name in files if (path := getattr(clip, name)) is not None])
+        for clip in (*loop.training, *loop.validation)
+    )
+    of_a_clip = [title for name, title in files.items() if getattr(loop.training[0], name) is not None]
+    clips = {"files": of_a_clip, "sha256": hashes}
+    return provenance.record("vocoder", {"from_step": loop.step, **maker}, config.seed, inputs, clips)
 
 
 def _base_identity(base: Path | None) -> str | None:
@@ -313,7 +340,7 @@ def _base_identity(base: Path | None) -> str | None:
         if not found:
             raise UserError(base, "holds no pair of g_<steps> and do_<steps>", "give the base's directory")
         base = generator_file(base, found[-1])
-    return hashlib.sha256(base.read_bytes()).hexdigest()
+    return provenance.contents_hash(base)
 
 
 def _silent(sentence: str) -> None:
@@ -385,7 +412,9 @@ class _Loop:
     ) -> None:
         self.config, self.run, self.group, self.say = config, run, group, say
         self.excerpts = Excerpts(training, config, run.extra_mels_weight, group.rank, group.size)
-        self.validation = validation
+        self.training, self.validation = training, validation
+        self.record: dict[str, Any] = {}
+        """Where the pair comes from; the first process's."""
         # Its own random numbers: those of a resumed training stay as they were restored.
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
@@ -457,7 +486,7 @@ class _Loop:
                 if saving or self.step % self.run.validation_interval == 0:
                     self._validate(log)
                 if saving and self.group.first:
-                    write_pair(self.run.directory, self.step, *self.networks.files(self.step, self._epoch))
+                    write_pair(self.run.directory, self.step, *self.networks.files(self.step, self._epoch, self.record))
                     self.pair_errors[self.step] = self.error
                 stopping = self.group.any(stop.requested)
                 if keeper and (saving or stopping):
@@ -468,7 +497,9 @@ class _Loop:
                     self.say(f"{self.run.state_directory}: stopped at step {self.step}; the same command resumes it.")
                     return stop.exit_code
         if self.group.first and self.last_step not in pairs(self.run.directory):
-            write_pair(self.run.directory, self.step, *self.networks.files(self.step, self._epoch))
+            write_pair(self.run.directory, self.step, *self.networks.files(self.step, self._epoch, self.record))
+        if self.group.first and self.run.provenance is not None:
+            atomic.save_json(self.run.provenance, self.record)
         return 0
 
     def _batches(self) -> Iterator[dict[str, torch.Tensor]]:
@@ -522,6 +553,7 @@ class _Loop:
             "padding": self.config.padding,
             "first_step": self.first_step,
             "pair_errors": self.pair_errors,
+            "provenance": self.record,
         }
 
     def _prune(self) -> None:

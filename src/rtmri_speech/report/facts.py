@@ -1,12 +1,10 @@
-"""Where numbers come from: the version of the code, the machine, the clips, and what each stage took."""
+"""What numbers are to be read beside: the machine, the clips, and what each stage took."""
 
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import os
 import platform
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,24 +12,6 @@ from rtmri_speech.dataset.clip import load_array
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.split import PARTS
 from rtmri_speech.signal.mel import MelSpec
-
-_ROOT = Path(__file__).parents[3]
-
-
-def code_version() -> str:
-    """Return the package's version and, in a checkout, its commit and whether files differ from it."""
-    version = importlib.metadata.version("rtmri-speech")
-    # The commit of another repository that happens to hold the installed package would mislead.
-    if not (_ROOT / ".git").exists():
-        return version
-    try:
-        commit, changed = (
-            subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True).stdout.strip()
-            for words in (("rev-parse", "--short=10", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return version
-    return f"{version}, commit {commit}" + (" with changes" if changed else "")
 
 
 def machine_kind() -> str:
@@ -58,14 +38,6 @@ def _gpu() -> str:
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-
-
-def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that results depend on most."""
-    versions = {"Python": platform.python_version()}
-    for name in ("torch", "timm", "numpy", "librosa", "av", "snakemake"):
-        versions[name] = importlib.metadata.version(name)
-    return versions
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,120 @@
+# Where the results of each stage come from, one JSON a stage. The trainings write their own: only they know who made which steps.
+
+import json
+
+SOURCES = f"{DATASET}/sources.txt"
+DATASET_RECORD = f"{RESULTS}/provenance/dataset.json"
+
+# Of each stage the modules of its code, the settings that count, the seed, what it is made of, and what must be made by then.
+# Frames and mels are told by the dataset's record and so are read for a hash once.
+RECORDED = {
+    "dataset": {
+        "modules": [
+            "dataset.process",
+            "dataset.frames",
+            "dataset.sound",
+            "dataset.windows",
+            "dataset.scaler",
+            "dataset.meta",
+        ],
+        "settings": {name: SETTINGS[name] for name in ("corpus", "video", "audio", "mel", "windows", "split")},
+        "seed": SETTINGS["split"]["seed"],
+        "inputs": [],
+        "products": lambda: [META, *(source for clip in CLIPS.values() for source in sources_of(clip))],
+    },
+    "synthesis": {
+        "modules": ["synthesis.speech", "synthesis.synthesiser"],
+        "settings": {"context": ACOUSTIC["context"], "bf16": SYNTHESIS["bf16"]},
+        "inputs": [*filter(None, SPEECH_MODELS.values()), DATASET_RECORD],
+        "products": lambda: paths(rules.infer_clip.output.generated, TEST_CLIPS),
+    },
+    "evaluation": {
+        "modules": ["evaluation.systems"],
+        "settings": {"contexts": CONTEXTS, "bf16": SYNTHESIS["bf16"]},
+        # Of the bootstrap intervals.
+        "seed": 0,
+        "inputs": [*filter(None, [*SPEECH_MODELS.values(), COMPARED_BASE]), *PHONEME_FILES, DATASET_RECORD],
+        "products": lambda: [rules.evaluate_systems.output.scores],
+    },
+    "gradcam": {
+        "modules": ["explain.clips", "explain.aggregate"],
+        "settings": {
+            "bands": BANDS,
+            "context": ACOUSTIC["context"],
+            **{name: value for name, value in EXPLAIN.items() if name != "masking"},
+        },
+        "inputs": [
+            *filter(None, [SPEECH_MODELS["mri-checkpoint"], SPEECH_MODELS["scaler-json"], REGIONS]),
+            *PHONEME_FILES,
+            DATASET_RECORD,
+        ],
+        "products": lambda: [rules.aggregate_gradcam.output.facts],
+    },
+    "masking": {
+        "modules": ["explain.study"],
+        "settings": {"bands": BANDS, "context": ACOUSTIC["context"], **EXPLAIN["masking"]},
+        "inputs": [*filter(None, [*SPEECH_MODELS.values(), MASK_REGIONS]), DATASET_RECORD],
+        "products": lambda: [rules.masking_study.output.table],
+    },
+}
+
+
+rule list_sources:
+    """The recordings that the dataset is made from, each once."""
+    output:
+        SOURCES,
+    log:
+        f"{LOGS}/list_sources.log",
+    localrule: True
+    params:
+        files=lambda wildcards: list(dict.fromkeys(source for clip in CLIPS.values() for source in sources_of(clip))),
+    run:
+        from rtmri_speech.atomic import save_text
+
+        save_text(output[0], "".join(f"{file}\n" for file in params.files))
+
+
+rule record_provenance:
+    """Where the results of a stage come from: code, packages, settings, seed, and the hashes of what it is made of."""
+    input:
+        files=lambda wildcards: RECORDED[wildcards.stage]["inputs"],
+        lists=lambda wildcards: [SOURCES] if wildcards.stage == "dataset" else [],
+        made=lambda wildcards: RECORDED[wildcards.stage]["products"](),
+    output:
+        provenance_of("{stage}"),
+    log:
+        f"{LOGS}/record_provenance/{{stage}}.log",
+    benchmark:
+        f"{BENCHMARKS}/record_provenance/{{stage}}.tsv"
+    wildcard_constraints:
+        stage="|".join(RECORDED),
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(300),
+        runtime=more_on_retry(30),
+    params:
+        script=script("record_provenance.py"),
+        code=lambda wildcards: code_hash(*RECORDED[wildcards.stage]["modules"]),
+        flags=lambda wildcards: flags(
+            modules=RECORDED[wildcards.stage]["modules"],
+            settings=json.dumps(RECORDED[wildcards.stage]["settings"], sort_keys=True),
+            seed=RECORDED[wildcards.stage].get("seed"),
+        ),
+    shell:
+        "python {params.script:q} --stage {wildcards.stage} --inputs {input.files:q} --input_lists {input.lists:q}"
+        " --output {output:q} {params.flags} > {log:q} 2>&1"
+
+
+# The stages whose results the page shows.
+SHOWN_RECORDS = [
+    f"{RESULTS}/provenance/{stage}.json"
+    for stage in (
+        "dataset",
+        *(["acoustic"] if SPEECH_MODELS["mri-checkpoint"] == ACOUSTIC_MODEL else []),
+        *(["vocoder"] if SPEECH_MODELS["hifigan-checkpoint"] == VOCODER_CHECKPOINT else []),
+        "evaluation",
+        *(["gradcam"] if SETTINGS["report"]["films"] else []),
+    )
+]

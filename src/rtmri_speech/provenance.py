@@ -1,0 +1,120 @@
+"""Where a result comes from: code, packages, settings, seed and the contents it was made of, as one JSON a stage.
+
+A record holds nothing of the machine or the moment, so that the same work gives the same record. Hashes are SHA-256 of
+whole files, as ``sha256sum`` prints them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rtmri_speech.staleness import code_hash
+
+_ROOT = Path(__file__).parents[2]
+
+_DISTRIBUTIONS = {"opencv": "opencv-python-headless"}
+"""Packages that are installed under another name than their own."""
+
+_PACKAGES = ["torch", "torchaudio", "timm", "numpy", "scipy", "librosa", "soxr", "av", "opencv", "snakemake"]
+
+_BLOCK = 1 << 20
+
+
+def code_version() -> str:
+    """Return the package's version and, in a checkout, its commit and whether files differ from it."""
+    version = importlib.metadata.version("rtmri-speech")
+    # The commit of another repository that happens to hold the installed package would mislead.
+    if not (_ROOT / ".git").exists():
+        return version
+    try:
+        commit, changed = (
+            subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (("rev-parse", "--short=10", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return version
+    return f"{version}, commit {commit}" + (" with changes" if changed else "")
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on most, those that are installed."""
+    versions = {"Python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(_DISTRIBUTIONS.get(name, name))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def maker(*modules: str) -> dict[str, Any]:
+    """Return who makes something now: the code's version, the hash of what ``modules`` depend on, and the packages."""
+    return {"code": {"version": code_version(), "stage": code_hash(*modules)}, "packages": package_versions()}
+
+
+def contents_hash(*files: str | Path) -> str:
+    """Return the SHA-256 of the contents of ``files``, one after another, each read once and in blocks."""
+    digest = hashlib.sha256()
+    for file in files:
+        with Path(file).open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def clip_hashes(clips: Iterable[tuple[str, Sequence[str | Path]]]) -> dict[str, str]:
+    """Return for the id of each clip the `contents_hash` of its files."""
+    return {id: contents_hash(*files) for id, files in clips}
+
+
+def record(
+    stage: str,
+    made_by: Mapping[str, Any],
+    seed: int | None,
+    inputs: Mapping[str, str],
+    clips: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the record of a stage, made of JSON values only.
+
+    Parameters
+    ----------
+    stage : its name.
+    made_by : `maker`, with the ``settings`` that count.
+    seed : of its random numbers, None where there are none.
+    inputs : name of each file it was made of, to its hash.
+    clips : what is hashed of a clip, under ``files``, and under ``sha256`` each id with its `contents_hash`.
+    """
+    parts = {
+        "stage": stage,
+        "made_by": [made_by],
+        "seed": seed,
+        "inputs": inputs,
+        **({"clips": clips} if clips else {}),
+    }
+    return json.loads(json.dumps(parts))
+
+
+def continued(before: Mapping[str, Any], made_by: Mapping[str, Any], step: int) -> dict[str, Any]:
+    """Return the record ``before`` of a training that ``made_by`` goes on with after ``step`` steps.
+
+    Whoever equals the one before is not named again, so that a killed and resumed training has the record of one that
+    was not.
+    """
+    made_by = json.loads(json.dumps(made_by))
+    last = {key: value for key, value in before["made_by"][-1].items() if key != "from_step"}
+    if last == made_by:
+        return dict(before)
+    return {**before, "made_by": [*before["made_by"], {"from_step": step, **made_by}]}
+
+
+def inputs_digest(record: Mapping[str, Any]) -> str:
+    """Return one SHA-256 over all hashes of a record's inputs and clips: equal where all of them are."""
+    hashes = [record["inputs"], record.get("clips")]
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()

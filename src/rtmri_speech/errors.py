@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from rtmri_speech.threads import limit_threads
+
 USER_ERROR_EXIT = 2
 """Exit code of a script that refused its input."""
 
@@ -40,6 +42,7 @@ def run_script(main: Callable[[], int | None]) -> None:
     # Before main imports torch: on a shared machine OpenMP's threads would else spin while they wait for each other,
     # which made a training on two busy cores twenty times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    limit_threads(None)
     try:
         code = main() or 0
     except UserError as error:

@@ -29,18 +29,24 @@ _BLOCK = 1 << 20
 
 def code_version() -> str:
     """Return the package's version and, in a checkout, its commit and whether files differ from it."""
-    version = importlib.metadata.version("rtmri-speech")
+    commit = _git("rev-parse", "--short=10", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return _version() + (f", commit {commit}" if commit else "") + (" with changes" if changed else "")
+
+
+def _version() -> str:
+    return importlib.metadata.version("rtmri-speech")
+
+
+def _git(*words: str) -> str | None:
+    """What git says about this checkout; None outside of one."""
     # The commit of another repository that happens to hold the installed package would mislead.
     if not (_ROOT / ".git").exists():
-        return version
+        return None
     try:
-        commit, changed = (
-            subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True).stdout.strip()
-            for words in (("rev-parse", "--short=10", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-        )
+        return subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return version
-    return f"{version}, commit {commit}" + (" with changes" if changed else "")
+        return None
 
 
 def package_versions() -> dict[str, str]:
@@ -55,8 +61,12 @@ def package_versions() -> dict[str, str]:
 
 
 def maker(*modules: str) -> dict[str, Any]:
-    """Return who makes something now: the code's version, the hash of what ``modules`` depend on, and the packages."""
-    return {"code": {"version": code_version(), "stage": code_hash(*modules)}, "packages": package_versions()}
+    """Return who makes something now: version and commit, hash of the code that ``modules`` depend on, packages.
+
+    The hash tells the code exactly, whatever of it is not committed.
+    """
+    code = {"version": _version(), "commit": _git("rev-parse", "--short=10", "HEAD"), "stage": code_hash(*modules)}
+    return {"code": code, "packages": package_versions()}
 
 
 def contents_hash(*files: str | Path) -> str:

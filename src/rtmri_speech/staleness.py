@@ -10,8 +10,8 @@ from pathlib import Path
 PACKAGE = "rtmri_speech"
 _ROOT = Path(__file__).parent
 
-_NEUTRAL = {f"{PACKAGE}.{module}" for module in ("errors", "atomic", "provenance", "staleness")}
-"""Modules that decide how faults are told, how files reach the disk and what is said of them, never what is in them."""
+_NEUTRAL = {f"{PACKAGE}.{module}" for module in ("threads", "errors", "atomic", "provenance", "staleness")}
+"""Modules that decide how work is run, told and recorded and how files reach the disk, never what is in them."""
 
 
 def code_hash(*modules: str) -> str:

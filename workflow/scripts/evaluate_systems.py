@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.threads import limit_threads
 
 CONTEXTS = ("sequence", "window", "causal")
 
@@ -27,7 +28,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="processor cores to use")
     args = parser.parse_args()
 
-    import torch
+    limit_threads(args.threads)
+
     from tqdm import tqdm
 
     from rtmri_speech.acoustic.predict import load_acoustic_model
@@ -40,7 +42,6 @@ def main() -> None:
     from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.engine import load_vocoder
 
-    torch.set_num_threads(args.threads)
     spec = load_mel_spec(args.processed_dir)
     scaler = Scaler.load(args.scaler_json or args.processed_dir / "scaler.json")
     lists = args.processed_dir / "hifigan_filelists"

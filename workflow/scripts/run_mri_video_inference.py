@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.threads import limit_threads
 
 if TYPE_CHECKING:
     from rtmri_speech.synthesis.speech import Source
@@ -79,9 +80,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     args = parse()
 
-    # Before torch is imported, which reads it once.
-    if args.threads and args.warm is None:
-        os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    limit_threads(args.threads)
 
     from rtmri_speech.synthesis.models import Models
     from rtmri_speech.synthesis.speech import corpus_source, named_clips, speak_each, video_source

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.threads import limit_threads
 
 
 def yes_or_no(text: str) -> bool:
@@ -54,8 +55,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     args = arguments().parse_args()
-
-    import torch
+    limit_threads(args.threads)
 
     from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.config import read_config
@@ -66,8 +66,6 @@ def main() -> int:
         raise UserError("--input_mels_dir", "is missing", "--fine_tuning 1 needs the predicted mels")
     if args.checkpoint_path is None and args.base is None:
         raise UserError("--checkpoint_path", "is missing", "name the directory for the checkpoints")
-    if args.threads:
-        torch.set_num_threads(args.threads)
     directory = args.checkpoint_path or dated_directory(args.base)
     config = read_config(args.config, say)
     mels = {"mels_dir": args.input_mels_dir if args.fine_tuning else None}

@@ -6,7 +6,6 @@ A stretch is a run of neighbouring windows of one clip. With one window a stretc
 from __future__ import annotations
 
 import dataclasses
-import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.video import normalise_frames, resize
-from rtmri_speech.training.batches import StepBatches
+from rtmri_speech.training.batches import StepBatches, serve_the_trainer
 from rtmri_speech.training.state import seed_for_step
 
 _MOVE = 1
@@ -279,7 +278,7 @@ def load(
         prefetch_factor=prefetch if workers else None,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
-        worker_init_fn=_leave_signals_to_the_trainer,
+        worker_init_fn=serve_the_trainer,
         # A generator of its own: the loader must not draw from the one that dropout uses.
         generator=torch.Generator(),
     )
@@ -294,10 +293,3 @@ def accepted(batch: list[MicroBatch] | Refusal) -> list[MicroBatch]:
 
 def _as_it_is(batch: list[MicroBatch] | Refusal) -> list[MicroBatch] | Refusal:
     return batch
-
-
-def _leave_signals_to_the_trainer(worker: int) -> None:
-    """A terminal sends its signals to all processes; the trainer still needs these for the step it is in."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    torch.set_num_threads(1)

@@ -308,7 +308,7 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
 def _record_row(record: Mapping[str, Any]) -> list[str]:
     """Who made a stage's results, one after another, its seed, and what it was made of with one hash over all of it."""
     makers = [
-        f"{maker['code']['version']} ({maker['code']['stage']})"
+        " ".join(filter(None, [maker["code"]["version"], maker["code"]["commit"], f"({maker['code']['stage']})"]))
         + (f" from step {maker['from_step']}" if maker.get("from_step") else "")
         for maker in record["made_by"]
     ]

@@ -36,6 +36,7 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.synthesis.models import Models
 from rtmri_speech.synthesis.speech import Speech
+from rtmri_speech.threads import thread_variables
 
 _FRAMES_SENT = 64
 """Frames in a message."""
@@ -145,7 +146,7 @@ def _start(models: Models, address: Path, threads: int, idle: float) -> None:
     """Start the process and wait until its address is there; what it refuses is raised here."""
     command = [sys.executable, "-P", "-m", __name__, str(address), models.to_json(), str(idle)]
     path = os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path}
+    environment = {**os.environ, **thread_variables(threads), "PYTHONPATH": path}
     with address.with_suffix(".log").open("wb") as log:
         process = subprocess.Popen(
             command,

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from rtmri_speech import atomic, provenance
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec, log_mel
+from rtmri_speech.training.batches import serve_the_trainer
 from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import require_finite, telling_out_of_memory
 from rtmri_speech.training.logging import Progress, TrainingLog
@@ -505,7 +506,8 @@ class _Loop:
     def _batches(self) -> Iterator[dict[str, torch.Tensor]]:
         steps = range(self.step - self.first_step, self.last_step - self.first_step)
         # A step is an item: workers fetch whole batches ahead.
-        return iter(DataLoader(self.excerpts, batch_size=None, sampler=steps, num_workers=self.config.num_workers))
+        workers = {"num_workers": self.config.num_workers, "worker_init_fn": serve_the_trainer}
+        return iter(DataLoader(self.excerpts, batch_size=None, sampler=steps, **workers))
 
     def train_on(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         """Train on a batch, count it and move the schedule."""

@@ -1,0 +1,26 @@
+"""How many processor threads a job computes with: as many as its rule asks for, in every library.
+
+Snakemake exports a rule's ``threads`` as OMP_NUM_THREADS and its like, which torch and the BLAS of NumPy and SciPy read
+when they are imported; OpenCV has a variable of its own. Videos are decoded and encoded by one thread.
+"""
+
+from __future__ import annotations
+
+import os
+
+_OPENMP = "OMP_NUM_THREADS"
+_OPENCV = "OPENCV_FOR_THREADS_NUM"
+_OTHERS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", _OPENCV)
+
+
+def thread_variables(count: int) -> dict[str, str]:
+    """Return the environment of a process that computes with ``count`` threads."""
+    return dict.fromkeys((_OPENMP, *_OTHERS), str(count))
+
+
+def limit_threads(count: int | None) -> None:
+    """Let what is imported from here on compute with ``count`` threads; None: with those the environment names."""
+    if count:
+        os.environ.update(thread_variables(count))
+    elif _OPENMP in os.environ:
+        os.environ.setdefault(_OPENCV, os.environ[_OPENMP])

@@ -1,4 +1,4 @@
-"""Which items make the batch of which step, a pure function of the seed and the step; and the processes that load it."""
+"""Which items make the batch of which step, a pure function of seed and step; and the processes that load it."""
 
 from __future__ import annotations
 

@@ -165,3 +165,33 @@ def _check_band(name: str, low: float, high: float, spec: MelSpec) -> None:
             f"give two rising frequencies inside the filterbank, {spec.fmin:g} to {spec.fmax:g} Hz",
         )
     spec.band(low, high)
+
+
+def takeover_notes(settings: Mapping[str, Any]) -> list[str]:
+    """Return what a lab's conventions mean for the two models, in sentences for who plans a run; none for other sources.
+
+    Parameters
+    ----------
+    settings : as `load_configuration` returns them.
+    """
+    if settings["corpus"]["source"] != "lab":
+        return []
+    lab, synthesis = settings["lab"], settings["synthesis"]
+    if takes_over(settings):
+        notes = [f"lab.conventions is lab: frames, mels, masks and scaler come from {lab['processed']}."]
+    else:
+        notes = [
+            "lab.conventions is fixed: only the recordings are the lab's; mels are made anew, centred on their video frames,"
+            " and the scaler from the training clips. What is predicted or read by the lab's models is another mel."
+        ]
+    for model, rule, given, begin in (
+        ("mel generator", "train_acoustic", "mri_checkpoint", settings["acoustic"]["resume_ckpt"]),
+        ("vocoder", "fine_tune_vocoder", "hifigan_checkpoint", settings["vocoder"]["base"]),
+    ):
+        if synthesis[given]:
+            notes.append(f"The {model} is {synthesis[given]}, as it is.")
+        else:
+            notes.append(
+                f"The {model} must be trained ({rule}), " + (f"on from {begin}." if begin else "from nothing.")
+            )
+    return notes

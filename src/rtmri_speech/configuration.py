@@ -168,7 +168,7 @@ def _check_band(name: str, low: float, high: float, spec: MelSpec) -> None:
 
 
 def takeover_notes(settings: Mapping[str, Any]) -> list[str]:
-    """Return what a lab's conventions mean for the two models, in sentences for who plans a run; none for other sources.
+    """Return what a lab's conventions mean for the two models, in sentences for who plans a run; else nothing.
 
     Parameters
     ----------
@@ -181,8 +181,8 @@ def takeover_notes(settings: Mapping[str, Any]) -> list[str]:
         notes = [f"lab.conventions is lab: frames, mels, masks and scaler come from {lab['processed']}."]
     else:
         notes = [
-            "lab.conventions is fixed: only the recordings are the lab's; mels are made anew, centred on their video frames,"
-            " and the scaler from the training clips. What is predicted or read by the lab's models is another mel."
+            "lab.conventions is fixed: only the recordings are the lab's; mels are made anew, centred on their video"
+            " frames, and the scaler from the training clips. The lab's models predict and read another mel."
         ]
     for model, rule, given, begin in (
         ("mel generator", "train_acoustic", "mri_checkpoint", settings["acoustic"]["resume_ckpt"]),
@@ -191,7 +191,6 @@ def takeover_notes(settings: Mapping[str, Any]) -> list[str]:
         if synthesis[given]:
             notes.append(f"The {model} is {synthesis[given]}, as it is.")
         else:
-            notes.append(
-                f"The {model} must be trained ({rule}), " + (f"on from {begin}." if begin else "from nothing.")
-            )
+            start = f"on from {begin}" if begin else "from nothing"
+            notes.append(f"The {model} must be trained ({rule}), {start}.")
     return notes

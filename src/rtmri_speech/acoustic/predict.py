@@ -85,15 +85,15 @@ class AcousticBundle:
         return self.model.head.weight.device
 
 
-def read_acoustic_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return a checkpoint of ours, or of the lab with its settings filled in.
+def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> dict[str, Any]:
+    """Return a checkpoint of ours, or of the lab with its settings filled in; ``memory_map`` as in `load_checkpoint`.
 
     Raises
     ------
     UserError
         The file cannot be read or lacks a key, which is named.
     """
-    content = load_checkpoint(path, "give a mel generator's checkpoint (mri_acoustic_model.pt)")
+    content = load_checkpoint(path, "give a mel generator's checkpoint (mri_acoustic_model.pt)", memory_map=memory_map)
     for key in LAB_KEYS:
         if key not in content:
             raise UserError(path, f"lacks the key {key}", "give a mel generator's checkpoint (mri_acoustic_model.pt)")

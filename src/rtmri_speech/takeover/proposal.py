@@ -28,11 +28,11 @@ _HEAD = """\
 
 _ABOUT = {
     "corpus": "The clips that the old processed directory holds, with their recordings.",
-    "lab": "Used as they are; train_on: [vocoder] or [acoustic, vocoder] trains them further, and with conventions: fixed\n"
-    "# mels are made anew and both models trained here.",
+    "lab": "Used as they are; train_on: [vocoder] or [acoustic, vocoder] trains them further, and with conventions:\n"
+    "# fixed mels are made anew and both models trained here.",
     "audio": "The old system divided by the peak of the whole corpus.",
-    "split": "Validation is the old list's. The old system had no test part: without a test.txt, one is drawn from its\n"
-    "# training list, which its models have seen; scores of them say so.",
+    "split": "Validation is the old list's. The old system had no test part: without a test.txt, one is drawn from\n"
+    "# its training list, which its models have seen; scores of them say so.",
 }
 """What stands above a section of the file."""
 

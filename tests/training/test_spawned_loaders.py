@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from rtmri_speech.acoustic.data import Augmentation, Stretches, TrainingSteps, accepted, load
+from rtmri_speech.acoustic.data import Stretches, TrainingSteps, accepted, load
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.signal.audio import write_wav
@@ -15,7 +15,7 @@ from rtmri_speech.vocoder.data import Excerpts, open_clips
 def test_the_mel_generators_loader(tiny_processed):
     def batches(workers):
         windows = WindowDataset(tiny_processed, "training")
-        stretches = Stretches(windows, 4, 2, "unit", 42, Augmentation(shift=0.1), None)
+        stretches = Stretches(windows, 4, 2, "unit", 42)
         steps = TrainingSteps(len(stretches), 4, 42)
         loader = load(stretches, steps.between(0, 2), workers=workers, prefetch=2, pin_memory=False)
         if workers:

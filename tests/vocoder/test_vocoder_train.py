@@ -210,6 +210,18 @@ def test_a_truncated_base_pair_is_passed_over_with_a_word(corpus):
     assert pairs(corpus / "tuned") == [4, 6]
 
 
+@pytest.mark.parametrize("base", ["base", "base/g_00000008.pt"])
+def test_a_base_whose_files_end_in_pt_is_copied_under_its_official_names(corpus, base):
+    train_in(corpus, "base")
+    for kind in ("g", "do"):
+        path = corpus / "base" / f"{kind}_00000008"
+        path.rename(path.with_name(f"{path.name}.pt"))
+    train_in(corpus, "tuned", steps=9, base=corpus / base, new_rate=True, base_needed=True)
+    assert pairs(corpus / "tuned") == [8, 9]
+    assert (corpus / "tuned" / "g_00000008").read_bytes() == (corpus / "base" / "g_00000008.pt").read_bytes()
+    assert (corpus / "tuned" / "do_00000008").read_bytes() == (corpus / "base" / "do_00000008.pt").read_bytes()
+
+
 def test_another_base_starts_anew(corpus):
     train_in(corpus, "base")
     train_in(corpus, "tuned", steps=10, base=corpus / "base" / "g_00000008", new_rate=True, base_needed=True)
@@ -281,7 +293,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_its_state_intact(corpus
     monkeypatch.setattr(module, "mel_error", poisoned)
     with pytest.raises(UserError, match=r"step 6: .* is nan"):
         train_in(corpus)
-    assert newest_pair(corpus / "out", print)[0] == 4
+    assert newest_pair(corpus / "out", print)[0] == corpus / "out" / "g_00000004"
     assert (corpus / "out" / "state" / "state_00000004.pt").exists()
 
 

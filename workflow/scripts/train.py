@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.memo import Ignored
 from rtmri_speech.threads import limit_threads
 
 
@@ -37,8 +38,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint_interval", type=int, default=5000, help="steps between two pairs")
     parser.add_argument("--validation_interval", type=int, default=1000)
     parser.add_argument("--summary_interval", type=int, default=100, help="steps between two TensorBoard entries")
-    parser.add_argument("--stdout_interval", type=float, default=None, help="accepted; progress shows by itself")
-    parser.add_argument("--group_name", help="accepted; the official program does not use it either")
+    parser.add_argument("--stdout_interval", action=Ignored, help="ignored, progress shows by itself")
+    parser.add_argument("--group_name", action=Ignored, help="ignored, as by the official program")
     parser.add_argument(
         "--state_dir", type=Path, help="where the resumable state is kept (default: <checkpoint_path>/state)"
     )

@@ -61,9 +61,9 @@ rule dataset:
 
 
 rule acoustic:
-    """The trained mel generator, and the mels it predicts for the vocoder's fine-tuning."""
+    """The mel generator, and the mels it predicts for the vocoder's fine-tuning."""
     input:
-        rules.train_acoustic.output,
+        ACOUSTIC_IN_USE,
         rules.export_predicted_mels.output,
 
 

@@ -4,6 +4,8 @@ from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
 
 ACOUSTIC = SETTINGS["acoustic"]
 ACOUSTIC_MODEL = f"{RESULTS}/acoustic/mri_acoustic_model.pt"
+# The model of this configuration, or a given one: the lab's, or that of another results directory.
+ACOUSTIC_IN_USE = SETTINGS["synthesis"]["mri_checkpoint"] or ACOUSTIC_MODEL
 MELS_PREDICTED = f"{RESULTS}/mels_ft_log_normalized"
 MELS_TRUE = f"{DATASET}/mels_gt_log"
 PREDICTION_FLAGS = flags(context=ACOUSTIC["context"], amp=ACOUSTIC["prediction_precision"])
@@ -18,6 +20,7 @@ rule train_acoustic:
         mri=lambda wildcards: paths(rules.decode_frames.output[0], SEEN_CLIPS),
         mel_db=lambda wildcards: paths(rules.extract_mel.output.mel_db, SEEN_CLIPS),
         mask=lambda wildcards: paths(rules.extract_mel.output.mask, SEEN_CLIPS),
+        begin=ACOUSTIC["resume_ckpt"] or [],
         # It names every clip of the corpus, and a new test clip must not train anew; a changed mel changes mel_db.
         meta=ancient(META),
     output:
@@ -40,7 +43,10 @@ rule train_acoustic:
         dataset=subpath(input.meta, parent=True),
         stage=ACOUSTIC_STAGE_VERSION,
         places=flags(
-            log_dir=f"{RESULTS}/acoustic/logs", state_dir=f"{RESULTS}/.state/acoustic", resume=ACOUSTIC["resume"]
+            log_dir=f"{RESULTS}/acoustic/logs",
+            state_dir=f"{RESULTS}/.state/acoustic",
+            resume=ACOUSTIC["resume"],
+            resume_ckpt=ACOUSTIC["resume_ckpt"],
         ),
         network=flags(
             backbone=ACOUSTIC["backbone"],
@@ -80,7 +86,7 @@ rule train_acoustic:
 rule export_predicted_mels:
     """What the mel generator predicts for the clips the vocoder is fine-tuned and validated on, in one process."""
     input:
-        model=rules.train_acoustic.output.model,
+        model=ACOUSTIC_IN_USE,
         scaler=rules.fit_scaler.output,
         mri=lambda wildcards: paths(rules.decode_frames.output[0], SEEN_CLIPS),
         # Opened with the frames, to see that the clip is whole.

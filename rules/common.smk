@@ -1,5 +1,6 @@
 # What every stage uses: the checked configuration, the clips and their parts, paths, and the code each stage depends on.
 
+import dataclasses
 import os
 import shlex
 import sys
@@ -16,9 +17,10 @@ for name, first in {
 }.items():
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
-from rtmri_speech.configuration import load_configuration, mel_spec
+from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes, takes_over
 from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
 from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
+from rtmri_speech.dataset.lab_format import StoredClip
 from rtmri_speech.dataset.split import PARTS, split
 from rtmri_speech.errors import UserError
 from rtmri_speech.staleness import code_hash
@@ -30,7 +32,7 @@ try:
     SETTINGS = load_configuration(config, BASE / "config" / "schema.yaml")
     RESULTS = SETTINGS["results"]
     DATASET = SETTINGS["dataset"] or f"{RESULTS}/dataset"
-    RAW_CLIPS = corpus_clips(SETTINGS["corpus"], Path(RESULTS))
+    RAW_CLIPS = corpus_clips(SETTINGS["corpus"], Path(RESULTS), SETTINGS["lab"])
     PART_CLIPS = split(RAW_CLIPS, **SETTINGS["split"])
     CLIPS = (
         RAW_CLIPS
@@ -40,6 +42,13 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+# Once, and not by each job.
+if workflow.is_main_process:
+    for note in takeover_notes(SETTINGS):
+        print(note, file=sys.stderr)
+
+# The scaler of a lab whose data are taken over.
+LAB_DIR = SETTINGS["lab"]["processed"] if takes_over(SETTINGS) else None
 TRAINED_PARTS = ("training", "validation")
 TEST_CLIPS = PART_CLIPS["test"]
 SEEN_CLIPS = [id for part in TRAINED_PARTS for id in PART_CLIPS[part]]
@@ -106,9 +115,21 @@ def existing(path):
     return [str(path)] if path.is_file() or path.is_relative_to(RESULTS) else []
 
 
+def frame_sources(clip):
+    """The files that a clip's frames come from, those that are there or can be made."""
+    files = StoredClip(clip.stored).frame_files if clip.stored else [clip.video]
+    return [source for path in files for source in existing(path)]
+
+
+def sound_sources(clip):
+    """The files that a clip's sound, mel and mask come from, those that are there or can be made."""
+    files = StoredClip(clip.stored).mel_files if clip.stored else []
+    return [source for path in [*files, clip.audio or clip.video] for source in existing(path)]
+
+
 def sources_of(clip):
     """The files that a clip is made from, those that are there or can be made."""
-    return [source for path in (clip.video, clip.audio) if path for source in existing(path)]
+    return list(dict.fromkeys([*frame_sources(clip), *sound_sources(clip)]))
 
 
 def clip_flags(clip, medium):
@@ -122,6 +143,7 @@ def clip_flags(clip, medium):
         video=clip.video,
         start=clip.start,
         end=clip.end,
+        stored=clip.stored,
         **(sound if medium == "audio" else {}),
     )
 
@@ -131,10 +153,15 @@ def of_checkout(path):
     return path if Path(path).exists() or Path(path).is_absolute() else str(BASE / path)
 
 
-def config_of_same_mel(path, spec):
-    """A vocoder's config as an input: refused before any job, where a target needs it, when its mel is not the dataset's."""
+def config_of_same_mel(path, spec, padding):
+    """A vocoder's config as an input: refused before any job, where a target needs it, when its mel is not the dataset's.
+
+    ``padding`` is that of checkpoints whose config names none, as the lab's does not; it tells the mel too.
+    """
     try:
-        read_config(path).spec.require_same(spec, path, "the dataset (mel)")
+        config = read_config(path)
+        config = dataclasses.replace(config, padding=config.padding or padding or None)
+        config.spec.require_same(spec, path, "the dataset (mel)")
     except UserError as error:
         raise WorkflowError(str(error)) from None
     return path

@@ -18,9 +18,9 @@ REF_FRAMES = SETTINGS["windows"]["ref_frames"]
 
 
 rule decode_frames:
-    """A clip's video as gray frames at the mel's frame rate."""
+    """A clip's video as gray frames at the mel's frame rate, or the frames that a lab's system decoded."""
     input:
-        lambda wildcards: existing(CLIPS[wildcards.id].video),
+        lambda wildcards: frame_sources(CLIPS[wildcards.id]),
     output:
         f"{DATASET}/samples/{{id}}/mri.npy",
     log:
@@ -36,7 +36,7 @@ rule decode_frames:
     params:
         script=script("preprocess_rtmri_data.py"),
         dataset=subpath(output[0], ancestor=3),
-        code=code_hash("dataset.frames"),
+        code=code_hash("dataset.frames", "dataset.lab_format"),
         clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "video"),
         flags=flags(
             sr=SPEC.sampling_rate,
@@ -51,10 +51,10 @@ rule decode_frames:
 
 
 rule extract_mel:
-    """A clip's sound at the model's rate, its mel, where it has sound, and a picture of both."""
+    """A clip's sound at the model's rate, its mel (its own or the lab's), where it has sound, and a picture of both."""
     input:
         mri=rules.decode_frames.output,
-        audio=lambda wildcards: existing(CLIPS[wildcards.id].audio or CLIPS[wildcards.id].video),
+        audio=lambda wildcards: sound_sources(CLIPS[wildcards.id]),
     output:
         wav=f"{DATASET}/wavs/{{id}}.wav",
         mel_db=f"{DATASET}/samples/{{id}}/mel_db.npy",
@@ -97,11 +97,12 @@ rule write_filelist:
 
 
 rule fit_scaler:
-    """Mean and deviation of each mel bin over the training clips."""
+    """Mean and deviation of each mel bin over the training clips, or those of a lab that is taken over."""
     input:
         f"{DATASET}/hifigan_filelists/training.txt",
         lambda wildcards: paths(rules.extract_mel.output.mel_db, PART_CLIPS["training"]),
         lambda wildcards: paths(rules.extract_mel.output.mask, PART_CLIPS["training"]),
+        existing(Path(LAB_DIR, "scaler.json")) if LAB_DIR else [],
     output:
         f"{DATASET}/scaler.json",
     log:
@@ -118,8 +119,9 @@ rule fit_scaler:
         script=script("preprocess_rtmri_data.py"),
         dataset=subpath(output[0], ancestor=1),
         code=code_hash("dataset.scaler"),
+        flags=flags(lab_dir=LAB_DIR),
     shell:
-        "python {params.script:q} --only scaler --out_dir {params.dataset:q} > {log:q} 2>&1"
+        "python {params.script:q} --only scaler --out_dir {params.dataset:q} {params.flags} > {log:q} 2>&1"
 
 
 rule write_meta:

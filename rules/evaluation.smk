@@ -6,6 +6,17 @@ EVALUATION = f"{RESULTS}/evaluation"
 CONTEXTS = list(dict.fromkeys([ACOUSTIC["context"], *SETTINGS["evaluation"]["contexts"]]))
 # A vocoder from elsewhere was not made from this configuration's base.
 COMPARED_BASE = None if SYNTHESIS["hifigan_checkpoint"] else VOCODER_BASE
+# A lab fitted its scaler to all clips, and its vocoder, or the one begun with it, may have been trained on any.
+TRAINED_ELSEWHERE = (
+    ["scaler"]
+    + (
+        ["vocoder"]
+        if SETTINGS["lab"]["hifigan_checkpoint"] in (SPEECH_MODELS["hifigan-checkpoint"], VOCODER_BASE)
+        else []
+    )
+    if LAB_DIR
+    else []
+)
 
 
 rule evaluate_systems:
@@ -57,6 +68,7 @@ rule evaluate_systems:
             context=CONTEXTS,
             bf16=SYNTHESIS["bf16"],
             phonemes=PHONEMES if PHONEME_FILES else None,
+            trained_elsewhere=TRAINED_ELSEWHERE or None,
         ),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --output_dir {params.directory:q} --threads {threads}"

@@ -8,7 +8,7 @@ SPEECH_CODE = code_hash("synthesis.speech", "synthesis.synthesiser")
 
 # The models of this configuration, or given ones: the lab's, or those of another results directory.
 SPEECH_MODELS = {
-    "mri-checkpoint": SYNTHESIS["mri_checkpoint"] or ACOUSTIC_MODEL,
+    "mri-checkpoint": ACOUSTIC_IN_USE,
     "hifigan-checkpoint": SYNTHESIS["hifigan_checkpoint"] or VOCODER_CHECKPOINT,
     "hifigan-config": SYNTHESIS["hifigan_config"]
     or f"{Path(SYNTHESIS['hifigan_checkpoint'] or VOCODER_CHECKPOINT).parent}/config.json",

@@ -23,7 +23,7 @@ VOCODER_CHECKPOINT = f"{VOCODER_DIRECTORY}/g_{VOCODER_STEPS:08d}"
 rule fine_tune_vocoder:
     """HiFi-GAN fitted to the predicted mels. Its state and log are no outputs: a killed or retried job goes on from them."""
     input:
-        config=lambda wildcards: config_of_same_mel(VOCODER_CONFIG, SPEC),
+        config=lambda wildcards: config_of_same_mel(VOCODER_CONFIG, SPEC, LAB_DIR and "lab"),
         base=VOCODER_PAIR,
         lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
         wavs=lambda wildcards: paths(rules.extract_mel.output.wav, SEEN_CLIPS),

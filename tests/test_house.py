@@ -29,6 +29,7 @@ ORDER = [
     "evaluation",
     "explain",
     "report",
+    "takeover",
 ]
 """Each floor may use those before it. The demo stands apart: it may use signal, and nothing uses it."""
 

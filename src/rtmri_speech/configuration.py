@@ -32,7 +32,8 @@ def load_configuration(settings: Mapping[str, Any], schema: Path) -> dict[str, A
     validator = jsonschema.Draft202012Validator(rules)
     if error := jsonschema.exceptions.best_match(validator.iter_errors(complete)):
         raise _explained(error)
-    _check_source(complete["corpus"])
+    _check_source(complete)
+    _fill_in_what_follows(complete)
     spec = mel_spec(complete["mel"])
     for name, (low, high) in complete["bands"].items():
         _check_band(name, low, high, spec)
@@ -103,10 +104,57 @@ def _explained(error: jsonschema.ValidationError) -> UserError:
     return UserError(key, f"is {error.instance!r}", f"give {allowed} ({meaning.rstrip('.')})")
 
 
-def _check_source(corpus: Mapping[str, Any]) -> None:
-    needed = {"directories": "videos", "table": "table"}.get(corpus["source"])
-    if needed and not corpus[needed]:
-        raise UserError(f"corpus.{needed}", "is empty", f"source {corpus['source']!r} needs it")
+def _check_source(settings: Mapping[str, Any]) -> None:
+    needed = {
+        "directories": [("corpus", "videos")],
+        "table": [("corpus", "table")],
+        "lab": [("corpus", "videos"), ("corpus", "audio"), ("lab", "processed")],
+    }
+    source = settings["corpus"]["source"]
+    for section, key in needed.get(source, []):
+        if not settings[section][key]:
+            raise UserError(f"{section}.{key}", "is empty", f"source {source!r} needs it")
+
+
+def takes_over(settings: Mapping[str, Any]) -> bool:
+    """Whether frames, mels, masks and scaler are those that the lab made, and so its models fit."""
+    return settings["corpus"]["source"] == "lab" and settings["lab"]["conventions"] == "lab"
+
+
+def _fill_in_what_follows(settings: dict[str, Any]) -> None:
+    """Settings left empty whose value depends on others: mel, vocoder config, and which models are the lab's."""
+    lab, mel, vocoder = settings["lab"], settings["mel"], settings["vocoder"]
+    preset = "lab" if takes_over(settings) else "hifigan"
+    if settings["corpus"]["source"] == "lab" and mel["preset"] not in (None, preset):
+        raise UserError(
+            "mel.preset",
+            f"is {mel['preset']!r} but lab.conventions is {lab['conventions']!r}, whose mel is {preset!r}",
+            "leave mel.preset out",
+        )
+    mel["preset"] = mel["preset"] or preset
+    if takes_over(settings):
+        _use_models_of_lab(settings)
+        beside = lab["hifigan_checkpoint"] and str(Path(lab["hifigan_checkpoint"]).with_name("config.json"))
+        vocoder["config"] = vocoder["config"] or lab["hifigan_config"] or beside or "config/hifigan_lab.json"
+    vocoder["config"] = vocoder["config"] or "config/hifigan_v1_11413.json"
+
+
+def _use_models_of_lab(settings: dict[str, Any]) -> None:
+    """Let each of the lab's models be used, or trained further; a setting that names another one comes first."""
+    lab, synthesis, acoustic, vocoder = (settings[name] for name in ("lab", "synthesis", "acoustic", "vocoder"))
+    for model, checkpoint in (("acoustic", "mri_checkpoint"), ("vocoder", "hifigan_checkpoint")):
+        if model in lab["train_on"] and not lab[checkpoint]:
+            raise UserError("lab.train_on", f"names {model} but lab.{checkpoint} is empty", f"give lab.{checkpoint}")
+    if "acoustic" in lab["train_on"]:
+        acoustic["resume_ckpt"] = acoustic["resume_ckpt"] or lab["mri_checkpoint"]
+    elif lab["mri_checkpoint"] and not synthesis["mri_checkpoint"]:
+        synthesis["mri_checkpoint"] = lab["mri_checkpoint"]
+        synthesis["scaler_json"] = synthesis["scaler_json"] or str(Path(lab["processed"]) / "scaler.json")
+    if "vocoder" in lab["train_on"]:
+        vocoder["base"] = vocoder["base"] or lab["hifigan_checkpoint"]
+    elif lab["hifigan_checkpoint"] and not synthesis["hifigan_checkpoint"]:
+        synthesis["hifigan_checkpoint"] = lab["hifigan_checkpoint"]
+        synthesis["hifigan_config"] = synthesis["hifigan_config"] or lab["hifigan_config"]
 
 
 def _check_band(name: str, low: float, high: float, spec: MelSpec) -> None:
@@ -117,3 +165,32 @@ def _check_band(name: str, low: float, high: float, spec: MelSpec) -> None:
             f"give two rising frequencies inside the filterbank, {spec.fmin:g} to {spec.fmax:g} Hz",
         )
     spec.band(low, high)
+
+
+def takeover_notes(settings: Mapping[str, Any]) -> list[str]:
+    """Return what a lab's conventions mean for the two models, in sentences for who plans a run; else nothing.
+
+    Parameters
+    ----------
+    settings : as `load_configuration` returns them.
+    """
+    if settings["corpus"]["source"] != "lab":
+        return []
+    lab, synthesis = settings["lab"], settings["synthesis"]
+    if takes_over(settings):
+        notes = [f"lab.conventions is lab: frames, mels, masks and scaler come from {lab['processed']}."]
+    else:
+        notes = [
+            "lab.conventions is fixed: only the recordings are the lab's; mels are made anew, centred on their video"
+            " frames, and the scaler from the training clips. The lab's models predict and read another mel."
+        ]
+    for model, rule, given, begin in (
+        ("mel generator", "train_acoustic", "mri_checkpoint", settings["acoustic"]["resume_ckpt"]),
+        ("vocoder", "fine_tune_vocoder", "hifigan_checkpoint", settings["vocoder"]["base"]),
+    ):
+        if synthesis[given]:
+            notes.append(f"The {model} is {synthesis[given]}, as it is.")
+        else:
+            start = f"on from {begin}" if begin else "from nothing"
+            notes.append(f"The {model} must be trained ({rule}), {start}.")
+    return notes

@@ -38,6 +38,8 @@ def parse() -> argparse.Namespace:
     clip.add_argument("--start", type=float, help="begin of the stretch, seconds")
     clip.add_argument("--end", type=float, help="end of the stretch, seconds")
     clip.add_argument("--av_offset_ms", type=float, default=0.0, help="how much later the sound lies than the picture")
+    clip.add_argument("--stored", type=Path, help="take its frames, mel and mask over: samples/<id> or pairs of a lab")
+    clip.add_argument("--lab_dir", type=Path, help="--only scaler: take over that of this processed directory of a lab")
     signal = parser.add_argument_group("signal")
     signal.add_argument("--mel_preset", choices=["hifigan", "lab"], default="hifigan", help="convention of the mel")
     signal.add_argument("--sr", type=int, default=11413, help="sampling rate, Hz")
@@ -90,10 +92,10 @@ def main() -> int:
     if args.only in ("frames", "mel"):
         if not args.clip or not args.video:
             raise UserError("--only " + args.only, "needs --clip and --video", "name the clip and its video")
-        clip = Clip(args.clip, args.video, args.audio, args.start, args.end, args.av_offset_ms)
+        clip = Clip(args.clip, args.video, args.audio, args.start, args.end, args.av_offset_ms, args.stored)
         processing.frames(clip) if args.only == "frames" else processing.sound(clip)
     elif args.only == "scaler":
-        processing.scaler()
+        processing.scaler(args.lab_dir)
     elif args.only == "meta":
         processing.meta()
     else:

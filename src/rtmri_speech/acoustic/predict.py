@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -66,7 +66,7 @@ class AcousticBundle:
     ref_frames : frames a window of training.
     mel : what the predicted mel is.
     scaler : of the mel in dB.
-    seen : ids of training and validation clips, or None when the checkpoint does not say.
+    seen : ids of training and validation clips, of a checkpoint that it began with too; None when one does not say.
     """
 
     model: AcousticModel
@@ -85,26 +85,41 @@ class AcousticBundle:
         return self.model.head.weight.device
 
 
-def read_acoustic_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return a checkpoint of ours, or of the lab with its settings filled in.
+def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> dict[str, Any]:
+    """Return a checkpoint of ours, or of the lab with its settings filled in; ``memory_map`` as in `load_checkpoint`.
 
     Raises
     ------
     UserError
         The file cannot be read or lacks a key, which is named.
     """
-    content = load_checkpoint(path, "give a mel generator's checkpoint (mri_acoustic_model.pt)")
+    content = load_checkpoint(path, "give a mel generator's checkpoint (mri_acoustic_model.pt)", memory_map=memory_map)
     for key in LAB_KEYS:
         if key not in content:
             raise UserError(path, f"lacks the key {key}", "give a mel generator's checkpoint (mri_acoustic_model.pt)")
     lab = {
-        "network": {},
+        "network": _lab_network(content["model_state_dict"], path),
         "image_size": list(LAB_IMAGE_SIZE),
         "frame_size": list(LAB_IMAGE_SIZE),
         "frame_normalisation": LAB_NORMALISATION,
         "ref_frames": LAB_REF_FRAMES,
     }
     return content if "network" in content else {**content, **lab}
+
+
+def _lab_network(state: Mapping[str, torch.Tensor], path: str | Path) -> dict[str, int]:
+    """The widths of a network of the lab's, which its checkpoint does not name, by the shape of its last layer."""
+    if "head.weight" not in state:
+        raise UserError(path, "lacks the key head.weight", "give a mel generator's checkpoint (mri_acoustic_model.pt)")
+    n_mels, rnn_hidden = state["head.weight"].shape
+    return {"rnn_hidden": rnn_hidden, "n_mels": n_mels}
+
+
+def seen_by(content: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the clips that a checkpoint and the one it began with were trained or stopped on, or None."""
+    if "training_ids" not in content or content.get("seen_before", ()) is None:
+        return None
+    return tuple(dict.fromkeys([*content["training_ids"], *content["validation_ids"], *content.get("seen_before", ())]))
 
 
 def load_acoustic_model(
@@ -157,7 +172,7 @@ def load_acoustic_model(
         ref_frames=content["ref_frames"],
         mel=mel or MelSpec.preset("lab"),
         scaler=scaler,
-        seen=tuple(content["training_ids"] + content["validation_ids"]) if "training_ids" in content else None,
+        seen=seen_by(content),
     )
 
 

@@ -46,6 +46,7 @@ from rtmri_speech.acoustic.predict import (
     prepared_frames,
     read_acoustic_checkpoint,
     reduced_precision,
+    seen_by,
 )
 from rtmri_speech.atomic import save_json
 from rtmri_speech.dataset.clip import SAMPLE_FILES
@@ -287,6 +288,8 @@ class _Training:
         self.ended: str | None = None
         self.last_losses: dict[str, float] = {}
         self.sums = _Sums.zero(group.device)
+        self.seen_before: tuple[str, ...] | None = ()
+        """Clips that weights begun with have seen; None when they do not say."""
         self.record: dict[str, Any] | None = None
         """Where the model comes from; the first process's."""
 
@@ -350,6 +353,7 @@ class _Training:
         file = self.settings.resume_ckpt
         if superseded is not None:
             taken = load_fitting_weights(self.model, superseded["model"])
+            self.seen_before = seen_by(superseded["best"]) if superseded["best"] else None
             self.say(f"{self.settings.state_dir}: warm start with {taken} of {len(self.model.state_dict())} tensors.")
         elif file is not None and file.is_file():
             self._begin_from(file)
@@ -367,6 +371,7 @@ class _Training:
     def _begin_from(self, file: Path) -> None:
         content = read_acoustic_checkpoint(file)
         load_weights(self.model, content["model_state_dict"], file)
+        self.seen_before = seen_by(content)
         try:
             self.optimizer.load_state_dict(content["optimizer_state_dict"])
         except (ValueError, KeyError) as error:
@@ -402,6 +407,7 @@ class _Training:
         self.best, self.best_loss, self.since_best = saved["best"], saved["best_loss"], saved["since_best"]
         self.sums = _Sums.restored(saved["sums"], self.group.device)
         self.last_losses = saved["last_losses"]
+        self.seen_before = saved.get("seen_before", ())
         self.ended = saved["ended"]
         if self.group.first:
             # The data did not change, or the state would not be this training's: it need not be read again.
@@ -618,6 +624,7 @@ class _Training:
                 "best_loss": self.best_loss,
                 "since_best": self.since_best,
                 "last_losses": self.last_losses,
+                "seen_before": self.seen_before,
                 "sums": dataclasses.asdict(self.sums),
                 "ended": self.ended,
                 "provenance": self.record,
@@ -649,6 +656,7 @@ class _Training:
             "loss": self.settings.loss.to_dict(),
             "training_ids": self.windows["training"].ids,
             "validation_ids": self.windows["validation"].ids,
+            "seen_before": self.seen_before,
             "stage_version": ACOUSTIC_STAGE_VERSION,
             "provenance": self.record,
         }

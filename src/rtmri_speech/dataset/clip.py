@@ -32,6 +32,8 @@ class Clip:
     audio : the sound file; None for the video's own track.
     start, end : the stretch to take, seconds in the video; None for its beginning or end.
     av_offset_ms : how much later the sound lies than the picture, ms; the clip is cut so that both agree.
+    stored : where the memo's system stored the clip's frames, mel and mask (`lab_format.StoredClip`), to be taken over;
+        None to make them from the recording.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Clip:
     start: float | None = None
     end: float | None = None
     av_offset_ms: float = 0.0
+    stored: Path | None = None
 
 
 def require_id(text: str, source: str | Path) -> str:
@@ -88,8 +91,8 @@ def clips_from_directories(
     UserError
         A directory is missing or empty, a stem is no id, or two files of one directory share a stem.
     """
-    found = _by_stem(videos, video_extensions, "video")
-    sounds = _by_stem(audio, audio_extensions, "audio") if audio is not None else {}
+    found = recordings(videos, video_extensions, "video")
+    sounds = recordings(audio, audio_extensions, "audio") if audio is not None else {}
     if not found:
         raise UserError(videos, "holds no video", f"put files ending in {', '.join(video_extensions)} there")
     if audio is None or own_track:
@@ -100,7 +103,14 @@ def clips_from_directories(
     }
 
 
-def _by_stem(directory: Path, extensions: Iterable[str], kind: str) -> dict[str, Path]:
+def recordings(directory: Path, extensions: Iterable[str], kind: str) -> dict[str, Path]:
+    """Return the files of a directory that have one of ``extensions``, by id; ``kind`` names them to the user.
+
+    Raises
+    ------
+    UserError
+        The directory is missing, a stem is no id, or two files share one.
+    """
     if not directory.is_dir():
         raise UserError(directory, "there is no such directory", f"give the {kind} directory of the corpus")
     extensions = {extension.lower() for extension in extensions}

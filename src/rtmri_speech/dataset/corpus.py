@@ -1,4 +1,4 @@
-"""The clips of a configured corpus: the demo's, a pair of directories, or a table."""
+"""The clips of a configured corpus: the demo's, a pair of directories, a table, or what an older system holds."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rtmri_speech.dataset.clip import Clip, clips_from_directories, clips_from_table
+from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, Clip, clips_from_directories, clips_from_table, recordings
+from rtmri_speech.dataset.lab_format import stored_clips
 from rtmri_speech.errors import UserError
 
 
-def corpus_clips(settings: Mapping[str, Any], results: Path) -> dict[str, Clip]:
+def corpus_clips(settings: Mapping[str, Any], results: Path, lab: Mapping[str, Any] | None = None) -> dict[str, Clip]:
     """Return the clips of the ``corpus`` section by id, sorted, without the excluded ones.
+
+    Parameters
+    ----------
+    settings : the ``corpus`` section.
+    results : where the demo's recordings are made.
+    lab : the ``lab`` section, for the source ``lab``.
 
     Raises
     ------
     UserError
-        What `clips_from_directories` and `clips_from_table` raise, or nothing is left.
+        What `clips_from_directories`, `clips_from_table` and `stored_clips` raise, or nothing is left.
     """
     match settings["source"]:
         case "demo":
@@ -27,6 +34,10 @@ def corpus_clips(settings: Mapping[str, Any], results: Path) -> dict[str, Clip]:
             clips = clips_from_directories(Path(settings["videos"]), Path(audio) if audio else None)
         case "table":
             clips = clips_from_table(Path(settings["table"]))
+        case "lab" if lab["conventions"] == "lab":
+            clips = lab_clips(Path(lab["processed"]), Path(settings["videos"]), Path(settings["audio"]))
+        case "lab":
+            clips = clips_from_directories(Path(settings["videos"]), Path(settings["audio"]))
     for id in settings["exclude"]:
         if clips.pop(id, None) is None:
             raise UserError("corpus.exclude", f"names {id!r}, which is no clip", "name a clip of the corpus")
@@ -39,6 +50,21 @@ def demo_clips(count: int, directory: Path) -> dict[str, Clip]:
     """Return the clips of the embedded corpus: ``videos/<id>.mp4`` with ``audio/<id>.wav``, 000 on."""
     ids = (f"{number:03d}" for number in range(count))
     return {id: Clip(id, directory / "videos" / f"{id}.mp4", directory / "audio" / f"{id}.wav") for id in ids}
+
+
+def lab_clips(processed_dir: Path, videos: Path, audio: Path) -> dict[str, Clip]:
+    """Return the clips that an older system's processed directory holds, each with its sound file.
+
+    Raises
+    ------
+    UserError
+        What `stored_clips` and `recordings` raise.
+    """
+    sounds = recordings(audio, AUDIO_EXTENSIONS, "audio")
+    return {
+        id: Clip(id, videos / f"{id}.mp4", sounds.get(id, audio / f"{id}.wav"), stored=stored.source)
+        for id, stored in stored_clips(processed_dir).items()
+    }
 
 
 def normalised_clips(clips: Mapping[str, Clip], directory: Path) -> dict[str, Clip]:

@@ -1,26 +1,199 @@
-"""Processed directories of the memo's system: samples put together again from the windows it stored in full."""
+"""Processed directories of the memo's system, read as they lie there: a clip's frames, mel and mask.
+
+That system stored each clip up to three times: ``samples/<id>/{mri,mel_db,mask}.npy``, and every window of it in full
+in ``pairs_ref<n>/<id>.npz`` or ``pairs_ref<n>_npy/<id>/{mri,mel,mask}.npy``. Frames are float32 multiples of 1/255 and
+become the bytes they were; arrays are read a window at a time, so that memory does not grow with a clip's length.
+"""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
 from rtmri_speech.dataset.clip import load_array, require_id
+from rtmri_speech.dataset.frames import save_frames
+from rtmri_speech.dataset.meta import META
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 
-_ARRAYS = ("mri", "mel", "mask")
+WINDOW_DIMENSIONS = {"mri": 5, "mel": 3, "mask": 2}
+"""Stored windows: ``mri`` float32 ``(P, n, 1, H, W)``, ``mel`` ``(P, n, n_mels)``, ``mask`` ``(P, n)``."""
+
+ROUNDING = 1e-4
+"""How far 255 times a stored frame may be from whole numbers: float32 keeps k / 255 to less than 2e-5 of them."""
+
+_COPY_AGAIN = "copy it again from where it was made"
+
+
+@dataclass(frozen=True)
+class StoredClip:
+    """A clip as the old system stored it.
+
+    Attributes
+    ----------
+    source : ``samples/<id>``, ``pairs_ref<n>_npy/<id>`` or ``pairs_ref<n>/<id>.npz`` of a processed directory.
+    """
+
+    source: Path
+
+    @property
+    def id(self) -> str:
+        """The clip's name."""
+        return self.source.stem
+
+    @property
+    def processed_dir(self) -> Path:
+        """The old processed directory, which holds the scaler too."""
+        return self.source.parent.parent
+
+    @property
+    def whole(self) -> bool:
+        """Whether the arrays are the clip's own, not its windows."""
+        return self.source.parent.name == "samples"
+
+    @property
+    def frame_files(self) -> list[Path]:
+        """The files the frames are read from."""
+        return [self.source if self.source.suffix == ".npz" else self.source / "mri.npy"]
+
+    @property
+    def mel_files(self) -> list[Path]:
+        """The files mel and mask are read from."""
+        if self.whole:
+            return [self.source / "mel_db.npy", self.source / "mask.npy"]
+        # Stored windows hold the mel standardised.
+        scaler = self.processed_dir / "scaler.json"
+        if self.source.suffix == ".npz":
+            return [self.source, scaler]
+        return [self.source / "mel.npy", self.source / "mask.npy", scaler]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of ``mri`` ``(T, H, W)``, ``mel`` ``(T, n_mels)`` or ``mask`` ``(T,)``, without reading it.
+
+        Raises
+        ------
+        UserError
+            The file is missing or broken.
+        """
+        if self.whole:
+            file = {"mel": "mel_db"}.get(name, name)
+            return load_array(
+                self.source / f"{file}.npy", WINDOW_DIMENSIONS[name] - (2 if name == "mri" else 1), True
+            ).shape
+        with _stored_array(self.source, name) as (shape, _):
+            return (shape[0] + shape[1] - 1, *shape[3 if name == "mri" else 2 :])
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield the frames, uint8 ``(H, W)``.
+
+        Raises
+        ------
+        UserError
+            A file is broken, windows do not follow each other, or a pixel is no multiple of 1/255.
+        """
+        if self.whole:
+            stored = iter(load_array(self.source / "mri.npy", 3, memory_map=True))
+        else:
+            stored = (frame[0] for frame in self._sequence("mri"))
+        for number, frame in enumerate(stored):
+            yield _bytes_of(frame, f"{self.frame_files[0]}, frame {number}")
+
+    def mel_db(self) -> np.ndarray:
+        """Return the mel, dB, float32 ``(T, n_mels)``; that of windows is restored with the lab's scaler."""
+        if self.whole:
+            return load_array(self.source / "mel_db.npy", 2)
+        return lab_scaler(self.processed_dir).restore(np.stack(list(self._sequence("mel"))))
+
+    def mask(self) -> np.ndarray:
+        """Return the mask, float32 ``(T,)``."""
+        if self.whole:
+            return load_array(self.source / "mask.npy", 1)
+        return np.float32(list(self._sequence("mask")))
+
+    def _sequence(self, name: str) -> Iterator[np.ndarray]:
+        """The frames ``(...)`` whose windows of stride 1 are the stored ``(P, n, ...)``, each once."""
+        last = None
+        with _stored_array(self.source, name) as (_, windows):
+            for window in windows:
+                if last is not None and not np.array_equal(window[:-1], last[1:]):
+                    raise UserError(
+                        self.source,
+                        "its windows do not follow each other frame by frame",
+                        "make the clip anew from its video",
+                    )
+                yield window[0]
+                last = window
+        if last is None:
+            raise UserError(self.source, f"has no windows in its {name}", _COPY_AGAIN)
+        yield from last[1:]
+
+
+def stored_clips(processed_dir: str | Path) -> dict[str, StoredClip]:
+    """Return the clips of an old processed directory by id, sorted: samples come before windows, npy before npz.
+
+    Raises
+    ------
+    UserError
+        The directory is missing or holds no clip, or a name in it is no id.
+    """
+    processed_dir = Path(processed_dir)
+    if not processed_dir.is_dir():
+        raise UserError(processed_dir, "there is no such directory", "give the old processed directory")
+    # Later ones take the place of earlier ones.
+    layouts = ("pairs_ref*/*.npz", "pairs_ref*_npy/*/mri.npy", "samples/*/mri.npy")
+    found: dict[str, StoredClip] = {}
+    for layout in layouts:
+        for path in processed_dir.glob(layout):
+            source = path if path.suffix == ".npz" else path.parent
+            require_id(source.stem, source)
+            clip = StoredClip(source)
+            if not clip.whole or all(file.exists() for file in clip.mel_files):
+                found[clip.id] = clip
+    if not found:
+        raise UserError(processed_dir, "holds no clip", "give the directory that holds samples or pairs_ref4")
+    return dict(sorted(found.items()))
+
+
+def lab_scaler(processed_dir: str | Path) -> Scaler:
+    """Return the scaler of an old processed directory, fitted on all its clips; without a file, its meta.json's."""
+    path = Path(processed_dir) / "scaler.json"
+    if path.exists() or not (Path(processed_dir) / META).exists():
+        return Scaler.load(path)
+    return Scaler.load(Path(processed_dir) / META)
+
+
+def take_frames(target: str | Path, clip: StoredClip, size: tuple[int, int]) -> int:
+    """Write a stored clip's frames as ``mri.npy``, uint8 ``(T, *size)``, and return T.
+
+    Raises
+    ------
+    UserError
+        What `StoredClip.frames` raises, or frames have another size.
+    """
+
+    def checked() -> Iterator[np.ndarray]:
+        for frame in clip.frames():
+            if frame.shape != tuple(size):
+                raise UserError(
+                    clip.source,
+                    f"has frames of {frame.shape[0]} x {frame.shape[1]}, and video.size is {size[0]} x {size[1]}",
+                    f"set video.size to {list(frame.shape)}",
+                )
+            yield frame
+
+    return save_frames(target, checked(), size)
 
 
 def restore_samples(processed_dir: str | Path, ref_frames: int = 4) -> list[str]:
-    """Put together ``samples/<id>`` of every clip that has only stored windows, and return the ids.
-
-    The old system stored ``pairs_ref4/<id>.npz`` or ``pairs_ref4_npy/<id>/{mri,mel,mask}.npy``: ``mri`` float32
-    ``(P, n, 1, H, W)`` in [0, 1], ``mel`` ``(P, n, n_mels)`` standardised, ``mask`` ``(P, n)``; P windows of stride 1.
+    """Put together ``samples/<id>`` of every clip that has only windows of ``ref_frames``, and return the ids.
 
     Raises
     ------
@@ -36,35 +209,66 @@ def restore_samples(processed_dir: str | Path, ref_frames: int = 4) -> list[str]
         directory = processed_dir / "samples" / require_id(id, source)
         if (directory / "mask.npy").exists():
             continue
-        windows = _stored_windows(source)
-        sample = {name: unwindow(windows[name], source) for name in _ARRAYS}
-        save_npy(directory / "mri.npy", np.rint(sample["mri"][:, 0] * 255).astype(np.uint8))
-        save_npy(directory / "mel_db.npy", Scaler.load(processed_dir / "scaler.json").restore(sample["mel"]))
+        clip = StoredClip(source)
+        take_frames(directory / "mri.npy", clip, clip.shape("mri")[1:])
+        save_npy(directory / "mel_db.npy", clip.mel_db())
         # The mask comes last: a clip that has one is whole.
-        save_npy(directory / "mask.npy", sample["mask"].astype(np.float32))
+        save_npy(directory / "mask.npy", clip.mask())
         restored.append(id)
     return restored
 
 
-def unwindow(windows: np.ndarray, source: str | Path) -> np.ndarray:
-    """Return the sequence ``(P + n - 1, ...)`` whose windows of stride 1 are ``windows (P, n, ...)``."""
-    if windows.ndim < 2 or not len(windows):
-        raise UserError(source, f"has windows of shape {windows.shape}", "copy the file again from where it was made")
-    if not np.array_equal(windows[1:, :-1], windows[:-1, 1:]):
+def _bytes_of(frame: np.ndarray, where: str) -> np.ndarray:
+    """``frame``, float in [0, 1], as the bytes it was divided from."""
+    if frame.dtype == np.uint8:
+        return frame
+    scaled = np.asarray(frame, np.float64) * 255
+    whole = np.rint(scaled)
+    # Written so that NaN is refused too.
+    if not (np.abs(scaled - whole) <= ROUNDING).all() or whole.min() < 0 or whole.max() > 255:
         raise UserError(
-            source, "its windows do not follow each other frame by frame", "make the clip anew from its video"
+            where,
+            "holds pixels that are no multiple of 1/255 from 0 to 1, so no 8-bit picture gives them",
+            "make the clip anew from its video (lab.conventions: fixed) or exclude it",
         )
-    return np.concatenate([windows[:, 0], windows[-1, 1:]])
+    return whole.astype(np.uint8)
 
 
-def _stored_windows(source: Path) -> Mapping[str, np.ndarray]:
-    if source.is_dir():
-        dimensions = {"mri": 5, "mel": 3, "mask": 2}
-        return {name: load_array(source / f"{name}.npy", dimensions[name], memory_map=True) for name in _ARRAYS}
+@contextmanager
+def _stored_array(source: Path, name: str) -> Iterator[tuple[tuple[int, ...], Iterator[np.ndarray]]]:
+    """The shape of an array of stored windows, and its windows ``(n, ...)``, one at a time."""
+    dimensions = WINDOW_DIMENSIONS[name]
+    if source.suffix != ".npz":
+        array = load_array(source / f"{name}.npy", dimensions, memory_map=True)
+        yield array.shape, iter(array)
+        return
     try:
-        with np.load(source, allow_pickle=False) as stored:
-            return {name: stored[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            source, f"is no whole file of windows ({error})", "copy it again from where it was made"
-        ) from None
+        with zipfile.ZipFile(source) as archive, archive.open(f"{name}.npy") as member:
+            shape, dtype = _npy_header(member)
+            if len(shape) != dimensions:
+                raise UserError(
+                    source, f"has a {name} of shape {shape}", f"it must have {dimensions} dimensions; {_COPY_AGAIN}"
+                )
+            yield shape, _entries(member, shape, dtype)
+    except FileNotFoundError:
+        raise UserError(source, "there is no such file", _COPY_AGAIN) from None
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(source, f"is no whole file of windows ({error})", _COPY_AGAIN) from None
+
+
+def _entries(member: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
+    size = dtype.itemsize * int(np.prod(shape[1:]))
+    for _ in range(shape[0]):
+        content = member.read(size)
+        if len(content) < size:
+            raise EOFError("it is cut off")
+        yield np.frombuffer(content, dtype).reshape(shape[1:])
+
+
+def _npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    if fortran or dtype.hasobject:
+        raise ValueError("it is stored in an order or type that is not read")
+    return shape, dtype

@@ -13,6 +13,7 @@ from rtmri_speech.dataset.clip import Clip, open_sample
 from rtmri_speech.dataset.figure import draw_sample
 from rtmri_speech.dataset.filelists import read_filelist, write_filelist
 from rtmri_speech.dataset.frames import write_frames
+from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler, take_frames
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta, write_meta
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.sound import write_sound
@@ -42,8 +43,11 @@ class Processing:
         self.processed_dir, self.settings = processed_dir, settings
 
     def frames(self, clip: Clip) -> None:
-        """Make ``mri.npy`` of a clip."""
+        """Make ``mri.npy`` of a clip, or take its frames over from where they are stored."""
         target = self.processed_dir / "samples" / clip.id / "mri.npy"
+        if clip.stored is not None:
+            take_frames(target, StoredClip(clip.stored), self.settings.size)
+            return
         spec = self.settings.spec
         write_frames(target, clip, spec.frame_rate, self.settings.size, self.settings.resampling, spec.sampling_rate)
 
@@ -57,8 +61,12 @@ class Processing:
         sample = open_sample(self.processed_dir, clip.id)
         draw_sample(self.processed_dir / "samples" / clip.id / "figure.png", sample, self.settings.spec)
 
-    def scaler(self) -> None:
-        """Make ``scaler.json`` from the clips of ``training.txt``."""
+    def scaler(self, lab_dir: Path | None = None) -> None:
+        """Make ``scaler.json`` from the clips of ``training.txt``, or take over that of a lab's processed directory."""
+        if lab_dir is not None:
+            lab_scaler(lab_dir).save(self.processed_dir / "scaler.json")
+            print(f"{lab_dir}: its scaler is taken over; it was fitted on all clips, those of validation and test too.")
+            return
         ids = read_filelist(self._filelist("training"))
         Scaler.of(open_sample(self.processed_dir, id) for id in ids).save(self.processed_dir / "scaler.json")
 

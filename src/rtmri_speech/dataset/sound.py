@@ -8,6 +8,8 @@ import numpy as np
 
 from rtmri_speech.atomic import save_npy
 from rtmri_speech.dataset.clip import Clip, load_array
+from rtmri_speech.dataset.lab_format import StoredClip
+from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import WavSamples, copy_audio
 from rtmri_speech.signal.mel import MelSpec
@@ -21,7 +23,7 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
     """Write ``wavs/<id>.wav``, ``mel_db.npy`` and ``mask.npy`` of a clip whose ``mri.npy`` is there.
 
     The wav has exactly T hops, T being the frames of ``mri.npy``, and the mel is computed from the samples written, so
-    that everything made from the wav later sees the same sound.
+    that everything made from the wav later sees the same sound. A clip that is taken over keeps its mel and mask.
 
     Parameters
     ----------
@@ -37,7 +39,8 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
     Raises
     ------
     UserError
-        The sound is missing, unreadable, silent, or differs in length beyond what is tolerated.
+        The sound is missing, unreadable, silent, or differs in length beyond what is tolerated; or a mel that is taken
+        over has another length or other bins.
     """
     processed_dir = Path(processed_dir)
     directory = processed_dir / "samples" / clip.id
@@ -61,17 +64,35 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
         raise UserError(
             source,
             f"has {available / spec.sampling_rate:.2f} s of sound for {frames / float(spec.frame_rate):.2f} s of "
-            f"video in {clip.video.name}",
+            f"video in {(clip.stored or clip.video).name}",
             "pair the right files, or give start and end of what belongs together in a table",
         )
-    samples = WavSamples(wav)
-    mel_db = np.full((frames, spec.n_mels), np.float32(spec.db(np.zeros(1))[0]), np.float32)
-    whole = spec.mel_db(samples).T
-    mel_db[: len(whole)] = whole
+    if clip.stored is None:
+        samples = WavSamples(wav)
+        mel_db = np.full((frames, spec.n_mels), np.float32(spec.db(np.zeros(1))[0]), np.float32)
+        whole = spec.mel_db(samples).T
+        mel_db[: len(whole)] = whole
+        mask = sound_mask(frames, min(available, len(samples)), spec)
+    else:
+        mel_db, mask = _stored_mel(StoredClip(clip.stored), frames, spec)
     save_npy(directory / "mel_db.npy", mel_db)
-    save_npy(directory / "mask.npy", sound_mask(frames, min(available, len(samples)), spec))
+    save_npy(directory / "mask.npy", mask)
     # Where the stretch has an end, sound goes on beyond it and none is left over.
     return missing if clip.end is None else max(missing, 0)
+
+
+def _stored_mel(stored: StoredClip, frames: int, spec: MelSpec) -> tuple[np.ndarray, np.ndarray]:
+    load_mel_spec(stored.processed_dir).require_same(spec, str(stored.processed_dir), "the configuration (mel)")
+    mel_db, mask = stored.mel_db(), stored.mask()
+    if mel_db.shape != (frames, spec.n_mels) or len(mask) != frames:
+        raise UserError(
+            stored.source,
+            f"has {frames} frames, a mel of {mel_db.shape[0]} x {mel_db.shape[1]} and a mask of {len(mask)}",
+            "exclude the clip (corpus.exclude) or mend its arrays",
+        )
+    if not np.isfinite(mel_db).all():
+        raise UserError(stored.source, "holds a mel with numbers that are not finite", "exclude it (corpus.exclude)")
+    return mel_db.astype(np.float32, copy=False), mask.astype(np.float32, copy=False)
 
 
 def sound_mask(frames: int, samples: int, spec: MelSpec) -> np.ndarray:

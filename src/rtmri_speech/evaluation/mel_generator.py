@@ -30,8 +30,9 @@ def mel_generator_errors(
 
     Returns
     -------
-    ``{part: {"clips": n, "frames": n, "systems": {name: {"all": mse, "speech": mse}}}}``. Frames without sound do not
-    count; which of the others are speech is told by the recording (`speech_frames`). The control is the model in its
+    ``{part: {"clips": n, "frames": n, "held_out": bool, "systems": {name: {"all": mse, "speech": mse}}}}``. A part is
+    held out when the checkpoint says that it saw none of its clips. Frames without sound do not count; which of the
+    others are speech is told by the recording (`speech_frames`). The control is the model in its
     ``window`` context on the clip's frames in random order.
     """
     lists = Path(processed_dir) / "hifigan_filelists"
@@ -69,6 +70,7 @@ def _measured(
     return {
         "clips": len(ids),
         "frames": frames,
+        "held_out": bundle.seen is not None and not set(ids) & set(bundle.seen),
         "systems": {
             name: {"all": float(error.mean()), "speech": float(error[speech].mean())} for name, error in pooled.items()
         },

@@ -11,7 +11,7 @@ import io
 import math
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,16 +128,19 @@ class Systems:
         yield "griffin_lim", griffin_lim(spec, spec.linear_from_db(true_db)), None
 
 
-def seen_clips(processed_dir: str | Path, acoustic: AcousticBundle) -> dict[str, set[str]]:
-    """Return each training stage with the clips it saw, for `require_unseen`.
+def seen_clips(
+    processed_dir: str | Path, acoustic: AcousticBundle, elsewhere: Iterable[str] = ()
+) -> dict[str, set[str] | None]:
+    """Return each training stage with the clips it saw, for `require_unseen`; None for one that does not say.
 
-    The acoustic checkpoint names its own clips (one of the lab does not, and counts as trained on the file lists);
-    scaler and vocoder are made from the file lists of the training and validation parts.
+    The acoustic checkpoint names its own clips, unless it is the lab's or began with one of the lab; scaler and vocoder
+    are made from the file lists of the training and validation parts, unless ``elsewhere`` names them.
     """
     lists = Path(processed_dir) / "hifigan_filelists"
     training, validation = (set(read_filelist(lists / f"{part}.txt")) for part in ("training", "validation"))
-    named = training | validation if acoustic.seen is None else set(acoustic.seen)
-    return {"scaler": training, "acoustic": named, "vocoder": training | validation}
+    named = None if acoustic.seen is None else set(acoustic.seen)
+    seen = {"scaler": training, "acoustic": named, "vocoder": training | validation}
+    return seen | dict.fromkeys(elsewhere)
 
 
 def write_sounds(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.measures import MEASURES, Measure, shown
@@ -57,6 +58,7 @@ def results_document(experiment: Experiment, command: str) -> str:
         "Mean over the test clips and its 95 % bootstrap interval. The first row is the system as configured"
         f" (context `{scores['configured']}`). ↑ higher is better, ↓ lower is better; definitions are in"
         " `src/rtmri_speech/evaluation/metrics.py`.",
+        *filter(None, [caution(scores["settings"].get("not_held_out", []))]),
         _scores(scores, main),
         _share_of_ceiling(scores),
         "What the rows are:",

@@ -18,6 +18,7 @@ from rtmri_speech.atomic import replacing, save_text
 from rtmri_speech.dataset.clip import Sample, open_sample
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
 from rtmri_speech.evaluation.systems import SCORES_FILE, SOUNDS, TITLES
 from rtmri_speech.provenance import code_version, inputs_digest, package_versions
@@ -235,6 +236,8 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
         f"{now:%Y-%m-%d %H:%M} UTC",
         f"rtmri-speech {code_version()}",
     ]
+    if told := caution(scores["settings"].get("not_held_out", [])):
+        facts.append(told)
     # Nothing in the data can end its script element.
     safe = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return Template(page).substitute(

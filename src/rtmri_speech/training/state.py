@@ -14,6 +14,7 @@ import random
 import re
 import signal
 import socket
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -50,8 +51,12 @@ def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
             raise
 
 
-def load_checkpoint(path: str | Path, remedy: str = "give a file written by the training") -> dict[str, Any]:
+def load_checkpoint(
+    path: str | Path, remedy: str = "give a file written by the training", *, memory_map: bool = False
+) -> dict[str, Any]:
     """Read a file of `save_checkpoint`, or of another program of torch, onto the CPU without running any code of it.
+
+    With ``memory_map`` tensors are read from the disk when they are used; a file of torch before 1.6 is read whole.
 
     Raises
     ------
@@ -62,7 +67,8 @@ def load_checkpoint(path: str | Path, remedy: str = "give a file written by the 
     if not path.is_file():
         raise UserError(path, "there is no such file", remedy)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        mapped = memory_map and zipfile.is_zipfile(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except _UNREADABLE as error:
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise UserError(path, f"cannot be read as a checkpoint ({reason})", remedy) from error

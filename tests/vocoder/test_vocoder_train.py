@@ -271,6 +271,16 @@ def test_a_base_fine_tuned_by_hand_goes_to_a_dated_directory(tmp_path):
     assert dated_directory(tmp_path / "jvs_scratch" / "g_00055000") == expected
 
 
+def test_mels_of_another_kind_than_the_base_reads_are_refused(corpus):
+    train_in(corpus, "base")
+    other = dataclasses.replace(TINY.spec, power=2)
+    with pytest.raises(
+        UserError, match=r"fine-tune on: its mel differs from that of .*g_00000008 in power 2 against 1"
+    ):
+        train_in(corpus, "tuned", steps=9, base=corpus / "base", new_rate=True, base_needed=True, mel=other)
+    train_in(corpus, "tuned", steps=9, base=corpus / "base", new_rate=True, base_needed=True, mel=TINY.spec)
+
+
 def test_fine_tuning_without_a_base_is_refused(corpus):
     with pytest.raises(UserError, match="no pair of g_<steps> and do_<steps> to fine-tune"):
         train_in(corpus, new_rate=True, base_needed=True)

@@ -58,6 +58,7 @@ def main() -> int:
     args = arguments().parse_args()
     limit_threads(args.threads)
 
+    from rtmri_speech.dataset.meta import META, load_mel_spec
     from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.config import read_config
     from rtmri_speech.vocoder.data import open_clips
@@ -73,6 +74,8 @@ def main() -> int:
     true_mels = {"extra_mels_dir": args.extra_mels_dir if args.fine_tuning and args.extra_mels_weight else None}
     training = open_clips(args.input_training_file, args.input_wavs_dir, config, **mels, **true_mels, say=say)
     validation = open_clips(args.input_validation_file, args.input_wavs_dir, config, **mels, say=say)
+    # The memo exports mels into their dataset.
+    dataset = args.input_mels_dir.parent if args.fine_tuning else None
     run = Run(
         directory=directory,
         steps=args.training_steps,
@@ -91,6 +94,7 @@ def main() -> int:
         bf16=args.bf16,
         device=args.device,
         wait=not args.no_wait,
+        mel=load_mel_spec(dataset) if dataset and (dataset / META).exists() else None,
         provenance=args.provenance,
     )
     return train(config, training, validation, run, say)

@@ -78,6 +78,7 @@ class Run:
     keep_last, keep_every, archive : see `checkpoint.prune_pairs`.
     extra_mels_weight : probability of a true mel, see `data.Excerpts`.
     bf16 : compute the networks in bfloat16 where that is safe.
+    mel : what the mels to fine-tune on are, where their dataset says it; the vocoder must read the same.
     provenance : also write where the last pair comes from, which it carries itself, to this JSON.
     """
 
@@ -98,6 +99,7 @@ class Run:
     bf16: bool = False
     device: str = "auto"
     wait: bool = True
+    mel: MelSpec | None = None
     provenance: Path | None = None
 
 
@@ -308,6 +310,9 @@ def train(
         state = group.shared(state)
         if state is None:
             beginning = _Beginning.find(run, config, tell)
+            if run.mel is not None:
+                read = dataclasses.replace(config, padding=beginning.padding).spec
+                run.mel.require_same(read, "the mels to fine-tune on", str(beginning.source or "the config"))
             loop = _Loop(dataclasses.replace(config, padding=beginning.padding), training, validation, run, group, tell)
             loop.begin(beginning)
         else:

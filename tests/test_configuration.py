@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rtmri_speech.configuration import load_configuration, mel_spec
+from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes
 from rtmri_speech.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -80,3 +80,65 @@ def test_numbers_given_as_text_on_the_command_line_are_read():
 def test_the_lab_preset_comes_with_its_conventions():
     spec = mel_spec(load_configuration({"mel": {"preset": "lab"}}, SCHEMA)["mel"])
     assert (spec.power, spec.preemphasis, spec.alignment) == (2, 0.97, "start")
+
+
+LAB = {
+    "corpus": {"source": "lab", "videos": r"C:\研究用\normalized_videos", "audio": "C:/研究用/audio_wav"},
+    "lab": {"processed": r"C:\hifi-gan\dataset", "mri_checkpoint": "m.pt", "hifigan_checkpoint": "v/g_00330000"},
+}
+
+
+def of_lab(**lab):
+    return load_configuration({**LAB, "lab": {**LAB["lab"], **lab}}, SCHEMA)
+
+
+def test_a_labs_models_are_used_as_they_are():
+    settings = of_lab()
+    assert settings["mel"]["preset"] == "lab"
+    assert settings["synthesis"]["mri_checkpoint"] == "m.pt"
+    assert Path(settings["synthesis"]["scaler_json"]).name == "scaler.json"
+    assert settings["synthesis"]["hifigan_checkpoint"] == "v/g_00330000"
+    assert (settings["acoustic"]["resume_ckpt"], settings["vocoder"]["base"]) == (None, None)
+
+
+def test_a_labs_models_are_trained_further_where_they_are_named():
+    settings = of_lab(train_on=["acoustic", "vocoder"])
+    assert settings["acoustic"]["resume_ckpt"] == "m.pt" and settings["vocoder"]["base"] == "v/g_00330000"
+    assert Path(settings["vocoder"]["config"]) == Path("v/config.json")
+    assert (settings["synthesis"]["mri_checkpoint"], settings["synthesis"]["hifigan_checkpoint"]) == (None, None)
+    notes = takeover_notes(settings)
+    assert "The mel generator must be trained (train_acoustic), on from m.pt." in notes
+    assert "The vocoder must be trained (fine_tune_vocoder), on from v/g_00330000." in notes
+
+
+def test_the_fixed_conventions_use_nothing_but_the_recordings():
+    settings = of_lab(conventions="fixed", train_on=["vocoder"])
+    assert settings["mel"]["preset"] == "hifigan" and settings["vocoder"]["base"] is None
+    assert settings["synthesis"]["mri_checkpoint"] is None and settings["acoustic"]["resume_ckpt"] is None
+    assert settings["vocoder"]["config"] == "config/hifigan_v1_11413.json"
+    assert takeover_notes(load_configuration({}, SCHEMA)) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"corpus": {**LAB["corpus"], "audio": None}}, "corpus.audio"),
+        ({"lab": {**LAB["lab"], "processed": None}}, "lab.processed"),
+        ({"lab": {**LAB["lab"], "mri_checkpoint": None, "train_on": ["acoustic"]}}, "lab.train_on"),
+        ({"mel": {"preset": "hifigan"}}, "mel.preset"),
+        ({"mel": {"preset": "lab"}, "lab": {**LAB["lab"], "conventions": "fixed"}}, "mel.preset"),
+    ],
+)
+def test_what_contradicts_a_lab_is_refused_by_name(settings, key):
+    with pytest.raises(UserError) as refusal:
+        load_configuration({**LAB, **settings}, SCHEMA)
+    assert refusal.value.subject == key
+
+
+def test_windows_paths_are_read_as_they_are_written():
+    text = (
+        "corpus: {source: lab, videos: 'C:\\研究用\\v', audio: C:\\研究用\\a}\nlab:\n  processed: D:/hifi-gan/データ\n"
+    )
+    settings = load_configuration(yaml.safe_load(text), SCHEMA)
+    assert (settings["corpus"]["videos"], settings["corpus"]["audio"]) == ("C:\\研究用\\v", "C:\\研究用\\a")
+    assert settings["lab"]["processed"] == "D:/hifi-gan/データ"

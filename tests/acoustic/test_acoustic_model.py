@@ -1,10 +1,10 @@
 import json
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lab_tree import lab_weights
 
 from rtmri_speech.acoustic.model import (
     AcousticModel,
@@ -18,26 +18,6 @@ from rtmri_speech.errors import UserError
 
 LAB = Path(__file__).parents[3] / "shared" / "fixtures" / "acoustic_lab"
 SMALL = Network(backbone="test_efficientnet", rnn_hidden=8, n_mels=5, dropout=0.0)
-
-
-def lab_weights(shapes):
-    """The weights of the fixture, by the formula in its README."""
-    state = {}
-    for name, value in shapes.items():
-        if not value.is_floating_point():
-            state[name] = value
-            continue
-        x = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(value.shape)).astype(np.float32)
-        if name.endswith("running_var"):
-            x = 0.5 + np.abs(x)
-        elif name.endswith(("running_mean", "bias")) or ".bias_" in name:
-            x = 0.05 * x
-        elif x.ndim == 1:
-            x = 1 + 0.1 * x
-        else:
-            x = x / np.sqrt(np.prod(x.shape[1:]))
-        state[name] = torch.from_numpy(x.astype(np.float32))
-    return state
 
 
 @pytest.mark.skipif(not LAB.is_dir(), reason="the reference numbers of the lab are not here")

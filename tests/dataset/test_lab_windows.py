@@ -1,14 +1,19 @@
 """Windows that the old system stored in full become samples again, and ours index the same frames."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.filelists import write_filelist
-from rtmri_speech.dataset.lab_format import restore_samples
+from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler, restore_samples, stored_clips, take_frames
+from rtmri_speech.dataset.process import DatasetSettings, Processing
 from rtmri_speech.dataset.windows import WindowDataset, write_pairs
 from rtmri_speech.errors import UserError
+from rtmri_speech.signal.audio import write_wav
+from rtmri_speech.signal.mel import MelSpec
 
 
 def lab_directory(tmp_path, layout, frames=9):
@@ -62,3 +67,106 @@ def test_a_broken_npz_is_refused_by_name(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=r"000\.npz"):
         restore_samples(tmp_path)
+
+
+def stored_sample(tmp_path, mri, mel_db=None, mask=None):
+    """A clip stored whole, as samples/000."""
+    folder = tmp_path / "samples" / "000"
+    folder.mkdir(parents=True)
+    np.save(folder / "mri.npy", mri)
+    np.save(folder / "mel_db.npy", np.zeros((len(mri), 5), np.float32) if mel_db is None else mel_db)
+    np.save(folder / "mask.npy", np.ones(len(mri), np.float32) if mask is None else mask)
+    return StoredClip(folder)
+
+
+@pytest.mark.parametrize("layout", ["npz", "npy", "compressed"])
+def test_a_clip_is_read_from_where_it_is_stored_and_nothing_is_written_there(tmp_path, layout):
+    windows = lab_directory(tmp_path, "npy" if layout == "npy" else "npz")
+    if layout == "compressed":
+        np.savez_compressed(tmp_path / "pairs_ref4" / "000.npz", **windows)
+    before = sorted(tmp_path.rglob("*"))
+    clip = stored_clips(tmp_path)["000"]
+    assert (clip.id, clip.whole, clip.processed_dir) == ("000", False, tmp_path)
+    frames = np.stack(list(clip.frames()))
+    assert frames.dtype == np.uint8 and clip.shape("mri") == frames.shape
+    for first in range(len(windows["mri"])):
+        there = windows["mri"][first, :, 0]
+        np.testing.assert_array_equal(np.float32(frames[first : first + 4]) / np.float32(255), there)
+    mel_db, scaler = clip.mel_db(), lab_scaler(tmp_path)
+    assert clip.shape("mel") == mel_db.shape
+    np.testing.assert_allclose((mel_db[:4] - scaler.mean) / scaler.std, windows["mel"][0], atol=1e-5)
+    np.testing.assert_array_equal(clip.mask(), np.ones(len(frames)))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_samples_come_before_windows_unless_they_are_not_whole(tmp_path):
+    lab_directory(tmp_path, "npy")
+    clip = stored_sample(tmp_path, np.zeros((9, 6, 6), np.float32))
+    assert stored_clips(tmp_path)["000"] == clip
+    (clip.source / "mask.npy").unlink()
+    assert stored_clips(tmp_path)["000"].source == tmp_path / "pairs_ref4_npy" / "000"
+
+
+@pytest.mark.parametrize("pixel", [100.5 / 255, 1.2, -1 / 255, np.nan])
+def test_pixels_that_no_8_bit_picture_has_are_refused_with_the_frame(tmp_path, pixel):
+    mri = np.zeros((6, 4, 4), np.float32)
+    mri[3, 1, 1] = pixel
+    with pytest.raises(UserError, match=r"frame 3: holds pixels that are no multiple of 1/255"):
+        take_frames(tmp_path / "mri.npy", stored_sample(tmp_path, mri), (4, 4))
+    assert not (tmp_path / "mri.npy").exists()
+
+
+def test_every_byte_survives_its_division_by_255(tmp_path):
+    bytes_ = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    for divided in (bytes_.astype(np.float32) / np.float32(255), (bytes_ / 255).astype(np.float32)):
+        np.testing.assert_array_equal(np.stack(list(stored_sample(tmp_path, divided).frames())), bytes_)
+        for path in (tmp_path / "samples" / "000").iterdir():
+            path.unlink()
+        (tmp_path / "samples" / "000").rmdir()
+
+
+def test_frames_of_another_size_are_refused_with_the_setting(tmp_path):
+    clip = stored_sample(tmp_path, np.zeros((6, 4, 8), np.float32))
+    with pytest.raises(UserError, match=r"frames of 4 x 8, and video\.size is 4 x 4; set video\.size to \[4, 8\]"):
+        take_frames(tmp_path / "mri.npy", clip, (4, 4))
+
+
+def test_a_scaler_that_is_lost_is_found_in_meta_json(tmp_path):
+    (tmp_path / "meta.json").write_text(json.dumps({"mean": [1.0, 2.0], "std": [3.0, 4.0]}))
+    assert lab_scaler(tmp_path).mean.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("layout", ["npz", "npy"])
+def test_memory_does_not_grow_with_the_length_of_a_clip(tmp_path, layout):
+    peaks = []
+    for frames in (30, 240):
+        folder = tmp_path / str(frames)
+        mri = np.random.default_rng(0).integers(0, 256, (frames, 64, 64)).astype(np.float32) / 255
+        windows = np.stack([mri[t : t + 4, None] for t in range(frames - 3)])
+        target = folder / ("pairs_ref4" if layout == "npz" else "pairs_ref4_npy/000")
+        target.mkdir(parents=True)
+        np.savez(target / "000.npz", mri=windows) if layout == "npz" else np.save(target / "mri.npy", windows)
+        clip = StoredClip(target / "000.npz" if layout == "npz" else target)
+        del windows
+        tracemalloc.start()
+        take_frames(folder / "mri.npy", clip, (64, 64))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_a_stored_mel_of_another_length_is_refused(tmp_path):
+    clip = stored_sample(tmp_path / "old", np.zeros((12, 4, 4), np.float32), np.zeros((9, 64), np.float32))
+    meta = {"sr": 11413, "n_mels": 64, "n_fft": 2048, "win_length": 2048, "hop_length": 420, "preemph": 0.97}
+    (tmp_path / "old" / "meta.json").write_text(json.dumps(meta))
+    sound = tmp_path / "000.wav"
+    write_wav(sound, np.random.default_rng(0).uniform(-0.3, 0.3, 12 * 420), 11413)
+    spec = MelSpec.preset("lab", sampling_rate=11413, n_mels=64)
+    processing = Processing(tmp_path / "new", DatasetSettings(spec, (4, 4)))
+    taken = Clip("000", tmp_path / "000.mp4", sound, stored=clip.source)
+    processing.frames(taken)
+    with pytest.raises(UserError, match="has 12 frames, a mel of 9 x 64 and a mask of 12"):
+        processing.sound(taken)
+    processing = Processing(tmp_path / "new", DatasetSettings(MelSpec.preset("lab", preemphasis=0.9), (4, 4)))
+    with pytest.raises(UserError, match="preemphasis"):
+        processing.sound(taken)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.leak import require_unseen
+from rtmri_speech.evaluation.leak import caution, require_unseen
 
 
 def test_unseen_clips_pass():
@@ -18,3 +18,10 @@ def test_a_seen_clip_is_refused_with_its_stages():
 def test_many_seen_clips_are_counted():
     with pytest.raises(UserError, match="and 95 more;"):
         require_unseen([f"c{i}" for i in range(100)], {"acoustic": [f"c{i}" for i in range(100)]})
+
+
+def test_a_stage_that_does_not_say_what_it_saw_is_told_of():
+    unsaid = require_unseen(["a"], {"scaler": None, "acoustic": None, "vocoder": ["b"]})
+    assert unsaid == ["scaler", "acoustic"]
+    assert caution(unsaid).startswith("Not held out: what scaler and acoustic was trained on is not known")
+    assert caution(require_unseen(["a"], {"vocoder": []})) is None

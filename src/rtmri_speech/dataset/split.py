@@ -10,14 +10,19 @@ from rtmri_speech.errors import UserError
 PARTS = ("training", "validation", "test")
 
 
+def place_of(id: str, seed: int) -> float:
+    """Return a clip's number in [0, 1), a hash of seed and id."""
+    digest = hashlib.sha256(f"{seed}:{id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
 def part_of(id: str, seed: int, validation: float, test: float) -> str:
     """Return the part a clip belongs to, by a hash of seed and id.
 
-    The hash gives each clip a number in [0, 1) of its own: below ``test`` it is a test clip, below
-    ``test + validation`` a validation clip. Adding a clip therefore never moves another one.
+    By its `place_of` it is a test clip below ``test``, and below ``test + validation`` a validation clip. Adding a clip
+    therefore never moves another one.
     """
-    digest = hashlib.sha256(f"{seed}:{id}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
+    place = place_of(id, seed)
     if place < test:
         return "test"
     return "validation" if place < test + validation else "training"

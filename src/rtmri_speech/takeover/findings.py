@@ -51,14 +51,16 @@ class Finding:
     Attributes
     ----------
     kind : a name for it.
-    told : a sentence with its numbers.
+    subject : the dataset, checkpoint or config.
+    fault : what is wrong with it, a sentence with its numbers.
     numbers : the same numbers, by name.
     defect : number of the old system's defect in docs/from_the_memo.md; None for a fault of these files alone.
     clips : the clips that cannot be taken over because of it.
     """
 
     kind: str
-    told: str
+    subject: Path
+    fault: str
     numbers: Mapping[str, Any]
     defect: int | None = None
     clips: tuple[str, ...] = ()
@@ -208,7 +210,8 @@ def _lengths(dataset: ProcessedDirectory, sounds: Sounds | None, found: Survey) 
     if broken:
         yield Finding(
             "broken clips",
-            f"{dataset.path}: {len(broken)} clips cannot be read ({_named(broken)}).",
+            dataset.path,
+            f"{len(broken)} clips cannot be read ({_named(broken)}).",
             {"clips": len(broken)},
             clips=tuple(broken),
         )
@@ -217,7 +220,8 @@ def _lengths(dataset: ProcessedDirectory, sounds: Sounds | None, found: Survey) 
         lengths = ", ".join(f"{name} {length}" for name, length in frames.items())
         yield Finding(
             "lengths",
-            f"{dataset.path}: {len(differing)} clips have arrays of several lengths ({_named(differing)}); "
+            dataset.path,
+            f"{len(differing)} clips have arrays of several lengths ({_named(differing)}); "
             f"of {id} in frames: {lengths}.",
             {"clips": differing},
             clips=tuple(differing),
@@ -233,7 +237,8 @@ def _missing(dataset: ProcessedDirectory, sounds: Sounds | None) -> Iterator[Fin
         if unknown := set(ids) - stored:
             yield Finding(
                 "unknown clips",
-                f"{dataset.path}: {part}.txt names {len(unknown)} clips that are not stored ({_named(unknown)}).",
+                dataset.path,
+                f"{part}.txt names {len(unknown)} clips that are not stored ({_named(unknown)}).",
                 {"part": part, "clips": sorted(unknown)},
             )
     places |= {name: mels.keys() for name, mels in dataset.exported.items() if dataset.of_lab}
@@ -246,14 +251,16 @@ def _missing(dataset: ProcessedDirectory, sounds: Sounds | None) -> Iterator[Fin
             without_sound = sounds is not None and name == str(sounds.path)
             yield Finding(
                 "missing clips",
-                f"{dataset.path}: {len(lacking)} clips are not in {name} ({_named(lacking)}).",
+                dataset.path,
+                f"{len(lacking)} clips are not in {name} ({_named(lacking)}).",
                 {"place": name, "clips": sorted(lacking)},
                 clips=tuple(sorted(lacking)) if without_sound else (),
             )
     if lost := set((dataset.meta or {}).get("stems", [])) - stored:
         yield Finding(
             "lost clips",
-            f"{dataset.path}: its meta.json names {len(lost)} clips that are not stored any more ({_named(lost)}).",
+            dataset.path,
+            f"its meta.json names {len(lost)} clips that are not stored any more ({_named(lost)}).",
             {"clips": sorted(lost)},
         )
 
@@ -266,7 +273,8 @@ def _alignment(dataset: ProcessedDirectory) -> Iterator[Finding]:
     spans, shift = spec.n_fft / spec.sampling_rate, late * float(spec.frame_rate)
     yield Finding(
         "alignment",
-        f"{dataset.path}: a mel frame begins with its video frame and spans {1000 * spans:.0f} ms, so that its centre "
+        dataset.path,
+        f"a mel frame begins with its video frame and spans {1000 * spans:.0f} ms, so that its centre "
         f"lies {1000 * late:.1f} ms, {shift:.2f} frames, after the video frame's.",
         {"seconds": late, "frames": shift},
         defect=1,
@@ -290,7 +298,8 @@ def _window_leak(dataset: ProcessedDirectory, found: Survey) -> Iterator[Finding
     if leaking:
         yield Finding(
             "window leak",
-            f"{dataset.path}: {leaking} of {validation} validation windows share frames with the {training} training "
+            dataset.path,
+            f"{leaking} of {validation} validation windows share frames with the {training} training "
             "windows, as the old training split them (by window, seed 42): its validation loss is that of training "
             "frames.",
             {"leaking": leaking, "validation": validation, "training": training},
@@ -305,7 +314,8 @@ def _clip_leaks(dataset: ProcessedDirectory) -> Iterator[Finding]:
     if twice := [id for id, count in shared.items() if count > 1]:
         yield Finding(
             "shared clips",
-            f"{dataset.path}: {len(twice)} clips are in more than one file list ({_named(twice)}).",
+            dataset.path,
+            f"{len(twice)} clips are in more than one file list ({_named(twice)}).",
             {"clips": sorted(twice)},
             defect=2,
         )
@@ -313,14 +323,16 @@ def _clip_leaks(dataset: ProcessedDirectory) -> Iterator[Finding]:
         if part in lists and len(starts) and int(starts[:, 0].max()) >= len(lists[part]):
             yield Finding(
                 "windows and lists",
-                f"{dataset.path}: the windows of {part} name more clips than its file list; make them anew.",
+                dataset.path,
+                f"the windows of {part} name more clips than its file list; make them anew.",
                 {"part": part},
             )
     held_out = set(lists.get("validation", ())) & dataset.stored.keys()
     if dataset.of_lab and held_out:
         yield Finding(
             "two splits",
-            f"{dataset.path}: the {len(held_out)} clips of validation.txt are held out from the vocoder only; the mel "
+            dataset.path,
+            f"the {len(held_out)} clips of validation.txt are held out from the vocoder only; the mel "
             "generator's training took windows of every clip, theirs too.",
             {"clips": len(held_out)},
             defect=2,
@@ -347,7 +359,8 @@ def _redundancy(dataset: ProcessedDirectory) -> Iterator[Finding]:
     if once and stored > 2 * once:
         yield Finding(
             "redundancy",
-            f"{dataset.path}: frames take {stored} bytes in all stored copies, {once} with every frame once in 8 bits: "
+            dataset.path,
+            f"frames take {stored} bytes in all stored copies, {once} with every frame once in 8 bits: "
             f"{stored / once:.1f} times as many.",
             {"stored": stored, "once": once},
             defect=8,
@@ -361,7 +374,8 @@ def _statistics(dataset: ProcessedDirectory, found: Survey) -> Iterator[Finding]
     if dataset.spec is not None and len(dataset.scaler.mean) != dataset.spec.n_mels:
         yield Finding(
             "scaler and mel",
-            f"{dataset.path}: the scaler has {len(dataset.scaler.mean)} bins and the mel {dataset.spec.n_mels}.",
+            dataset.path,
+            f"the scaler has {len(dataset.scaler.mean)} bins and the mel {dataset.spec.n_mels}.",
             {"scaler": len(dataset.scaler.mean), "mel": dataset.spec.n_mels},
         )
     frames = sum(_frames_of(dataset, dataset.stored, found).values())
@@ -369,14 +383,16 @@ def _statistics(dataset: ProcessedDirectory, found: Survey) -> Iterator[Finding]
     if dataset.of_lab and count == frames:
         yield Finding(
             "scaler",
-            f"{dataset.path}: the scaler was fitted on the {frames} frames of all clips, held-out ones too.",
+            dataset.path,
+            f"the scaler was fitted on the {frames} frames of all clips, held-out ones too.",
             {"frames": frames},
             defect=2,
         )
     elif dataset.of_lab and count:
         yield Finding(
             "scaler",
-            f"{dataset.path}: the scaler was fitted on {count} frames, and {frames} are stored.",
+            dataset.path,
+            f"the scaler was fitted on {count} frames, and {frames} are stored.",
             {"scaler": count, "frames": frames},
         )
 
@@ -400,8 +416,8 @@ def _true_mels(dataset: ProcessedDirectory, found: Survey) -> Iterator[Finding]:
     if wrong:
         yield Finding(
             "true mels",
-            f"{dataset.path}: mels_gt_log of {len(wrong)} clips is not the natural logarithm of their mel_db "
-            f"({_named(wrong)}).",
+            dataset.path,
+            f"mels_gt_log of {len(wrong)} clips is not the natural logarithm of their mel_db ({_named(wrong)}).",
             {"clips": wrong},
         )
 
@@ -430,7 +446,8 @@ def _sound_and_mel(dataset: ProcessedDirectory, sounds: Sounds | None, found: Su
         id, difference = max(off.items(), key=lambda item: item[1])
         yield Finding(
             "sound and mel",
-            f"{dataset.path}: the stored mel is not that of {sounds.path} times {gain:.4g}: off by {difference:.1f} dB "
+            dataset.path,
+            f"the stored mel is not that of {sounds.path} times {gain:.4g}: off by {difference:.1f} dB "
             f"in {id} ({len(off)} of {min(COMPARED_CLIPS, len(sounds.samples))} clips compared); the sounds were "
             "changed, or the mel is of another kind.",
             {"decibels": off},
@@ -443,13 +460,15 @@ def _mel_generator(acoustic: AcousticCheckpoint, dataset: ProcessedDirectory) ->
     if acoustic.n_mels != dataset.spec.n_mels:
         yield Finding(
             "checkpoint and mel",
-            f"{acoustic.path}: predicts {acoustic.n_mels} mel bins, and {dataset.path} has {dataset.spec.n_mels}.",
+            acoustic.path,
+            f"predicts {acoustic.n_mels} mel bins, and {dataset.path} has {dataset.spec.n_mels}.",
             {"checkpoint": acoustic.n_mels, "dataset": dataset.spec.n_mels},
         )
     elif acoustic.mel is not None and acoustic.mel != dataset.spec:
         yield Finding(
             "checkpoint and mel",
-            f"{acoustic.path}: does not predict the mel of {dataset.path} ({_differing(acoustic.mel, dataset.spec)}).",
+            acoustic.path,
+            f"does not predict the mel of {dataset.path} ({_differing(acoustic.mel, dataset.spec)}).",
             {},
         )
 
@@ -476,7 +495,7 @@ def _vocoder_and_mel(vocoder: VocoderCheckpoint, dataset: ProcessedDirectory) ->
     if wrong:
         told = ", ".join(f"{name} {a} and {b}" for name, (a, b) in wrong.items())
         yield Finding(
-            "checkpoint and mel", f"{vocoder.path}: does not read the mel of {dataset.path} ({told}).", {"wrong": wrong}
+            "checkpoint and mel", vocoder.path, f"does not read the mel of {dataset.path} ({told}).", {"wrong": wrong}
         )
 
 
@@ -484,7 +503,8 @@ def _weights_and_config(vocoder: VocoderCheckpoint) -> Iterator[Finding]:
     if vocoder.config is not None and vocoder.config.num_mels != vocoder.n_mels:
         yield Finding(
             "checkpoint and config",
-            f"{vocoder.path}: reads {vocoder.n_mels} mel bins, and its config {vocoder.config.num_mels}.",
+            vocoder.path,
+            f"reads {vocoder.n_mels} mel bins, and its config {vocoder.config.num_mels}.",
             {"checkpoint": vocoder.n_mels, "config": vocoder.config.num_mels},
         )
 
@@ -506,7 +526,8 @@ def _nyquist(path: Path, config: Any) -> Iterator[Finding]:
     empty = int((filters.max(1) == 0).sum())
     yield Finding(
         "fmax",
-        f"{path}: fmax {config.fmax:g} Hz is above half the sampling rate, {nyquist:g} Hz: {empty} of "
+        path,
+        f"fmax {config.fmax:g} Hz is above half the sampling rate, {nyquist:g} Hz: {empty} of "
         f"{config.num_mels} filters are empty.",
         {"fmax": config.fmax, "nyquist": nyquist, "empty": empty},
         defect=10,
@@ -525,7 +546,8 @@ def _three_mels(vocoder: VocoderCheckpoint) -> Iterator[Finding]:
     mels = len({dataclasses.astuple(spec) for spec in (config.spec, loss, scratch)})
     yield Finding(
         "mels",
-        f"{vocoder.path}: {mels} mels made it: its condition is ln of power with pre-emphasis, up to "
+        vocoder.path,
+        f"{mels} mels made it: its condition is ln of power with pre-emphasis, up to "
         f"{config.spec.fmax:g} Hz; its loss ln of magnitude, up to {loss.fmax:g} Hz; and its training from nothing had "
         f"that up to {scratch.fmax:g} Hz.",
         {"mels": mels},

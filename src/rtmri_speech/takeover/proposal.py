@@ -1,0 +1,227 @@
+"""The configuration to go on with from what a survey found, and the survey told in plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rtmri_speech.acoustic.model import Network
+from rtmri_speech.dataset.split import place_of
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import PRESETS
+from rtmri_speech.takeover.findings import SPLIT_SEED, Finding, Sounds, natural_order
+from rtmri_speech.takeover.survey import AcousticCheckpoint, ProcessedDirectory, Survey, VocoderCheckpoint
+
+_MEL_NUMBERS = ("sampling_rate", "n_fft", "win_length", "hop_length", "n_mels")
+
+TEST_SHARE = 0.1
+"""Of the old training list, for the test part that the old system had not."""
+
+_HEAD = """\
+# What inspect_lab_setup.py found, to go on with; config/schema.yaml describes every setting. The old directories are
+# read as they lie there and never written to.
+"""
+
+_ABOUT = {
+    "corpus": "The clips that the old processed directory holds, with their recordings.",
+    "lab": "Used as they are; train_on: [vocoder] or [acoustic, vocoder] trains them further, and with conventions:\n"
+    "# fixed mels are made anew and both models trained here.",
+    "audio": "The old system divided by the peak of the whole corpus.",
+    "split": "Validation is the old list's. The old system had no test part: without a test.txt, one is drawn from\n"
+    "# its training list, which its models have seen; scores of them say so.",
+}
+"""What stands above a section of the file."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists in one line, as far as it goes."""
+
+
+_Dumper.add_representer(
+    list, lambda dumper, ids: dumper.represent_sequence("tag:yaml.org,2002:seq", ids, flow_style=True)
+)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration that takes a lab over.
+
+    Attributes
+    ----------
+    settings : for the YAML file.
+    dataset, acoustic, vocoder : what it takes over; None where there is no checkpoint that fits.
+    left_out : clips that cannot be taken over.
+    """
+
+    settings: Mapping[str, Any]
+    dataset: ProcessedDirectory
+    acoustic: AcousticCheckpoint | None
+    vocoder: VocoderCheckpoint | None
+    left_out: Sequence[str]
+
+    @property
+    def text(self) -> str:
+        """The YAML file, with comments."""
+        parts = [_HEAD]
+        for name, section in self.settings.items():
+            about = f"# {_ABOUT[name]}\n" if name in _ABOUT else ""
+            dumped = yaml.dump({name: section}, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
+            parts.append(about + dumped)
+        return "".join(parts)
+
+
+def propose(found: Survey, told: Sequence[Finding], sounds: Mapping[Path, Sounds]) -> Proposal:
+    """Return the configuration that goes on with the largest dataset of the old system.
+
+    Raises
+    ------
+    UserError
+        There is no such dataset, its meta.json cannot be used, its sounds are missing, or fewer than three clips are
+        whole.
+    """
+    datasets = [dataset for dataset in found.datasets if dataset.of_lab]
+    where = ", ".join(map(str, found.roots))
+    if not datasets:
+        raise UserError(where, "holds no processed directory of the old system", "name the one that holds meta.json")
+    dataset = max(datasets, key=lambda dataset: len(dataset.stored))
+    spec, heard = dataset.spec, sounds.get(dataset.path)
+    if spec is None:
+        raise UserError(dataset.path / "meta.json", "does not say the mel", "copy it from where the samples were made")
+    if heard is None:
+        raise UserError(where, f"holds no sound of the clips in {dataset.path}", "name the directory of the wavs too")
+    bad = {id for finding in told if finding.subject == dataset.path for id in finding.clips}
+    kept = [id for id in dataset.stored if id not in bad]
+    if len(kept) < 3:
+        raise UserError(dataset.path, f"has {len(kept)} whole clips", "mend what is said above")
+    acoustic = _latest([one for one in found.acoustic if one.of_lab and one.n_mels == spec.n_mels], "epoch")
+    vocoder = _latest([one for one in found.vocoders if one.config is not None and one.config.spec == spec], "steps")
+    videos = [place for place in found.recordings if place.kind == "videos"]
+    filmed = max(videos, key=lambda place: len(place.files.keys() & set(kept)), default=None)
+    size = list(dataset.stored[kept[0]].shape("mri")[1:])
+    settings: dict[str, Any] = {"results": "results_lab"}
+    settings["corpus"] = {
+        "source": "lab",
+        "videos": str(filmed.path) if filmed else None,
+        "audio": str(heard.path),
+    }
+    if bad:
+        settings["corpus"]["exclude"] = natural_order(bad & dataset.stored.keys())
+    settings["lab"] = {
+        "conventions": "lab",
+        "processed": str(dataset.path),
+        "mri_checkpoint": str(acoustic.path) if acoustic else None,
+        "hifigan_checkpoint": str(vocoder.path) if vocoder else None,
+        "train_on": [],
+    }
+    settings["video"] = {"size": size}
+    settings["audio"] = {"gain": heard.gain}
+    settings["mel"] = {name: getattr(spec, name) for name in _MEL_NUMBERS}
+    if spec.preemphasis != PRESETS["lab"]["preemphasis"]:
+        # Else it is left out, so that the fixed conventions have their own.
+        settings["mel"]["preemphasis"] = spec.preemphasis
+    settings["windows"] = {"ref_frames": int(dataset.meta.get("ref_frames", 4))}
+    settings["split"] = {"named": _parts(dataset.lists, kept)}
+    if acoustic and acoustic.rnn_hidden != Network().rnn_hidden:
+        settings["acoustic"] = {"rnn_hidden": acoustic.rnn_hidden}
+    return Proposal(settings, dataset, acoustic, vocoder, natural_order(bad))
+
+
+def _latest(checkpoints: Sequence[Any], count: str) -> Any | None:
+    return max(checkpoints, key=lambda one: (getattr(one, count), one.path.stat().st_mtime), default=None)
+
+
+def _parts(lists: Mapping[str, Sequence[str]], kept: Sequence[str]) -> dict[str, list[str]]:
+    """The old lists' parts of the clips that are kept, with a test part drawn where there is none."""
+    validation = [id for id in kept if id in set(lists.get("validation", ()))]
+    test = [id for id in kept if id in set(lists.get("test", ())) and id not in validation]
+    rest = sorted((id for id in kept if id not in {*validation, *test}), key=lambda id: place_of(id, SPLIT_SEED))
+    if not test:
+        count = max(1, int(TEST_SHARE * len(rest)))
+        test, rest = rest[:count], rest[count:]
+    if not validation:
+        count = max(1, int(TEST_SHARE * len(rest)))
+        validation, rest = rest[:count], rest[count:]
+    parts = {"training": rest, "validation": validation, "test": test}
+    return {part: natural_order(ids) for part, ids in parts.items()}
+
+
+def described(found: Survey) -> Iterator[str]:
+    """Yield a line for each thing that was found, and what it is."""
+    for dataset in found.datasets:
+        maker = "the old system" if dataset.of_lab else "this system"
+        layouts = ", ".join(f"{len(clips)} as {name}" for name, clips in dataset.clips.items() if clips)
+        yield f"{dataset.path}: a processed directory of {maker}; clips: {layouts or 'none'}."
+        if dataset.spec:
+            spec = dataset.spec
+            yield (
+                f"  its mel: {spec.sampling_rate} Hz, hop {spec.hop_length}, n_fft {spec.n_fft}, {spec.n_mels} bins, "
+                f"{'power' if spec.power == 2 else 'magnitude'}, pre-emphasis {spec.preemphasis:g}, "
+                f"{'centred' if spec.alignment == 'centred' else 'beginning with the video frame'}."
+            )
+        for part, ids in dataset.lists.items():
+            yield f"  hifigan_filelists/{part}.txt: {len(ids)} clips."
+        if dataset.scaler:
+            fitted = (
+                f"fitted on {dataset.scaler.count_frames} frames" if dataset.scaler.count_frames else "of unsaid frames"
+            )
+            yield f"  scaler: {len(dataset.scaler.mean)} bins, {fitted}."
+        for name, mels in dataset.exported.items():
+            kind = {"mels_gt_log": "true", "mels_ft_log_normalized": "predicted"}.get(name, "exported")
+            yield f"  {name}: {kind} log mels of {len(mels)} clips."
+    for place in found.recordings:
+        yield f"{place.path}: {len(place.files)} {place.kind}."
+    for acoustic in found.acoustic:
+        maker = "the old system's" if acoustic.of_lab else "this system's"
+        more = "with an optimiser to train on from" if acoustic.optimizer else "without an optimiser's state"
+        yield (
+            f"{acoustic.path}: {maker} mel generator of epoch {acoustic.epoch}, {acoustic.n_mels} bins, LSTM "
+            f"{acoustic.rnn_hidden}, {more}."
+        )
+    for vocoder in found.vocoders:
+        rest = f"do_ beside it with {vocoder.optimizer}" if vocoder.optimizer else "no do_ beside it to train on from"
+        size = f"hop {vocoder.config.hop_size}" if vocoder.config else "no readable config.json beside it"
+        yield (
+            f"{vocoder.path}: HiFi-GAN after {vocoder.steps} steps, {vocoder.padding} padding, {vocoder.n_mels} bins, "
+            f"{size}, {rest}."
+        )
+    for path, config in found.configs.items():
+        yield f"{path}: a HiFi-GAN config, hop {config.hop_size}, {config.num_mels} bins."
+    for path in found.logs:
+        yield f"{path}: a TensorBoard log."
+    for path, count in found.speech.items():
+        yield f"{path}: {count} generated wavs."
+    for path in found.other:
+        yield f"{path}: a file of torch, no mel generator."
+
+
+def fitting(proposal: Proposal, sounds: Mapping[Path, Sounds]) -> Iterator[str]:
+    """Yield a line for each pair of things that the proposal takes together."""
+    dataset, heard = proposal.dataset, sounds[proposal.dataset.path]
+    ids = dataset.stored.keys() - set(proposal.left_out)
+    yield (
+        f"{dataset.path} and {heard.path}: {len(ids & heard.files.keys())} of {len(ids)} clips have their sound; the "
+        f"loudest sample of all is {heard.peak:.6g}, so the gain is {heard.gain:.6g}."
+    )
+    for model in filter(None, (proposal.acoustic, proposal.vocoder)):
+        yield f"{dataset.path} and {model.path}: the same mel."
+
+
+def told_plainly(
+    found: Survey, told: Sequence[Finding], proposal: Proposal | None, sounds: Mapping[Path, Sounds]
+) -> str:
+    """Return the whole inspection as text for a terminal."""
+    sections = [("What is there", list(described(found)))]
+    if proposal:
+        sections.append(("What fits together", list(fitting(proposal, sounds))))
+    shown = sorted((one for one in told if one.defect), key=lambda one: one.defect)
+    old = [f"({one.defect}) {one.subject}: {one.fault}" for one in shown]
+    sections.append(("Defects of the old system that show here (docs/from_the_memo.md)", old or ["none"]))
+    faults = [f"{one.subject}: {one.fault}" for one in told if not one.defect]
+    sections.append(("What does not fit together", faults or ["nothing"]))
+    if found.broken:
+        sections.append(("What cannot be read", list(dict.fromkeys(found.broken))))
+    return "\n\n".join("\n".join([title, "-" * len(title), *lines]) for title, lines in sections)

@@ -1,0 +1,45 @@
+"""Loader processes begun as Windows begins them, from nothing, give the batches that the training process would."""
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from rtmri_speech.acoustic.data import Augmentation, Stretches, TrainingSteps, accepted, load
+from rtmri_speech.dataset.filelists import write_filelist
+from rtmri_speech.dataset.windows import WindowDataset
+from rtmri_speech.signal.audio import write_wav
+from rtmri_speech.vocoder.config import VocoderConfig
+from rtmri_speech.vocoder.data import Excerpts, open_clips
+
+
+def test_the_mel_generators_loader(tiny_processed):
+    def batches(workers):
+        windows = WindowDataset(tiny_processed, "training")
+        stretches = Stretches(windows, 4, 2, "unit", 42, Augmentation(shift=0.1), None)
+        steps = TrainingSteps(len(stretches), 4, 42)
+        loader = load(stretches, steps.between(0, 2), workers=workers, prefetch=2, pin_memory=False)
+        if workers:
+            loader.multiprocessing_context = "spawn"
+        return [part for batch in loader for part in accepted(batch)]
+
+    here, there = batches(0), batches(1)
+    assert len(here) == len(there) > 0
+    for one, other in zip(here, there, strict=True):
+        for name in ("frames", "mel", "mask", "starts"):
+            torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
+
+
+def test_the_vocoders_loader(tmp_path):
+    rng = np.random.default_rng(0)
+    for id in ("a", "b"):
+        write_wav(tmp_path / f"{id}.wav", rng.uniform(-0.3, 0.3, 30 * 420), 11413)
+    write_filelist(tmp_path / "training.txt", ["a", "b"])
+    config = VocoderConfig(batch_size=2, upsample_initial_channel=16)
+    clips = open_clips(tmp_path / "training.txt", tmp_path, config, say=print)
+
+    def batches(**workers):
+        return list(DataLoader(Excerpts(clips, config), batch_size=None, sampler=range(2), **workers))
+
+    for one, other in zip(batches(), batches(num_workers=1, multiprocessing_context="spawn"), strict=True):
+        for name in ("mel", "audio"):
+            torch.testing.assert_close(one[name], other[name], rtol=0, atol=0)

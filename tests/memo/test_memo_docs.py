@@ -11,7 +11,7 @@ from memo_commands import COMMANDS, ROOT, SCRIPTS
 
 PAGES = {"README.md": "docs/ja/README.md", "docs/from_the_memo.md": "docs/ja/from_the_memo.md"}
 WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-NUMBER_WORDS = {word: str(number) for number, word in enumerate(WORDS, 2)}
+NUMBER_WORDS = {word: str(number) for number, word in enumerate(WORDS, 2)} | {"october": "10"}
 """``one`` is left out: it is an article more often than a number."""
 
 _FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)

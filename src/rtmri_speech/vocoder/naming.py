@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rtmri_speech.errors import UserError
 
-_PAIR = re.compile(r"(g|do)_(\d+)(?:\.pt)?")
+PAIR_FILE = re.compile(r"(g|do)_(\d+)(?:\.pt)?")
+"""Which of the two a file is, and its steps."""
 
 
 def generator_file(directory: str | Path, steps: int) -> Path:
@@ -32,7 +33,7 @@ def steps_of(path: str | Path) -> int:
     UserError
         The name is not of that form.
     """
-    match = _PAIR.fullmatch(Path(path).name)
+    match = PAIR_FILE.fullmatch(Path(path).name)
     if not match:
         raise UserError(path, "is not named g_<steps> or do_<steps>, such as g_00055000", "name it so")
     return int(match[2])
@@ -62,6 +63,6 @@ def _named(directory: str | Path) -> dict[str, dict[int, Path]]:
     found: dict[str, dict[int, Path]] = {"g": {}, "do": {}}
     if Path(directory).is_dir():
         for path in sorted(Path(directory).iterdir()):
-            if match := _PAIR.fullmatch(path.name):
+            if match := PAIR_FILE.fullmatch(path.name):
                 found[match[1]].setdefault(int(match[2]), path)
     return found

@@ -1,5 +1,6 @@
 """The Japanese pages say what the English ones do, in the same commands, names, numbers and tables."""
 
+import itertools
 import re
 import shlex
 import sys
@@ -104,7 +105,7 @@ def test_targets_stand_before_options_that_take_every_word(page):
         words = shlex.split(command)
         for option in ("--configfile", "--config"):
             following = words[words.index(option) + 1 :] if option in words else []
-            taken = [word for word in following if not word.startswith("-")]
+            taken = list(itertools.takewhile(lambda word: not word.startswith("-"), following))
             assert len(taken) <= 1, command
 
 

@@ -21,7 +21,7 @@ def main() -> int:
     args = parser.parse_args()
 
     from rtmri_speech.dataset.clip import require_id
-    from rtmri_speech.dataset.filelists import divided, write_filelist
+    from rtmri_speech.dataset.filelists import divided, read_filelist, write_filelist
 
     ids = [require_id(path.stem, path) for path in sorted(args.wav_dir.glob("*.wav"))]
     if not ids:
@@ -41,7 +41,10 @@ def main() -> int:
             "models belong to it (--overwrite divides anew)."
         )
     for part, members in division.parts.items():
-        write_filelist(args.out_dir / f"{part}.txt", members)
+        target = args.out_dir / f"{part}.txt"
+        # A list that says the same already keeps its time: nothing becomes stale by it.
+        if not target.exists() or read_filelist(target) != members:
+            write_filelist(target, members)
         print(f"{part}: {len(members)} clips")
     return 0
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import wave
+from fractions import Fraction
 from pathlib import Path
 
 import librosa
@@ -17,6 +18,7 @@ from lab_tree import HOP, N_FFT, SR, lab_window_split, write_lab_acoustic
 
 from rtmri_speech.configuration import load_configuration
 from rtmri_speech.errors import UserError
+from rtmri_speech.signal.video import write_video
 from rtmri_speech.takeover.findings import findings, leaking_windows, measure_sounds, natural_order
 from rtmri_speech.takeover.proposal import propose, told_plainly
 from rtmri_speech.takeover.survey import survey
@@ -216,6 +218,11 @@ PLANTS = {
         "true mels",
         ["002"],
     ),
+    "videos of another rate": (
+        lambda lab: write_video(lab.videos / "000.mp4", np.uint8(255 * lab.mri["000"]), Fraction(25)),
+        "frame rate",
+        None,
+    ),
     "sounds of another level": (
         lambda lab: [write_wav(lab.wavs / f"{id}.wav", lab.audio[id] // 4) for id in ("000", "001")],
         "sound and mel",
@@ -299,6 +306,20 @@ def test_the_proposed_configuration_is_complete_and_takes_everything_over(small_
     settings = load_configuration(fixed, SCHEMA)
     assert settings["mel"]["preset"] == "hifigan" and settings["synthesis"]["mri_checkpoint"] is None
     assert settings["vocoder"]["config"] == "config/hifigan_v1_11413.json"
+
+
+def test_what_is_named_twice_is_told_once(small_lab, whole):
+    found = survey([small_lab.root, small_lab.hifi_gan, small_lab.wavs])
+    assert len(found.datasets) == 1 and len(found.vocoders) == 2 and len(found.recordings) == 2
+
+
+def test_a_clip_whose_exported_mel_alone_is_short_is_taken_over_and_one_of_two_lengths_is_not(lab):
+    save(lab.processed / "mels_ft_log_normalized/004.npy", lambda mel: mel[:, 3:])
+    save(lab.processed / "samples/002/mask.npy", lambda mask: mask[:-1])
+    found, told, sounds = inspected(lab.root)
+    proposal = propose(found, told, sounds)
+    assert proposal.settings["corpus"]["exclude"] == ["002"]
+    assert "002" not in itertools.chain(*proposal.settings["split"]["named"].values())
 
 
 def test_a_directory_without_a_dataset_is_refused(lab):

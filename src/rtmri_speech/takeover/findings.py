@@ -22,6 +22,7 @@ from rtmri_speech.dataset.sound import TOLERATED_FRAMES, TOLERATED_SHARE
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import audio_blocks, read_audio
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.signal.video import RATE_TOLERANCE, probe
 from rtmri_speech.takeover.survey import AcousticCheckpoint, ProcessedDirectory, Survey, VocoderCheckpoint
 
 SPLIT_SEED = 42
@@ -32,7 +33,7 @@ LIST_EXAMPLES = 5
 """Clips that a sentence names."""
 
 COMPARED_CLIPS = 3
-"""Clips whose stored mel is compared with the mel of their sound: the first ones."""
+"""Clips whose video is opened, and whose stored mel is compared with the mel of their sound: the first ones."""
 
 LOUD_DB = 40.0
 """Only bins within so much of the clip's maximum are compared: below, 16 bits and resampling show."""
@@ -117,6 +118,7 @@ def findings(found: Survey, sounds: Mapping[Path, Sounds]) -> list[Finding]:
         heard = sounds.get(dataset.path)
         told += _lengths(dataset, heard, found)
         told += _missing(dataset, heard)
+        told += _rate(dataset, found)
         told += _alignment(dataset)
         told += _window_leak(dataset, found)
         told += _clip_leaks(dataset)
@@ -190,23 +192,26 @@ def _shapes(stored: StoredClip, found: Survey) -> dict[str, tuple[int, ...]] | N
 
 def _lengths(dataset: ProcessedDirectory, sounds: Sounds | None, found: Survey) -> Iterator[Finding]:
     """Arrays, sound and exported mels of a clip that differ in length, and clips that cannot be read."""
-    broken, differing = [], {}
+    broken, differing, unusable = [], {}, []
     for id, stored in dataset.stored.items():
         shapes = _shapes(stored, found)
         if shapes is None:
             broken.append(id)
             continue
-        frames = {"mri": shapes["mri"][0], "mel": shapes["mel"][0], "mask": shapes["mask"][0]}
+        own = frames = {name: shape[0] for name, shape in shapes.items()}
         for name, mels in dataset.exported.items():
             mel = found.attempt(lambda path=mels[id]: load_array(path, 2, memory_map=True)) if id in mels else None
             if mel is not None:
-                frames[name] = mel.shape[1]
+                frames = {**frames, name: mel.shape[1]}
         if len(set(frames.values())) > 1:
             differing[id] = frames
+            # An exported mel can be made again.
+            unusable += [id] if len(set(own.values())) > 1 else []
         elif sounds and dataset.spec and id in sounds.samples:
             heard = sounds.samples[id] // dataset.spec.hop_length
             if abs(heard - frames["mri"]) > max(TOLERATED_FRAMES, TOLERATED_SHARE * frames["mri"]):
                 differing[id] = {"mri": frames["mri"], "wav": heard}
+                unusable.append(id)
     if broken:
         yield Finding(
             "broken clips",
@@ -224,7 +229,7 @@ def _lengths(dataset: ProcessedDirectory, sounds: Sounds | None, found: Survey) 
             f"{len(differing)} clips have arrays of several lengths ({_named(differing)}); "
             f"of {id} in frames: {lengths}.",
             {"clips": differing},
-            clips=tuple(differing),
+            clips=tuple(unusable),
         )
 
 
@@ -263,6 +268,23 @@ def _missing(dataset: ProcessedDirectory, sounds: Sounds | None) -> Iterator[Fin
             f"its meta.json names {len(lost)} clips that are not stored any more ({_named(lost)}).",
             {"clips": sorted(lost)},
         )
+
+
+def _rate(dataset: ProcessedDirectory, found: Survey) -> Iterator[Finding]:
+    """Videos whose frame rate is not the mel's: one video frame is one mel frame."""
+    if dataset.spec is None:
+        return
+    films = {id: file for place in found.recordings if place.kind == "videos" for id, file in place.files.items()}
+    for id in [id for id in dataset.stored if id in films][:COMPARED_CLIPS]:
+        info = found.attempt(lambda id=id: probe(films[id]))
+        if info is not None and abs(info.rate / dataset.spec.frame_rate - 1) > RATE_TOLERANCE:
+            yield Finding(
+                "frame rate",
+                films[id],
+                f"has {float(info.rate):.3f} frames a second, and the mel of {dataset.path} "
+                f"{float(dataset.spec.frame_rate):.3f}.",
+                {"video": float(info.rate), "mel": float(dataset.spec.frame_rate)},
+            )
 
 
 def _alignment(dataset: ProcessedDirectory) -> Iterator[Finding]:

@@ -162,10 +162,15 @@ def survey(roots: Iterable[str | Path]) -> Survey:
         A root is no directory.
     """
     found = Survey([Path(root) for root in roots])
+    seen = set()
     for root in found.roots:
         if not root.is_dir():
             raise UserError(root, "there is no such directory", "give directories to look through")
         for directory, files in _walk(root):
+            # A root may lie below another one.
+            if directory.resolve() in seen:
+                continue
+            seen.add(directory.resolve())
             if _is_processed(directory, files):
                 found.datasets.append(_processed(directory, found))
             elif files:

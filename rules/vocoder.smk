@@ -1,7 +1,7 @@
 # The vocoder: fine-tuned on predicted mels, from a base; and how the demo's base was made.
 
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
-from rtmri_speech.vocoder.naming import discriminator_file, steps_of
+from rtmri_speech.vocoder.naming import discriminators_beside, steps_of
 
 VOCODER = SETTINGS["vocoder"]
 VOCODER_DIRECTORY = f"{RESULTS}/vocoder"
@@ -16,9 +16,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-VOCODER_PAIR = (
-    [VOCODER_BASE, str(discriminator_file(Path(VOCODER_BASE).parent, VOCODER_BASE_STEPS))] if VOCODER_BASE else []
-)
+VOCODER_PAIR = [VOCODER_BASE, str(discriminators_beside(VOCODER_BASE))] if VOCODER_BASE else []
 VOCODER_CHECKPOINT = f"{VOCODER_DIRECTORY}/g_{VOCODER_STEPS:08d}"
 
 

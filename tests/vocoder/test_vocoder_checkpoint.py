@@ -18,7 +18,7 @@ from rtmri_speech.vocoder.checkpoint import (
 from rtmri_speech.vocoder.config import VocoderConfig, read_config
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from rtmri_speech.vocoder.generator import Generator
-from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pairs
+from rtmri_speech.vocoder.naming import discriminator_file, discriminators_beside, generator_file, pairs, steps_of
 
 DATA = Path(__file__).parent / "data"
 
@@ -147,14 +147,25 @@ def test_half_a_pair_does_not_count(tmp_path):
     assert pairs(tmp_path) == [10]
 
 
+@pytest.mark.parametrize("names", [("g_00000020.pt", "do_00000020.pt"), ("g_20", "do_00000020"), ("g_20.pt", "do_20")])
+def test_pairs_of_other_spellings_are_found(tmp_path, names):
+    write_numbered(tmp_path, 10, 20)
+    generator, rest = (tmp_path / name for name in names)
+    generator_file(tmp_path, 20).rename(generator)
+    discriminator_file(tmp_path, 20).rename(rest)
+    assert pairs(tmp_path) == [10, 20]
+    assert steps_of(generator) == 20 and discriminators_beside(generator) == rest
+    assert newest_pair(tmp_path, print)[0] == generator
+
+
 @pytest.mark.parametrize("broken", [generator_file, discriminator_file])
 def test_a_truncated_newest_pair_is_passed_over_with_a_word(tmp_path, broken):
     write_numbered(tmp_path, 10, 20)
     path = broken(tmp_path, 20)
     path.write_bytes(path.read_bytes()[:-200])
     told = []
-    steps, _, rest = newest_pair(tmp_path, told.append)
-    assert steps == rest["steps"] == 10
+    generator, _, rest = newest_pair(tmp_path, told.append)
+    assert generator == generator_file(tmp_path, 10) and rest["steps"] == 10
     assert str(path) in told[0] and "the pair before it is used" in told[0]
 
 

@@ -210,6 +210,18 @@ def test_a_truncated_base_pair_is_passed_over_with_a_word(corpus):
     assert pairs(corpus / "tuned") == [4, 6]
 
 
+@pytest.mark.parametrize("base", ["base", "base/g_00000008.pt"])
+def test_a_base_whose_files_end_in_pt_is_copied_under_its_official_names(corpus, base):
+    train_in(corpus, "base")
+    for kind in ("g", "do"):
+        path = corpus / "base" / f"{kind}_00000008"
+        path.rename(path.with_name(f"{path.name}.pt"))
+    train_in(corpus, "tuned", steps=9, base=corpus / base, new_rate=True, base_needed=True)
+    assert pairs(corpus / "tuned") == [8, 9]
+    assert (corpus / "tuned" / "g_00000008").read_bytes() == (corpus / "base" / "g_00000008.pt").read_bytes()
+    assert (corpus / "tuned" / "do_00000008").read_bytes() == (corpus / "base" / "do_00000008.pt").read_bytes()
+
+
 def test_another_base_starts_anew(corpus):
     train_in(corpus, "base")
     train_in(corpus, "tuned", steps=10, base=corpus / "base" / "g_00000008", new_rate=True, base_needed=True)
@@ -259,6 +271,16 @@ def test_a_base_fine_tuned_by_hand_goes_to_a_dated_directory(tmp_path):
     assert dated_directory(tmp_path / "jvs_scratch" / "g_00055000") == expected
 
 
+def test_mels_of_another_kind_than_the_base_reads_are_refused(corpus):
+    train_in(corpus, "base")
+    other = dataclasses.replace(TINY.spec, power=2)
+    with pytest.raises(
+        UserError, match=r"fine-tune on: its mel differs from that of .*g_00000008 in power 2 against 1"
+    ):
+        train_in(corpus, "tuned", steps=9, base=corpus / "base", new_rate=True, base_needed=True, mel=other)
+    train_in(corpus, "tuned", steps=9, base=corpus / "base", new_rate=True, base_needed=True, mel=TINY.spec)
+
+
 def test_fine_tuning_without_a_base_is_refused(corpus):
     with pytest.raises(UserError, match="no pair of g_<steps> and do_<steps> to fine-tune"):
         train_in(corpus, new_rate=True, base_needed=True)
@@ -281,7 +303,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_its_state_intact(corpus
     monkeypatch.setattr(module, "mel_error", poisoned)
     with pytest.raises(UserError, match=r"step 6: .* is nan"):
         train_in(corpus)
-    assert newest_pair(corpus / "out", print)[0] == 4
+    assert newest_pair(corpus / "out", print)[0] == corpus / "out" / "g_00000004"
     assert (corpus / "out" / "state" / "state_00000004.pt").exists()
 
 

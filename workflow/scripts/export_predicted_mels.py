@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.memo import add_code_dir
 
 
 def main() -> int:
@@ -12,7 +13,7 @@ def main() -> int:
     parser.add_argument("--mri_checkpoint", type=Path, required=True, help="the mel generator")
     parser.add_argument("--scaler_json", type=Path, help="default: the dataset's")
     parser.add_argument("--output_dir", type=Path, required=True, help="for <id>.npy, float32 (n_mels, T), natural log")
-    parser.add_argument("--mri_code_dir", type=Path, help="the memo's flag; the code is this package, nothing is read")
+    add_code_dir(parser)
     parser.add_argument("--clips", nargs="+", metavar="ID", help="default: every clip of the dataset")
     parts = ["training", "validation", "test"]
     parser.add_argument("--parts", nargs="+", choices=parts, help="only the clips of these file lists")

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.memo import add_code_dir
 
 
 def parse() -> argparse.Namespace:
@@ -44,7 +45,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--alpha", type=float, default=0.7, help="opacity of the hottest place")
     parser.add_argument("--blend", choices=["heat", "even"], default="heat", help="even: opaque alike everywhere (lab)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--mri-code-dir", type=Path, help="the memo's flag; the code is this package, nothing is read")
+    add_code_dir(parser)
     mel = parser.add_argument_group("mel of a checkpoint of the lab, which stores none; must agree with any other's")
     mel.add_argument("--n-mels", type=int)
     mel.add_argument("--sampling-rate", type=int)

@@ -29,6 +29,7 @@ def parse() -> argparse.Namespace:
         default=True,
         help="take a sound file beside the video before the video's own track (without --audio_dir)",
     )
+    corpus.add_argument("--no_prefer_wav", dest="prefer_wav", action="store_false", help="the memo's spelling")
     clip = parser.add_argument_group("one step of one clip, as the workflow calls it")
     clip.add_argument("--only", choices=["frames", "mel", "scaler", "meta"], help="make just this")
     clip.add_argument("--clip", help="id of the one clip")

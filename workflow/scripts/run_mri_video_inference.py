@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.memo import Ignored, add_code_dir
 from rtmri_speech.threads import limit_threads
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def parse() -> argparse.Namespace:
     )
     models.add_argument("--n-mels", type=int, help="checked against the checkpoint")
     models.add_argument("--rnn-hidden", type=int, help="checked against the checkpoint")
-    models.add_argument("--dropout", type=float, help="the memo's flag; nothing is dropped in use")
-    models.add_argument("--mri-code-dir", type=Path, help="the memo's flag; the code is this package, nothing is read")
+    models.add_argument("--dropout", action=Ignored, help="of the memo; ignored, nothing is dropped in use")
+    add_code_dir(models)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--context", choices=["sequence", "window", "causal"], default="sequence", help="what the LSTM sees of a clip"
@@ -103,8 +104,6 @@ def main() -> int:
             clip, id=args.id or clip.id, start=args.start, end=args.end, av_offset_ms=args.av_offset_ms
         )
         clips = {clip.id: clip}
-    if args.mri_code_dir:
-        print("--mri-code-dir: ignored.")
     if args.warm is None:
         from rtmri_speech.synthesis.synthesiser import load_synthesiser
 

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.memo import Ignored
 from rtmri_speech.threads import limit_threads
 
 
@@ -37,8 +38,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint_interval", type=int, default=5000, help="steps between two pairs")
     parser.add_argument("--validation_interval", type=int, default=1000)
     parser.add_argument("--summary_interval", type=int, default=100, help="steps between two TensorBoard entries")
-    parser.add_argument("--stdout_interval", type=float, default=None, help="accepted; progress shows by itself")
-    parser.add_argument("--group_name", help="accepted; the official program does not use it either")
+    parser.add_argument("--stdout_interval", action=Ignored, help="ignored, progress shows by itself")
+    parser.add_argument("--group_name", action=Ignored, help="ignored, as by the official program")
     parser.add_argument(
         "--state_dir", type=Path, help="where the resumable state is kept (default: <checkpoint_path>/state)"
     )
@@ -57,6 +58,7 @@ def main() -> int:
     args = arguments().parse_args()
     limit_threads(args.threads)
 
+    from rtmri_speech.dataset.meta import META, load_mel_spec
     from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.config import read_config
     from rtmri_speech.vocoder.data import open_clips
@@ -72,6 +74,8 @@ def main() -> int:
     true_mels = {"extra_mels_dir": args.extra_mels_dir if args.fine_tuning and args.extra_mels_weight else None}
     training = open_clips(args.input_training_file, args.input_wavs_dir, config, **mels, **true_mels, say=say)
     validation = open_clips(args.input_validation_file, args.input_wavs_dir, config, **mels, say=say)
+    # The memo exports mels into their dataset.
+    dataset = args.input_mels_dir.parent if args.fine_tuning else None
     run = Run(
         directory=directory,
         steps=args.training_steps,
@@ -90,6 +94,7 @@ def main() -> int:
         bf16=args.bf16,
         device=args.device,
         wait=not args.no_wait,
+        mel=load_mel_spec(dataset) if dataset and (dataset / META).exists() else None,
         provenance=args.provenance,
     )
     return train(config, training, validation, run, say)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from rtmri_speech.atomic import save_text
 from rtmri_speech.dataset.clip import require_id
+from rtmri_speech.dataset.split import PARTS, part_of, split
 from rtmri_speech.errors import UserError
 
 
@@ -34,3 +36,42 @@ def read_filelist(path: str | Path) -> list[str]:
     if not ids:
         raise UserError(path, "names no clip", "give the part at least one clip")
     return ids
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which clips belong to which part, and which of them the hash of this seed and these shares puts elsewhere."""
+
+    parts: dict[str, list[str]]
+    elsewhere: list[str]
+
+
+def divided(
+    directory: str | Path, ids: Iterable[str], seed: int, validation: float, test: float, *, anew: bool = False
+) -> Division:
+    """Divide ``ids``; clips that the lists in ``directory`` name stay in their part, and in their line.
+
+    Scaler, windows and models belong to the lists they were made with: a clip that moved from training to validation
+    would be judged by a model that has learnt it.
+
+    Parameters
+    ----------
+    directory : may hold ``training.txt``, ``validation.txt`` and ``test.txt``.
+    seed, validation, test : of `split`, for clips that no list names.
+    anew : whether to divide all of them by `split`, whatever is listed.
+
+    Raises
+    ------
+    UserError
+        A list is unusable, or `split` leaves a part empty.
+    """
+    files = {part: Path(directory) / f"{part}.txt" for part in PARTS}
+    listed = {part: read_filelist(file) for part, file in files.items() if file.exists()}
+    elsewhere = [
+        id for part, members in listed.items() for id in members if part != part_of(id, seed, validation, test)
+    ]
+    if anew or not listed:
+        return Division(split(ids, seed, validation, test), elsewhere)
+    for id in sorted(set(ids) - {id for members in listed.values() for id in members}):
+        listed.setdefault(part_of(id, seed, validation, test), []).append(id)
+    return Division(listed, elsewhere)

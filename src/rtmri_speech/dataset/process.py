@@ -14,7 +14,7 @@ from rtmri_speech.dataset.figure import draw_sample
 from rtmri_speech.dataset.filelists import read_filelist, write_filelist
 from rtmri_speech.dataset.frames import write_frames
 from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler, take_frames
-from rtmri_speech.dataset.meta import write_meta
+from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta, write_meta
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.sound import write_sound
 from rtmri_speech.dataset.split import PARTS
@@ -80,7 +80,13 @@ class Processing:
         """Make the dataset of ``clips``, split into ``parts``: bad ones are told and left out, the others go on.
 
         Returns 0, or 2 when a clip was left out.
+
+        Raises
+        ------
+        UserError
+            The directory holds a dataset of the memo's old system, or one of another mel, or no clip could be made.
         """
+        self._require_own_place()
         made = []
         for clip in tqdm(clips.values(), desc="clips", unit="clip", disable=None):
             try:
@@ -100,6 +106,19 @@ class Processing:
             write_pairs(self.processed_dir, part, self.settings.ref_frames)
         print(f"{len(made)} of {len(clips)} clips are in {self.processed_dir}.")
         return 0 if len(made) == len(clips) else 2
+
+    def _require_own_place(self) -> None:
+        """Keep off a dataset that models were trained on and that cannot be made again by the same command."""
+        meta = self.processed_dir / META
+        if not meta.exists():
+            return
+        remedy = "give another --out_dir, or move the directory away"
+        if "mel" not in read_meta(self.processed_dir):
+            raise UserError(meta, "is of a dataset that the old system made, which stays as it is", remedy)
+        try:
+            load_mel_spec(self.processed_dir).require_same(self.settings.spec, str(meta), "the flags")
+        except UserError as error:
+            raise UserError(error.subject, error.fault, remedy) from None
 
     def _filelist(self, part: str) -> Path:
         return self.processed_dir / "hifigan_filelists" / f"{part}.txt"

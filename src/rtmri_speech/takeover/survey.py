@@ -28,9 +28,7 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.vocoder.checkpoint import official_name, tell_padding
 from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config
-
-VOCODER_FILE = re.compile(r"(g|do)_(\d{8,})(\.pt)?")
-"""A file of HiFi-GAN; the memo's table writes the ending too."""
+from rtmri_speech.vocoder.naming import PAIR_FILE, discriminators_beside, steps_of
 
 _MADE_SPEECH = ("_generated", "_original")
 """Ends of what inference writes: no recordings."""
@@ -226,7 +224,7 @@ def _look_at(directory: Path, files: list[str], found: Survey) -> None:
     for name in files:
         path = directory / name
         suffix, stem = path.suffix.lower(), path.stem
-        if match := VOCODER_FILE.fullmatch(name):
+        if match := PAIR_FILE.fullmatch(name):
             if match[1] == "g" and (vocoder := found.attempt(lambda path=path: _vocoder(path, found))):
                 found.vocoders.append(vocoder)
         elif suffix == ".pt" or suffix == ".pth":
@@ -286,16 +284,15 @@ def _vocoder(path: Path, found: Survey) -> VocoderCheckpoint:
     config_path = path.with_name(CONFIG_NAME)
     config = found.attempt(lambda: read_config(config_path))
     padding = tell_padding(names, content.get("padding") or (config and config.padding), path)
-    match = VOCODER_FILE.fullmatch(path.name)
     return VocoderCheckpoint(
         path,
-        int(match[2]),
+        steps_of(path),
         padding,
         config_path,
         config and dataclasses.replace(config, padding=padding),
         int(first.shape[1]),
         isinstance(content.get("mel"), Mapping) or (config is not None and config.mel is not None),
-        found.attempt(lambda: _optimizer(path.with_name(path.name.replace("g_", "do_", 1)))),
+        found.attempt(lambda: _optimizer(discriminators_beside(path))),
     )
 
 

@@ -22,7 +22,7 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.training.state import load_checkpoint, save_checkpoint
 from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config, write_config
 from rtmri_speech.vocoder.generator import Generator
-from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pairs
+from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pair_files
 
 State = dict[str, torch.Tensor]
 
@@ -138,18 +138,14 @@ def config_of(checkpoint: str | Path, config: str | Path | None, warn: Callable[
     return read_config(config or Path(checkpoint).parent / CONFIG_NAME, warn)
 
 
-def newest_pair(directory: str | Path, say: Callable[[str], None]) -> tuple[int, dict, dict] | None:
-    """Return the newest readable pair as (steps, ``g_`` content, ``do_`` content); None when there is none.
+def newest_pair(directory: str | Path, say: Callable[[str], None]) -> tuple[Path, dict, dict] | None:
+    """Return the newest readable pair as (``g_`` file, its content, ``do_`` content); None when there is none.
 
     ``say`` is told of each unreadable pair that is passed over.
     """
-    for steps in reversed(pairs(directory)):
+    for generator, rest in reversed(pair_files(directory).values()):
         try:
-            return (
-                steps,
-                load_checkpoint(generator_file(directory, steps)),
-                load_checkpoint(discriminator_file(directory, steps)),
-            )
+            return generator, load_checkpoint(generator), load_checkpoint(rest)
         except UserError as error:
             say(f"{error.subject} {error.fault}: the pair before it is used.")
     return None

@@ -42,7 +42,14 @@ from rtmri_speech.vocoder.data import Excerpts, VocoderClip, fingerprint, whole_
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator, frozen
 from rtmri_speech.vocoder.generator import Generator
 from rtmri_speech.vocoder.loss import adversarial_loss, discriminator_loss, feature_loss, mel_error, stft_loss
-from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pairs, steps_of
+from rtmri_speech.vocoder.naming import (
+    discriminator_file,
+    discriminators_beside,
+    generator_file,
+    pair_files,
+    pairs,
+    steps_of,
+)
 
 PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_THRESHOLD = 0.1, 4, 1e-4
 """The lab's plateau schedule: a tenth of the rate after more than 4 validations that are not 0.01 % better."""
@@ -71,6 +78,7 @@ class Run:
     keep_last, keep_every, archive : see `checkpoint.prune_pairs`.
     extra_mels_weight : probability of a true mel, see `data.Excerpts`.
     bf16 : compute the networks in bfloat16 where that is safe.
+    mel : what the mels to fine-tune on are, where their dataset says it; the vocoder must read the same.
     provenance : also write where the last pair comes from, which it carries itself, to this JSON.
     """
 
@@ -91,6 +99,7 @@ class Run:
     bf16: bool = False
     device: str = "auto"
     wait: bool = True
+    mel: MelSpec | None = None
     provenance: Path | None = None
 
 
@@ -236,7 +245,7 @@ class Networks:
         load_official(self.generator, generator["generator"], source)
         self.averaged.load_state_dict(self.generator.state_dict())
         for name in ("mpd", "msd"):
-            load_official(getattr(self, name), rest[name], source.with_name(source.name.replace("g_", "do_", 1)))
+            load_official(getattr(self, name), rest[name], discriminators_beside(source))
         for name in ("optim_g", "optim_d"):
             optimiser = getattr(self, name)
             if reason := _not_adamw(optimiser, rest.get(name)):
@@ -301,6 +310,9 @@ def train(
         state = group.shared(state)
         if state is None:
             beginning = _Beginning.find(run, config, tell)
+            if run.mel is not None:
+                read = dataclasses.replace(config, padding=beginning.padding).spec
+                run.mel.require_same(read, "the mels to fine-tune on", str(beginning.source or "the config"))
             loop = _Loop(dataclasses.replace(config, padding=beginning.padding), training, validation, run, group, tell)
             loop.begin(beginning)
         else:
@@ -337,10 +349,10 @@ def _base_identity(base: Path | None) -> str | None:
     if base is None:
         return None
     if base.is_dir():
-        found = pairs(base)
+        found = list(pair_files(base).values())
         if not found:
             raise UserError(base, "holds no pair of g_<steps> and do_<steps>", "give the base's directory")
-        base = generator_file(base, found[-1])
+        base = found[-1][0]
     return provenance.contents_hash(base)
 
 
@@ -369,12 +381,9 @@ class _Beginning:
     @classmethod
     def find(cls, run: Run, config: VocoderConfig, say: Callable[[str], None]) -> _Beginning:
         if run.base is not None and not run.base.is_dir():
-            steps = steps_of(run.base)
-            found = steps, load_checkpoint(run.base), load_checkpoint(discriminator_file(run.base.parent, steps))
-            directory = run.base.parent
+            found = run.base, load_checkpoint(run.base), load_checkpoint(discriminators_beside(run.base))
         else:
-            directory = run.base or run.directory
-            found = newest_pair(directory, say)
+            found = newest_pair(run.base or run.directory, say)
         if found is None:
             if run.base is not None:
                 raise UserError(run.base, "holds no readable pair", "copy the base again")
@@ -385,18 +394,17 @@ class _Beginning:
                     "copy the base's pair there or name it by --base",
                 )
             return cls(config.padding or "official")
-        steps, generator, rest = found
-        source = generator_file(directory, steps)
+        source, generator, rest = found
         if not isinstance(generator.get("generator"), dict):
             raise UserError(source, "holds no 'generator'", "give a g_<steps> file")
         missing = [key for key in ("mpd", "msd") if key not in rest]
         if missing:
-            raise UserError(discriminator_file(directory, steps), f"lacks {' and '.join(missing)}", "give a do_ file")
+            raise UserError(discriminators_beside(source), f"lacks {' and '.join(missing)}", "give a do_ file")
         padding = tell_padding(generator["generator"], config.padding or generator.get("padding"), source)
         if isinstance(generator.get("mel"), dict):
             wanted = dataclasses.replace(config, padding=padding).spec
             MelSpec.from_dict(generator["mel"], str(source)).require_same(wanted, str(source), "the config")
-        return cls(padding, steps, (generator, rest), source)
+        return cls(padding, steps_of(source), (generator, rest), source)
 
 
 class _Loop:
@@ -440,8 +448,11 @@ class _Loop:
             self._copy_base(beginning)
 
     def _copy_base(self, beginning: _Beginning) -> None:
-        for path in (beginning.source, discriminator_file(beginning.source.parent, beginning.steps)):
-            with atomic.replacing(self.run.directory / path.name) as temporary:
+        for path, name in (
+            (beginning.source, generator_file),
+            (discriminators_beside(beginning.source), discriminator_file),
+        ):
+            with atomic.replacing(name(self.run.directory, beginning.steps)) as temporary:
                 shutil.copyfile(path, temporary)
 
     def resume(self, state: Mapping[str, Any]) -> None:

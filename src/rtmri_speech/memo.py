@@ -1,0 +1,31 @@
+"""Flags of the memo's commands that nothing is left to do for: a pasted command runs, and says which they are."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+
+class Ignored(argparse.Action):
+    """An option whose value is read and dropped, with the one word ``ignored`` on stderr."""
+
+    def __init__(self, option_strings: list[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, default=argparse.SUPPRESS, **settings)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, option: str | None = None
+    ) -> None:
+        """Say that ``option`` is ignored."""
+        print(f"{option}: ignored.", file=sys.stderr)
+
+
+def add_code_dir(parser: argparse._ActionsContainer) -> None:
+    """Add the memo's ``--mri-code-dir``, in both of its spellings: the code is this package."""
+    parser.add_argument(
+        "--mri-code-dir",
+        "--mri_code_dir",
+        action=Ignored,
+        metavar="DIR",
+        help="of the memo; ignored, the code is this package",
+    )

@@ -1,0 +1,125 @@
+"""The Japanese pages say what the English ones do, in the same commands, names, numbers and tables."""
+
+import itertools
+import re
+import shlex
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from memo_commands import COMMANDS, ROOT, SCRIPTS
+
+PAGES = {"README.md": "docs/ja/README.md", "docs/from_the_memo.md": "docs/ja/from_the_memo.md"}
+WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+NUMBER_WORDS = {word: str(number) for number, word in enumerate(WORDS, 2)} | {"october": "10"}
+"""``one`` is left out: it is an article more often than a number."""
+
+_FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+")
+_INLINE = re.compile(r"`([^`\n]+)`")
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def without_comment(line: str) -> str:
+    """A line of a command or setting without what a ``#`` begins: comments are in the reader's language."""
+    return re.sub(r"(^|\s+)#.*", "", line).rstrip()
+
+
+def code_lines(text: str) -> list[str]:
+    """Lines of the code blocks, in their order, comments out."""
+    blocks = [match[1] for match in _FENCED.finditer(text)]
+    blocks += [match[0] for match in _INDENTED.finditer(_FENCED.sub("", text))]
+    return [line.strip() for block in blocks for line in map(without_comment, block.splitlines()) if line.strip()]
+
+
+def prose(text: str) -> str:
+    """The text without code blocks, inline code and the targets of links."""
+    text = _INLINE.sub(" ", _INDENTED.sub("\n", _FENCED.sub("\n", text)))
+    return re.sub(r"\]\([^)]*\)|https?://\S+", "]", text)
+
+
+def numbers(text: str) -> Counter:
+    """The numbers of the prose; English ones may be words."""
+    words = re.sub(
+        rf"\b({'|'.join(NUMBER_WORDS)})\b",
+        lambda match: NUMBER_WORDS[match[1].lower()],
+        prose(text),
+        flags=re.IGNORECASE,
+    )
+    return Counter(number for number in re.findall(r"\d+(?:\.\d+)*", words) if number != "1")
+
+
+def shape(text: str) -> list[str]:
+    """Headings by their level and tables by their rows and columns, in their order."""
+    outline = []
+    for line in _FENCED.sub("", text).splitlines():
+        if match := re.match(r"(#+) ", line):
+            outline.append(match[1])
+        elif line.startswith("|"):
+            outline.append(f"{line.count('|')} columns")
+    return outline
+
+
+@pytest.mark.parametrize(("english", "japanese"), PAGES.items())
+def test_the_same_commands(english, japanese):
+    assert code_lines(read(japanese)) == code_lines(read(english))
+
+
+@pytest.mark.parametrize(("english", "japanese"), PAGES.items())
+def test_the_same_names_in_the_text(english, japanese):
+    found = [Counter(_INLINE.findall(_FENCED.sub("", read(page)))) for page in (japanese, english)]
+    assert found[0] - found[1] == found[1] - found[0] == Counter()
+
+
+@pytest.mark.parametrize(("english", "japanese"), PAGES.items())
+def test_the_same_numbers(english, japanese):
+    found = [numbers(read(page)) for page in (japanese, english)]
+    assert found[0] - found[1] == found[1] - found[0] == Counter()
+
+
+@pytest.mark.parametrize(("english", "japanese"), PAGES.items())
+def test_the_same_headings_and_tables(english, japanese):
+    assert shape(read(japanese)) == shape(read(english))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *PAGES.values()])
+def test_links_and_scripts_are_there(page):
+    text = read(page)
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("https://") or ((ROOT / page).parent / target).exists(), target
+    for script in re.findall(r"workflow/scripts/(\w+\.py)", text):
+        assert (SCRIPTS / script).exists(), script
+
+
+@pytest.mark.parametrize("page", [*PAGES, *PAGES.values()])
+def test_targets_stand_before_options_that_take_every_word(page):
+    """``--configfile`` and ``--config`` of snakemake would take a target after them for one more file or setting."""
+    text = read(page)
+    commands = [line for line in [*code_lines(text), *_INLINE.findall(text)] if line.startswith("snakemake ")]
+    assert commands
+    for command in commands:
+        words = shlex.split(command)
+        for option in ("--configfile", "--config"):
+            following = words[words.index(option) + 1 :] if option in words else []
+            taken = list(itertools.takewhile(lambda word: not word.startswith("-"), following))
+            assert len(taken) <= 1, command
+
+
+def test_every_script_of_the_memo_is_on_the_page():
+    named = {script for command in COMMANDS.values() for script in re.findall(r"(\w+\.py)", command)}
+    assert len(named) == 10
+    for script in named:
+        assert f"`{script}" in read("docs/from_the_memo.md")
+
+
+def test_figures_that_cost_nothing_are_those_of_the_benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(ROOT, "benchmarks")))
+    compare = pytest.importorskip("compare_with_memo")
+    text = read("docs/from_the_memo.md")
+    for row in [*compare.alignment(), *compare.bands(), *compare.upper_edge()]:
+        assert "| " + " | ".join(map(str, row)) + " |" in text
+    del sys.modules["compare_with_memo"]

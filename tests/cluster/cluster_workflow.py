@@ -157,7 +157,7 @@ class ClusterWorkflow:
     def training(self) -> dict[str, str]:
         """Wait until the first job's training is under way, hold it there, and return the job.
 
-        What has given a model has ended an epoch. SLURM wakes what it ends, `wake` what shall go on.
+        What has given a model has ended an epoch. SLURM wakes what it cancels, `wake` all else.
         """
         job = self.job_in("RUNNING")
         self.slurm.wait(self.model.exists, "no training begins")

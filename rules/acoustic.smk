@@ -30,7 +30,7 @@ rule train_acoustic:
         f"{LOGS}/train_acoustic.log",
     benchmark:
         f"{BENCHMARKS}/train_acoustic.tsv"
-    retries: 2
+    retries: TRAINING_RETRIES
     conda:
         "../envs/rtmri.yaml"
     threads: 8
@@ -78,7 +78,7 @@ rule train_acoustic:
             band_weights=[f"{name}:{first}:{weight}" for name, (first, weight) in ACOUSTIC["loss"]["bands"].items()],
         ),
     shell:
-        "python {params.script:q} --processed_dir {params.dataset:q} --out_ckpt {output.model:q}"
+        "python {params.script:q} --gpus {resources.gpu} --processed_dir {params.dataset:q} --out_ckpt {output.model:q}"
         " --provenance {output.provenance:q}"
         " {params.places} {params.network} {params.augmentation} {params.training} {params.loss} > {log:q} 2>&1"
 
@@ -104,7 +104,7 @@ rule export_predicted_mels:
     resources:
         mem_mb=more_on_retry(2000),
         runtime=more_on_retry(60),
-        gpu=ACOUSTIC["gpus"],
+        gpu=min(1, ACOUSTIC["gpus"]),
     params:
         script=script("export_predicted_mels.py"),
         code=code_hash("acoustic.predict"),
@@ -112,7 +112,7 @@ rule export_predicted_mels:
         directory=subpath(output[0], parent=True),
         flags=PREDICTION_FLAGS,
     shell:
-        "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q}"
+        "python {params.script:q} --gpus {resources.gpu} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q}"
         " --scaler_json {input.scaler:q} --output_dir {params.directory:q} --parts training validation --overwrite"
         " {params.flags} > {log:q} 2>&1"
 
@@ -128,6 +128,7 @@ rule export_groundtruth_mel:
         f"{MELS_TRUE}/{{id}}.npy",
     log:
         f"{LOGS}/export_groundtruth_mel/{{id}}.log",
+    localrule: CLIPS_HERE
     conda:
         "../envs/rtmri.yaml"
     threads: 1

@@ -57,6 +57,14 @@ SEEN_CLIPS = [id for part in TRAINED_PARTS for id in PART_CLIPS[part]]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
+# Many clips a submission: a Snakemake that is itself a job of a cluster makes the clips there, where a submission of its own
+# would cost more than a clip's work. The other jobs it submits.
+CLIPS_HERE = workflow.is_main_process and "SLURM_JOB_ID" in os.environ
+
+# A stopped training goes on by itself. Not within a job of a cluster, whose Snakemake would start it again while the cluster
+# ends the job, or with the memory that was too little: there the one outside submits it again.
+TRAINING_RETRIES = 2 if workflow.is_main_process else 0
+
 
 def provenance_of(stage):
     """The JSON that says where a stage's results come from, also shown by Snakemake's own report."""

@@ -14,6 +14,7 @@ if SETTINGS["corpus"]["source"] == "demo":
             f"{LOGS}/make_demo_clip/{{id}}.log",
         benchmark:
             f"{BENCHMARKS}/make_demo_clip/{{id}}.tsv"
+        localrule: CLIPS_HERE
         conda:
             "../envs/rtmri.yaml"
         threads: 1
@@ -41,6 +42,7 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
             f"{LOGS}/normalize_video/{{id}}.log",
         benchmark:
             f"{BENCHMARKS}/normalize_video/{{id}}.tsv"
+        localrule: CLIPS_HERE
         conda:
             "../envs/rtmri.yaml"
         threads: 1

@@ -27,6 +27,7 @@ rule decode_frames:
         f"{LOGS}/decode_frames/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/decode_frames/{{id}}.tsv"
+    localrule: CLIPS_HERE
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -64,6 +65,7 @@ rule extract_mel:
         f"{LOGS}/extract_mel/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/extract_mel/{{id}}.tsv"
+    localrule: CLIPS_HERE
     conda:
         "../envs/rtmri.yaml"
     threads: 1

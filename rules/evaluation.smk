@@ -72,7 +72,7 @@ rule evaluate_systems:
         ),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --output_dir {params.directory:q} --threads {threads}"
-        " {params.flags} > {log:q} 2>&1"
+        " --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
 
 
 rule evaluate_mel_generator:
@@ -105,4 +105,4 @@ rule evaluate_mel_generator:
         dataset=subpath(input.scaler, parent=True),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q} --output {output:q}"
-        " > {log:q} 2>&1"
+        " --gpus {resources.gpu} > {log:q} 2>&1"

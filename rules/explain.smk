@@ -26,6 +26,7 @@ rule explain_clip:
         f"{LOGS}/explain_clip/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/explain_clip/{{id}}.tsv"
+    localrule: SPEECH_HERE
     conda:
         "../envs/rtmri.yaml"
     threads: 2
@@ -55,7 +56,7 @@ rule explain_clip:
         ),
     shell:
         "python {params.script:q} --processed-dir {params.dataset:q} --clips {wildcards.id} --mri-checkpoint {input.model:q}"
-        " --output-dir {params.directory:q} {params.bands} {params.flags} > {log:q} 2>&1"
+        " --gpus {resources.gpu} --output-dir {params.directory:q} {params.bands} {params.flags} > {log:q} 2>&1"
 
 
 rule film_gradcam:
@@ -70,6 +71,7 @@ rule film_gradcam:
         f"{LOGS}/film_gradcam/{{id}}_{{band}}.log",
     benchmark:
         f"{BENCHMARKS}/film_gradcam/{{id}}_{{band}}.tsv"
+    localrule: CLIPS_HERE
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -187,7 +189,7 @@ rule masking_study:
     shell:
         "python {params.script:q} --processed-dir {params.dataset:q} --mri-checkpoint {input.model:q}"
         " --hifigan-checkpoint {input.vocoder:q} --hifigan-config {input.vocoder_config:q} --gradcam-dir {params.gradcam:q}"
-        " --output-dir {params.directory:q} {params.flags} > {log:q} 2>&1"
+        " --gpus {resources.gpu} --output-dir {params.directory:q} {params.flags} > {log:q} 2>&1"
 
 
 rule gradcam:

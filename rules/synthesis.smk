@@ -4,6 +4,7 @@ SYNTHESIS = SETTINGS["synthesis"]
 INFER = f"{RESULTS}/infer"
 INFER_NEW = f"{RESULTS}/infer_new"
 MASKED = f"{RESULTS}/masked"
+SPEECH_HERE = CLIPS_HERE and not SYNTHESIS["gpus"]
 SPEECH_CODE = code_hash("synthesis.speech", "synthesis.synthesiser")
 
 # The models of this configuration, or given ones: the lab's, or those of another results directory.
@@ -50,6 +51,7 @@ rule infer_clip:
         f"{LOGS}/infer_clip/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/infer_clip/{{id}}.tsv"
+    localrule: SPEECH_HERE
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -65,7 +67,7 @@ rule infer_clip:
         flags=SPEECH_FLAGS,
     shell:
         "python {params.script:q} --processed-dir {params.dataset:q} --clips {wildcards.id}"
-        " --output-dir {params.directory:q} --threads {threads} {params.flags} > {log:q} 2>&1"
+        " --output-dir {params.directory:q} --threads {threads} --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
 
 
 rule infer_new_video:
@@ -83,6 +85,7 @@ rule infer_new_video:
         f"{LOGS}/infer_new_video/{{new_id}}.log",
     benchmark:
         f"{BENCHMARKS}/infer_new_video/{{new_id}}.tsv"
+    localrule: SPEECH_HERE
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -99,7 +102,7 @@ rule infer_new_video:
         recording=flags(resampling=SETTINGS["video"]["resampling"], gain=SETTINGS["audio"]["gain"]),
     shell:
         "python {params.script:q} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
-        " {params.recording} > {log:q} 2>&1"
+        " --gpus {resources.gpu} {params.recording} > {log:q} 2>&1"
 
 
 rule mask_video:
@@ -113,6 +116,7 @@ rule mask_video:
         f"{LOGS}/mask_video/{{mask}}/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/mask_video/{{mask}}/{{id}}.tsv"
+    localrule: CLIPS_HERE
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -145,6 +149,7 @@ rule infer_masked:
         f"{LOGS}/infer_masked/{{mask}}/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/infer_masked/{{mask}}/{{id}}.tsv"
+    localrule: SPEECH_HERE
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -159,7 +164,7 @@ rule infer_masked:
         flags=SPEECH_FLAGS,
     shell:
         "python {params.script:q} --video {input.video:q} --audio {input.wav:q} --output-dir {params.directory:q}"
-        " --threads {threads} {params.flags} > {log:q} 2>&1"
+        " --threads {threads} --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
 
 
 rule compare_masked:
@@ -179,6 +184,7 @@ rule compare_masked:
         f"{LOGS}/compare_masked/{{mask}}/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/compare_masked/{{mask}}/{{id}}.tsv"
+    localrule: CLIPS_HERE
     conda:
         "../envs/rtmri.yaml"
     threads: 1

@@ -40,7 +40,7 @@ rule fine_tune_vocoder:
         f"{LOGS}/fine_tune_vocoder.log",
     benchmark:
         f"{BENCHMARKS}/fine_tune_vocoder.tsv"
-    retries: 2
+    retries: TRAINING_RETRIES
     conda:
         "../envs/rtmri.yaml"
     threads: VOCODER["threads"]
@@ -70,7 +70,7 @@ rule fine_tune_vocoder:
             archive_dir=VOCODER["archive"],
         ),
     shell:
-        "python {params.script:q} --config {input.config:q} --input_wavs_dir {params.wavs:q}"
+        "python {params.script:q} --gpus {resources.gpu} --config {input.config:q} --input_wavs_dir {params.wavs:q}"
         " --input_mels_dir {params.mels:q} --input_training_file {input.lists[0]:q}"
         " --input_validation_file {input.lists[1]:q} --checkpoint_path {params.directory:q}"
         " --provenance {output.provenance:q} --threads {threads} {params.flags} > {log:q} 2>&1"
@@ -140,7 +140,7 @@ rule train_base_vocoder:
         f"{LOGS}/train_base_vocoder.log",
     benchmark:
         f"{BENCHMARKS}/train_base_vocoder.tsv"
-    retries: 2
+    retries: TRAINING_RETRIES
     conda:
         "../envs/rtmri.yaml"
     threads: 1

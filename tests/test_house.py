@@ -16,6 +16,7 @@ ORDER = [
     "threads",
     "errors",
     "memo",
+    "devices",
     "atomic",
     "staleness",
     "provenance",
@@ -33,7 +34,7 @@ ORDER = [
 ]
 """Each floor may use those before it. The demo stands apart: it may use signal, and nothing uses it."""
 
-LIGHT = ["dataset.process", "dataset.normalize", "configuration", "staleness", "provenance"]
+LIGHT = ["dataset.process", "dataset.normalize", "configuration", "staleness", "provenance", "devices"]
 """Modules that a clip's job or the Snakefile imports: they must not bring in what takes seconds to import."""
 
 HEAVY = {"torch", "librosa", "scipy.signal", "matplotlib", "pandas", "timm"}

@@ -19,8 +19,14 @@ def thread_variables(count: int) -> dict[str, str]:
 
 
 def limit_threads(count: int | None) -> None:
-    """Let what is imported from here on compute with ``count`` threads; None: with those the environment names."""
+    """Let what is imported from here on compute with ``count`` threads; None: with those the environment names.
+
+    Processes that torchrun started together on this machine share them.
+    """
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if not count and together > 1:
+        count = int(os.environ.get(_OPENMP, "0"))
     if count:
-        os.environ.update(thread_variables(count))
+        os.environ.update(thread_variables(max(1, count // together)))
     elif _OPENMP in os.environ:
         os.environ.setdefault(_OPENCV, os.environ[_OPENMP])

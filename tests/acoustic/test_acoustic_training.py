@@ -1,7 +1,10 @@
 import dataclasses
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,6 @@ from rtmri_speech.acoustic.loss import LossSettings
 from rtmri_speech.acoustic.model import AcousticModel, Network, Recomputing
 from rtmri_speech.acoustic.predict import LAB_KEYS, load_acoustic_model
 from rtmri_speech.acoustic.train import _Training, train
-from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.state import load_checkpoint, save_checkpoint
@@ -302,10 +304,41 @@ def quiet_train(settings):
 
 
 @pytest.mark.slow
-def test_the_script_runs_under_torchrun(tiny_processed, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_script_trains_in_several_processes_and_stops_them(tiny_processed, tmp_path, number, code):
     script = TESTS.parent / "workflow" / "scripts" / "train_mri_acoustic_model.py"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", script]
-    command += ["--processed_dir", tiny_processed, "--out_ckpt", tmp_path / "m.pt", "--device", "cpu", "--epochs", "1"]
+    command = [
+        sys.executable,
+        script,
+        "--gpus",
+        "2",
+        "--processed_dir",
+        tiny_processed,
+        "--out_ckpt",
+        tmp_path / "m.pt",
+    ]
     command += ["--backbone", "test_efficientnet", "--rnn_hidden", "8", "--stretch", "4", "--batch_size", "2"]
-    subprocess.run([str(word) for word in command], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
-    assert load_acoustic_model(tmp_path / "m.pt", "cpu", scaler=Scaler.load(tiny_processed / "scaler.json"))
+    command += ["--early_stop", "0", "--picture_epochs", "0", "--epochs"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": ""}
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        # A session of its own, so that the signal could be sent to all of it, as a terminal does.
+        options = {"env": environment, "stderr": out, "start_new_session": True}
+        endless = subprocess.Popen([str(word) for word in (*command, 100_000)], **options)
+    try:
+        while not (tmp_path / "m.pt").exists():
+            assert endless.poll() is None, log.read_text()
+            time.sleep(0.05)
+        os.killpg(endless.pid, number)
+        assert endless.wait(300) == code
+    finally:
+        endless.kill()
+    (state,) = (tmp_path / ".m.state").glob("state_*.pt")
+    step = int(state.stem.split("_")[1])
+    (planned,) = re.findall(rf"Stopped by a signal after step {step} of (\d+)", log.read_text())
+    epochs = step * 100_000 // int(planned) + 2
+    command = [str(word) for word in (*command, epochs)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert f"goes on from step {step}" in run.stderr
+    assert load_checkpoint(tmp_path / "m.pt")["provenance"]["made_by"][0]["settings"]["processes"] == 2

@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 import tiny_models
+from pretended_gpus import pretend_gpus
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.synthesis.models import Models
@@ -114,3 +118,22 @@ def test_models_that_cannot_be_loaded_are_refused_in_their_own_words(models, tmp
         WarmSynthesiser(dataclasses.replace(models, mri_checkpoint=str(broken)), tmp_path, 1, IDLE)
     with pytest.raises(UserError, match=r"missing\.pt: there is no such file"):
         WarmSynthesiser(dataclasses.replace(models, mri_checkpoint=str(tmp_path / "missing.pt")), tmp_path, 1, IDLE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for nvidia-smi is a script with #!")
+def test_it_holds_its_gpu_as_long_as_it_lives(models, tmp_path, monkeypatch, capsys):
+    for name, value in pretend_gpus(tmp_path, 1).items():
+        monkeypatch.setenv(name, value)
+    first = WarmSynthesiser(models, tmp_path / "warm", 1, IDLE, gpus=1)
+    assert "Computes on GPU 0." in capsys.readouterr().err
+    # Who asks it needs no GPU.
+    second = WarmSynthesiser(models, tmp_path / "warm", 1, IDLE, gpus=1)
+    clip = tiny_models.moving_bar(6)
+    np.testing.assert_array_equal(first.speech(clip).mel_db, second.speech(clip).mel_db)
+    assert not capsys.readouterr().err
+    del first, second
+    another = "from rtmri_speech.devices import take_gpus; take_gpus(1)"
+    told = subprocess.run([sys.executable, "-c", another], capture_output=True, text=True, check=True).stderr
+    assert "waiting" in told
+    assert told.endswith("Computes on GPU 0.\n")
+    assert not list((tmp_path / "warm").glob("*.json")), "it was still there when another had its GPU"

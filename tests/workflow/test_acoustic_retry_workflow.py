@@ -1,5 +1,6 @@
 """The rule of the mel generator, through Snakemake: a stopped training is retried and goes on."""
 
+import json
 import os
 import signal
 import threading
@@ -52,3 +53,27 @@ def test_a_terminated_training_goes_on_in_the_same_run(checkout):
     assert "all 40 epochs" in told
     assert (results / "mels_ft_log_normalized" / "a2.npy").is_file()
     assert not (results / "mels_ft_log_normalized" / "b0.npy").exists(), "a test clip was exported for training"
+
+
+@pytest.mark.slow
+def test_trainings_that_ask_for_two_gpus_run_in_two_processes(checkout):
+    from rtmri_speech.training.state import load_checkpoint
+
+    # Without batch statistics and dropout two processes take the steps of one.
+    still = {**TINY, "epochs": 4, "freeze_batch_norm": True, "dropout": 0.0}
+    losses = {}
+    for gpus in (1, 2):
+        results = f"結果 {gpus}"
+        checkout.configure(
+            results=results,
+            dataset="結果 1/dataset",
+            acoustic={**still, "gpus": gpus},
+            vocoder={"base": None, "steps": 2, "gpus": gpus, "threads": 2, "checkpoint_interval": 2},
+        )
+        checkout.make(f"{results}/vocoder/g_00000002")
+        for record in ("acoustic", "vocoder"):
+            told = json.loads((checkout.directory / results / "provenance" / f"{record}.json").read_text("utf-8"))
+            assert [maker["settings"]["processes"] for maker in told["made_by"]] == [gpus]
+        model = load_checkpoint(checkout.directory / results / "acoustic" / "mri_acoustic_model.pt")
+        losses[gpus] = (model["epoch"], model["val_loss"], model["train_loss"])
+    assert losses[2] == pytest.approx(losses[1], abs=1e-4)

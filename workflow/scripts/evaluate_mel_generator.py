@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
 
 
@@ -13,7 +14,9 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="JSON to write")
     parser.add_argument("--parts", nargs="+", default=["validation", "test"], help="of the split; not training")
     parser.add_argument("--seed", type=int, default=0, help="of the control's order of frames")
+    add_gpus_flag(parser)
     args = parser.parse_args()
+    take_gpus(args.gpus)
 
     from rtmri_speech.acoustic.predict import load_acoustic_model
     from rtmri_speech.atomic import save_json

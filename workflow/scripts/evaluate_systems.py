@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
 from rtmri_speech.threads import limit_threads
 
@@ -32,10 +33,12 @@ def main() -> None:
     )
     parser.add_argument("--output_dir", required=True, type=Path)
     parser.add_argument("--device", default="auto")
+    add_gpus_flag(parser)
     parser.add_argument("--threads", type=int, default=1, help="processor cores to use")
     args = parser.parse_args()
 
     limit_threads(args.threads)
+    take_gpus(args.gpus)
 
     from tqdm import tqdm
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
 from rtmri_speech.memo import add_code_dir
 
@@ -21,8 +22,10 @@ def main() -> int:
     parser.add_argument("--amp", choices=["float32", "bfloat16", "float16"], default="float32", help="of the CNN")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--cpu", action="store_true", help="the same as --device cpu")
+    add_gpus_flag(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace mels that are there already")
     args = parser.parse_args()
+    take_gpus(args.gpus)
 
     from rtmri_speech.acoustic.predict import export_predicted, load_acoustic_model
     from rtmri_speech.dataset.filelists import read_filelist

@@ -12,6 +12,7 @@ each in <output-dir>/<id>.
 import argparse
 from pathlib import Path
 
+from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import UserError, run_script
 from rtmri_speech.memo import add_code_dir
 
@@ -45,6 +46,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--alpha", type=float, default=0.7, help="opacity of the hottest place")
     parser.add_argument("--blend", choices=["heat", "even"], default="heat", help="even: opaque alike everywhere (lab)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_gpus_flag(parser)
     add_code_dir(parser)
     mel = parser.add_argument_group("mel of a checkpoint of the lab, which stores none; must agree with any other's")
     mel.add_argument("--n-mels", type=int)
@@ -56,6 +58,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
+    take_gpus(args.gpus)
     if (args.video is None) == (args.processed_dir is None) or (args.clips is None) != (args.processed_dir is None):
         raise UserError("--video", "and --processed-dir with --clips exclude each other", "give one of the two")
 

@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
 from rtmri_speech.memo import Ignored, add_code_dir
 from rtmri_speech.threads import limit_threads
@@ -56,6 +57,7 @@ def parse() -> argparse.Namespace:
         "--context", choices=["sequence", "window", "causal"], default="sequence", help="what the LSTM sees of a clip"
     )
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_gpus_flag(how)
     how.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the processor has it")
     how.add_argument("--threads", type=int, help="processor threads (default: all)")
     how.add_argument(
@@ -105,13 +107,16 @@ def main() -> int:
         )
         clips = {clip.id: clip}
     if args.warm is None:
+        take_gpus(args.gpus)
+
         from rtmri_speech.synthesis.synthesiser import load_synthesiser
 
         speaker = load_synthesiser(models, print)
     else:
         from rtmri_speech.synthesis.warm import WarmSynthesiser
 
-        speaker = WarmSynthesiser(models, args.warm, args.threads or os.cpu_count() or 1, args.warm_seconds)
+        threads = args.threads or os.cpu_count() or 1
+        speaker = WarmSynthesiser(models, args.warm, threads, args.warm_seconds, args.gpus)
         print(*speaker.notes, sep="\n", end="\n" if speaker.notes else "")
 
     def source(id: str) -> "Source":

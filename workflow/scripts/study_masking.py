@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
 
 
@@ -21,7 +22,9 @@ def main() -> int:
     parser.add_argument("--gradcam-dir", type=Path, help="has <id>/gradcam_<band>_sequence.npy")
     parser.add_argument("--output-dir", type=Path, required=True, help="for masking.csv, masking.png and wavs/")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_gpus_flag(parser)
     args = parser.parse_args()
+    take_gpus(args.gpus)
 
     from tqdm import tqdm
 

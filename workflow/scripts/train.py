@@ -1,12 +1,14 @@
 """Train or fine-tune HiFi-GAN (memo 3.2), with the flags of the official train.py.
 
 With --fine_tuning 1 the mels come from --input_mels_dir and the weights from --base (its pair is copied) or from
-the newest pair in --checkpoint_path. The same command goes on where a stopped one left off.
+the newest pair in --checkpoint_path. The same command goes on where a stopped one left off. With --gpus N it trains in
+N processes, one on each GPU, or on the processor where there is none.
 """
 
 import argparse
 from pathlib import Path
 
+from rtmri_speech.devices import add_gpus_flag, run_on_each_gpu, take_gpus
 from rtmri_speech.errors import UserError, run_script
 from rtmri_speech.memo import Ignored
 from rtmri_speech.threads import limit_threads
@@ -48,6 +50,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--archive_dir", type=Path, help="move older pairs there instead of deleting them")
     parser.add_argument("--bf16", action="store_true", help="compute the networks in bfloat16")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    add_gpus_flag(parser)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--provenance", type=Path, help="also write where the model comes from to this JSON")
     parser.add_argument("--no_wait", action="store_true", help="refuse, instead of waiting, while another one trains")
@@ -57,6 +60,9 @@ def arguments() -> argparse.ArgumentParser:
 def main() -> int:
     args = arguments().parse_args()
     limit_threads(args.threads)
+    take_gpus(args.gpus)
+    if (code := run_on_each_gpu(args.gpus)) is not None:
+        return code
 
     from rtmri_speech.dataset.meta import META, load_mel_spec
     from rtmri_speech.training.logging import say

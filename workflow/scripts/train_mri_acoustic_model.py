@@ -1,11 +1,13 @@
 """Train the mel generator (memo 2.1).
 
-The same command goes on after a kill. Several devices or processes: torchrun --nproc_per_node N.
+The same command goes on after a kill. With --gpus N it trains in N processes, one on each GPU, or on the processor
+where there is none.
 """
 
 import argparse
 from pathlib import Path
 
+from rtmri_speech.devices import add_gpus_flag, run_on_each_gpu, take_gpus
 from rtmri_speech.errors import run_script
 
 
@@ -77,7 +79,9 @@ def arguments() -> argparse.ArgumentParser:
     add("--time_weights", type=float, nargs="+", dest="time", metavar="W", help="target of each frame of a window")
     add("--band_weights", nargs="+", dest="bands", metavar="NAME:FIRST_BIN:W", help="target of each band of bins")
 
-    add = parser.add_argument_group("computing").add_argument
+    computing = parser.add_argument_group("computing")
+    add_gpus_flag(computing)
+    add = computing.add_argument
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--amp", choices=["auto", "float32", "bfloat16", "float16"], default="auto", help="precision of the CNN")
     add("--channels_last", action=argparse.BooleanOptionalAction, default=True, help="memory layout of the CNN")
@@ -89,6 +93,9 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     args = arguments().parse_args()
+    take_gpus(args.gpus)
+    if (code := run_on_each_gpu(args.gpus)) is not None:
+        return code
 
     from rtmri_speech.acoustic.data import Augmentation
     from rtmri_speech.acoustic.loss import LossSettings

@@ -4,7 +4,8 @@ Importing torch and timm and loading the models takes longer than making the spe
 the process, those that follow, at the same time too, send it frames and get mel and samples back. Its address lies in a
 file that only the user can read, with a key without which it does not answer; it listens on this machine alone. The
 name of that file stands for the models' files, the code and the settings: when one of them changes, the old process is
-never asked, and ends by itself.
+never asked, and ends by itself. Where the models are on a GPU, it is this process that holds the GPU, as long as it
+lives; the commands that ask it need none.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from rtmri_speech.atomic import replacing
+from rtmri_speech.devices import say_on_stderr, take_gpus
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.synthesis.models import Models
@@ -54,6 +56,7 @@ class WarmSynthesiser:
     threads : processor threads a clip is computed with.
     idle : seconds without a question after which a process that is started now ends; longer than the pause between two
         jobs of a workflow.
+    gpus : how many GPUs it takes, see `devices.take_gpus`; it waits until they are free, and says so on stderr.
 
     Attributes
     ----------
@@ -66,15 +69,17 @@ class WarmSynthesiser:
         The models cannot be loaded.
     """
 
-    def __init__(self, models: Models, directory: str | Path, threads: int, idle: float) -> None:
+    def __init__(
+        self, models: Models, directory: str | Path, threads: int, idle: float, gpus: int | None = None
+    ) -> None:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        address = directory / f"{_identity(models, threads)}.json"
+        address = directory / f"{_identity(models, threads, gpus)}.json"
         self._log = address.with_suffix(".log")
         with FileLock(address.with_suffix(".lock")):
             answer = _asked(address)
             if answer is None:
-                _start(models, address, threads, idle)
+                _start(models, address, threads, idle, gpus)
                 answer = _asked(address)
         if answer is None:
             raise self._lost()
@@ -107,8 +112,8 @@ class WarmSynthesiser:
         )
 
 
-def _identity(models: Models, threads: int) -> str:
-    """Name what a process must be for its answers to be right: host, models, settings, code."""
+def _identity(models: Models, threads: int, gpus: int | None) -> str:
+    """Name what a process must be for its answers to be right: host, GPUs, models, settings, code."""
     files = []
     for path in models.files:
         if not path.is_file():
@@ -117,7 +122,9 @@ def _identity(models: Models, threads: int) -> str:
     code = sorted([str(path), path.stat().st_mtime_ns] for path in _PACKAGE.rglob("*.py"))
     # A process that was started in one job of a cluster ends with it, and must not be asked by another.
     job = os.environ.get("SLURM_JOB_ID")
-    stated = json.dumps([socket.gethostname(), job, models.to_json(), files, threads, code, sys.executable])
+    # It may take only what the one who asks it could take.
+    devices = [gpus, os.environ.get("CUDA_VISIBLE_DEVICES")]
+    stated = json.dumps([socket.gethostname(), job, devices, models.to_json(), files, threads, code, sys.executable])
     return hashlib.sha256(stated.encode()).hexdigest()[:16]
 
 
@@ -142,9 +149,9 @@ def _life(address: Path) -> FileLock:
     return FileLock(address.with_suffix(".alive"))
 
 
-def _start(models: Models, address: Path, threads: int, idle: float) -> None:
+def _start(models: Models, address: Path, threads: int, idle: float, gpus: int | None) -> None:
     """Start the process and wait until its address is there; what it refuses is raised here."""
-    command = [sys.executable, "-P", "-m", __name__, str(address), models.to_json(), str(idle)]
+    command = [sys.executable, "-P", "-m", __name__, str(address), models.to_json(), str(idle), json.dumps(gpus)]
     path = os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **thread_variables(threads), "PYTHONPATH": path}
     with address.with_suffix(".log").open("wb") as log:
@@ -158,13 +165,16 @@ def _start(models: Models, address: Path, threads: int, idle: float) -> None:
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-    with process.stdout as ready:
-        line = ready.readline()
-    if not line:
-        log = address.with_suffix(".log")
-        raise UserError(log, "the models could not be loaded", "read why there")
-    if refused := json.loads(line):
-        raise UserError(*refused)
+    with process.stdout as told:
+        for line in told:
+            match json.loads(line):
+                case None:
+                    return
+                case str(sentence):
+                    say_on_stderr(sentence)
+                case refused:
+                    raise UserError(*refused)
+    raise UserError(address.with_suffix(".log"), "the models could not be loaded", "read why there")
 
 
 def _send(connection: Connection, header: dict[str, Any], *arrays: np.ndarray) -> None:
@@ -248,12 +258,14 @@ def _frames(connection: Connection) -> Iterator[np.ndarray]:
                 raise _Abandoned
 
 
-def _serve(address: Path, models: Models, idle: float) -> None:
+def _serve(address: Path, models: Models, idle: float, gpus: int | None) -> None:
     """Load the models, say on stdout that the address is there or what is refused, and answer."""
-    from rtmri_speech.synthesis.synthesiser import load_synthesiser
-
     notes: list[str] = []
     try:
+        take_gpus(gpus, lambda sentence: print(json.dumps(sentence), flush=True))
+
+        from rtmri_speech.synthesis.synthesiser import load_synthesiser
+
         synthesiser = load_synthesiser(models, notes.append)
     except UserError as refusal:
         print(json.dumps([refusal.subject, refusal.fault, refusal.remedy]))
@@ -284,4 +296,4 @@ def _serve(address: Path, models: Models, idle: float) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), Models.from_json(sys.argv[2]), float(sys.argv[3]))
+    _serve(Path(sys.argv[1]), Models.from_json(sys.argv[2]), float(sys.argv[3]), json.loads(sys.argv[4]))

@@ -1,0 +1,161 @@
+"""A process that asks for GPUs has them to itself until it ends: seen with a stand-in for nvidia-smi, without a GPU."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pretended_gpus import pretend_gpus
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-in for nvidia-smi is a script with #!")
+
+HOLDER = """
+import os, sys
+from rtmri_speech.devices import take_gpus
+from rtmri_speech.errors import run_script
+def main():
+    take_gpus(int(sys.argv[1]))
+    print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+    sys.stdin.readline()
+    assert "torch" not in sys.modules
+    return int(sys.argv[2]) if len(sys.argv) > 2 else 0
+run_script(main)
+"""
+"""Takes GPUs, tells which, and holds them until a line comes."""
+
+
+class Machine:
+    """A machine with ``gpus`` GPUs, by its nvidia-smi, on which holders are started."""
+
+    def __init__(self, directory: Path, gpus: int, stack: ExitStack) -> None:
+        self.directory, self._stack, self._count = directory, stack, 0
+        self.environment = pretend_gpus(directory, gpus)
+
+    def start(self, *arguments, **environment) -> subprocess.Popen:
+        """Start a holder; what it says is read with `said`."""
+        self._count += 1
+        log = self.directory / f"{self._count}.log"
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, *map(str, arguments)],
+            env={**self.environment, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log.open("w"),
+            text=True,
+        )
+        process.log = log
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        return process
+
+
+@pytest.fixture
+def machine(tmp_path):
+    with ExitStack() as stack:
+        yield Machine(tmp_path, 2, stack)
+
+
+def taken(process) -> str:
+    return process.stdout.readline().strip()
+
+
+def let_go(process) -> int:
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return process.wait(60)
+
+
+def said(process, words: str) -> bool:
+    """Wait until a holder has said something."""
+    while words not in process.log.read_text():
+        if process.poll() is not None:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_two_have_a_gpu_each_and_the_third_waits_for_one(machine):
+    first, second = machine.start(1), machine.start(1)
+    assert sorted([taken(first), taken(second)]) == ["0", "1"]
+    third = machine.start(1)
+    assert said(third, "GPU: 1 of 2 are asked for and not free")
+    assert third.poll() is None
+    gpu = "0" if "GPU 0." in second.log.read_text() else "1"
+    assert let_go(second) == 0
+    assert taken(third) == gpu
+    assert said(third, f"Computes on GPU {gpu}.")
+
+
+def test_a_killed_holder_frees_its_gpu(machine):
+    first = machine.start(2)
+    assert taken(first) == "0,1"
+    second = machine.start(1)
+    assert said(second, "waiting")
+    first.kill()
+    assert taken(second) == "0"
+
+
+def test_one_who_needs_two_is_not_passed_by_those_who_need_one(machine):
+    first = machine.start(1)
+    assert taken(first) == "0"
+    both = machine.start(2)
+    assert said(both, "waiting")
+    late = machine.start(1)
+    assert said(late, "waiting")
+    let_go(first)
+    assert taken(both) == "0,1"
+    let_go(both)
+    assert taken(late) == "0"
+
+
+def test_it_chooses_among_the_gpus_it_is_given(machine):
+    first = machine.start(1, CUDA_VISIBLE_DEVICES="1")
+    assert taken(first) == "1"
+    # The same GPU by its other name.
+    second = machine.start(1, CUDA_VISIBLE_DEVICES="GPU-11-ab")
+    assert said(second, "waiting")
+    let_go(first)
+    assert taken(second) == "GPU-11-ab"
+
+
+def test_jobs_of_a_cluster_do_not_wait_for_each_other(machine):
+    # Both were given a GPU of their own, which each sees as number 0.
+    first = machine.start(1, CUDA_VISIBLE_DEVICES="0", SLURM_JOB_ID="7")
+    second = machine.start(1, CUDA_VISIBLE_DEVICES="0", SLURM_JOB_ID="8")
+    assert taken(first) == taken(second) == "0"
+    of_the_same = machine.start(1, CUDA_VISIBLE_DEVICES="0", SLURM_JOB_ID="8")
+    assert said(of_the_same, "waiting")
+
+
+def test_none_is_asked_for_or_there(machine):
+    assert taken(machine.start(0)) == ""
+    assert taken(machine.start(1, CUDA_VISIBLE_DEVICES="")) == ""
+    without = machine.start(1, PATH=str(Path(sys.executable).parent))
+    assert taken(without) == "None"
+    assert "the processor computes" in without.log.read_text()
+
+
+def test_more_than_there_are_is_refused_in_a_sentence(machine):
+    asked = machine.start(3)
+    assert asked.wait(60) == 2
+    assert asked.log.read_text() == "error: --gpus: asks for 3 GPUs where 2 can be seen; ask for fewer.\n"
+
+
+def test_a_broken_driver_is_told(machine):
+    (machine.directory / "bin" / "nvidia-smi").write_text("#!/bin/sh\necho NVML: version mismatch\nexit 9\n")
+    asked = machine.start(1)
+    assert asked.wait(60) == 2
+    assert "fails (NVML: version mismatch)" in asked.log.read_text()
+    assert "Traceback" not in asked.log.read_text()
+
+
+def test_exit_code_and_signal_are_the_process_own(machine):
+    assert let_go(machine.start(1, 7)) == 7
+    stopped = machine.start(1)
+    taken(stopped)
+    stopped.terminate()
+    assert stopped.wait(60) == -signal.SIGTERM

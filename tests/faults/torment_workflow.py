@@ -42,7 +42,9 @@ POWER_CUTS = 1 / 7
 PATIENCE = 40
 """A run that takes so many times as long as the undisturbed one hangs."""
 
-NO_OUTPUTS = re.compile(r"(logs|benchmarks|(dataset/)?\.state|acoustic/logs|vocoder/logs)/|.*\.snakemake_timestamp$")
+NO_OUTPUTS = re.compile(
+    r"(logs|benchmarks|(dataset/)?\.state|(acoustic|vocoder)/logs(\.superseded)?)/|.*\.snakemake_timestamp$"
+)
 """Under results, what tells times by nature, or is kept to go on from; the trainings' logs are compared by value."""
 
 IN_THE_MAKING = re.compile(r"(acoustic|vocoder)/")
@@ -224,7 +226,7 @@ class Torment:
             return
         if kind := kill_one(kin(self.mark), self.rng.choice):
             self.count(kind)
-        if not self.ended(run, self.rng.uniform(0, self.longest)):
+        if not self.ended(run, self.rng.uniform(0, self.longest / 4)):
             # As by Control-C: the jobs get it too.
             os.killpg(run.pid, signal.SIGINT)
             self.ended(run)

@@ -105,8 +105,7 @@ def page_without_times(page: str) -> str:
         r'<tr><th scope="row">Training, [^<]*</th><td>[^<]*</td></tr>',
         r"<div><h3>What the stages took</h3>.*?</div>",
     ):
-        page, count = re.subn(pattern, "", page, flags=re.DOTALL)
-        assert count, f"the page tells no time as {pattern}"
+        page = re.sub(pattern, "", page, flags=re.DOTALL)
     start = page.index(">", page.index('id="data"')) + 1
     end = page.index("</script>", start)
     data = json.loads(page[start:end])

@@ -187,8 +187,9 @@ def take_results():
     Snakemake's own lock knows the runs of its working directory only, and `--unlock` takes it from one that lives. A
     dataset of several experiments may be read by all at once, as long as none makes something of it.
     """
-    outputs = [Path(file) for job in workflow.dag.needrun_jobs() for file in job.output]
-    making_dataset = any(file.is_relative_to(DATASET) for file in outputs)
+    making_dataset = any(
+        Path(file).is_relative_to(DATASET) for job in workflow.dag.needrun_jobs() for file in job.output
+    )
     for directory, making, remedy in (
         (RESULTS, True, "wait for it, or give this one other results"),
         (DATASET, making_dataset, "wait for it"),

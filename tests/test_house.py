@@ -17,6 +17,7 @@ ORDER = [
     "errors",
     "atomic",
     "holding",
+    "workers",
     "staleness",
     "provenance",
     "signal",

@@ -12,6 +12,8 @@ import pickle
 import random
 import re
 import signal
+import sys
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -33,6 +35,9 @@ _UNREADABLE = (RuntimeError, EOFError, IndexError, KeyError, OSError, ValueError
 def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write ``content`` (tensors, numbers, words, lists and dicts of them) with `torch.save`, whole or not at all.
 
+    Equal contents make equal bytes, also after a resume: pickle writes a word that it has met before as a reference,
+    and tells words apart that are equal but not the same object.
+
     Raises
     ------
     OSError
@@ -40,12 +45,26 @@ def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
     """
     with replacing(path) as temporary, temporary.open("wb") as out:
         try:
-            torch.save(content, out)
+            torch.save(_with_shared_words(content), out)
         except RuntimeError as error:
             # torch hides a full disk behind its own message; the cause tells the user what to do.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
+
+
+def _with_shared_words(value: Any) -> Any:
+    """The same values, every word the one object of that spelling."""
+    if type(value) is str:
+        return sys.intern(value)
+    if type(value) in (list, tuple):
+        return type(value)(_with_shared_words(part) for part in value)
+    if type(value) in (dict, OrderedDict):
+        shared = type(value)((_with_shared_words(key), _with_shared_words(part)) for key, part in value.items())
+        if metadata := getattr(value, "_metadata", None):
+            shared._metadata = _with_shared_words(metadata)
+        return shared
+    return value
 
 
 def load_checkpoint(path: str | Path, remedy: str = "give a file written by the training") -> dict[str, Any]:

@@ -36,8 +36,16 @@ localrules:
     base_vocoder,
 
 
+onstart:
+    take_results()
+
+
 onsuccess:
     whereabouts()
+
+
+onerror:
+    tell_full_disk()
 
 
 rule all:

@@ -1,8 +1,10 @@
 # What every stage uses: the checked configuration, the clips and their parts, paths, and the code each stage depends on.
 
 import dataclasses
+import errno
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,12 +19,14 @@ for name, first in {
 }.items():
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
+from rtmri_speech.atomic import remove_abandoned
 from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes, takes_over
 from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
 from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
 from rtmri_speech.dataset.lab_format import StoredClip
 from rtmri_speech.dataset.split import PARTS, split
-from rtmri_speech.errors import UserError
+from rtmri_speech.errors import UserError, user_error
+from rtmri_speech.holding import Holding
 from rtmri_speech.staleness import code_hash
 from rtmri_speech.vocoder.config import read_config
 from snakemake.exceptions import WorkflowError
@@ -207,6 +211,50 @@ def mask_flags(mask):
             "blur-kernel": mask["blur_kernel"],
         }
     )
+
+
+HELD = []
+
+
+def take_results():
+    """Begin to make files: no other run makes them at the same time, and what killed jobs left unfinished goes.
+
+    Snakemake's own lock knows the runs of its working directory only, and `--unlock` takes it from one that lives. A
+    dataset of several experiments may be read by all at once, as long as none makes something of it.
+    """
+    making_dataset = any(
+        Path(file).is_relative_to(DATASET) for job in workflow.dag.needrun_jobs() for file in job.output
+    )
+    for directory, making, remedy in (
+        (RESULTS, True, "wait for it, or give this one other results"),
+        (DATASET, making_dataset, "wait for it"),
+    ):
+        holding = Holding(Path(directory, ".state", "run"))
+        if holder := taken(holding) if making else holding.holder():
+            raise WorkflowError(f"{directory}: another run of snakemake ({holder}) makes files here; {remedy}.")
+        if making:
+            HELD.append(holding)
+            remove_abandoned(directory)
+
+
+def taken(holding):
+    """`Holding.take`; a full disk is told."""
+    try:
+        return holding.take()
+    except OSError as error:
+        raise WorkflowError(str(user_error(error) or error)) from None
+
+
+# A log needs as much to tell anything.
+LOG_BYTES = 100_000
+
+
+def tell_full_disk():
+    """A full disk, after a failure: the log of the job that found it so may have had no room to tell it."""
+    for directory in dict.fromkeys([RESULTS, DATASET]):
+        if Path(directory).exists() and shutil.disk_usage(directory).free < LOG_BYTES:
+            print(user_error(OSError(errno.ENOSPC, "", directory)), file=sys.stderr)
+            return
 
 
 def whereabouts():

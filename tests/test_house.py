@@ -18,6 +18,8 @@ ORDER = [
     "memo",
     "devices",
     "atomic",
+    "holding",
+    "workers",
     "staleness",
     "provenance",
     "signal",
@@ -34,7 +36,7 @@ ORDER = [
 ]
 """Each floor may use those before it. The demo stands apart: it may use signal, and nothing uses it."""
 
-LIGHT = ["dataset.process", "dataset.normalize", "configuration", "staleness", "provenance", "devices"]
+LIGHT = ["dataset.process", "dataset.normalize", "configuration", "staleness", "provenance", "devices", "holding"]
 """Modules that a clip's job or the Snakefile imports: they must not bring in what takes seconds to import."""
 
 HEAVY = {"torch", "librosa", "scipy.signal", "matplotlib", "pandas", "timm"}

@@ -60,6 +60,26 @@ TINY_VOCODER = {
 """A HiFi-GAN of the tiny corpus' mel."""
 
 
+TINY_ACOUSTIC = {
+    "backbone": "test_efficientnet",
+    "image_size": None,
+    "cnn_pretrained": False,
+    "rnn_hidden": 8,
+    "stretch": 4,
+    "batch_size": 2,
+    "micro_batch_size": 2,
+    "num_workers": 0,
+    "pin_memory": False,
+    "use_checkpoint": False,
+    "epochs": 40,
+    "lr": 0.003,
+    "early_stop": 0,
+    "gpus": 0,
+    "loss": {"ramp_steps": 10},
+}
+"""A mel generator of the tiny corpus, trained in seconds."""
+
+
 class Checkout:
     """The project's files in a directory of their own, whose workflow can be run, and its code changed."""
 
@@ -80,21 +100,47 @@ class Checkout:
                 {**kept, **section} if isinstance(section, dict) and isinstance(kept, dict) else section
             )
 
-    def snakemake(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
-        """Run the workflow; nothing of the environment but this Python is used."""
+    def copy(self, directory: Path) -> "Checkout":
+        """The same files and settings in another directory, to be changed freely; file times are kept."""
+        copy = Checkout.__new__(Checkout)
+        copy.directory = directory
+        shutil.copytree(self.directory, directory)
+        copy.settings = {
+            name: dict(section) if isinstance(section, dict) else section for name, section in self.settings.items()
+        }
+        return copy
+
+    @property
+    def results(self) -> Path:
+        return self.directory / self.settings["results"]
+
+    def start(self, *arguments: str, environment: dict[str, str] | None = None, **streams) -> subprocess.Popen:
+        """Start the workflow; nothing of the environment but this Python is used."""
         path = self.directory / "my config.yaml"
-        path.write_text(yaml.safe_dump(self.settings, allow_unicode=True), encoding="utf-8")
-        return subprocess.run(
+        text = yaml.safe_dump(self.settings, allow_unicode=True)
+        # Not anew for nothing: a test may have filled the disk.
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+        return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", path.name],
             cwd=self.directory,
-            env={**os.environ, "PYTHONPATH": ""},
-            capture_output=True,
+            env={**os.environ, "PYTHONPATH": "", **(environment or {})},
             text=True,
-            timeout=timeout,
+            **streams,
         )
 
-    def make(self, *targets: str) -> str:
-        run = self.snakemake(*targets)
+    def snakemake(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
+        """Run the workflow to its end."""
+        with self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+            try:
+                out, err = run.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                run.kill()
+                raise
+        return subprocess.CompletedProcess(run.args, run.returncode, out, err)
+
+    def make(self, *targets: str, timeout: float = 300) -> str:
+        run = self.snakemake(*targets, timeout=timeout)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout + run.stderr
 
@@ -113,3 +159,21 @@ class Checkout:
                 jobs.discard(rule)
                 jobs.add(f"{rule} {words[1].split('=')[1].rstrip(',')}")
         return jobs - {"dataset"}
+
+
+def tiny_checkout(directory: Path) -> Checkout:
+    """A checkout whose corpus is five clips; its paths are Japanese and hold spaces."""
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "results": "結果 1",
+        "corpus": {"source": "directories", "videos": "動画 videos", "audio": "audio"},
+        "video": {"size": [32, 32]},
+        "mel": {"n_fft": 512, "n_mels": 16},
+        "bands": {"F1": [300, 900]},
+        "split": {"named": NAMED},
+        "vocoder": {"config": "config/hifigan_tiny.json"},
+    }
+    checkout = Checkout(directory, settings)
+    for number, id in enumerate(CLIPS):
+        make_recording(directory / "動画 videos" / f"{id}.mp4", directory / "audio" / f"{id}.wav", number)
+    return checkout

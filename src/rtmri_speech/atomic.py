@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
-from collections.abc import Iterator
+import socket
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}(\.[^.]*)?")
+"""Name of a temporary file: stem of the file it will be, machine, process, a random word, suffix."""
 
 
 @contextmanager
@@ -18,11 +24,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` (its directory is made) that takes its place when the block ends well.
 
     The temporary name keeps the suffix, because writers choose their format by it. When the block raises, the
-    temporary file is removed and ``path`` stays as it was.
+    temporary file is removed and ``path`` stays as it was. A process that is killed leaves it behind, under a name by
+    which `remove_abandoned` knows whose it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}{path.suffix}")
+    writer = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.stem[:40]}.{writer}{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb+") as written:
@@ -36,10 +44,62 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_abandoned(directory: str | Path) -> list[Path]:
+    """Remove the temporary files in and below ``directory`` whose writers, processes of this machine, live no more.
+
+    Returns
+    -------
+    list of Path
+        What was removed.
+    """
+    # Snakemake, which calls this, brings psutil along.
+    import psutil
+
+    removed = []
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            match = _TEMPORARY.fullmatch(name)
+            if match and match[1] == _machine() and not psutil.pid_exists(int(match[2])):
+                removed.append(Path(folder, name))
+                removed[-1].unlink(missing_ok=True)
+    return removed
+
+
+def _machine() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
 def save_npy(path: str | Path, array: np.ndarray) -> None:
     """Write ``array`` to ``path`` in NumPy's format, whole or not at all."""
+    header = np.lib.format.header_data_from_array_1_0(array)
+    # np.save writes past Python, and cannot say that the disk is full.
+    content = np.ascontiguousarray(array.T if header["fortran_order"] else array)
     with replacing(path) as temporary, temporary.open("wb") as out:
-        np.save(out, array, allow_pickle=False)
+        np.lib.format.write_array_header_1_0(out, header)
+        out.write(content.data)
+
+
+def save_npy_rows(path: str | Path, rows: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type) -> int:
+    """Write rows that come one after another as one array ``(N, *shape)``, whole or not at all; return their number N.
+
+    Memory holds a row at a time, and a full disk is an `OSError`: in a memory map it would end the process.
+    """
+
+    def write_header(count: int) -> None:
+        described = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(out, {**described, "shape": (count, *shape)})
+
+    with replacing(path) as temporary, temporary.open("wb") as out:
+        write_header(0)
+        begin, count = out.tell(), 0
+        for row in rows:
+            out.write(np.ascontiguousarray(row, dtype).data)
+            count += 1
+        # The length is known only now; NumPy leaves room in the header for the first axis to grow.
+        out.seek(0)
+        write_header(count)
+        assert out.tell() == begin
+    return count
 
 
 def save_json(path: str | Path, value: Any) -> None:

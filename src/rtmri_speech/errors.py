@@ -49,20 +49,23 @@ def run_script(main: Callable[[], int | None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         code = USER_ERROR_EXIT
     except OSError as error:
-        sentence = _os_error_sentence(error)
-        if sentence is None:
+        refusal = user_error(error)
+        if refusal is None:
             raise
-        print(f"error: {sentence}", file=sys.stderr)
+        print(f"error: {refusal}", file=sys.stderr)
         code = USER_ERROR_EXIT
     sys.exit(code)
 
 
-def _os_error_sentence(error: OSError) -> str | None:
+def user_error(error: OSError) -> UserError | None:
+    """Return what a full disk, a missing file or a missing permission means to the user; None for other faults."""
     where = error.filename or "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{where}: no space is left on the disk; free some and run the same command again, nothing was lost."
+        return UserError(
+            where, "no space is left on the disk", "free some and run the same command again, nothing was lost"
+        )
     if isinstance(error, FileNotFoundError):
-        return f"{where}: there is no such file; check the path."
+        return UserError(where, "there is no such file", "check the path")
     if isinstance(error, PermissionError):
-        return f"{where}: permission denied; check who owns the file or choose another place."
+        return UserError(where, "permission denied", "check who owns the file or choose another place")
     return None

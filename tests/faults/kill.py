@@ -1,19 +1,31 @@
-"""Run a function in a process of its own and end that process as a user, a cluster or a power cut would.
+"""End processes as a user, a cluster or a power cut would: a function's own process, or any of a command and its kin.
 
-The processes are forked from a server that has imported torch once, so that one costs tenths of a second.
+Functions run in processes forked from a server that has imported torch once, so that one costs tenths of a second. The
+kin of a command are known by a mark in their environment, which orphans and processes that outlive it carry too.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+# As `rtmri_speech.errors.run_script` sets it, which here comes after torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
     [
         "rtmri_speech.acoustic.train",
+        "rtmri_speech.vocoder.train",
+        "rtmri_speech.evaluation.systems",
+        "rtmri_speech.explain.clips",
+        "rtmri_speech.report.page",
         "torch.utils.tensorboard",
         "tensorboard.compat.proto.event_pb2",
         "torch._dynamo",
@@ -80,3 +92,73 @@ def _child(target, arguments, environment, writes) -> None:
 
         atomic.os.fsync = fsync
     sys.exit(target(*arguments))
+
+
+MARK = "RTMRI_TEST_RUN"
+"""Environment variable by which the processes of one run are found."""
+
+
+def kin(mark: str) -> list[psutil.Process]:
+    """The living processes whose environment says that they, or who started them, were started with ``mark``."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def cpu_seconds(mark: str) -> float:
+    """Processor time that the living processes of a run have used, and those they waited for."""
+    total = 0.0
+    for process in kin(mark):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
+
+
+def kind_of(process: psutil.Process) -> str:
+    """What a process of the workflow is: snakemake, a rule's script, its shell, its loader, the warm synthesis."""
+    words = process.cmdline()
+    if "rtmri_speech.synthesis.warm" in words:
+        return "warm synthesis"
+    if "snakemake" in words:
+        return "snakemake's job" if "--target-jobs" in words else "snakemake"
+    script = next((Path(word).stem for word in words if word.endswith(".py") and "/scripts/" in word), None)
+    if script is None:
+        shown = " ".join(words)
+        at = shown.find("/scripts/")
+        if at >= 0:
+            return f"shell of {shown[at:].split('.py')[0].removeprefix('/scripts/')}"
+        return "helper process of Python" if "multiprocessing" in shown else Path(words[0]).name if words else "gone"
+    if "--only" in words:
+        script += " " + words[words.index("--only") + 1]
+    parent = process.parent()
+    return f"loader of {script}" if parent is not None and parent.cmdline() == words else script
+
+
+def kill_one(processes: list[psutil.Process], choose: Callable[[list], psutil.Process]) -> str | None:
+    """Kill the process that ``choose`` takes of ``processes`` and return its kind; None when it had ended already."""
+    process = choose(processes)
+    try:
+        kind = kind_of(process)
+        process.kill()
+    except psutil.NoSuchProcess:
+        return None
+    return kind
+
+
+def kill_all(mark: str) -> int:
+    """Kill every process of a run, as a power cut does, and return how many; those that they start meanwhile too."""
+    killed = 0
+    while processes := kin(mark):
+        for process in processes:
+            try:
+                process.kill()
+                killed += 1
+            except psutil.NoSuchProcess:
+                continue
+        time.sleep(0.05)
+    return killed

@@ -45,6 +45,7 @@ def assert_same(a, b, where=""):
 def assert_same_ends(one, other):
     assert_same(final_state(one), final_state(other))
     assert_same(load_checkpoint(one.out_ckpt), load_checkpoint(other.out_ckpt))
+    assert one.out_ckpt.read_bytes() == other.out_ckpt.read_bytes()
     assert scalars(one) == scalars(other)
     assert {tag.split("/")[0] for tag in scalars(one)} == {"loss", "metrics", "band", "lr", "ramp"}
     assert not list(one.state_dir.glob(".*")), "a temporary file is left"

@@ -111,6 +111,13 @@ def test_the_address_of_a_killed_process_is_not_asked(models, tmp_path):
         assert WarmSynthesiser(models, tmp_path, 1, IDLE).speech(tiny_models.moving_bar(5)).mel_db.shape == (5, 16)
 
 
+def test_a_process_whose_address_was_removed_does_not_keep_the_next_one_waiting(models, tmp_path):
+    WarmSynthesiser(models, tmp_path, 1, 600.0)
+    (address,) = tmp_path.glob("*.json")
+    address.unlink()
+    assert WarmSynthesiser(models, tmp_path, 1, IDLE).speech(tiny_models.moving_bar(5)).mel_db.shape == (5, 16)
+
+
 def test_models_that_cannot_be_loaded_are_refused_in_their_own_words(models, tmp_path):
     broken = tmp_path / "broken.pt"
     broken.write_bytes(b"no checkpoint")

@@ -164,3 +164,18 @@ def test_a_batch_depends_on_seed_and_step_only_and_splits_over_processes():
     shares = [list(StepBatches(10, 4, seed=3).between(0, 9, rank, 2)) for rank in (0, 1)]
     assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(batch) for batch in forward]
     assert list(StepBatches(10, 4, seed=4).between(0, 9)) != forward
+
+
+def test_equal_checkpoints_are_equal_bytes(tmp_path):
+    """As those of a training that went on, whose words were read from its state."""
+    one = {"optimizer": {"eps": 1e-8}, "scheduler": {"eps": 1e-8, "mode": "min"}, "weight": torch.ones(3)}
+    save_checkpoint(tmp_path / "one.pt", one)
+    other = {"".join(key): {**value} if isinstance(value, dict) else value for key, value in one.items()}
+    other["scheduler"] = {"".join(["e", "ps"]): 1e-8, "".join(["mo", "de"]): "".join(["m", "in"])}
+    save_checkpoint(tmp_path / "other" / "one.pt", other)
+    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "other" / "one.pt").read_bytes()
+    module = torch.nn.Linear(2, 2).state_dict()
+    save_checkpoint(tmp_path / "module.pt", {"model": module})
+    read = load_checkpoint(tmp_path / "module.pt")["model"]
+    assert type(read) is type(module)
+    assert read._metadata == module._metadata

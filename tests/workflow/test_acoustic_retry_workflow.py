@@ -7,30 +7,13 @@ import threading
 import time
 
 import pytest
-
-TINY = {
-    "backbone": "test_efficientnet",
-    "image_size": None,
-    "cnn_pretrained": False,
-    "rnn_hidden": 8,
-    "stretch": 4,
-    "batch_size": 2,
-    "micro_batch_size": 2,
-    "num_workers": 0,
-    "pin_memory": False,
-    "use_checkpoint": False,
-    "epochs": 40,
-    "lr": 0.003,
-    "early_stop": 0,
-    "gpus": 0,
-    "loss": {"ramp_steps": 10},
-}
+from workflow_checkout import TINY_ACOUSTIC
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 def test_a_terminated_training_goes_on_in_the_same_run(checkout):
-    checkout.configure(acoustic=TINY)
+    checkout.configure(acoustic=TINY_ACOUSTIC)
     results = checkout.directory / "結果 1"
     stopped = []
 

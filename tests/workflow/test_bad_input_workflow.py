@@ -117,4 +117,4 @@ def test_nothing_partial_is_left(faulty_run, fault):
     if "mri.npy" in left:
         assert len(np.load(dataset / "samples" / fault.__name__ / "mri.npy")) in (12, 60)
     assert not (dataset / "wavs" / f"{fault.__name__}.wav").exists()
-    assert not list(dataset.rglob(".*"))
+    assert not [path for path in dataset.rglob(".*") if path.is_file()]

@@ -82,6 +82,8 @@ def run(make: Callable[[int], None], clips: Iterable[int], jobs: int) -> None:
 
     from tqdm import tqdm
 
+    from rtmri_speech.workers import end_with_parent
+
     clips = list(clips)
     with tqdm(total=len(clips), unit="clip", desc="demo corpus") as bar:
         if jobs == 1:
@@ -90,7 +92,7 @@ def run(make: Callable[[int], None], clips: Iterable[int], jobs: int) -> None:
                 bar.update()
             return
         # Spawned, not forked: the same on every system, and no library is inherited half-way through its work.
-        with multiprocessing.get_context("spawn").Pool(min(jobs, len(clips))) as pool:
+        with multiprocessing.get_context("spawn").Pool(min(jobs, len(clips)), end_with_parent) as pool:
             for _ in pool.imap_unordered(make, clips):
                 bar.update()
 

@@ -63,6 +63,7 @@ from rtmri_speech.training.state import (
     seed_for_step,
     seed_random_generators,
 )
+from rtmri_speech.workers import telling_lost_workers
 
 PICTURED_CLIPS = 3
 """Validation clips whose mels are drawn for TensorBoard."""
@@ -177,6 +178,7 @@ def train(settings: TrainingSettings, say: Callable[[str], None]) -> int:
     with contextlib.ExitStack() as held:
         group = held.enter_context(processes(settings.device))
         held.enter_context(telling_out_of_memory(MEMORY_REMEDY))
+        held.enter_context(telling_lost_workers("run the same command again: the last state on disk is intact"))
         whisper = say if group.first else _nothing
         if settings.batch_size % group.size:
             raise UserError("--batch_size", f"is {settings.batch_size}", f"give a multiple of {group.size} processes")

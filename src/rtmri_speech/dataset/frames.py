@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from rtmri_speech.atomic import replacing
+from rtmri_speech.atomic import save_npy_rows
 from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.video import frames_at_rate
@@ -46,21 +47,8 @@ def write_frames(
 
 def save_frames(target: str | Path, frames: Iterable[np.ndarray], size: tuple[int, int]) -> int:
     """Write a stream of uint8 ``size`` frames as one ``.npy`` array and return how many there were."""
-    with replacing(target) as temporary:
-        with temporary.open("wb") as out:
-            _write_header(out, 0, size)
-            begin, count = out.tell(), 0
-            for frame in frames:
-                out.write(np.ascontiguousarray(frame, np.uint8).data)
-                count += 1
-            # The length is known only now; NumPy leaves room in the header for the first axis to grow.
-            out.seek(0)
-            _write_header(out, count, size)
-            assert out.tell() == begin
-        if not count:
-            raise UserError(target, "would hold no frame", "give a stretch that contains video frames")
-    return count
-
-
-def _write_header(out: object, count: int, size: tuple[int, int]) -> None:
-    np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (count, *size)})
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise UserError(target, "would hold no frame", "give a stretch that contains video frames")
+    return save_npy_rows(target, itertools.chain([first], frames), size, np.uint8)

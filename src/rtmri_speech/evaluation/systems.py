@@ -29,6 +29,7 @@ from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_fr
 from rtmri_speech.evaluation.scores import library_versions, null_for_nan, read_pair
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.workers import end_with_parent, telling_lost_workers
 
 if TYPE_CHECKING:
     from rtmri_speech.acoustic.predict import AcousticBundle, Context, Precision
@@ -285,7 +286,11 @@ def _mapped(jobs: list[_Job], workers: int) -> Iterator[_Scored]:
         yield from map(_score, jobs)
         return
     # Spawned, not forked: torch's threads do not survive a fork, and Windows has none.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with (
+        telling_lost_workers("run it again, with fewer threads if memory is short"),
+        ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool,
+    ):
         yield from pool.map(_score, jobs)
 
 

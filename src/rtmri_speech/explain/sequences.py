@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import cv2
 import numpy as np
 
-from rtmri_speech.atomic import replacing, save_json
+from rtmri_speech.atomic import save_json, save_npy_rows
 from rtmri_speech.dataset.clip import load_array
 from rtmri_speech.errors import UserError
 
@@ -83,12 +83,11 @@ def write_sequence(
         low, high = np.zeros(len(maps)), np.full(len(maps), high.max())
     spread = high - low
     factor = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
-    with replacing(path) as temporary:
-        stored = np.lib.format.open_memmap(temporary, "w+", np.float32, (len(maps), *size))
-        for number, heat in enumerate(maps):
-            stored[number] = np.clip((enlarged(heat, size) - low[number]) * factor[number], 0, 1)
-        stored.flush()
-        del stored  # Windows renames no file that is mapped.
+    rows = (
+        np.clip((enlarged(heat, size) - least) * gain, 0, 1)
+        for heat, least, gain in zip(maps, low, factor, strict=True)
+    )
+    save_npy_rows(path, rows, size, np.float32)
     if scaling == "clip":
         return {"scaling": scaling, "scale": float(spread[0]), "offset": 0.0}
     return {"scaling": scaling, "scale": spread.tolist(), "offset": low.tolist()}
@@ -97,11 +96,7 @@ def write_sequence(
 def write_cut(sequence: Path, target: Path, frames: range) -> None:
     """Write the maps of some frames of a stored sequence, scaled as they are there."""
     maps = load_array(sequence, dimensions=3, memory_map=True)
-    with replacing(target) as temporary:
-        cut = np.lib.format.open_memmap(temporary, "w+", np.float32, (len(frames), *maps.shape[1:]))
-        cut[:] = maps[frames.start : frames.stop]
-        cut.flush()
-        del cut
+    save_npy_rows(target, maps[frames.start : frames.stop], maps.shape[1:], np.float32)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from filelock import FileLock, Timeout
 
 from rtmri_speech.atomic import replacing
 from rtmri_speech.devices import say_on_stderr, take_gpus
-from rtmri_speech.errors import UserError
+from rtmri_speech.errors import UserError, user_error
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.synthesis.models import Models
 from rtmri_speech.synthesis.speech import Speech
@@ -279,14 +279,24 @@ def _serve(address: Path, models: Models, idle: float, gpus: int | None) -> None
     with _life(address), Listener(("127.0.0.1", 0), backlog=64, authkey=key) as listener:
         server = _Server(synthesiser, about)
         threading.Thread(target=server.listen, args=[listener], daemon=True).start()
-        with replacing(address) as temporary:
-            temporary.touch(mode=0o600)
-            temporary.write_text(json.dumps({"port": listener.address[1], "key": key.hex()}), encoding="utf-8")
+        try:
+            with replacing(address) as temporary:
+                temporary.touch(mode=0o600)
+                temporary.write_text(json.dumps({"port": listener.address[1], "key": key.hex()}), encoding="utf-8")
+        except OSError as error:
+            refusal = user_error(error)
+            if refusal is None:
+                raise
+            print(json.dumps([refusal.subject, refusal.fault, refusal.remedy]))
+            return
         print(json.dumps(None), flush=True)
         # Nobody reads it from here on.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         while True:
             time.sleep(min(idle, 1.0) / 4)
+            if server.idle and not address.exists():
+                # Somebody removed it: nobody can ask any more, and who starts the next one waits for this to end.
+                return
             if server.idle >= idle:
                 # Who asks holds the lock until it is counted as a guest.
                 with FileLock(address.with_suffix(".lock")):

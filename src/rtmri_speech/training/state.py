@@ -8,13 +8,13 @@ goes on from it.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import random
 import re
 import signal
-import socket
+import sys
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -22,10 +22,10 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 
-from rtmri_speech.atomic import replacing, save_text
+from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
+from rtmri_speech.holding import Holding
 
 _STATE_FILE = re.compile(r"state_(\d{8,})\.pt")
 
@@ -36,6 +36,9 @@ _UNREADABLE = (RuntimeError, EOFError, IndexError, KeyError, OSError, ValueError
 def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write ``content`` (tensors, numbers, words, lists and dicts of them) with `torch.save`, whole or not at all.
 
+    Equal contents make equal bytes, also after a resume: pickle writes a word that it has met before as a reference,
+    and tells words apart that are equal but not the same object.
+
     Raises
     ------
     OSError
@@ -43,12 +46,26 @@ def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
     """
     with replacing(path) as temporary, temporary.open("wb") as out:
         try:
-            torch.save(content, out)
+            torch.save(_with_shared_words(content), out)
         except RuntimeError as error:
             # torch hides a full disk behind its own message; the cause tells the user what to do.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
+
+
+def _with_shared_words(value: Any) -> Any:
+    """The same values, every word the one object of that spelling."""
+    if type(value) is str:
+        return sys.intern(value)
+    if type(value) in (list, tuple):
+        return type(value)(_with_shared_words(part) for part in value)
+    if type(value) in (dict, OrderedDict):
+        shared = type(value)((_with_shared_words(key), _with_shared_words(part)) for key, part in value.items())
+        if metadata := getattr(value, "_metadata", None):
+            shared._metadata = _with_shared_words(metadata)
+        return shared
+    return value
 
 
 def load_checkpoint(
@@ -150,36 +167,23 @@ class TrainingState:
         self.adjustable: dict[str, Any] = json.loads(json.dumps(adjustable or {}))
         self.superseded: dict[str, Any] | None = None
         self._keep, self._wait, self._say = keep, wait, say
-        self._lock = FileLock(self.directory / "lock")
+        self._holding = Holding(self.directory)
 
     def __enter__(self) -> Self:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            holder = self._holder()
+        if holder := self._holding.take():
             if not self._wait:
-                raise UserError(
-                    self.directory, f"is in use by another training ({holder})", "wait for it or stop it"
-                ) from None
+                raise UserError(self.directory, f"is in use by another training ({holder})", "wait for it or stop it")
             self._say(f"{self.directory}: another training ({holder}) works here; waiting for it to end.")
-            self._lock.acquire()
+            self._holding.take(wait=True)
         # Nobody else writes here now: what a killed trainer left unfinished is of no use.
         for path in self.directory.glob(".*"):
             path.unlink()
-        save_text(self.directory / "holder.txt", f"process {os.getpid()} on {socket.gethostname()}\n")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release()
-
-    def _holder(self) -> str:
-        try:
-            return (self.directory / "holder.txt").read_text(encoding="utf-8").strip()
-        except OSError:
-            return "process unknown"
+        self._holding.leave()
 
     def _files(self) -> list[tuple[int, Path]]:
         found = [

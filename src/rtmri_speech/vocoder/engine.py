@@ -7,6 +7,7 @@ the last bit (a convolution's rounding depends on the length it is given).
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -161,8 +162,11 @@ def write_float_wav(path: str | Path, audio: np.ndarray, sampling_rate: int) -> 
     """Write a mono wav of 32-bit floats, whole or not at all; nothing is rounded or clipped."""
     import soundfile
 
+    # libsndfile has no word for a full disk.
+    wav = io.BytesIO()
+    soundfile.write(wav, np.asarray(audio, np.float32), sampling_rate, subtype="FLOAT", format="WAV")
     with replacing(path) as temporary:
-        soundfile.write(temporary, np.asarray(audio, np.float32), sampling_rate, subtype="FLOAT", format="WAV")
+        temporary.write_bytes(wav.getvalue())
 
 
 ONNX_TOLERANCE = 1e-4

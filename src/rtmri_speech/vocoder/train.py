@@ -50,6 +50,7 @@ from rtmri_speech.vocoder.naming import (
     pairs,
     steps_of,
 )
+from rtmri_speech.workers import telling_lost_workers
 
 PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_THRESHOLD = 0.1, 4, 1e-4
 """The lab's plateau schedule: a tenth of the rate after more than 4 validations that are not 0.01 % better."""
@@ -295,6 +296,7 @@ def train(
         group = stack.enter_context(processes(run.device))
         stop = stack.enter_context(StopRequest())
         stack.enter_context(telling_out_of_memory(_MEMORY_REMEDY))
+        stack.enter_context(telling_lost_workers("run the same command again: the last state on disk is intact"))
         tell = say if group.first else _silent
         keeper, state = None, None
         if group.first:

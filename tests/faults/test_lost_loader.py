@@ -1,0 +1,34 @@
+"""A loader process that is killed, as the system does when memory runs out, ends the training with a sentence."""
+
+import os
+import time
+
+import psutil
+import pytest
+from full_disk import Command, run_command
+from kill import ended, start
+from workflow_checkout import ROOT
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_training_that_loses_a_loader_is_told_so_and_goes_on(tmp_path, tiny_processed):
+    words = {"processed_dir": tiny_processed, "out_ckpt": tmp_path / "model.pt", "state_dir": tmp_path / "state"}
+    words |= {"backbone": "test_efficientnet", "rnn_hidden": 8, "stretch": 4, "num_workers": 1, "save_minutes": 0}
+    script = str(ROOT / "workflow" / "scripts" / "train_mri_acoustic_model.py")
+    command = [script, *(str(word) for name, value in words.items() for word in (f"--{name}", value))]
+    said = tmp_path / "said.txt"
+    training = start(run_command, Command("", (*command, "--epochs", "4000"), ""), tmp_path, said)
+    while not list((tmp_path / "state").glob("state_*.pt")):
+        assert training.is_alive(), said.read_text(encoding="utf-8")
+        time.sleep(0.05)
+    for loader in psutil.Process(training.pid).children()[:1]:
+        loader.kill()
+    assert ended(training, within=600) == 2
+    told = said.read_text(encoding="utf-8")
+    assert told.splitlines()[-1] == (
+        "error: a worker process: was killed, often because memory ran out;"
+        " run the same command again: the last state on disk is intact."
+    )
+    assert "Traceback" not in told
+    assert ended(start(run_command, Command("", (*command, "--epochs", "1"), ""), tmp_path, said), within=600) == 0
+    assert "goes on from step" in said.read_text(encoding="utf-8")

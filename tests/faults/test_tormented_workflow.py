@@ -1,0 +1,19 @@
+"""The whole tiny workflow, killed twenty times at random moments, ends like one that was not, byte for byte."""
+
+import os
+import random
+
+import pytest
+from torment_workflow import Torment
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="processes are found by /proc")
+def test_twenty_kills_at_random_moments_leave_no_trace(tmp_path, capsys):
+    seed = 20
+    torment = Torment(tmp_path, random.Random(seed))
+    torment.run(kills=20, longest=0.2)
+    assert torment.killed.total() >= 20
+    assert torment.finished >= 1
+    with capsys.disabled():
+        print(f"\nseed {seed}: {torment.told()}")

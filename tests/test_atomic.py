@@ -1,0 +1,61 @@
+"""Files appear whole or not at all, and are the bytes that NumPy's own writer makes."""
+
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rtmri_speech.atomic import remove_abandoned, replacing, save_npy, save_npy_rows
+
+
+def as_numpy_saves(array) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(12, dtype=np.float32).reshape(3, 4),
+        np.asfortranarray(np.arange(12, dtype=np.int32).reshape(3, 4)),
+        np.arange(24).reshape(4, 6)[::2, ::3],
+        np.zeros((0, 2), np.int32),
+        np.float64(3.5).reshape(()),
+        np.array([True, False]),
+    ],
+    ids=["C", "Fortran", "strided", "empty", "scalar", "bool"],
+)
+def test_an_array_is_saved_as_numpy_saves_it(tmp_path, array):
+    save_npy(tmp_path / "new" / "a.npy", array)
+    assert (tmp_path / "new" / "a.npy").read_bytes() == as_numpy_saves(array)
+
+
+@pytest.mark.parametrize("count", [0, 1, 1234])
+def test_rows_make_the_array_that_numpy_saves(tmp_path, count):
+    array = np.arange(count * 6, dtype=np.float32).reshape(count, 2, 3)
+    assert save_npy_rows(tmp_path / "a.npy", iter(array), (2, 3), np.float32) == count
+    assert (tmp_path / "a.npy").read_bytes() == as_numpy_saves(array)
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom rtmri_speech.atomic import replacing\n"
+        "with replacing(Path(sys.argv[1])) as temporary:\n    temporary.write_text('part')\n    os._exit(1)"
+    )
+    target = tmp_path / "sub" / "some clip.npy"
+    subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    (tmp_path / ".hidden.npy").touch()
+    (tmp_path / "sub" / "own.0123abcd-1-0123abcd.npy").touch()
+    abandoned = [path for path in target.parent.iterdir() if path.name.startswith(".")]
+    assert len(abandoned) == 1
+    with replacing(tmp_path / "mine.json") as temporary:
+        temporary.touch()
+        assert remove_abandoned(tmp_path) == abandoned
+        assert temporary.exists()
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {".hidden.npy", "own.0123abcd-1-0123abcd.npy", "mine.json"}
+    assert f"-{os.getpid()}-" in temporary.name

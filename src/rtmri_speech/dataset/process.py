@@ -1,4 +1,7 @@
-"""The whole dataset of a directory in one process, step by step as the workflow makes it."""
+"""The whole dataset of a directory in one process, step by step as the workflow makes it.
+
+A step imports what it needs itself: a short clip's job is most of all the start of Python.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from rtmri_speech.dataset.clip import Clip, open_sample
-from rtmri_speech.dataset.figure import draw_sample
 from rtmri_speech.dataset.filelists import read_filelist, write_filelist
-from rtmri_speech.dataset.frames import write_frames
 from rtmri_speech.dataset.meta import write_meta
 from rtmri_speech.dataset.scaler import Scaler
-from rtmri_speech.dataset.sound import write_sound
 from rtmri_speech.dataset.split import PARTS
 from rtmri_speech.dataset.windows import write_pairs
 from rtmri_speech.errors import UserError
@@ -43,12 +41,17 @@ class Processing:
 
     def frames(self, clip: Clip) -> None:
         """Make ``mri.npy`` of a clip."""
+        from rtmri_speech.dataset.frames import write_frames
+
         target = self.processed_dir / "samples" / clip.id / "mri.npy"
         spec = self.settings.spec
         write_frames(target, clip, spec.frame_rate, self.settings.size, self.settings.resampling, spec.sampling_rate)
 
     def sound(self, clip: Clip) -> None:
         """Make wav, mel, mask and figure of a clip whose frames are there, and say how lengths differed."""
+        from rtmri_speech.dataset.figure import draw_sample
+        from rtmri_speech.dataset.sound import write_sound
+
         missing = write_sound(self.processed_dir, clip, self.settings.spec, self.settings.gain)
         if missing > 0:
             print(f"{clip.id}: frames without sound at the end, masked: {missing}.")
@@ -73,6 +76,8 @@ class Processing:
 
         Returns 0, or 2 when a clip was left out.
         """
+        from tqdm import tqdm
+
         made = []
         for clip in tqdm(clips.values(), desc="clips", unit="clip", disable=None):
             try:

@@ -23,7 +23,7 @@ NEIGHBOURS = 5
 """Training frames whose mean mel a look-up takes, where there are so many."""
 
 LOOKUP_FRAMES = 2**15
-"""Training frames that a look-up knows at most (20 minutes, 130 MB), evenly chosen among more: neighbours look alike."""
+"""Training frames that a look-up knows at most (20 minutes, 130 MB), evenly chosen among more."""
 
 GRIFFIN_LIM_ITERATIONS = 32
 

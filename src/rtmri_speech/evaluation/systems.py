@@ -29,6 +29,7 @@ from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_fr
 from rtmri_speech.evaluation.scores import library_versions, null_for_nan, read_pair
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.threads import limit_threads
 
 if TYPE_CHECKING:
     from rtmri_speech.acoustic.predict import AcousticBundle, Context, Precision
@@ -281,8 +282,9 @@ def _mapped(jobs: list[_Job], workers: int) -> Iterator[_Scored]:
     if workers <= 1 or len(jobs) < 2:
         yield from map(_score, jobs)
         return
-    # Spawned, not forked: torch's threads do not survive a fork, and Windows has none.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    # Spawned, not forked: torch's threads do not survive a fork, and Windows has none. Each computes with one thread.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=limit_threads, initargs=(1,)) as pool:
         yield from pool.map(_score, jobs)
 
 

@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["plan", "execution", "memory", "full_size"])
     parser.add_argument("--clips", type=int, help="default: 10000, 1000, 20, 6")
-    parser.add_argument("--frames", type=int, help="of each clip; default: 8, 300 for memory, 60 for full_size")
+    parser.add_argument("--frames", type=int, help="of each clip; default: 8, 100 for memory, 60 for full_size")
     parser.add_argument("--cores", type=int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -352,18 +352,18 @@ def write_models(folder: Path) -> dict[str, str]:
 
 
 def memory(args: argparse.Namespace, folder: Path) -> None:
-    clips, frames = args.clips or 20, args.frames or 300
+    clips, frames = args.clips or 20, args.frames or 100
     peaks = []
     for count in (clips, 10 * clips):
         place = folder / str(count)
         place.mkdir()
-        make_corpus(place, count, frames, 64)
-        configuration(place, 64)
+        make_corpus(place, count, frames, 128)
+        configuration(place, 128)
         targets = ("all", "infer_all", "gradcam", "masking")
         processes, _ = snakemake(place, "--cores", str(args.cores), "--", *targets, wait="warm")
         peaks.append(largest(processes))
-    kilobytes = frames * (64 * 64 + HOP * 2 + 16 * 4) / 1000
-    print(f"peak MB of the largest process of each script, clips of {frames} frames of 64x64: {kilobytes:.0f} kB each")
+    kilobytes = frames * (128 * 128 + HOP * 2 + 16 * 4) / 1000
+    print(f"peak MB of the largest process of each script, clips of {frames} frames of 128x128: {kilobytes:.0f} kB each")
     print(f"{'script':<44}{f'{clips} clips':>12}{f'{10 * clips} clips':>12}{'ratio':>8}{'kB a clip':>12}")
     for name in sorted(peaks[0]):
         few, many = (peak[name] for peak in peaks)

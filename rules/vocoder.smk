@@ -48,6 +48,7 @@ rule fine_tune_vocoder:
     threads: VOCODER["threads"]
     resources:
         mem_mb=more_on_retry(VOCODER["memory_mb"]),
+        # The same again: the next attempt goes on from the state.
         runtime=VOCODER["runtime_minutes"],
         gpu=VOCODER["gpus"],
     params:
@@ -148,6 +149,7 @@ rule train_base_vocoder:
     threads: 1
     resources:
         mem_mb=more_on_retry(2000),
+        # The same again, as above.
         runtime=480,
     params:
         script=script("train.py"),

@@ -363,7 +363,9 @@ def memory(args: argparse.Namespace, folder: Path) -> None:
         processes, _ = snakemake(place, "--cores", str(args.cores), "--", *targets, wait="warm")
         peaks.append(largest(processes))
     kilobytes = frames * (128 * 128 + HOP * 2 + 16 * 4) / 1000
-    print(f"peak MB of the largest process of each script, clips of {frames} frames of 128x128: {kilobytes:.0f} kB each")
+    print(
+        f"peak MB of the largest process of each script, clips of {frames} frames of 128x128: {kilobytes:.0f} kB each"
+    )
     print(f"{'script':<44}{f'{clips} clips':>12}{f'{10 * clips} clips':>12}{'ratio':>8}{'kB a clip':>12}")
     for name in sorted(peaks[0]):
         few, many = (peak[name] for peak in peaks)

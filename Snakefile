@@ -64,7 +64,7 @@ rule acoustic:
     """The trained mel generator, and the mels it predicts for the vocoder's fine-tuning."""
     input:
         rules.train_acoustic.output,
-        rules.export_predicted_mels.output,
+        rules.export_predicted_mels.output[0],
 
 
 rule vocoder:

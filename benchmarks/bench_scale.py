@@ -199,7 +199,7 @@ def plan(args: argparse.Namespace, folder: Path) -> None:
             (folder / kind / f"c{number:05d}.{ending}").touch()
     print(f"dry run of {clips} clips of which nothing is made")
     print(f"{'target':<12}{'CPU s':>8}{'peak MB':>9}")
-    for target in ("dataset", "all", "infer_all"):
+    for target in ("all", "dataset", "infer_all"):
         processes, spent = snakemake(folder, "--dry-run", "--quiet", "all", "--", target)
         (process,) = processes
         print(f"{target:<12}{spent:8.1f}{process.peak_mb:9.0f}", flush=True)

@@ -8,8 +8,8 @@
 Every process that the workflow starts writes down its processor seconds and its peak memory when it ends (Linux only).
 What was measured stands in benchmarks/README.md.
 
-A job's overhead is all that is not the work itself: Snakemake, shell, start and imports of Python, and the process that
-keeps the models. The work itself is the same library calls in one process, without its start.
+A job's overhead is all that is not the work itself: Snakemake, shell, start, imports and exit of Python, and the process
+that keeps the models. The work itself is the same library calls in one process, without its start.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def execution(args: argparse.Namespace, folder: Path) -> None:
     made = [f"results/dataset/wavs/c{number:05d}.wav" for number in range(clips)]
     heard = [f"results/infer/c{number:05d}_generated.wav" for number in range(clips)]
     print(f"{clips} clips of {frames} frames of 32x32 on {args.cores} cores; CPU seconds a job")
-    names = ("jobs", "work", "Snakemake", "shell", "interpreter", "imports", "models", "OVERHEAD", "no Python")
+    names = ("jobs", "work", "Snakemake", "shell, exit", "interpreter", "imports", "models", "OVERHEAD", "no Python")
     print(f"{'rules':<28}" + "".join(f"{name:>12}" for name in names))
     for rules, targets, scripts, work in (
         ("decode_frames, extract_mel", made, ["frames", "mel"], make_samples),

@@ -72,7 +72,7 @@ rule acoustic:
     """The mel generator, and the mels it predicts for the vocoder's fine-tuning."""
     input:
         ACOUSTIC_IN_USE,
-        rules.export_predicted_mels.output,
+        rules.export_predicted_mels.output[0],
 
 
 rule vocoder:

@@ -36,6 +36,7 @@ rule train_acoustic:
     threads: 8
     resources:
         mem_mb=more_on_retry(ACOUSTIC["memory_mb"]),
+        # The same again: the next attempt goes on from the state.
         runtime=ACOUSTIC["runtime_minutes"],
         gpu=ACOUSTIC["gpus"],
     params:
@@ -103,7 +104,7 @@ rule export_predicted_mels:
     threads: 4
     resources:
         mem_mb=more_on_retry(2000),
-        runtime=more_on_retry(60),
+        runtime=more_on_retry(minutes_for(SEEN_CLIPS, 10)),
         gpu=min(1, ACOUSTIC["gpus"]),
     params:
         script=script("export_predicted_mels.py"),

@@ -117,9 +117,16 @@ def quoted(word):
     return argvquote(str(word)) if os.name == "nt" else shlex.quote(str(word))
 
 
+# A rule asks for half as much memory again as its jobs were seen to take (benchmarks/check_resources.py), with 140 MB for Snakemake,
+# which on a cluster runs inside the job.
 def more_on_retry(amount):
     """A resource that doubles with each attempt."""
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
+
+
+def minutes_for(clips, seconds):
+    """The runtime of a job that takes ``seconds`` for each of ``clips``, and ten minutes to wait for a disk and to start."""
+    return 10 + len(clips) * seconds // 60
 
 
 def existing(path):

@@ -19,7 +19,7 @@ if SETTINGS["corpus"]["source"] == "demo":
             "../envs/rtmri.yaml"
         threads: 1
         resources:
-            mem_mb=more_on_retry(700),
+            mem_mb=more_on_retry(450),
             runtime=more_on_retry(10),
         params:
             script=script("make_demo_corpus.py"),

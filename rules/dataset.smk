@@ -33,7 +33,7 @@ rule decode_frames:
     threads: 1
     resources:
         mem_mb=more_on_retry(400),
-        runtime=10,
+        runtime=more_on_retry(10),
     params:
         script=script("preprocess_rtmri_data.py"),
         dataset=subpath(output[0], ancestor=3),
@@ -71,7 +71,7 @@ rule extract_mel:
     threads: 1
     resources:
         mem_mb=more_on_retry(400),
-        runtime=10,
+        runtime=more_on_retry(10),
     params:
         script=script("preprocess_rtmri_data.py"),
         dataset=subpath(output.wav, ancestor=2),
@@ -116,7 +116,7 @@ rule fit_scaler:
     threads: 1
     resources:
         mem_mb=more_on_retry(300),
-        runtime=more_on_retry(20),
+        runtime=more_on_retry(minutes_for(CLIPS, 1)),
     params:
         script=script("preprocess_rtmri_data.py"),
         dataset=subpath(output[0], ancestor=1),
@@ -166,7 +166,7 @@ rule write_pairs:
     threads: 1
     resources:
         mem_mb=more_on_retry(300),
-        runtime=more_on_retry(10),
+        runtime=more_on_retry(minutes_for(CLIPS, 1)),
     params:
         script=script("convert_pairs_to_npy.py"),
         dataset=subpath(output[0], ancestor=2),

@@ -52,7 +52,7 @@ rule evaluate_systems:
     threads: 4
     resources:
         mem_mb=more_on_retry(3000),
-        runtime=more_on_retry(60),
+        runtime=more_on_retry(minutes_for(TEST_CLIPS, 120)),
         gpu=SYNTHESIS["gpus"],
     params:
         script=script("evaluate_systems.py"),
@@ -97,7 +97,7 @@ rule evaluate_mel_generator:
     threads: 2
     resources:
         mem_mb=more_on_retry(2000),
-        runtime=more_on_retry(60),
+        runtime=more_on_retry(minutes_for(CLIPS, 10)),
         gpu=SYNTHESIS["gpus"],
     params:
         script=script("evaluate_mel_generator.py"),

@@ -119,8 +119,8 @@ rule aggregate_gradcam:
         "../envs/rtmri.yaml"
     threads: 1
     resources:
-        mem_mb=more_on_retry(1000),
-        runtime=more_on_retry(60),
+        mem_mb=more_on_retry(500),
+        runtime=more_on_retry(minutes_for(TEST_CLIPS, 10)),
     params:
         script=script("aggregate_gradcam.py"),
         code=code_hash("explain.aggregate"),
@@ -168,7 +168,7 @@ rule masking_study:
     threads: 2
     resources:
         mem_mb=more_on_retry(2500),
-        runtime=more_on_retry(120),
+        runtime=more_on_retry(minutes_for(TEST_CLIPS, 300)),
         gpu=SYNTHESIS["gpus"],
     params:
         script=script("study_masking.py"),

@@ -94,7 +94,8 @@ rule record_provenance:
     threads: 1
     resources:
         mem_mb=more_on_retry(300),
-        runtime=more_on_retry(30),
+        # Every recording is read once for its hash.
+        runtime=more_on_retry(minutes_for(CLIPS, 1)),
     params:
         script=script("record_provenance.py"),
         code=lambda wildcards: code_hash(*RECORDED[wildcards.stage]["modules"]),

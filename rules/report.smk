@@ -69,7 +69,7 @@ rule make_report:
     threads: 1
     resources:
         mem_mb=more_on_retry(1200),
-        runtime=more_on_retry(30),
+        runtime=more_on_retry(minutes_for(TEST_CLIPS, 20)),
     params:
         script=script("make_report.py"),
         dataset=subpath(input.meta, parent=True),

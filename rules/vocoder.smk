@@ -27,7 +27,9 @@ rule fine_tune_vocoder:
         base=VOCODER_PAIR,
         lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
         wavs=lambda wildcards: paths(rules.extract_mel.output.wav, SEEN_CLIPS),
-        mels=lambda wildcards: paths(f"{MELS_PREDICTED}/{{id}}.npy", SEEN_CLIPS),
+        # One stands for all, which one job makes: what changes one of them has changed the model, and so all. To look up who makes
+        # each would cost a dry run the square of their number.
+        mels=rules.export_predicted_mels.output[0],
         true_mels=lambda wildcards: (
             paths(f"{MELS_TRUE}/{{id}}.npy", PART_CLIPS["training"]) if VOCODER["extra_mels_weight"] else []
         ),
@@ -46,6 +48,7 @@ rule fine_tune_vocoder:
     threads: VOCODER["threads"]
     resources:
         mem_mb=more_on_retry(VOCODER["memory_mb"]),
+        # The same again: the next attempt goes on from the state.
         runtime=VOCODER["runtime_minutes"],
         gpu=VOCODER["gpus"],
     params:
@@ -53,7 +56,7 @@ rule fine_tune_vocoder:
         stage=VOCODER_STAGE_VERSION,
         directory=subpath(output.generator, parent=True),
         wavs=lambda wildcards, input: str(Path(input.wavs[0]).parent),
-        mels=lambda wildcards, input: str(Path(input.mels[0]).parent),
+        mels=subpath(input.mels, parent=True),
         flags=flags(
             base=VOCODER_BASE,
             state_dir=f"{RESULTS}/.state/vocoder",
@@ -146,6 +149,7 @@ rule train_base_vocoder:
     threads: 1
     resources:
         mem_mb=more_on_retry(2000),
+        # The same again, as above.
         runtime=480,
     params:
         script=script("train.py"),

@@ -36,7 +36,18 @@ ORDER = [
 ]
 """Each floor may use those before it. The demo stands apart: it may use signal, and nothing uses it."""
 
-LIGHT = ["dataset.process", "dataset.normalize", "configuration", "staleness", "provenance", "devices", "holding"]
+LIGHT = [
+    "dataset.process",
+    "dataset.frames",
+    "dataset.sound",
+    "dataset.figure",
+    "dataset.normalize",
+    "configuration",
+    "staleness",
+    "provenance",
+    "devices",
+    "holding",
+]
 """Modules that a clip's job or the Snakefile imports: they must not bring in what takes seconds to import."""
 
 HEAVY = {"torch", "librosa", "scipy.signal", "matplotlib", "pandas", "timm"}

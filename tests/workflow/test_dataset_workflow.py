@@ -136,3 +136,26 @@ def test_frames_and_sound_are_in_step(checkout):
     match = {shift: np.corrcoef(height[2:-2], np.roll(pitch, shift)[2:-2])[0, 1] for shift in (-2, -1, 0, 1, 2)}
     assert max(match, key=match.get) == 0
     assert float(RATE) == pytest.approx(27.174, abs=1e-3)
+
+
+def test_a_plan_has_each_clips_two_jobs_and_one_of_what_all_share(checkout):
+    folder = checkout.directory
+    rows = [f"c{number:03d}\tc.mp4\tc.wav" for number in range(300)]
+    (folder / "clips.tsv").write_text("\n".join(["id\tvideo\taudio", *rows]) + "\n", encoding="utf-8")
+    checkout.configure(corpus={"source": "table", "table": "clips.tsv"}, split={"named": {}}, results="many")
+    out = checkout.make("dataset", "--dry-run", "--quiet", "rules")
+    counts = {
+        words[0]: int(words[1]) for line in out.splitlines() if len(words := line.split()) == 2 and words[1].isdigit()
+    }
+    assert counts == {
+        "decode_frames": 300,
+        "extract_mel": 300,
+        "write_filelist": 3,
+        "write_pairs": 2,
+        "fit_scaler": 1,
+        "write_meta": 1,
+        "list_sources": 1,
+        "record_provenance": 1,
+        "dataset": 1,
+        "total": 610,
+    }

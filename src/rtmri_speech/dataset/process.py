@@ -1,4 +1,7 @@
-"""The whole dataset of a directory in one process, step by step as the workflow makes it."""
+"""The whole dataset of a directory in one process, step by step as the workflow makes it.
+
+A step imports what it needs itself: a short clip's job is most of all the start of Python.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from rtmri_speech.dataset.clip import Clip, open_sample
-from rtmri_speech.dataset.figure import draw_sample
 from rtmri_speech.dataset.filelists import read_filelist, write_filelist
-from rtmri_speech.dataset.frames import write_frames
 from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler, take_frames
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta, write_meta
 from rtmri_speech.dataset.scaler import Scaler
-from rtmri_speech.dataset.sound import write_sound
 from rtmri_speech.dataset.split import PARTS
 from rtmri_speech.dataset.windows import write_pairs
 from rtmri_speech.errors import UserError
@@ -44,6 +42,8 @@ class Processing:
 
     def frames(self, clip: Clip) -> None:
         """Make ``mri.npy`` of a clip, or take its frames over from where they are stored."""
+        from rtmri_speech.dataset.frames import write_frames
+
         target = self.processed_dir / "samples" / clip.id / "mri.npy"
         if clip.stored is not None:
             take_frames(target, StoredClip(clip.stored), self.settings.size)
@@ -53,6 +53,9 @@ class Processing:
 
     def sound(self, clip: Clip) -> None:
         """Make wav, mel, mask and figure of a clip whose frames are there, and say how lengths differed."""
+        from rtmri_speech.dataset.figure import draw_sample
+        from rtmri_speech.dataset.sound import write_sound
+
         missing = write_sound(self.processed_dir, clip, self.settings.spec, self.settings.gain)
         if missing > 0:
             print(f"{clip.id}: frames without sound at the end, masked: {missing}.")
@@ -86,6 +89,8 @@ class Processing:
         UserError
             The directory holds a dataset of the memo's old system, or one of another mel, or no clip could be made.
         """
+        from tqdm import tqdm
+
         self._require_own_place()
         made = []
         for clip in tqdm(clips.values(), desc="clips", unit="clip", disable=None):

@@ -14,8 +14,8 @@ from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 
-MOST_OPEN = 256
-"""Clips open at a time: each memory map holds a file descriptor, of which systems allow a process about a thousand."""
+MOST_OPEN = 16
+"""Clips open at a time: the pages that were read of each memory map count as memory of the process."""
 
 
 def window_starts(lengths: Sequence[int], ref_frames: int) -> np.ndarray:

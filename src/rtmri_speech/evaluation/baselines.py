@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtmri_speech.dataset.clip import open_sample
+from rtmri_speech.dataset.clip import load_array, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
@@ -21,6 +21,9 @@ LOOKUP_SIZE = 32
 
 NEIGHBOURS = 5
 """Training frames whose mean mel a look-up takes, where there are so many."""
+
+LOOKUP_FRAMES = 2**15
+"""Training frames that a look-up knows at most (20 minutes, 130 MB), evenly chosen among more."""
 
 GRIFFIN_LIM_ITERATIONS = 32
 
@@ -54,11 +57,11 @@ class NearestFrames:
         if not len(frames) or len(frames) != len(mel_db):
             raise UserError("look-up", f"has {len(frames)} frames and {len(mel_db)} mels", "give one mel a frame")
         self.size = size
-        pictures = reduced_frames(frames, size)
+        self._pictures = reduced_frames(frames, size)
         # The mean is taken off both sides: distances stay, and float32 keeps more of their digits.
-        self._mean = pictures.mean(axis=0)
-        self._pictures = pictures - self._mean
-        self._energy = np.sum(self._pictures**2, axis=1)
+        self._mean = self._pictures.mean(axis=0)
+        self._pictures -= self._mean
+        self._energy = np.einsum("np,np->n", self._pictures, self._pictures)
         self._mel_db = np.asarray(mel_db, np.float32)
 
     @property
@@ -85,30 +88,39 @@ class NearestFrames:
         return self._mel_db[self.neighbours(frames, k)].mean(axis=1)
 
 
-def training_frames(processed_dir: str | Path, ids: Iterable[str]) -> NearestFrames:
-    """Return the look-up among the frames of clips that have sound; one clip's full frames are in memory at a time."""
-    pictures, mels = [], []
+def training_frames(processed_dir: str | Path, ids: Iterable[str], most: int = LOOKUP_FRAMES) -> NearestFrames:
+    """Return the look-up among the frames of clips that have sound, or among ``most`` of them, evenly chosen.
+
+    One clip's full frames are in memory at a time, and memory does not grow with the clips beyond ``most`` frames.
+    """
+    ids = list(ids)
+    masks = (load_array(Path(processed_dir) / "samples" / id / "mask.npy", dimensions=1) for id in ids)
+    heard = sum(int((mask > 0).sum()) for mask in masks)
+    if not heard:
+        raise UserError("look-up", "has no training clip", "check the file list of the training part")
+    # Places among all frames that have sound, in the order of the clips.
+    chosen = np.arange(min(heard, most)) * heard // min(heard, most)
+    pictures = np.empty((len(chosen), LOOKUP_SIZE, LOOKUP_SIZE), np.float32)
+    mels, before, filled = [], 0, 0
     for id in ids:
         sample = open_sample(processed_dir, id)
-        heard = sample.mask > 0
-        small = reduced_frames(sample.mri, LOOKUP_SIZE).reshape(-1, LOOKUP_SIZE, LOOKUP_SIZE)
-        pictures.append(small[heard])
-        mels.append(sample.mel_db[heard])
-    if not pictures:
-        raise UserError("look-up", "has no training clip", "check the file list of the training part")
-    return NearestFrames(np.concatenate(pictures), np.concatenate(mels))
+        places = np.flatnonzero(sample.mask > 0)
+        end = int(np.searchsorted(chosen, before + len(places)))
+        taken = places[chosen[filled:end] - before]
+        pictures[filled:end] = reduced_frames(sample.mri[taken], LOOKUP_SIZE).reshape(-1, LOOKUP_SIZE, LOOKUP_SIZE)
+        mels.append(sample.mel_db[taken])
+        before, filled = before + len(places), end
+    return NearestFrames(pictures, np.concatenate(mels))
 
 
 def reduced_frames(frames: np.ndarray, size: int) -> np.ndarray:
     """Return frames ``(T, H, W)`` scaled to ``size`` x ``size`` pixels by area, float32 ``(T, size * size)``."""
     import cv2
 
-    return np.stack(
-        [
-            cv2.resize(np.asarray(frame, np.float32), (size, size), interpolation=cv2.INTER_AREA).ravel()
-            for frame in frames
-        ]
-    )
+    reduced = np.empty((len(frames), size * size), np.float32)
+    for row, frame in zip(reduced, frames, strict=True):
+        row[:] = cv2.resize(np.asarray(frame, np.float32), (size, size), interpolation=cv2.INTER_AREA).ravel()
+    return reduced
 
 
 def shuffled_in_time(frames: np.ndarray, seed: int) -> np.ndarray:

@@ -29,6 +29,7 @@ from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_fr
 from rtmri_speech.evaluation.scores import library_versions, null_for_nan, read_pair
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.threads import limit_threads
 from rtmri_speech.workers import end_with_parent, telling_lost_workers
 
 if TYPE_CHECKING:
@@ -289,9 +290,15 @@ def _mapped(jobs: list[_Job], workers: int) -> Iterator[_Scored]:
     context = multiprocessing.get_context("spawn")
     with (
         telling_lost_workers("run it again, with fewer threads if memory is short"),
-        ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool,
+        ProcessPoolExecutor(workers, context, initializer=_begin_worker) as pool,
     ):
         yield from pool.map(_score, jobs)
+
+
+def _begin_worker() -> None:
+    """Each computes with one thread, and ends with the process it works for."""
+    limit_threads(1)
+    end_with_parent()
 
 
 def _by_phoneme(

@@ -1,0 +1,575 @@
+"""What many clips cost: planning them, running their jobs, and the memory of every stage.
+
+    python benchmarks/bench_scale.py plan          # 10,000 clips, dry runs
+    python benchmarks/bench_scale.py execution     # 1,000 clips of 8 frames of 32x32, through the workflow on 2 cores
+    python benchmarks/bench_scale.py memory        # the whole workflow with 20 clips and with 200
+    python benchmarks/bench_scale.py scripts       # on arrays of 10 clips and of 100, without Snakemake
+    python benchmarks/bench_scale.py full_size     # the whole workflow with the models of config/atr503.yaml, few steps
+
+Every process that the workflow starts writes down its processor seconds and its peak memory when it ends (Linux only).
+What was measured stands in benchmarks/README.md.
+
+A job's overhead is all that is not the work itself: Snakemake, shell, start, imports and exit of Python, and the
+process that keeps the models. The work itself is the same library calls in one process, without its start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+RATE, HOP = 11413, 420
+
+# Python imports a module of this name at its start.
+RECORDER = """
+import atexit, os, sys, time
+
+_started = time.process_time()
+
+
+def _written_down():
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    # Unlike getrusage's, this peak knows nothing of the process that started this one.
+    peak = int(status["VmHWM"].split()[0]) / 1000
+    import json
+    modules = [name for name in sys.modules if not name.startswith("_")]
+    record = dict(argv=sys.argv, started=_started, cpu=time.process_time(), peak_mb=peak, modules=modules)
+    with open(os.path.join(os.environ["RECORDS"], f"{os.getpid()}.json"), "w") as out:
+        json.dump(record, out)
+
+
+atexit.register(_written_down)
+"""
+
+VOCODER = {
+    "resblock": "2",
+    "batch_size": 4,
+    "learning_rate": 0.001,
+    "adam_b1": 0.8,
+    "adam_b2": 0.99,
+    "lr_decay": 0.999,
+    "seed": 1234,
+    "upsample_rates": [14, 10, 3],
+    "upsample_kernel_sizes": [28, 20, 9],
+    "upsample_initial_channel": 16,
+    "resblock_kernel_sizes": [3],
+    "resblock_dilation_sizes": [[1, 2]],
+    "segment_size": 2520,
+    "num_mels": 16,
+    "n_fft": 512,
+    "hop_size": HOP,
+    "win_size": 512,
+    "sampling_rate": RATE,
+    "fmin": 0,
+    "fmax": RATE / 2,
+    "mpd_divisor": 32,
+    "msd_divisor": 32,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["plan", "execution", "memory", "scripts", "full_size"])
+    parser.add_argument("--clips", type=int, help="default: 10000, 1000, 20, 10, 6")
+    parser.add_argument(
+        "--frames", type=int, help="of each clip; default: 8, 100 for memory and scripts, 60 for full_size"
+    )
+    parser.add_argument("--cores", type=int, default=2)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, a loop of 10^7 steps: {loop():.2f} CPU s")
+        whats = {"plan": plan, "execution": execution, "memory": memory, "scripts": scripts, "full_size": full_size}
+        whats[args.what](args, Path(folder))
+
+
+def loop() -> float:
+    """Processor seconds of a fixed computation: a busy machine takes more of them for everything."""
+    begin = time.process_time()
+    for _ in range(10_000_000):
+        pass
+    return time.process_time() - begin
+
+
+def configuration(folder: Path, size: int, **sections: object) -> Path:
+    (folder / "hifigan.json").write_text(json.dumps(VOCODER), encoding="utf-8")
+    settings = {
+        "results": "results",
+        "corpus": {"source": "directories", "videos": "videos", "audio": "audio"},
+        "video": {"size": [size, size]},
+        "mel": {"n_fft": 512, "n_mels": 16},
+        "bands": {"F1": [300, 900]},
+        "split": {"named": {"validation": ["c00001", "c00003"], "test": ["c00002", "c00004"]}},
+        "vocoder": {"config": str(folder / "hifigan.json"), "base": None, "steps": 8, "gpus": 0, "threads": 2},
+        "acoustic": {
+            "backbone": "test_efficientnet",
+            "image_size": [32, 32],
+            "cnn_pretrained": False,
+            "rnn_hidden": 8,
+            "stretch": 16,
+            "epochs": 2,
+            "num_workers": 0,
+            "use_checkpoint": False,
+            "gpus": 0,
+            "pin_memory": False,
+        },
+        "explain": {"masking": {"alphas": [1.0]}},
+        **sections,
+    }
+    (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder / "config.json"
+
+
+def make_corpus(folder: Path, clips: int, frames: int, size: int) -> None:
+    """Noise: a video of which no two frames are alike, and a sound."""
+    import numpy as np
+
+    from rtmri_speech.signal.audio import write_wav
+    from rtmri_speech.signal.video import write_video
+
+    rng = np.random.default_rng(0)
+    for number in range(clips):
+        pictures = rng.integers(0, 256, (frames, size, size), np.uint8)
+        write_video(folder / "videos" / f"c{number:05d}.mp4", pictures, Fraction(RATE, HOP))
+        write_wav(folder / "audio" / f"c{number:05d}.wav", 0.1 * rng.standard_normal(frames * HOP), RATE)
+
+
+class Process(NamedTuple):
+    """A process that has ended: what it ran, its processor seconds at its start and in all, its peak memory."""
+
+    name: str
+    started: float
+    cpu: float
+    peak_mb: float
+    modules: list[str]
+
+
+def snakemake(folder: Path, *words: str, wait: str | None = None) -> tuple[list[Process], float]:
+    """Run the workflow; return its processes and the processor seconds of all it waited for.
+
+    ``wait`` : the process of this name outlives the run and is waited for.
+    """
+    records = recorder(folder)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--configfile", "config.json", *words],
+        cwd=folder,
+        env={**os.environ, **records},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if run.returncode:
+        sys.exit(run.stdout[-5000:])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    while True:
+        found = ended(Path(records["RECORDS"]))
+        if wait is None or any(process.name == wait for process in found):
+            return found, spent
+        time.sleep(1)
+
+
+def recorder(folder: Path) -> dict[str, str]:
+    """Return the environment of processes that write down what they took, and where."""
+    (folder / "recorder").mkdir(exist_ok=True)
+    (folder / "recorder" / "sitecustomize.py").write_text(RECORDER, encoding="utf-8")
+    path = os.pathsep.join([str(folder / "recorder"), str(ROOT / "src")])
+    return {"PYTHONPATH": path, "RECORDS": tempfile.mkdtemp(dir=folder)}
+
+
+def ended(records: Path) -> list[Process]:
+    """Return the processes that have ended so far."""
+    return [process_of(json.loads(path.read_text())) for path in records.glob("*.json") if path.stat().st_size]
+
+
+def process_of(record: dict) -> Process:
+    words = record["argv"]
+    name = Path(words[0]).stem if words and Path(words[0]).name != "__main__.py" else Path(words[0]).parent.name
+    if "--only" in words:
+        name += f" --only {words[words.index('--only') + 1]}"
+    return Process(name, record["started"], record["cpu"], record["peak_mb"], record["modules"])
+
+
+def plan(args: argparse.Namespace, folder: Path) -> None:
+    clips = args.clips or 10_000
+    configuration(folder, 32)
+    for kind, ending in (("videos", "mp4"), ("audio", "wav")):
+        (folder / kind).mkdir()
+        for number in range(clips):
+            (folder / kind / f"c{number:05d}.{ending}").touch()
+    print(f"dry run of {clips} clips of which nothing is made")
+    print(f"{'target':<12}{'CPU s':>8}{'peak MB':>9}")
+    for target in ("all", "dataset", "infer_all"):
+        processes, spent = snakemake(folder, "--dry-run", "--quiet", "all", "--", target)
+        (process,) = processes
+        print(f"{target:<12}{spent:8.1f}{process.peak_mb:9.0f}", flush=True)
+
+
+def execution(args: argparse.Namespace, folder: Path) -> None:
+    clips, frames = args.clips or 1000, args.frames or 8
+    make_corpus(folder, clips, frames, 32)
+    configuration(folder, 32, synthesis=in_process(write_models, folder))
+    made = [f"results/dataset/wavs/c{number:05d}.wav" for number in range(clips)]
+    heard = [f"results/infer/c{number:05d}_generated.wav" for number in range(clips)]
+    print(f"{clips} clips of {frames} frames of 32x32 on {args.cores} cores; CPU seconds a job")
+    names = ("jobs", "work", "Snakemake", "shell, exit", "interpreter", "imports", "models", "OVERHEAD", "no Python")
+    print(f"{'rules':<28}" + "".join(f"{name:>12}" for name in names))
+    for rules, targets, scripts, work in (
+        ("decode_frames, extract_mel", made, ["frames", "mel"], make_samples),
+        ("infer_clip", heard, ["run_mri_video_inference"], speak),
+    ):
+        warm = "warm" if work is speak else None
+        _, planning = snakemake(folder, "--dry-run", "--quiet", "all", "--", *targets)
+        processes, spent = snakemake(folder, "--cores", str(args.cores), "--", *targets, wait=warm)
+        of = defaultdict(list)
+        for process in processes:
+            of[process.name].append(process)
+        jobs = [process for name, found in of.items() if name.endswith(tuple(scripts)) for process in found]
+        models = sum(process.cpu for process in of["warm"])
+        own = in_process(work, folder, [f"c{number:05d}" for number in range(clips)])
+        main = sum(process.cpu for process in of["snakemake"])
+        python = sum(process.cpu for process in jobs)
+        start = sum(process.started for process in jobs)
+        imports = sum(
+            len(found) * import_seconds(found[0].modules) for name, found in of.items() if name.endswith(tuple(scripts))
+        )
+        shell = spent - main - python
+        overhead = spent + models - own
+        cells = (own, main, shell, start, imports, models, overhead, main + shell)
+        print(f"{rules:<28}{len(jobs):>12}" + "".join(f"{cell / len(jobs):>12.4f}" for cell in cells))
+        print(f"{'of Snakemake, planning':<28}{planning / len(jobs):>36.4f}", flush=True)
+
+
+def in_process(function, *arguments):
+    """Call a function in a new process: a child's peak counts what its parent held."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:
+        return apart.submit(function, *arguments).result()
+
+
+def import_seconds(modules: list[str]) -> float:
+    """Processor seconds above a bare interpreter's of importing what a job had imported when it ended."""
+    code = f"import contextlib\nfor name in {modules!r}:\n    with contextlib.suppress(Exception): __import__(name)"
+    seconds = {}
+    for what in ("pass", code):
+        found = []
+        for _ in range(5):
+            process = subprocess.Popen(
+                [sys.executable, "-c", what],
+                env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            usage = os.wait4(process.pid, 0)[2]
+            found.append(usage.ru_utime + usage.ru_stime)
+        seconds[what] = sorted(found)[2]
+    return seconds[code] - seconds["pass"]
+
+
+def make_samples(folder: Path, ids: list[str]) -> float:
+    """Processor seconds of making the clips' samples by the library, once what is only done once is done."""
+    from rtmri_speech.dataset.clip import Clip
+    from rtmri_speech.dataset.process import DatasetSettings, Processing
+    from rtmri_speech.signal.mel import MelSpec
+
+    spec = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=16)
+    processing = Processing(folder / "work", DatasetSettings(spec, (32, 32)))
+
+    def make(id: str) -> None:
+        clip = Clip(id, folder / "videos" / f"{id}.mp4", folder / "audio" / f"{id}.wav")
+        processing.frames(clip)
+        processing.sound(clip)
+
+    return seconds_of_all(make, ids)
+
+
+def speak(folder: Path, ids: list[str]) -> float:
+    """Processor seconds of the clips' speech, the models being loaded."""
+    from rtmri_speech.threads import limit_threads
+
+    # Before torch is imported.
+    limit_threads(1)
+    from rtmri_speech.synthesis.models import Models
+    from rtmri_speech.synthesis.speech import corpus_source, speak_each
+    from rtmri_speech.synthesis.synthesiser import load_synthesiser
+
+    settings = json.loads((folder / "config.json").read_text())["synthesis"]
+    models = Models(settings["mri_checkpoint"], (settings["hifigan_checkpoint"],), device="cpu")
+    speaker = load_synthesiser(models, lambda sentence: None)
+    dataset = folder / "results" / "dataset"
+
+    def say(id: str) -> None:
+        source = corpus_source(dataset, id, speaker.mel, None)
+        speak_each([id], lambda _: source, speaker, folder / "spoken", lambda sentence: None)
+
+    return seconds_of_all(say, ids)
+
+
+def seconds_of_all(make, ids: list[str]) -> float:
+    make(ids[0])
+    begin = time.process_time()
+    for id in ids:
+        make(id)
+    return time.process_time() - begin
+
+
+def write_models(folder: Path) -> dict[str, str]:
+    """Untrained models, as settings of the synthesis."""
+    import dataclasses
+
+    import torch
+
+    from rtmri_speech.acoustic.model import AcousticModel, Network
+    from rtmri_speech.signal.mel import MelSpec
+    from rtmri_speech.vocoder.checkpoint import official_state
+    from rtmri_speech.vocoder.config import read_config, write_config
+    from rtmri_speech.vocoder.generator import Generator
+
+    (folder / "models").mkdir()
+    (folder / "hifigan.json").write_text(json.dumps(VOCODER), encoding="utf-8")
+    config = dataclasses.replace(read_config(folder / "hifigan.json"), padding="official")
+    write_config(folder / "models" / "config.json", config)
+    torch.save({"generator": official_state(Generator(config))}, folder / "models" / "g_00000001")
+    network = Network("test_efficientnet", rnn_hidden=8, n_mels=16)
+    unused = ("epoch", "optimizer_state_dict", "scheduler_state_dict", "scaler_state_dict")
+    content = {
+        **dict.fromkeys((*unused, "val_loss", "val_mse", "train_loss"), 0),
+        "model_state_dict": AcousticModel(network).state_dict(),
+        "network": dataclasses.asdict(network),
+        "image_size": [32, 32],
+        "frame_size": [32, 32],
+        "frame_normalisation": "unit",
+        "ref_frames": 4,
+        "mel": MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=16).to_dict(),
+        "scaler": {"mean": [-40.0] * 16, "std": [20.0] * 16, "count_frames": 1},
+        "training_ids": [],
+        "validation_ids": [],
+    }
+    torch.save(content, folder / "models" / "mri_acoustic_model.pt")
+    return {
+        "mri_checkpoint": str(folder / "models" / "mri_acoustic_model.pt"),
+        "hifigan_checkpoint": str(folder / "models" / "g_00000001"),
+    }
+
+
+def memory(args: argparse.Namespace, folder: Path) -> None:
+    clips, frames = args.clips or 20, args.frames or 100
+    peaks = []
+    for count in (clips, 10 * clips):
+        place = folder / str(count)
+        place.mkdir()
+        make_corpus(place, count, frames, 128)
+        configuration(place, 128)
+        targets = ("all", "infer_all", "gradcam", "masking")
+        processes, _ = snakemake(place, "--cores", str(args.cores), "--", *targets, wait="warm")
+        peaks.append(largest(processes))
+    kilobytes = frames * (128 * 128 + HOP * 2 + 16 * 4) / 1000
+    print(
+        f"peak MB of the largest process of each script, clips of {frames} frames of 128x128: {kilobytes:.0f} kB each"
+    )
+    print(f"{'script':<44}{f'{clips} clips':>12}{f'{10 * clips} clips':>12}{'ratio':>8}{'kB a clip':>12}")
+    for name in sorted(peaks[0]):
+        few, many = (peak[name] for peak in peaks)
+        growth = 1000 * (many - few) / (9 * clips)
+        print(f"{name:<44}{few:12.0f}{many:12.0f}{many / few:8.2f}{growth:12.0f}")
+
+
+def scripts(args: argparse.Namespace, folder: Path) -> None:
+    clips, frames = args.clips or 10, args.frames or 100
+    peaks = [dict(script_peaks(folder / str(count), count, frames)) for count in (clips, 10 * clips)]
+    kilobytes = frames * (128 * 128 + HOP * 2 + 16 * 4) / 1000
+    print(f"peak MB of each script; a clip of {frames} frames of 128x128 has {kilobytes:.0f} kB")
+    print(f"{'script':<44}{f'{clips} clips':>12}{f'{10 * clips} clips':>12}{'ratio':>8}")
+    for name, few in peaks[0].items():
+        print(f"{name:<44}{few:12.0f}{peaks[1][name]:12.0f}{peaks[1][name] / few:8.2f}")
+
+
+def script_peaks(folder: Path, clips: int, frames: int) -> Iterator[tuple[str, float]]:
+    """Yield the name and the peak MB of each script, run over so many clips, a fifth of them to test on."""
+    ids = in_process(make_dataset, folder, clips, frames)
+    dataset, model, vocoder, maps = (folder / name for name in ("dataset", "model.pt", "vocoder", "gradcam"))
+    lists = dataset / "hifigan_filelists"
+    (folder / "hifigan.json").write_text(json.dumps({**VOCODER, "padding": "official"}), encoding="utf-8")
+    network = [
+        "--backbone",
+        "test_efficientnet",
+        "--rnn_hidden",
+        "8",
+        "--image_size",
+        "32",
+        "32",
+        "--stretch",
+        "16",
+        "--num_workers",
+        "0",
+    ]
+    spoken = ["--hifigan-checkpoint", vocoder / "g_00000020", "--hifigan-config", vocoder / "config.json"]
+    of_clips = ["--processed-dir", dataset, "--mri-checkpoint", model]
+    known = ["--processed_dir", dataset, "--mri_checkpoint", model]
+    test = ids[-(clips // 5) :]
+    for name, *words in (
+        ["preprocess_rtmri_data", "--only", "scaler", "--out_dir", dataset],
+        ["convert_pairs_to_npy", "--processed_dir", dataset, "--part", "training", "--overwrite"],
+        ["export_groundtruth_mels", "--processed_dir", dataset, "--output_dir", folder / "mels", "--overwrite"],
+        [
+            "train_mri_acoustic_model",
+            "--processed_dir",
+            dataset,
+            "--out_ckpt",
+            model,
+            *network,
+            "--log_dir",
+            folder / "logs",
+            "--state_dir",
+            folder / "state",
+            "--epochs",
+            2,
+            "--device",
+            "cpu",
+        ],
+        [
+            "train",
+            "--config",
+            folder / "hifigan.json",
+            "--input_wavs_dir",
+            dataset / "wavs",
+            "--input_mels_dir",
+            folder / "mels",
+            "--input_training_file",
+            lists / "training.txt",
+            "--input_validation_file",
+            lists / "validation.txt",
+            "--checkpoint_path",
+            vocoder,
+            "--state_dir",
+            folder / "state_vocoder",
+            "--training_steps",
+            20,
+            "--fine_tuning",
+            1,
+            "--from_scratch",
+        ],
+        ["export_predicted_mels", *known, "--output_dir", folder / "predicted", "--overwrite"],
+        ["evaluate_mel_generator", *known, "--output", folder / "errors.json"],
+        ["run_mri_video_inference", *of_clips, *spoken, "--clips", *ids, "--output-dir", folder / "spoken"],
+        ["mri_gradcam_formant", *of_clips, "--clips", *test, "--output-dir", maps, "--formant-band", "F1:300-900"],
+        [
+            "aggregate_gradcam",
+            "--gradcam-dir",
+            maps,
+            "--processed-dir",
+            dataset,
+            "--clips",
+            *test,
+            "--output-dir",
+            folder / "average",
+            "--bands",
+            "F1",
+        ],
+        [
+            "study_masking",
+            *of_clips,
+            *spoken,
+            "--clips",
+            *test,
+            "--gradcam-dir",
+            maps,
+            "--alphas",
+            1,
+            "--bands",
+            "F1:300-900",
+            "--output-dir",
+            folder / "masking",
+        ],
+    ):
+        records = recorder(folder)
+        subprocess.run(
+            [sys.executable, ROOT / "workflow" / "scripts" / f"{name}.py", *map(str, words)],
+            check=True,
+            env={**os.environ, **records, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+        )
+        yield name, max(largest(ended(Path(records["RECORDS"]))).values())
+
+
+def make_dataset(folder: Path, clips: int, frames: int) -> list[str]:
+    """Write the arrays and sounds of a processed dataset, and return its clips: training, validation, test."""
+    import numpy as np
+
+    from rtmri_speech.dataset.filelists import write_filelist
+    from rtmri_speech.dataset.meta import write_meta
+    from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.dataset.windows import window_starts
+    from rtmri_speech.signal.audio import write_wav
+    from rtmri_speech.signal.mel import MelSpec
+
+    rng = np.random.default_rng(0)
+    dataset, fifth = folder / "dataset", clips // 5
+    ids = [f"c{number:05d}" for number in range(clips)]
+    noise = rng.integers(0, 256, (frames, 128, 128), np.uint8)
+    for number, id in enumerate(ids):
+        sample = dataset / "samples" / id
+        sample.mkdir(parents=True)
+        np.save(sample / "mri.npy", np.roll(noise, number, axis=1))
+        np.save(sample / "mel_db.npy", (rng.standard_normal((frames, 16)) * 10 - 40).astype(np.float32))
+        np.save(sample / "mask.npy", np.ones(frames, np.float32))
+        write_wav(dataset / "wavs" / f"{id}.wav", 0.1 * rng.standard_normal(frames * HOP), RATE)
+    parts = {"training": ids[: -2 * fifth], "validation": ids[-2 * fifth : -fifth], "test": ids[-fifth:]}
+    (dataset / "pairs_ref4_npy").mkdir()
+    for part, clips_of_part in parts.items():
+        write_filelist(dataset / "hifigan_filelists" / f"{part}.txt", clips_of_part)
+        if part != "test":
+            starts = window_starts([frames] * len(clips_of_part), 4)
+            np.save(dataset / "pairs_ref4_npy" / f"{part}.npy", starts)
+    scaler = Scaler(np.full(16, -40.0), np.full(16, 10.0), 1)
+    scaler.save(dataset / "scaler.json")
+    spec = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=16)
+    write_meta(dataset, spec, (128, 128), 4, ids, scaler)
+    return ids
+
+
+def largest(processes: list[Process]) -> dict[str, float]:
+    """Return the peak of the largest process of each name, MB."""
+    peak = defaultdict(float)
+    for process in processes:
+        peak[process.name] = max(peak[process.name], process.peak_mb)
+    return peak
+
+
+def full_size(args: argparse.Namespace, folder: Path) -> None:
+    import yaml
+
+    clips, frames = args.clips or 6, args.frames or 60
+    make_corpus(folder, clips, frames, 256)
+    settings = yaml.safe_load((ROOT / "config" / "atr503.yaml").read_text(encoding="utf-8"))
+    settings["corpus"] = {"source": "directories", "videos": "videos", "audio": "audio"}
+    settings["split"]["named"] = {"validation": ["c00001"], "test": ["c00002"]}
+    settings["acoustic"] |= {"epochs": 1, "max_train_steps": 2, "max_val_steps": 1, "cnn_pretrained": False, "gpus": 0}
+    settings["vocoder"] |= {"steps": 1, "gpus": 0}
+    settings["explain"] = {"masking": {"alphas": [1.0]}}
+    (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    targets = ("all", "gradcam", "masking")
+    processes, _ = snakemake(folder, "--cores", str(args.cores), "--", *targets, wait="warm")
+    print(f"peak MB of the largest process of each script, {clips} clips of {frames} frames of 256x256")
+    for name, peak in sorted(largest(processes).items()):
+        print(f"{name:<44}{peak:12.0f}")
+    print("peak MB of each job and its processes together, as Snakemake has seen it")
+    for path in sorted((folder / "results" / "benchmarks").glob("*.tsv")):
+        print(f"{path.stem:<44}{path.read_text().splitlines()[1].split()[2]:>12}")
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "src" / "rtmri_speech"
 ORDER = [
     "threads",
     "errors",
+    "foreign",
     "atomic",
     "staleness",
     "provenance",

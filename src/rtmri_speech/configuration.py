@@ -70,7 +70,10 @@ def _completed(value: Any, rule: Mapping[str, Any]) -> Any:
     kinds = [kinds] if isinstance(kinds, str) else kinds
     word = {"null": "null", "true": "boolean", "false": "boolean"}.get(value) if isinstance(value, str) else None
     if isinstance(value, str) and ("string" not in kinds or word in kinds):
-        return yaml.safe_load(value)
+        try:
+            return yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError):  # the last two by a date that is none, and by deep nesting
+            return value
     return value
 
 

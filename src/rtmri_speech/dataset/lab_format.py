@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,8 +11,10 @@ from rtmri_speech.atomic import save_npy
 from rtmri_speech.dataset.clip import load_array, require_id
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import read_arrays
 
-_ARRAYS = ("mri", "mel", "mask")
+_ARRAYS = {"mri": 5, "mel": 3, "mask": 2}
+"""The stored arrays and their dimensions."""
 
 
 def restore_samples(processed_dir: str | Path, ref_frames: int = 4) -> list[str]:
@@ -59,12 +60,10 @@ def unwindow(windows: np.ndarray, source: str | Path) -> np.ndarray:
 
 def _stored_windows(source: Path) -> Mapping[str, np.ndarray]:
     if source.is_dir():
-        dimensions = {"mri": 5, "mel": 3, "mask": 2}
-        return {name: load_array(source / f"{name}.npy", dimensions[name], memory_map=True) for name in _ARRAYS}
-    try:
-        with np.load(source, allow_pickle=False) as stored:
-            return {name: stored[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            source, f"is no whole file of windows ({error})", "copy it again from where it was made"
-        ) from None
+        return {name: load_array(source / f"{name}.npy", count, memory_map=True) for name, count in _ARRAYS.items()}
+    remedy = "copy it again from where it was made"
+    stored = read_arrays(source, _ARRAYS, remedy=remedy)
+    for name, count in _ARRAYS.items():
+        if stored[name].ndim != count:
+            raise UserError(source, f"its {name} has shape {stored[name].shape}, not {count} dimensions", remedy)
+    return stored

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import numpy as np
 from rtmri_speech.atomic import replacing, save_json
 from rtmri_speech.dataset.clip import load_array
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import read_json, require_type
 
 Scaling = Literal["clip", "frame"]
 """``clip``: all maps of a clip and band by one factor, so that frames can be compared; ``frame``: each frame's minimum
@@ -150,13 +150,14 @@ def open_sequence(directory: str | Path, band: str) -> StoredSequence:
         One of the two files is missing or broken, or they do not belong together.
     """
     path = facts_path(directory, band)
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        frames = facts["frames"]
-    except FileNotFoundError:
-        raise UserError(path, "there is no such file", "run mri_gradcam_formant.py with this band first") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(path, f"is no description of a sequence ({error})", "make it again") from None
+    again = "make it again"
+    facts = read_json(path, missing="run mri_gradcam_formant.py with this band first", remedy=again)
+    require_type(facts, dict, "its content", path, again)
+    frames = require_type(facts.get("frames"), int, "frames", path, again)
+    for name in ("scale", "offset"):
+        value = require_type(facts.get(name), float | list[float], name, path, again)
+        if isinstance(value, list) and len(value) != frames:
+            raise UserError(path, f"has {len(value)} numbers as {name} of {frames} frames", again)
     maps = open_maps(sequence_path(directory, band))
     if len(maps) != frames:
         raise UserError(path, f"tells of {frames} frames, its sequence has {len(maps)}", "make both again")
@@ -166,6 +167,6 @@ def open_sequence(directory: str | Path, band: str) -> StoredSequence:
 def open_maps(path: str | Path) -> np.ndarray:
     """Return the maps ``(T, H, W)`` of a ``.npy`` file as a memory map; what is no sequence in [0, 1] is refused."""
     maps = load_array(Path(path), dimensions=3, memory_map=True)
-    if maps.dtype.kind != "f" or not len(maps):
+    if maps.dtype.kind != "f" or not maps.size:
         raise UserError(path, f"holds {maps.dtype} of shape {maps.shape}", "give a sequence of maps in [0, 1]")
     return maps

@@ -372,7 +372,8 @@ def _restore_lab(file: Path, results: Path) -> None:
     try:
         restore_samples(results / "processed")
     except UserError as error:
-        raise UserError(error.subject.replace(str(results), str(layout)), error.fault, error.remedy) from None
+        subject = error.subject.replace(str(results / "processed"), str(layout))
+        raise UserError(subject, error.fault, error.remedy) from None
 
 
 def _aggregate(file: Path, results: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from corrupt import corrupted
-from entry_points import REAL_CLIPS, SCRIPTS, Kind, write_good_files
+from entry_points import KINDS, REAL_CLIPS, SCRIPTS, Kind, write_good_files
 from fuzz import Input, Reader, fuzz, table
 
 from rtmri_speech.errors import UserError
@@ -100,6 +100,12 @@ def test_the_harness_finds_each_defect(reader, read, told):
     (reader.directory / "stranger").unlink(missing_ok=True)
     assert outcome.verdict == "defect"
     assert told in outcome.said
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_sound_file_of_each_kind_is_accepted(reader, kind):
+    outcome = reader.read(Input(kind, "none", (reader.good / kind.file).read_bytes()))
+    assert outcome.verdict == "accepted", outcome.said
 
 
 # ---- the real commands ----

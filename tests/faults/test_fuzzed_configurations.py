@@ -1,0 +1,49 @@
+"""Configurations that are wrong, odd or hostile end a real ``snakemake -n`` in one sentence, and run nothing."""
+
+import pytest
+import yaml
+from workflow_checkout import Checkout
+
+SOUND = {"results": "results", "corpus": {"source": "demo", "demo": {"clips": 5}}}
+
+WRONG = {
+    "a word for a number": ({"mel": {"n_fft": "many"}}, "mel.n_fft"),
+    "a band that leads out": ({"bands": {"../x": [300, 900]}}, "bands"),
+    "a band with a line's end": ({"bands": {"F1\n": [300, 900]}}, "bands"),
+    "a mask that leads out": ({"synthesis": {"masks": {"/tmp/x": {"type": "lip"}}}}, "synthesis.masks"),
+    "a clip that leads out": ({"corpus": {"exclude": ["../x"]}}, "corpus.exclude"),
+    "a huge mel": ({"mel": {"n_mels": 10**12}}, "mel.n_mels"),
+    "a huge picture": ({"video": {"size": [10**9, 10**9]}}, "video.size"),
+    "infinity": ({"audio": {"gain": float("inf")}}, "audio.gain"),
+    "not a number": ({"bands": {"F1": [float("nan"), 900]}}, "bands"),
+    "keys that are numbers": ({"mel": {1: 2, "x": 3}}, "mel"),
+    "a list of everything": ({"acoustic": [1, {"a": None}]}, "acoustic"),
+    "a date": ({"split": {"seed": __import__("datetime").date(2020, 1, 1)}}, "split.seed"),
+}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    return Checkout(tmp_path_factory.mktemp("configurations"), {})
+
+
+def plan(checkout, text):
+    checkout.settings = {}
+    (checkout.directory / "hostile.yaml").write_text(text, encoding="utf-8")
+    before = sorted(path for path in checkout.directory.rglob("*") if ".snakemake" not in path.parts)
+    run = checkout.snakemake("-n", "--configfile", "hostile.yaml", "--")
+    after = sorted(path for path in checkout.directory.rglob("*") if ".snakemake" not in path.parts)
+    left = {path.name for path in after} - {path.name for path in before} - {"my config.yaml", "__pycache__"}
+    assert not {name for name in left if not name.endswith(".pyc")}
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_configuration_is_one_sentence(checkout, name):
+    wrong, key = WRONG[name]
+    run = plan(checkout, yaml.dump({**SOUND, **wrong}))
+    out = run.stdout + run.stderr
+    assert run.returncode != 0
+    assert "Traceback" not in out, out
+    assert key in out

@@ -427,7 +427,15 @@ def _configure(file: Path, results: Path) -> None:
     except (yaml.YAMLError, ValueError, RecursionError):
         return  # Snakemake's own reader says so.
     if isinstance(settings, dict):
-        load_configuration(settings, ROOT / "config" / "schema.yaml")
+        # Rules make words, paths and flags of names.
+        assert _has_names(load_configuration(settings, ROOT / "config" / "schema.yaml"))
+
+
+def _has_names(value: Any) -> bool:
+    """Whether all keys are words."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _has_names(inner) for key, inner in value.items())
+    return all(map(_has_names, value)) if isinstance(value, list) else True
 
 
 def _report(file: Path, results: Path) -> None:

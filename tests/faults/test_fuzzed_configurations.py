@@ -1,5 +1,7 @@
 """Configurations that are wrong, odd or hostile end a real ``snakemake -n`` in one sentence, and run nothing."""
 
+import datetime
+
 import pytest
 import yaml
 from workflow_checkout import Checkout
@@ -16,9 +18,10 @@ WRONG = {
     "a huge picture": ({"video": {"size": [10**9, 10**9]}}, "video.size"),
     "infinity": ({"audio": {"gain": float("inf")}}, "audio.gain"),
     "not a number": ({"bands": {"F1": [float("nan"), 900]}}, "bands"),
+    "a band whose name is a number": ({"bands": {1: [300, 900]}}, "bands"),
     "keys that are numbers": ({"mel": {1: 2, "x": 3}}, "mel"),
     "a list of everything": ({"acoustic": [1, {"a": None}]}, "acoustic"),
-    "a date": ({"split": {"seed": __import__("datetime").date(2020, 1, 1)}}, "split.seed"),
+    "a date": ({"split": {"seed": datetime.date(2020, 1, 1)}}, "split.seed"),
 }
 
 
@@ -47,3 +50,23 @@ def test_a_wrong_configuration_is_one_sentence(checkout, name):
     assert run.returncode != 0
     assert "Traceback" not in out, out
     assert key in out
+
+
+@pytest.mark.slow
+def test_a_tag_of_python_in_a_configuration_runs_nothing(checkout):
+    marker = checkout.directory / "marker"
+    tag = "!!python/object/apply:os.system"
+    run = plan(checkout, f"results: results\ncorpus: {{source: demo}}\nx: {tag} ['echo > {marker.as_posix()}']\n")
+    assert run.returncode != 0
+    assert "Traceback" not in run.stdout + run.stderr
+    assert not marker.exists()
+
+
+@pytest.mark.slow
+def test_a_hostile_table_is_one_sentence(checkout):
+    (checkout.directory / "clips.tsv").write_text("id\tvideo\n../x\ta.mp4\n", encoding="utf-8")
+    run = plan(checkout, yaml.dump({"results": "results", "corpus": {"source": "table", "table": "clips.tsv"}}))
+    out = run.stdout + run.stderr
+    assert run.returncode != 0
+    assert "Traceback" not in out, out
+    assert "clips.tsv, line 2" in out and "is no clip id" in out

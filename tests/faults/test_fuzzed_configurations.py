@@ -4,7 +4,10 @@ import datetime
 
 import pytest
 import yaml
-from workflow_checkout import Checkout
+from workflow_checkout import ROOT, Checkout
+
+from rtmri_speech.configuration import load_configuration
+from rtmri_speech.errors import UserError
 
 SOUND = {"results": "results", "corpus": {"source": "demo", "demo": {"clips": 5}}}
 
@@ -41,9 +44,17 @@ def plan(checkout, text):
     return run
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_configuration_is_one_sentence(checkout, name):
+def test_a_wrong_configuration_is_refused_by_its_key(name):
+    wrong, key = WRONG[name]
+    with pytest.raises(UserError) as refusal:
+        load_configuration({**SOUND, **wrong}, ROOT / "config" / "schema.yaml")
+    assert refusal.value.subject.startswith(key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a band that leads out", "keys that are numbers", "infinity"])
+def test_a_dry_run_with_it_is_one_sentence(checkout, name):
     wrong, key = WRONG[name]
     run = plan(checkout, yaml.dump({**SOUND, **wrong}))
     out = run.stdout + run.stderr

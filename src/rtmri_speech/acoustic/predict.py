@@ -58,7 +58,6 @@ LARGEST_PICTURE, LARGEST_WINDOW = 4096, 1024
 """Pixels of a side and frames of a window beyond any use, whatever a checkpoint says."""
 
 _SETTINGS = {
-    "epoch": int,
     "network": dict[str, Any],
     "image_size": tuple[int, int],
     "frame_size": tuple[int, int],
@@ -69,7 +68,7 @@ _SETTINGS = {
     "training_ids": list[str],
     "validation_ids": list[str],
 }
-"""What a checkpoint says of itself, by type; the lab's says none but the first."""
+"""What a checkpoint says of itself, by type; the lab's says none of it."""
 
 
 @dataclass(frozen=True)

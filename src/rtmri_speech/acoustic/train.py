@@ -380,7 +380,7 @@ class _Training:
                 {**content["optimizer_state_dict"], "param_groups": self.optimizer.state_dict()["param_groups"]}
             )
         self._set_hyperparameters(self.settings.lr)
-        epoch = content["epoch"]
+        epoch = require_type(content["epoch"], int, "epoch", file, "use another checkpoint")
         if epoch < 0:
             raise UserError(file, f"its epoch is {epoch}", "use another checkpoint")
         losses = {name: content[name] for name in ("val_loss", "val_mse", "train_loss")}

@@ -629,7 +629,7 @@ TENSORS = st.one_of(
             torch.zeros(16, dtype=torch.float16),
             torch.zeros(4, 4).to_sparse(),
             torch.zeros(16, device="meta"),
-            torch.quantize_per_tensor(torch.zeros(16), 0.1, 0, torch.quint8),
+            torch.zeros(16).to(torch.float8_e4m3fn),
             torch.zeros(1).expand(1000, 1000),
             torch.nn.Parameter(torch.zeros(16)),
         )

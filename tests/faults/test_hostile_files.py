@@ -6,11 +6,13 @@ import os
 import pickle
 import shutil
 import zipfile
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import soundfile
 import torch
 from corrupt import PATHS
 from entry_points import KINDS, write_good_files
@@ -22,7 +24,8 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.explain.regions import Regions
 from rtmri_speech.foreign import read_array, read_arrays, read_json, require_type
 from rtmri_speech.report.scores import read_scores
-from rtmri_speech.signal.video import read_frames
+from rtmri_speech.signal.audio import read_audio
+from rtmri_speech.signal.video import frames_at_rate, read_frames
 
 READERS = {kind.name: kind for kind in KINDS}
 
@@ -178,6 +181,80 @@ def test_a_config_of_a_huge_network_takes_no_memory(good, hostile):
     with pytest.raises(UserError, match="reach over"):
         dilations = {"resblock_dilation_sizes": [[1, 10**9]]}
         hostile("json, HiFi-GAN's config", json.dumps({**content, **dilations}).encode())
+
+
+# ---- times and values that would hang or ruin what is made of them ----
+
+
+def test_a_frame_that_is_shown_for_days_is_refused(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 48, "yuvj420p"
+        for number in range(40):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 48), np.uint8), "gray").reformat(format="yuvj420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            for packet in stream.encode(frame):
+                packet.time_base = Fraction(1, 1000)
+                packet.pts = packet.dts = 40 * number if number < 39 else 10**9
+                container.mux(packet)
+    for method in ("nearest", "mean"):
+        with pytest.raises(UserError, match=r"a\.mkv: shows one frame from 1\.520 to 1000000\.000 s"):
+            for _ in frames_at_rate(tmp_path / "a.mkv", Fraction(25), method, size=(16, 16)):
+                pass
+
+
+def test_a_sound_of_one_sample_a_second_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.full(1000, 0.1), 1)
+    with pytest.raises(UserError, match=r"a\.wav: says that it has 1 samples a second"):
+        read_audio(tmp_path / "a.wav", sampling_rate=11413)
+
+
+def with_value(content, path, value):
+    """``content`` with another value at the end of a path of keys."""
+    holder = content
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "told"),
+    [
+        ("checkpoint, mel generator", ["model_state_dict", "head.bias"], torch.full((16,), torch.nan), "head.bias"),
+        ("checkpoint, mel generator", ["model_state_dict", "head.bias"], "zeros", "head.bias"),
+        ("checkpoint, mel generator", ["network", "rnn_hidden"], 10**9, "rnn_hidden"),
+        ("checkpoint, mel generator", ["image_size"], [10**9, 10**9], "image_size"),
+        ("checkpoint, mel generator", ["scaler", "mean"], [0.0] * 15, "means"),
+        ("checkpoint, mel generator", ["training_ids"], 3, "training_ids"),
+        ("checkpoint, mel generator to go on with", ["epoch"], "three", "epoch"),
+        ("checkpoint, mel generator to go on with", ["val_loss"], [1.0], "losses"),
+        ("checkpoint, state of the mel generator", ["payload", "model", "head.bias"], torch.zeros(3), "head.bias"),
+        ("checkpoint, state of the mel generator", ["payload", "scheduler", "best"], "low", "scheduler.best"),
+        ("checkpoint, state of the mel generator", ["payload", "optimizer", "state", 0, "step"], None, "step"),
+        ("checkpoint, state of the mel generator", ["payload", "last_losses"], {"val_loss": "x"}, "last_losses"),
+        ("checkpoint, state of the vocoder", ["payload", "learning_rate", "base"], 0.0, "learning rate"),
+        ("checkpoint, state of the vocoder", ["payload", "networks", "optim_g", "state", 0, "exp_avg"], 1, "exp_avg"),
+        ("checkpoint, state of the vocoder", ["payload", "provenance", "made_by"], [], "maker"),
+        ("checkpoint, generator", ["generator", "conv_post.bias"], torch.zeros(1).to_sparse(), "conv_post.bias"),
+        ("checkpoint, discriminators to go on with", ["optim_g", "param_groups", 0, "lr"], "fast", "lr"),
+    ],
+)
+def test_a_wrong_value_in_a_checkpoint_is_told(good, hostile, kind, path, value, told):
+    content = with_value(torch.load(good / READERS[kind].file, weights_only=True), path, value)
+    out = io.BytesIO()
+    torch.save(content, out)
+    with pytest.raises(UserError) as refusal:
+        hostile(kind, out.getvalue())
+    assert told in str(refusal.value)
+
+
+@pytest.mark.parametrize("starts", [[[-1, 0]], [[0, -1]], [[0, 0.0]], [[3, 0]], [[0, 0, 0]]])
+def test_window_starts_outside_of_the_clips_are_refused(hostile, starts):
+    out = io.BytesIO()
+    np.save(out, np.array(starts))
+    with pytest.raises(UserError, match=r"training\.npy: does not fit the 3 clips"):
+        hostile("npy, window starts", out.getvalue())
 
 
 # ---- names that lead out ----

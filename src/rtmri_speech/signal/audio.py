@@ -78,7 +78,9 @@ def audio_blocks(
 def track_rate(path: str | Path) -> int | None:
     """Return the sampling rate of a video's own sound track, Hz, or None when it has none."""
     with open_media(path, "audio") as container:
-        return container.streams.audio[0].rate if container.streams.audio else None
+        stream = next(iter(container.streams.audio), None)
+        # A track of an unknown kind has no coder.
+        return None if stream is None or stream.codec_context is None else stream.rate
 
 
 def copy_audio(

@@ -48,6 +48,13 @@ _UNREADABLE = (
 whatever the damage has left of their operands.
 """
 
+_REAL = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+_REAL |= {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+"""Types of tensors that networks and their states are made of."""
+
+_TWISTER_WORDS = 624
+"""Words of NumPy's random generator, among which its position must lie: beyond them it would read foreign memory."""
+
 ANEW = "delete it to begin anew"
 """What to do about a state that cannot be gone on from."""
 
@@ -139,10 +146,9 @@ def is_plain(value: Any) -> bool:
     """Tell whether a value from a file is a dense tensor of real numbers in memory."""
     return (
         isinstance(value, torch.Tensor)
+        and value.dtype in _REAL
         and value.layout is torch.strided
         and value.device.type != "meta"
-        and not value.is_quantized
-        and not value.is_complex()
     )
 
 
@@ -316,7 +322,10 @@ class TrainingState:
                 self._say(f"{self.directory}: goes on from step {step} with changed {', '.join(changes)}.")
             else:
                 self._say(f"{self.directory}: goes on from step {step}.")
-            restore_random_state(generators)
+            try:
+                restore_random_state(generators)
+            except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+                raise UserError(path, f"its random states cannot be restored ({error})", ANEW) from None
             return {**payload, "step": step}
         return None
 
@@ -363,6 +372,8 @@ def _parts(saved: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], ...]:
             # A machine may have other devices, and a generator a number kept or none.
             like = {**like, "cuda": None, "python": [*like["python"][:2], None]}
             require_alike(parts[name], like, path, name)
+            if not 0 <= parts[name]["numpy"][2] <= _TWISTER_WORDS:
+                raise UserError(path, f"its random state stands at {parts[name]['numpy'][2]}", ANEW)
         elif name != "payload":
             require_plain(parts[name], path, name)
     return tuple(parts.values())

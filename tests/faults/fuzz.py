@@ -38,6 +38,11 @@ MEMORY = 2 << 30
 
 LONGEST_SENTENCE = 700
 
+OTHERS_NAMED = ("mri_acoustic_model.pt: was trained on frames of", "training step")
+"""What a sentence may name instead of the damaged file: the other one of two that do not fit, or the step of a training
+whose numbers, read from a file that is sound but for its values, became no numbers.
+"""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -174,7 +179,8 @@ def _fault_of_sentence(said: str, kind: Kind, path: Path) -> str | None:
         return "is no sentence on one line"
     if "annot allocate memory" in said or "alloc_cpu" in said:
         return "took all memory before it was refused"
-    if kind.names_file and path.name not in said and str(path.parent) not in said:
+    named = (path.name, str(path.parent), *OTHERS_NAMED)
+    if kind.names_file and not any(name in said for name in named):
         return "does not name the file"
     return None
 

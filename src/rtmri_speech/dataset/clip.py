@@ -25,6 +25,9 @@ _DEVICES = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
 LONGEST_OFFSET_S = 3600.0
 """Seconds by which sound and picture may be shifted against each other."""
 
+LOUDEST_DB = 1000
+"""Decibels that no mel reaches, above or below."""
+
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg")
 AUDIO_EXTENSIONS = (".wav", ".flac")
 
@@ -246,7 +249,7 @@ def open_sample(processed_dir: str | Path, id: str) -> Sample:
     Raises
     ------
     UserError
-        ``id`` can be none, a file is missing or unreadable, mel or mask are not finite, or the lengths do not agree.
+        ``id`` can be none, a file is missing or unreadable, mel or mask are no decibels or weights, or the lengths do not agree.
     """
     directory = Path(processed_dir) / "samples" / require_id(id, processed_dir)
     mri = load_frames(directory / "mri.npy")
@@ -254,9 +257,9 @@ def open_sample(processed_dir: str | Path, id: str) -> Sample:
         load_array(directory / name, dimensions).astype(np.float32, copy=False)
         for name, dimensions in (("mel_db.npy", 2), ("mask.npy", 1))
     )
-    for name, array in (("mel_db.npy", mel_db), ("mask.npy", mask)):
-        if not np.isfinite(array).all():
-            raise UserError(directory / name, "holds numbers that are not finite", "make the clip again")
+    for name, array, largest in (("mel_db.npy", mel_db, LOUDEST_DB), ("mask.npy", mask, 1)):
+        if not (np.abs(array) <= largest).all():
+            raise UserError(directory / name, f"holds NaN or numbers beyond {largest}", "make the clip again")
     if not len(mri) == len(mel_db) == len(mask):
         raise UserError(
             directory,

@@ -249,7 +249,7 @@ def open_sample(processed_dir: str | Path, id: str) -> Sample:
     Raises
     ------
     UserError
-        ``id`` can be none, a file is missing or unreadable, mel or mask are no decibels or weights, or the lengths do not agree.
+        ``id`` can be none, a file is missing or unreadable, holds numbers beyond reason, or the lengths do not agree.
     """
     directory = Path(processed_dir) / "samples" / require_id(id, processed_dir)
     mri = load_frames(directory / "mri.npy")

@@ -24,6 +24,7 @@ to 0 and its maximum to 1, as in the lab.
 """
 
 _ROUNDING = 1e-3
+"""By how much a stored value may pass 0 or 1."""
 
 SIZE = (256, 256)
 """Height and width of the stored maps, pixels."""
@@ -171,6 +172,6 @@ def open_maps(path: str | Path) -> np.ndarray:
     maps = load_array(Path(path), dimensions=3, memory_map=True)
     if maps.dtype.kind != "f" or not maps.size:
         raise UserError(path, f"holds {maps.dtype} of shape {maps.shape}", "give a sequence of maps in [0, 1]")
-    if not all(-_ROUNDING <= heat.min() and heat.max() <= 1 + _ROUNDING for heat in maps):
+    if not all(heat.min() >= -_ROUNDING and heat.max() <= 1 + _ROUNDING for heat in maps):
         raise UserError(path, "holds values beyond 0 to 1, or NaN", "give a sequence of maps in [0, 1]")
     return maps

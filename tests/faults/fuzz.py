@@ -188,6 +188,7 @@ def _fault_of_sentence(said: str, kind: Kind, path: Path) -> str | None:
 def _serve(connection: object, results: Path, cache: Path) -> None:
     """Read what the other process names, until it closes the pipe."""
     os.environ.update(MPLCONFIGDIR=str(cache), OMP_WAIT_POLICY="PASSIVE")
+    tempfile.tempdir = str(cache)
     import torch
 
     from rtmri_speech.errors import UserError

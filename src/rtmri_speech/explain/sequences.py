@@ -26,6 +26,9 @@ to 0 and its maximum to 1, as in the lab.
 _ROUNDING = 1e-3
 """By how much a stored value may pass 0 or 1."""
 
+_LARGEST_SCALE = 1e30
+"""Raw maps beyond this leave no room for their sums in 32 bits."""
+
 SIZE = (256, 256)
 """Height and width of the stored maps, pixels."""
 
@@ -161,6 +164,8 @@ def open_sequence(directory: str | Path, band: str) -> StoredSequence:
         value = require_type(facts.get(name), float | list[float], name, path, again)
         if isinstance(value, list) and len(value) != frames:
             raise UserError(path, f"has {len(value)} numbers as {name} of {frames} frames", again)
+        if not (np.asarray(value) >= 0).all() or not (np.asarray(value) <= _LARGEST_SCALE).all():
+            raise UserError(path, f"its {name} is not from 0 to {_LARGEST_SCALE:g}", again)
     maps = open_maps(sequence_path(directory, band))
     if len(maps) != frames:
         raise UserError(path, f"tells of {frames} frames, its sequence has {len(maps)}", "make both again")

@@ -79,7 +79,7 @@ def reader(tmp_path_factory):
     [
         (raise_another, "ValueError"),
         (forget_the_file, "does not name the file"),
-        (write_outside, "did what no file may make it do"),
+        (write_outside, "wrote outside the results"),
         (unpickle, "pickle.find_class"),
         (run_a_command, "os.system"),
         (take_memory, "MemoryError"),

@@ -17,6 +17,7 @@ ORDER = [
     "errors",
     "memo",
     "devices",
+    "foreign",
     "atomic",
     "holding",
     "workers",

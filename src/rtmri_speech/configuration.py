@@ -12,6 +12,9 @@ import yaml
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 
+_BEYOND = 2**63
+"""Whole numbers from here on do not fit the 64 bits that programs count with."""
+
 
 def load_configuration(settings: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     """Return ``settings`` completed with the schema's defaults and checked.
@@ -32,6 +35,7 @@ def load_configuration(settings: Mapping[str, Any], schema: Path) -> dict[str, A
     validator = jsonschema.Draft202012Validator(rules)
     if error := jsonschema.exceptions.best_match(validator.iter_errors(complete)):
         raise _explained(error)
+    _check_numbers(complete)
     _check_source(complete)
     _fill_in_what_follows(complete)
     spec = mel_spec(complete["mel"])
@@ -71,7 +75,10 @@ def _completed(value: Any, rule: Mapping[str, Any]) -> Any:
     kinds = [kinds] if isinstance(kinds, str) else kinds
     word = {"null": "null", "true": "boolean", "false": "boolean"}.get(value) if isinstance(value, str) else None
     if isinstance(value, str) and ("string" not in kinds or word in kinds):
-        return yaml.safe_load(value)
+        try:
+            return yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError):  # the last two by a date that is none, and by deep nesting
+            return value
     return value
 
 
@@ -82,10 +89,9 @@ def _explained(error: jsonschema.ValidationError) -> UserError:
     match error.validator:
         case "additionalProperties":
             known = error.schema["properties"]
-            unknown = sorted(set(error.instance) - set(known))
-            return UserError(
-                key, f"has unknown setting {', '.join(map(repr, unknown))}", f"known are {', '.join(known)}"
-            )
+            # A key of YAML may be a number or nothing too.
+            unknown = ", ".join(sorted(repr(name) for name in error.instance if name not in known))
+            return UserError(key, f"has unknown setting {unknown}", f"known are {', '.join(known)}")
         case "enum":
             allowed = "one of " + ", ".join(map(str, error.validator_value))
         case "minimum":
@@ -102,6 +108,18 @@ def _explained(error: jsonschema.ValidationError) -> UserError:
         case _:
             return UserError(key, error.message, f"it stands for: {meaning.rstrip('.')}")
     return UserError(key, f"is {error.instance!r}", f"give {allowed} ({meaning.rstrip('.')})")
+
+
+def _check_numbers(value: Any, key: str = "configuration") -> None:
+    """Refuse numbers that no machine counts with, which a schema's ranges let pass."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _check_numbers(inner, f"{key}.{name}".removeprefix("configuration."))
+    elif isinstance(value, list):
+        for inner in value:
+            _check_numbers(inner, key)
+    elif isinstance(value, int | float) and not -_BEYOND < value < _BEYOND:
+        raise UserError(key, f"is {value!r}", "give a number of ordinary size")
 
 
 def _check_source(settings: Mapping[str, Any]) -> None:

@@ -14,6 +14,10 @@ USER_ERROR_EXIT = 2
 """Exit code of a script that refused its input."""
 
 
+_LONGEST_FAULT = 500
+"""Letters of a fault that are told: what a library says of a file, or a value in it, may be a whole page."""
+
+
 class UserError(Exception):
     """A mistake the user can mend, told as ``<subject>: <fault>; <remedy>.`` in one sentence.
 
@@ -26,11 +30,16 @@ class UserError(Exception):
 
     def __init__(self, subject: str | Path, fault: str, remedy: str) -> None:
         self.subject, self.fault, self.remedy = str(subject), fault, remedy
-        super().__init__(f"{subject}: {fault}; {remedy}.")
+        super().__init__(f"{_on_one_line(str(subject))}: {_on_one_line(fault)}; {_on_one_line(remedy)}.")
 
     def __reduce__(self) -> tuple:
         # Exceptions travel between processes by their message alone, which is not what this one is made from.
         return type(self), (self.subject, self.fault, self.remedy)
+
+
+def _on_one_line(text: str) -> str:
+    text = " ".join(line.strip() for line in text.splitlines())
+    return text if len(text) <= _LONGEST_FAULT else text[:_LONGEST_FAULT] + "..."
 
 
 def run_script(main: Callable[[], int | None]) -> None:

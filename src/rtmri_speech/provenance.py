@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import require_type
 from rtmri_speech.staleness import code_hash
 
 _ROOT = Path(__file__).parents[2]
@@ -109,6 +111,31 @@ def record(
         **({"clips": clips} if clips else {}),
     }
     return json.loads(json.dumps(parts))
+
+
+def require_record(value: Any, source: str | Path) -> Mapping[str, Any]:
+    """Return a record from a file; what is none is refused, naming ``source``."""
+    remedy = "make it again"
+    words = dict[str, str]
+    kinds = {"stage": str, "made_by": list[dict[str, Any]], "seed": int | None, "inputs": words}
+    require_type(value, dict[str, Any], "its record", source, remedy)
+    for name, kind in kinds.items():
+        require_type(value.get(name), kind, name, source, remedy)
+    if not value["made_by"]:
+        raise UserError(source, "its record names no maker", remedy)
+    for maker in value["made_by"]:
+        code = require_type(maker.get("code"), dict[str, str | None], "code", source, remedy)
+        for name in ("version", "stage"):
+            require_type(code.get(name), str, f"code.{name}", source, remedy)
+        require_type(maker.get("from_step"), int | None, "from_step", source, remedy)
+    if value.get("clips"):
+        clips = require_type(value["clips"], dict[str, Any], "clips", source, remedy)
+        require_type(clips.get("sha256"), words, "clips.sha256", source, remedy)
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(source, f"its record is not of plain values ({error})", remedy) from None
+    return value
 
 
 def continued(before: Mapping[str, Any], made_by: Mapping[str, Any], step: int) -> dict[str, Any]:

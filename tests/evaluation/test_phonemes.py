@@ -67,8 +67,8 @@ def test_a_description_gives_its_phonemes(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
-        ("x.json", b"{}", "no list of phonemes"),
-        ("x.json", b"[1", "no list of phonemes"),
+        ("x.json", b"{}", "phonemes is None"),
+        ("x.json", b"[1", "is no JSON"),
         ("x.TextGrid", TEXTGRID.replace("Phones", "tones").encode(), "its tiers: words, tones"),
         ("x.TextGrid", b"\xff\xff\x00", "no Unicode"),
     ],

@@ -107,7 +107,7 @@ def test_a_mel_that_cannot_be_spoken_is_refused(mel, reason):
 
 def test_a_checkpoint_without_its_config_is_refused(tmp_path):
     write_pair(tmp_path, 3, {"generator": official_state(Generator(small()))}, {})
-    with pytest.raises(UserError, match=r"config\.json: does not exist"):
+    with pytest.raises(UserError, match=r"config\.json: there is no such file"):
         load_vocoder(tmp_path / "g_00000003")
     write_config(tmp_path / "config.json", VocoderConfig(padding="official"))
     with pytest.raises(UserError, match="does not fit its config"):

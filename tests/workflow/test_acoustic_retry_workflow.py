@@ -43,7 +43,7 @@ def test_trainings_that_ask_for_two_gpus_run_in_two_processes(checkout):
     from rtmri_speech.training.state import load_checkpoint
 
     # Without batch statistics and dropout two processes take the steps of one.
-    still = {**TINY, "epochs": 4, "freeze_batch_norm": True, "dropout": 0.0}
+    still = {**TINY_ACOUSTIC, "epochs": 4, "freeze_batch_norm": True, "dropout": 0.0}
     losses = {}
     for gpus in (1, 2):
         results = f"結果 {gpus}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
@@ -25,6 +24,8 @@ def main() -> None:
 
     from tqdm import tqdm
 
+    from rtmri_speech.foreign import read_json
+    from rtmri_speech.provenance import require_record
     from rtmri_speech.report.page import Experiment, write_page
     from rtmri_speech.training.logging import say
 
@@ -36,8 +37,11 @@ def main() -> None:
         args.films,
         args.phonemes,
         args.benchmarks,
-        json.loads(args.settings.read_text(encoding="utf-8")) if args.settings else {},
-        [json.loads(path.read_text(encoding="utf-8")) for path in args.provenance],
+        read_json(args.settings, missing="check --settings", remedy="make it again") if args.settings else {},
+        [
+            require_record(read_json(path, missing="check --provenance", remedy="make it again"), path)
+            for path in args.provenance
+        ],
     )
     write_page(args.output_dir, experiment, lambda clips: tqdm(clips, "media", unit="clip", disable=None))
     say(f"open {args.output_dir / 'index.html'} in a browser")

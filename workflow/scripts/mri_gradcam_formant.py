@@ -64,7 +64,7 @@ def main() -> int:
 
     from rtmri_speech.acoustic.fold import fold_batch_norm
     from rtmri_speech.acoustic.predict import load_acoustic_model
-    from rtmri_speech.dataset.clip import load_array, require_id
+    from rtmri_speech.dataset.clip import load_frames, require_id
     from rtmri_speech.dataset.scaler import Scaler
     from rtmri_speech.explain.clips import ClipSettings, checkpoint_mel, explain_clip, video_frames
     from rtmri_speech.explain.gradcam import Band
@@ -95,7 +95,7 @@ def main() -> int:
         return 0
     for id in args.clips:
         path = args.processed_dir / "samples" / require_id(id, "--clips") / "mri.npy"
-        frames = load_array(path, dimensions=3, memory_map=True)
+        frames = load_frames(path)
         explain_clip(bundle, frames, args.output_dir / id, settings, source=id)
     return 0
 

@@ -15,9 +15,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
     args = parser.parse_args()
 
-    import json
-
     from rtmri_speech.atomic import save_text
+    from rtmri_speech.foreign import read_json
     from rtmri_speech.report.document import results_document
     from rtmri_speech.report.page import Experiment
 
@@ -26,7 +25,7 @@ def main() -> None:
         args.processed_dir or args.results / "dataset",
         args.results / "evaluation",
         benchmarks=args.results / "benchmarks",
-        settings=json.loads(settings.read_text(encoding="utf-8")) if settings.exists() else {},
+        settings=read_json(settings, missing="check --results", remedy="make it again") if settings.exists() else {},
     )
     save_text(args.output, results_document(experiment, "python workflow/scripts/write_results.py"))
     print(args.output)

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -20,7 +21,12 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.training.state import load_checkpoint
+from rtmri_speech.foreign import require_type
+from rtmri_speech.signal.mel import LARGEST
+from rtmri_speech.training.state import is_plain, load_checkpoint
+
+LARGEST_HIDDEN = 4096
+"""Width of the LSTM beyond any use, and so small that it fits into memory whatever a checkpoint says."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +51,9 @@ class Network:
     def __post_init__(self) -> None:
         if self.output_stride not in (None, 8, 16, 32):
             raise UserError("acoustic.output_stride", f"is {self.output_stride!r}", "give 8, 16, 32 or none")
-        for name in ("rnn_hidden", "n_mels"):
-            if getattr(self, name) < 1:
-                raise UserError(f"acoustic.{name}", f"is {getattr(self, name)!r}", "give at least 1")
+        for name, largest in (("rnn_hidden", LARGEST_HIDDEN), ("n_mels", LARGEST["n_mels"])):
+            if not 1 <= getattr(self, name) <= largest:
+                raise UserError(f"acoustic.{name}", f"is {getattr(self, name)!r}", f"give 1 to {largest}")
         if not 0 <= self.dropout < 1:
             raise UserError("acoustic.dropout", f"is {self.dropout!r}", "give a probability from 0 to below 1")
 
@@ -219,14 +225,17 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], source: st
     Raises
     ------
     UserError
-        A key is missing, unknown, or of another shape; the first such key is named.
+        A key is missing, unknown, of another shape, or not finite; the first such key is named.
     """
+    require_type(state, Mapping[str, Any], "the model", source, "use a checkpoint of this network")
     own = model.state_dict()
     remedy = "use a checkpoint of this network, or set backbone, output stride and rnn_hidden to the checkpoint's"
     for kind, keys in (("lacks", own.keys() - state.keys()), ("has the unknown", state.keys() - own.keys())):
         if keys:
             raise UserError(source, f"{kind} {_counted(keys)}", remedy)
     for key, value in own.items():
+        if not is_plain(state[key]) or not state[key].isfinite().all():
+            raise UserError(source, f"{key} is no tensor of finite numbers", "use an earlier checkpoint")
         if state[key].shape != value.shape:
             raise UserError(source, f"{key} is {tuple(state[key].shape)}, not {tuple(value.shape)}", remedy)
     model.load_state_dict(state)
@@ -240,7 +249,9 @@ def _counted(keys: set[str]) -> str:
 def load_fitting_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) -> int:
     """Load what fits by name and shape, for a warm start, and return how many tensors those were."""
     own = model.state_dict()
-    fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    fitting = {
+        key: value for key, value in state.items() if key in own and is_plain(value) and own[key].shape == value.shape
+    }
     model.load_state_dict({**own, **fitting})
     return len(fitting)
 
@@ -286,7 +297,7 @@ def _file_weights(file: Path) -> Mapping[str, torch.Tensor]:
 
         try:
             return load_file(file)
-        except SafetensorError as error:
+        except (SafetensorError, RuntimeError, ValueError) as error:  # the latter two by torch, for odd types and sizes
             raise UserError(file, f"cannot be read ({error})", remedy) from error
     content = load_checkpoint(file, remedy)
     return next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping)), content)

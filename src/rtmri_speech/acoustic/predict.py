@@ -18,7 +18,9 @@ from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.dataset.log_mels import export_each
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import build, require_type
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.signal.video import NORMALISATIONS
 from rtmri_speech.training.distributed import chosen_device
 from rtmri_speech.training.state import load_checkpoint
 
@@ -50,6 +52,23 @@ LAB_KEYS = (
     "val_mse",
     "train_loss",
 )
+
+
+LARGEST_PICTURE, LARGEST_WINDOW = 4096, 1024
+"""Pixels of a side and frames of a window beyond any use, whatever a checkpoint says."""
+
+_SETTINGS = {
+    "network": dict[str, Any],
+    "image_size": tuple[int, int],
+    "frame_size": tuple[int, int],
+    "frame_normalisation": Literal[NORMALISATIONS],
+    "ref_frames": int,
+    "mel": dict[str, Any],
+    "scaler": dict[str, Any],
+    "training_ids": list[str],
+    "validation_ids": list[str],
+}
+"""What a checkpoint says of itself, by type; the lab's says none of it."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +110,13 @@ def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> d
     Raises
     ------
     UserError
-        The file cannot be read or lacks a key, which is named.
+        The file cannot be read, lacks a key, or has a setting of another type; the key is named.
     """
-    content = load_checkpoint(path, "give a mel generator's checkpoint (mri_acoustic_model.pt)", memory_map=memory_map)
+    remedy = "give a mel generator's checkpoint (mri_acoustic_model.pt)"
+    content = load_checkpoint(path, remedy, memory_map=memory_map)
     for key in LAB_KEYS:
         if key not in content:
-            raise UserError(path, f"lacks the key {key}", "give a mel generator's checkpoint (mri_acoustic_model.pt)")
+            raise UserError(path, f"lacks the key {key}", remedy)
     lab = {
         "network": _lab_network(content["model_state_dict"], path),
         "image_size": list(LAB_IMAGE_SIZE),
@@ -104,7 +124,16 @@ def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> d
         "frame_normalisation": LAB_NORMALISATION,
         "ref_frames": LAB_REF_FRAMES,
     }
-    return content if "network" in content else {**content, **lab}
+    content = content if "network" in content else {**content, **lab}
+    for key, kind in _SETTINGS.items():
+        if key in content:
+            content[key] = require_type(content[key], kind, key, path, remedy)
+    for key in ("image_size", "frame_size"):
+        if not all(1 <= side <= LARGEST_PICTURE for side in content.get(key, ())):
+            raise UserError(path, f"its {key} is {content[key]}", remedy)
+    if not 1 <= content.get("ref_frames", 1) <= LARGEST_WINDOW:
+        raise UserError(path, f"its ref_frames is {content['ref_frames']}", remedy)
+    return content
 
 
 def _lab_network(state: Mapping[str, torch.Tensor], path: str | Path) -> dict[str, int]:
@@ -140,13 +169,12 @@ def load_acoustic_model(
         The file is not a whole mel generator, or scaler or mel are missing or differ.
     """
     content = read_acoustic_checkpoint(path)
-    model = AcousticModel(Network(**content["network"]))
+    remedy = "train the mel generator again, or use a copy of its checkpoint as it was written"
+    model = AcousticModel(build(Network, content["network"], path, remedy))
     load_weights(model, content["model_state_dict"], path)
     if "scaler" in content:
-        own = Scaler(
-            *(np.asarray(content["scaler"][key]) for key in ("mean", "std")), content["scaler"]["count_frames"]
-        )
-        if scaler is not None and not (np.allclose(own.mean, scaler.mean) and np.allclose(own.std, scaler.std)):
+        own = Scaler.from_dict(content["scaler"], path)
+        if scaler is not None and not own.agrees_with(scaler):
             raise UserError(path, "was trained with another scaler.json than the one given", "use its own dataset's")
         scaler = own
     if scaler is None:
@@ -166,8 +194,8 @@ def load_acoustic_model(
     return AcousticBundle(
         model=model,
         source=Path(path),
-        image_size=tuple(content["image_size"]),
-        frame_size=tuple(content["frame_size"]),
+        image_size=content["image_size"],
+        frame_size=content["frame_size"],
         normalisation=content["frame_normalisation"],
         ref_frames=content["ref_frames"],
         mel=mel or MelSpec.preset("lab"),

@@ -53,12 +53,17 @@ from rtmri_speech.dataset.clip import SAMPLE_FILES
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.windows import WindowDataset, pairs_path
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import require_type
 from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import require_finite, telling_out_of_memory
 from rtmri_speech.training.logging import Progress, TrainingLog
 from rtmri_speech.training.state import (
+    ANEW,
     StopRequest,
     TrainingState,
+    adamw_difference,
+    require_alike,
+    require_plain,
     save_checkpoint,
     seed_for_step,
     seed_random_generators,
@@ -354,7 +359,8 @@ class _Training:
         """Start without a state: from a checkpoint, from the weights of a state that does not fit, or from nothing."""
         file = self.settings.resume_ckpt
         if superseded is not None:
-            taken = load_fitting_weights(self.model, superseded["model"])
+            weights = superseded.get("model")
+            taken = load_fitting_weights(self.model, weights if isinstance(weights, Mapping) else {})
             self.seen_before = seen_by(superseded["best"]) if superseded["best"] else None
             self.say(f"{self.settings.state_dir}: warm start with {taken} of {len(self.model.state_dict())} tensors.")
         elif file is not None and file.is_file():
@@ -374,18 +380,25 @@ class _Training:
         content = read_acoustic_checkpoint(file)
         load_weights(self.model, content["model_state_dict"], file)
         self.seen_before = seen_by(content)
-        try:
-            self.optimizer.load_state_dict(content["optimizer_state_dict"])
-        except (ValueError, KeyError) as error:
-            self.say(f"{file}: its optimiser is left out ({error}).")
+        if fault := adamw_difference(content["optimizer_state_dict"], self.optimizer):
+            self.say(f"{file}: its optimiser is left out ({fault}).")
+        else:
+            self.optimizer.load_state_dict(
+                {**content["optimizer_state_dict"], "param_groups": self.optimizer.state_dict()["param_groups"]}
+            )
         self._set_hyperparameters(self.settings.lr)
-        epoch = int(content["epoch"])
+        epoch = require_type(content["epoch"], int, "epoch", file, "use another checkpoint")
+        if epoch < 0:
+            raise UserError(file, f"its epoch is {epoch}", "use another checkpoint")
+        losses = {name: content[name] for name in ("val_loss", "val_mse", "train_loss")}
+        losses = {name: loss.item() if _is_number(loss) else loss for name, loss in losses.items()}
+        require_alike(losses, dict.fromkeys(losses, 0.0), file, "its losses", "use another checkpoint")
         self.step = min(epoch * self.plan.per_epoch, self.total_steps)
         self.logged_epochs = self.step // self.plan.per_epoch
-        self.last_losses = {name: float(content[name]) for name in ("val_loss", "val_mse", "train_loss")}
+        self.last_losses = {name: float(loss) for name, loss in losses.items()}
         ours = content.get("loss") == self.settings.loss.to_dict()
         if ours and content.get("validation_ids") == self.windows["validation"].ids:
-            self.best, self.best_loss = content, content["val_loss"]
+            self.best, self.best_loss = content, losses["val_loss"]
             self.say(f"{file}: goes on from its epoch {epoch}.")
         else:
             self.say(f"{file}: goes on from its epoch {epoch}; its loss does not compare, the best is judged anew.")
@@ -399,6 +412,7 @@ class _Training:
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from a state; what the user changed meanwhile takes effect."""
         settings = self.settings
+        self._require_state(saved)
         self.step = saved["step"]
         self.logged_epochs = self.step // self.plan.per_epoch
         load_weights(self.model, saved["model"], settings.state_dir)
@@ -429,6 +443,36 @@ class _Training:
             if self._lr() <= settings.min_lr:
                 self._set_hyperparameters(settings.lr)
             self.say("The loss has other coefficients: the best model and the learning rate's plateau are judged anew.")
+
+    def _require_state(self, saved: Mapping[str, Any]) -> None:
+        """Refuse a state whose parts are not of the make that `_save` gives them."""
+        source = self.settings.state_dir
+        like = self._state() | dict.fromkeys(("optimizer", "scheduler", "best", "last_losses", "ended", "provenance"))
+        like |= {"adjustable": None, "scaler": None, "step": 0}
+        require_alike({"provenance": None, **saved}, like, source, "state")
+        if fault := adamw_difference(saved["optimizer"], self.optimizer):
+            raise UserError(source, f"optimizer: {fault}", ANEW)
+        groups = self.optimizer.state_dict()["param_groups"]
+        require_alike(saved["optimizer"]["param_groups"], groups, source, "optimizer.param_groups")
+        # Versions of torch differ in what a scheduler keeps.
+        schedule, found = self.scheduler.state_dict(), saved["scheduler"]
+        require_type(found, dict[str, Any], "scheduler", source, ANEW)
+        known = schedule.keys() & found.keys()
+        require_alike(*({key: each[key] for key in known} for each in (found, schedule)), source, "scheduler")
+        if saved["scaler"]:
+            require_alike(saved["scaler"], self.scaler.state_dict(), source, "scaler")
+        require_type(saved["last_losses"], dict[str, float], "last_losses", source, ANEW)
+        require_type(saved["ended"], str | None, "ended", source, ANEW)
+        if saved["best"] is not None:
+            require_type(saved["best"], dict[str, Any], "best", source, ANEW)
+            facts = {"epoch": 0, "val_loss": 0.0, "model_state_dict": self.model.state_dict()}
+            require_alike({name: saved["best"].get(name) for name in facts}, facts, source, "best")
+        if saved.get("provenance") is not None:
+            provenance.require_record(saved["provenance"], source)
+        before = require_type(saved["adjustable"], dict[str, Any], "adjustable", source, ANEW)
+        require_alike({"lr": before.get("lr")}, {"lr": 0.0}, source, "adjustable")
+        require_type(before.get("loss"), dict[str, Any], "adjustable.loss", source, ANEW)
+        require_plain(before, source, "adjustable")
 
     def _lr(self) -> float:
         return self.optimizer.param_groups[0]["lr"]
@@ -615,24 +659,25 @@ class _Training:
     def _save(self, state: TrainingState | None) -> None:
         if state is None:
             return
-        state.save(
-            self.step,
-            {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scheduler": self.scheduler.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "best": self.best,
-                "best_loss": self.best_loss,
-                "since_best": self.since_best,
-                "last_losses": self.last_losses,
-                "seen_before": self.seen_before,
-                "sums": dataclasses.asdict(self.sums),
-                "ended": self.ended,
-                "provenance": self.record,
-                "adjustable": self.settings.adjustable(),
-            },
-        )
+        state.save(self.step, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """All that a run goes on from."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "best": self.best,
+            "best_loss": self.best_loss,
+            "since_best": self.since_best,
+            "last_losses": self.last_losses,
+            "seen_before": self.seen_before,
+            "sums": dataclasses.asdict(self.sums),
+            "ended": self.ended,
+            "provenance": self.record,
+            "adjustable": self.settings.adjustable(),
+        }
 
     def _checkpoint(self) -> dict[str, Any]:
         """The model as it is, in the lab's keys, with what is needed to use it."""
@@ -662,6 +707,10 @@ class _Training:
             "stage_version": ACOUSTIC_STAGE_VERSION,
             "provenance": self.record,
         }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.numel() == 1
 
 
 def _precision(name: str, device: torch.device) -> Precision:

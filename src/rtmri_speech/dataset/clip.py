@@ -11,9 +11,22 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import read_array, read_text
 
 ID_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]*"
 """What an id may be: it becomes a file name on every system and a Snakemake wildcard."""
+
+LONGEST_ID = 100
+"""Letters of an id: a file's name may have 255 on most systems, and the id is a part of it."""
+
+_DEVICES = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
+"""Names that Windows takes for a device, whatever ending follows: a dataset must be of use on every system."""
+
+LONGEST_OFFSET_S = 3600.0
+"""Seconds by which sound and picture may be shifted against each other."""
+
+LOUDEST_DB = 1000
+"""Decibels that no mel reaches, above or below."""
 
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg")
 AUDIO_EXTENSIONS = (".wav", ".flac")
@@ -34,6 +47,11 @@ class Clip:
     av_offset_ms : how much later the sound lies than the picture, ms; the clip is cut so that both agree.
     stored : where the memo's system stored the clip's frames, mel and mask (`lab_format.StoredClip`), to be taken over;
         None to make them from the recording.
+
+    Raises
+    ------
+    UserError
+        The id can be none, the stretch holds no time, or the offset is beyond `LONGEST_OFFSET_S`.
     """
 
     id: str
@@ -44,15 +62,28 @@ class Clip:
     av_offset_ms: float = 0.0
     stored: Path | None = None
 
+    def __post_init__(self) -> None:
+        require_id(self.id, "id")
+        begin, end = self.start or 0, np.inf if self.end is None else self.end
+        if not 0 <= begin < end:
+            raise UserError(self.id, f"start {self.start} and end {self.end} hold no time", "give 0 <= start < end")
+        if not abs(self.av_offset_ms) <= 1000 * LONGEST_OFFSET_S:
+            raise UserError(
+                self.id, f"av_offset_ms is {self.av_offset_ms:g}", f"give at most {LONGEST_OFFSET_S:g} s, in ms"
+            )
+
 
 def require_id(text: str, source: str | Path) -> str:
     """Return ``text`` when it can be a clip's id; refuse it otherwise, naming ``source``."""
-    if not re.fullmatch(ID_PATTERN, text):
+    if not re.fullmatch(ID_PATTERN, text) or len(text) > LONGEST_ID:
         raise UserError(
             source,
-            f"{text!r} is no clip id",
-            "use letters, digits, '_' and '-', beginning with a letter or digit (a TSV gives any file an id)",
+            f"{text[:LONGEST_ID]!r} is no clip id",
+            f"use up to {LONGEST_ID} letters, digits, '_' and '-', beginning with a letter or digit (a TSV gives any "
+            "file an id)",
         )
+    if _DEVICES.fullmatch(text):
+        raise UserError(source, f"{text!r} is a device's name on Windows and no clip id", "give the clip another id")
     return text
 
 
@@ -136,13 +167,18 @@ def clips_from_table(table: Path) -> dict[str, Clip]:
     UserError
         The table is missing, lacks or does not know a column, or a row has a wrong id, number or length.
     """
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(table, "there is no such table", "check corpus.table") from None
-    except UnicodeDecodeError:
-        raise UserError(table, "is no UTF-8 text", "save the table as UTF-8, separated by tabs") from None
+    remedy = "save the table as UTF-8, separated by tabs"
+    text = read_text(table, missing="check corpus.table", remedy=remedy)
+    if "\0" in text:
+        raise UserError(table, "holds bytes of no text (NUL)", remedy)
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
+    try:
+        return _clips_of_rows(rows, table)
+    except csv.Error as error:
+        raise UserError(f"{table}, line {rows.line_num}", f"is no line of a table ({error})", remedy) from None
+
+
+def _clips_of_rows(rows: csv.DictReader, table: Path) -> dict[str, Clip]:
     columns = rows.fieldnames or []
     for needed in ("id", "video"):
         if needed not in columns:
@@ -182,19 +218,17 @@ def _clip_of_row(row: Mapping[str, str | None], where: str, base: Path) -> Clip:
     video, audio = ((row.get(column) or "").strip() for column in ("video", "audio"))
     if not video:
         raise UserError(where, "names no video", "fill in the video column")
-    start, end = number("start"), number("end")
-    if (start or 0) < 0 or (end is not None and end <= (start or 0)):
-        raise UserError(
-            where, f"start {row.get('start')} and end {row.get('end')} hold no time", "give 0 <= start < end"
+    try:
+        return Clip(
+            id=require_id((row["id"] or "").strip(), where),
+            video=base / video,
+            audio=base / audio if audio else None,
+            start=number("start"),
+            end=number("end"),
+            av_offset_ms=number("av_offset_ms") or 0.0,
         )
-    return Clip(
-        id=require_id((row["id"] or "").strip(), where),
-        video=base / video,
-        audio=base / audio if audio else None,
-        start=start,
-        end=end,
-        av_offset_ms=number("av_offset_ms") or 0.0,
-    )
+    except UserError as error:
+        raise UserError(where, error.fault, error.remedy) from None
 
 
 SAMPLE_FILES = ("mri.npy", "mel_db.npy", "mask.npy")
@@ -225,12 +259,17 @@ def open_sample(processed_dir: str | Path, id: str) -> Sample:
     Raises
     ------
     UserError
-        A file is missing or unreadable, or the lengths do not agree.
+        ``id`` can be none, a file is missing or unreadable, holds numbers beyond reason, or the lengths do not agree.
     """
-    directory = Path(processed_dir) / "samples" / id
-    mri = load_array(directory / "mri.npy", dimensions=3, memory_map=True)
-    mel_db = load_array(directory / "mel_db.npy", dimensions=2)
-    mask = load_array(directory / "mask.npy", dimensions=1)
+    directory = Path(processed_dir) / "samples" / require_id(id, processed_dir)
+    mri = load_frames(directory / "mri.npy")
+    mel_db, mask = (
+        load_array(directory / name, dimensions).astype(np.float32, copy=False)
+        for name, dimensions in (("mel_db.npy", 2), ("mask.npy", 1))
+    )
+    for name, array, largest in (("mel_db.npy", mel_db, LOUDEST_DB), ("mask.npy", mask, 1)):
+        if not (np.abs(array) <= largest).all():
+            raise UserError(directory / name, f"holds NaN or numbers beyond {largest}", "make the clip again")
     if not len(mri) == len(mel_db) == len(mask):
         raise UserError(
             directory,
@@ -240,14 +279,24 @@ def open_sample(processed_dir: str | Path, id: str) -> Sample:
     return Sample(id, mri, mel_db, mask)
 
 
+def load_frames(path: Path) -> np.ndarray:
+    """Return the frames of an ``mri.npy``, ``(T, H, W)`` uint8 or the lab's floats in [0, 1], as a memory map."""
+    frames = load_array(path, dimensions=3, memory_map=True)
+    if frames.dtype != np.uint8 and frames.dtype.kind != "f":
+        raise UserError(path, f"holds frames of {frames.dtype}", "it must be uint8, or floats in [0, 1]; make it again")
+    if not frames.size:
+        raise UserError(path, f"has shape {frames.shape}", "it must have frames and pixels; make it again")
+    return frames
+
+
 def load_array(path: Path, dimensions: int, memory_map: bool = False) -> np.ndarray:
     """Return the array of an ``.npy`` file; one that is missing, broken or of other dimensions is refused."""
-    try:
-        array = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(path, "there is no such file", "make the dataset first (snakemake dataset)") from None
-    except (ValueError, EOFError) as error:
-        raise UserError(path, f"is no whole .npy array ({error})", "delete it and make it again") from None
+    array = read_array(
+        path,
+        missing="make the dataset first (snakemake dataset)",
+        remedy="delete it and make it again",
+        memory_map=memory_map,
+    )
     if array.ndim != dimensions:
         raise UserError(path, f"has shape {array.shape}", f"it must have {dimensions} dimensions; make it again")
     return array

@@ -10,6 +10,7 @@ from rtmri_speech.atomic import save_text
 from rtmri_speech.dataset.clip import require_id
 from rtmri_speech.dataset.split import PARTS, part_of, split
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import read_text
 
 
 def write_filelist(path: str | Path, ids: Iterable[str]) -> None:
@@ -26,13 +27,8 @@ def read_filelist(path: str | Path) -> list[str]:
         The file is missing, names no clip, or a line holds no id.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(path, "there is no such file list", "make the dataset first (snakemake dataset)") from None
-    except UnicodeDecodeError:
-        raise UserError(path, "is no UTF-8 text", "make the file list again") from None
-    ids = [require_id(line.split("|")[0].strip(), path) for line in lines if line.strip()]
+    text = read_text(path, missing="make the dataset first (snakemake dataset)", remedy="make the file list again")
+    ids = [require_id(line.split("|")[0].strip(), path) for line in text.splitlines() if line.strip()]
     if not ids:
         raise UserError(path, "names no clip", "give the part at least one clip")
     return ids

@@ -7,13 +7,10 @@ become the bytes they were; arrays are read a window at a time, so that memory d
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -23,6 +20,7 @@ from rtmri_speech.dataset.frames import save_frames
 from rtmri_speech.dataset.meta import META
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import array_of_zip
 
 WINDOW_DIMENSIONS = {"mri": 5, "mel": 3, "mask": 2}
 """Stored windows: ``mri`` float32 ``(P, n, 1, H, W)``, ``mel`` ``(P, n, n_mels)``, ``mask`` ``(P, n)``."""
@@ -242,33 +240,9 @@ def _stored_array(source: Path, name: str) -> Iterator[tuple[tuple[int, ...], It
         array = load_array(source / f"{name}.npy", dimensions, memory_map=True)
         yield array.shape, iter(array)
         return
-    try:
-        with zipfile.ZipFile(source) as archive, archive.open(f"{name}.npy") as member:
-            shape, dtype = _npy_header(member)
-            if len(shape) != dimensions:
-                raise UserError(
-                    source, f"has a {name} of shape {shape}", f"it must have {dimensions} dimensions; {_COPY_AGAIN}"
-                )
-            yield shape, _entries(member, shape, dtype)
-    except FileNotFoundError:
-        raise UserError(source, "there is no such file", _COPY_AGAIN) from None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(source, f"is no whole file of windows ({error})", _COPY_AGAIN) from None
-
-
-def _entries(member: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
-    size = dtype.itemsize * int(np.prod(shape[1:]))
-    for _ in range(shape[0]):
-        content = member.read(size)
-        if len(content) < size:
-            raise EOFError("it is cut off")
-        yield np.frombuffer(content, dtype).reshape(shape[1:])
-
-
-def _npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    if fortran or dtype.hasobject:
-        raise ValueError("it is stored in an order or type that is not read")
-    return shape, dtype
+    with array_of_zip(source, name, remedy=_COPY_AGAIN) as (shape, windows):
+        if len(shape) != dimensions:
+            raise UserError(
+                source, f"has a {name} of shape {shape}", f"it must have {dimensions} dimensions; {_COPY_AGAIN}"
+            )
+        yield shape, windows

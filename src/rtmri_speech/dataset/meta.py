@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from rtmri_speech.atomic import save_json
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
-from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.foreign import build, read_json, require_type
+from rtmri_speech.signal.mel import PRESETS, MelSpec
 
 META = "meta.json"
 
@@ -56,15 +56,8 @@ def write_meta(
 def read_meta(processed_dir: str | Path) -> dict[str, Any]:
     """Return ``meta.json`` of a processed directory; a missing or malformed one is refused."""
     path = Path(processed_dir) / META
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(path, "there is no such file", "make the dataset first (snakemake dataset)") from None
-    except ValueError as error:
-        raise UserError(path, f"is no JSON ({error})", "make it again") from None
-    if not isinstance(meta, dict):
-        raise UserError(path, "holds no table of settings", "make it again")
-    return meta
+    meta = read_json(path, missing="make the dataset first (snakemake dataset)", remedy="make it again")
+    return require_type(meta, dict, "its content", path, "make it again")
 
 
 def load_mel_spec(processed_dir: str | Path) -> MelSpec:
@@ -72,15 +65,16 @@ def load_mel_spec(processed_dir: str | Path) -> MelSpec:
     meta, path = read_meta(processed_dir), Path(processed_dir) / META
     if "mel" in meta:
         return MelSpec.from_dict(meta["mel"], str(path))
+    remedy = "copy meta.json from the directory the samples came from"
     try:
-        return MelSpec.preset(
-            "lab",
-            sampling_rate=meta["sr"],
-            n_fft=meta["n_fft"],
-            win_length=meta["win_length"] or meta["n_fft"],
-            hop_length=meta["hop_length"],
-            n_mels=meta["n_mels"],
-            preemphasis=meta["preemph"],
-        )
+        lab = {
+            "sampling_rate": meta["sr"],
+            "n_fft": meta["n_fft"],
+            "win_length": meta["win_length"] or meta["n_fft"],
+            "hop_length": meta["hop_length"],
+            "n_mels": meta["n_mels"],
+            "preemphasis": meta["preemph"],
+        }
     except KeyError as error:
-        raise UserError(path, f"lacks {error}", "copy meta.json from the directory the samples came from") from None
+        raise UserError(path, f"lacks {error}", remedy) from None
+    return build(MelSpec, {**PRESETS["lab"], **lab}, path, remedy)

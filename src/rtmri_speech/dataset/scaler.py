@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rtmri_speech.atomic import save_json
 from rtmri_speech.dataset.clip import Sample
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import read_json, require_type
 
 SMALLEST_STD_DB = 1e-3
 """A bin that never moves (an empty filter) is divided by this instead of by zero."""
@@ -51,17 +52,28 @@ class Scaler:
     @classmethod
     def load(cls, path: str | Path) -> Scaler:
         """Read ``scaler.json``; one that is missing or malformed is refused."""
-        try:
-            stored = json.loads(Path(path).read_text(encoding="utf-8"))
-            mean, std = (np.asarray(stored[key], np.float64) for key in ("mean", "std"))
-            count = int(stored.get("count_frames", 0))
-        except FileNotFoundError:
-            raise UserError(path, "there is no such file", "make the dataset first (snakemake dataset)") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(path, f"is no scaler ({error})", "it needs the lists mean and std; make it again") from None
-        if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite([mean, std]).all() or (std < 0).any():
-            raise UserError(path, f"has mean {mean.shape} and std {std.shape}", "both need one finite number a mel bin")
+        missing = "make the dataset first (snakemake dataset)"
+        return cls.from_dict(read_json(path, missing=missing, remedy="make it again"), path)
+
+    @classmethod
+    def from_dict(cls, stored: Any, source: str | Path) -> Scaler:
+        """Return the scaler stored in ``source`` as a dict; a malformed one is refused."""
+        remedy = "a scaler needs the lists mean and std, one finite number a mel bin; make it again"
+        require_type(stored, dict, "its scaler", source, remedy)
+        mean, std = (
+            np.array(require_type(stored.get(key), list[float], key, source, remedy), np.float64)
+            for key in ("mean", "std")
+        )
+        count = require_type(stored.get("count_frames", 0), int, "count_frames", source, remedy)
+        if mean.shape != std.shape or not len(mean) or (std < 0).any():
+            raise UserError(source, f"has {len(mean)} means and {len(std)} deviations of at least 0", remedy)
         return cls(mean, std, count)
+
+    def agrees_with(self, other: Scaler) -> bool:
+        """Tell whether two scalers are the same but for rounding."""
+        return len(self.mean) == len(other.mean) and all(
+            np.allclose(a, b) for a, b in ((self.mean, other.mean), (self.std, other.std))
+        )
 
     def save(self, path: str | Path) -> None:
         """Write ``scaler.json``."""

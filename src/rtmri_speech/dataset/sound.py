@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.clip import Clip, load_array
+from rtmri_speech.dataset.clip import Clip, load_frames
 from rtmri_speech.dataset.lab_format import StoredClip
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.errors import UserError
@@ -44,7 +44,7 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
     """
     processed_dir = Path(processed_dir)
     directory = processed_dir / "samples" / clip.id
-    frames = len(load_array(directory / "mri.npy", dimensions=3, memory_map=True))
+    frames = len(load_frames(directory / "mri.npy"))
     source = clip.audio or clip.video
     wav = processed_dir / "wavs" / f"{clip.id}.wav"
     offset = clip.av_offset_ms / 1000

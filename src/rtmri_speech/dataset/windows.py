@@ -81,7 +81,13 @@ class WindowDataset:
         self.ids = read_filelist(self.processed_dir / "hifigan_filelists" / f"{part}.txt")
         pairs = pairs_path(processed_dir, part, ref_frames)
         self.starts = load_array(pairs, dimensions=2)
-        if self.starts.shape[1] != 2 or (len(self.starts) and self.starts[:, 0].max() >= len(self.ids)):
+        clips = self.starts[:, :1]
+        if (
+            self.starts.shape[1] != 2
+            or self.starts.dtype.kind not in "iu"
+            or (self.starts < 0).any()
+            or (clips >= len(self.ids)).any()
+        ):
             raise UserError(
                 pairs, f"does not fit the {len(self.ids)} clips of {part}.txt", "run convert_pairs_to_npy.py"
             )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import parse_json, require_type
+from rtmri_speech.signal.media import require_file
 from rtmri_speech.signal.mel import MelSpec
 
 PAUSE = ""
 """The label of frames in which nothing is spoken, or nothing is known."""
 
 ENDINGS = (".json", ".TextGrid")
+
+_JSON_REMEDY = 'give {"phonemes": [{"phoneme": ..., "start": seconds, "end": seconds}, ...]}'
 
 _PHONE_TIERS = ("phones", "phone", "phonemes", "phoneme", "segments")
 _PAUSES = {"", "sil", "sp", "spn", "pau", "<p:>", "#"}
@@ -51,21 +55,41 @@ def read_phonemes(path: str | Path) -> list[Segment]:
         The file cannot be read or has no such list or tier.
     """
     path = Path(path)
-    content = path.read_bytes()
-    try:
-        # Praat saves text in UTF-16 where a letter is not ASCII.
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(path, "is no Unicode text", "save it as UTF-8") from None
+    text = _text(path)
     segments = _from_json(path, text) if path.suffix == ".json" else _from_textgrid(path, text)
+    for segment in segments:
+        if not (math.isfinite(segment.start) and math.isfinite(segment.end)):
+            raise UserError(path, f"has a phoneme from {segment.start} to {segment.end} s", "give finite seconds")
     return [Segment(PAUSE if s.phoneme.lower() in _PAUSES else s.phoneme, s.start, s.end) for s in segments]
 
 
-def _from_json(path: Path, text: str) -> list[Segment]:
+def spoken_text(path: str | Path) -> str | None:
+    """Return what is said in a clip, as a JSON file of phonemes tells it beside them, or None."""
+    path = Path(path)
+    content = require_type(parse_json(_text(path), path, _JSON_REMEDY), dict, "its content", path, _JSON_REMEDY)
+    return require_type(content.get("text"), str | None, "text", path, "give the sentence as one word in quotes")
+
+
+def _text(path: Path) -> str:
+    content = require_file(path, "phonemes").read_bytes()
     try:
-        return [Segment(str(s["phoneme"]), float(s["start"]), float(s["end"])) for s in json.loads(text)["phonemes"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(path, f"has no list of phonemes ({error})", "give phonemes with start and end") from None
+        # Praat saves text in UTF-16 where a letter is not ASCII.
+        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(path, "is no Unicode text", "save it as UTF-8") from None
+
+
+def _from_json(path: Path, text: str) -> list[Segment]:
+    remedy = _JSON_REMEDY
+    content = require_type(parse_json(text, path, remedy), dict, "its content", path, remedy)
+    listed = require_type(content.get("phonemes"), list[dict[str, Any]], "phonemes", path, remedy)
+    return [
+        Segment(
+            require_type(entry.get("phoneme"), str, "a phoneme", path, remedy),
+            *(float(require_type(entry.get(name), float, name, path, remedy)) for name in ("start", "end")),
+        )
+        for entry in listed
+    ]
 
 
 def _from_textgrid(path: Path, text: str) -> list[Segment]:
@@ -77,10 +101,13 @@ def _from_textgrid(path: Path, text: str) -> list[Segment]:
             f"has no tier of phonemes (its tiers: {', '.join(tiers) or 'none'})",
             "call it phones and save it in Praat's long text format",
         )
-    return [
-        Segment(label.replace('""', '"'), float(start), float(end))
-        for start, end, label in _INTERVAL.findall(tiers[name])
-    ]
+    try:
+        return [
+            Segment(label.replace('""', '"'), float(start), float(end))
+            for start, end, label in _INTERVAL.findall(tiers[name])
+        ]
+    except ValueError as error:
+        raise UserError(path, f"has an interval without its times ({error})", "save it with Praat again") from None
 
 
 def phoneme_of_frames(segments: list[Segment], frames: int, spec: MelSpec) -> list[str]:

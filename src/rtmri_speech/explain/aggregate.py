@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rtmri_speech.atomic import save_json, save_npy
-from rtmri_speech.dataset.clip import load_array
+from rtmri_speech.dataset.clip import load_frames
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_frames, read_phonemes
@@ -149,7 +149,7 @@ def findings(facts: dict[str, Any]) -> list[str]:
 def _mean_frame(processed_dir: str | Path, ids: Sequence[str]) -> np.ndarray:
     total = np.zeros(SIZE)
     for id in ids:
-        frames = load_array(Path(processed_dir) / "samples" / id / "mri.npy", dimensions=3, memory_map=True)
+        frames = load_frames(Path(processed_dir) / "samples" / id / "mri.npy")
         mean = np.mean(frames, axis=0, dtype=np.float64) * (255 if frames.dtype.kind == "f" else 1)
         total += enlarged(mean.astype(np.float32), SIZE)
     return np.rint(total / len(ids)).astype(np.uint8)

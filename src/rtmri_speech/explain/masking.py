@@ -5,7 +5,6 @@ The polygons are the lab's, in the coordinates of its 256×256 pictures; they ar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,9 +12,13 @@ import cv2
 import numpy as np
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import read_json
 
 REFERENCE_SIZE = 256
 """Height and width of the picture that polygons are given in, pixels."""
+
+FARTHEST = 10 * REFERENCE_SIZE
+"""Coordinates beyond this belong to no picture of a head."""
 
 LIP = ((8, 84), (43, 84), (45, 156), (8, 156))
 TONGUE = ((36.1, 102.7), (63.4, 90.9), (122.7, 111.5), (133.4, 172.2), (47.6, 155.0))
@@ -39,24 +42,22 @@ def read_polygons(path: str | Path) -> list[Polygon]:
         The file is missing, is no JSON, or holds something else.
     """
     remedy = "give [[x, y], ...] or a list of such polygons, of three points or more, in a 256x256 picture"
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(path, "there is no such file", remedy) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(path, f"is not JSON ({error})", remedy) from None
-    polygons = [content] if _is_polygon(content) else content
-    if not isinstance(polygons, list) or not polygons or not all(map(_is_polygon, polygons)):
+    content = read_json(path, missing=remedy, remedy=remedy)
+    polygons = [content] if is_polygon(content) else content
+    if not isinstance(polygons, list) or not polygons or not all(map(is_polygon, polygons)):
         raise UserError(path, "holds no polygon", remedy)
     return polygons
 
 
-def _is_polygon(value: object) -> bool:
+def is_polygon(value: object) -> bool:
+    """Tell whether a value from a file is a polygon: three points or more, not farther out than `FARTHEST`."""
     return (
         isinstance(value, list)
         and len(value) >= 3
         and all(
-            isinstance(point, list) and len(point) == 2 and all(type(number) in (int, float) for number in point)
+            isinstance(point, list)
+            and len(point) == 2
+            and all(type(number) in (int, float) and abs(number) <= FARTHEST for number in point)
             for point in value
         )
     )

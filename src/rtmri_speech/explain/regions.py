@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.explain.masking import REFERENCE_SIZE, Polygon, mask_weight
+from rtmri_speech.explain.masking import REFERENCE_SIZE, Polygon, is_polygon, mask_weight
+from rtmri_speech.foreign import read_json, require_type
+
+_NAME = re.compile(r"\w[\w -]{0,99}")
+"""What a region may be called: the name becomes a part of a file's name."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,14 @@ class Regions:
             The file is missing or holds something else.
         """
         remedy = "give {group: {region: [[x, y], ...]}} with three points or more, in a 256x256 picture"
-        try:
-            groups = json.loads(Path(path).read_text(encoding="utf-8"))
-            polygons = [np.asarray(polygon, np.float64) for group in groups.values() for polygon in group.values()]
-        except FileNotFoundError:
-            raise UserError(path, "there is no such file", remedy) from None
-        except (ValueError, TypeError, AttributeError) as error:
-            raise UserError(path, f"holds no regions ({error})", remedy) from None
-        if not polygons or any(points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 for points in polygons):
+        kind = dict[str, dict[str, list]]
+        groups = require_type(read_json(path, missing=remedy, remedy=remedy), kind, "its content", path, remedy)
+        polygons = [polygon for group in groups.values() for polygon in group.values()]
+        if not polygons or not all(groups.values()) or not all(map(is_polygon, polygons)):
             raise UserError(path, "holds a region that is no polygon", remedy)
+        for name in (name for group in groups.values() for name in (*groups, *group)):
+            if not _NAME.fullmatch(name):
+                raise UserError(path, f"{name!r} is no name of a region", "use letters, digits, spaces, '_' and '-'")
         return cls(groups)
 
     def whole_groups(self) -> dict[str, list[Polygon]]:

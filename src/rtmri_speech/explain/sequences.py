@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -17,11 +16,18 @@ import numpy as np
 from rtmri_speech.atomic import save_json, save_npy_rows
 from rtmri_speech.dataset.clip import load_array
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import read_json, require_type
 
 Scaling = Literal["clip", "frame"]
 """``clip``: all maps of a clip and band by one factor, so that frames can be compared; ``frame``: each frame's minimum
 to 0 and its maximum to 1, as in the lab.
 """
+
+_ROUNDING = 1e-3
+"""By how much a stored value may pass 0 or 1."""
+
+_LARGEST_SCALE = 1e30
+"""Raw maps beyond this leave no room for their sums in 32 bits."""
 
 SIZE = (256, 256)
 """Height and width of the stored maps, pixels."""
@@ -145,13 +151,16 @@ def open_sequence(directory: str | Path, band: str) -> StoredSequence:
         One of the two files is missing or broken, or they do not belong together.
     """
     path = facts_path(directory, band)
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        frames = facts["frames"]
-    except FileNotFoundError:
-        raise UserError(path, "there is no such file", "run mri_gradcam_formant.py with this band first") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(path, f"is no description of a sequence ({error})", "make it again") from None
+    again = "make it again"
+    facts = read_json(path, missing="run mri_gradcam_formant.py with this band first", remedy=again)
+    require_type(facts, dict, "its content", path, again)
+    frames = require_type(facts.get("frames"), int, "frames", path, again)
+    for name in ("scale", "offset"):
+        value = require_type(facts.get(name), float | list[float], name, path, again)
+        if isinstance(value, list) and len(value) != frames:
+            raise UserError(path, f"has {len(value)} numbers as {name} of {frames} frames", again)
+        if not (np.asarray(value) >= 0).all() or not (np.asarray(value) <= _LARGEST_SCALE).all():
+            raise UserError(path, f"its {name} is not from 0 to {_LARGEST_SCALE:g}", again)
     maps = open_maps(sequence_path(directory, band))
     if len(maps) != frames:
         raise UserError(path, f"tells of {frames} frames, its sequence has {len(maps)}", "make both again")
@@ -161,6 +170,8 @@ def open_sequence(directory: str | Path, band: str) -> StoredSequence:
 def open_maps(path: str | Path) -> np.ndarray:
     """Return the maps ``(T, H, W)`` of a ``.npy`` file as a memory map; what is no sequence in [0, 1] is refused."""
     maps = load_array(Path(path), dimensions=3, memory_map=True)
-    if maps.dtype.kind != "f" or not len(maps):
+    if maps.dtype.kind != "f" or not maps.size:
         raise UserError(path, f"holds {maps.dtype} of shape {maps.shape}", "give a sequence of maps in [0, 1]")
+    if not all(heat.min() >= -_ROUNDING and heat.max() <= 1 + _ROUNDING for heat in maps):
+        raise UserError(path, "holds values beyond 0 to 1, or NaN", "give a sequence of maps in [0, 1]")
     return maps

@@ -17,14 +17,14 @@ import numpy as np
 from rtmri_speech.atomic import replacing, save_text
 from rtmri_speech.dataset.clip import Sample, open_sample
 from rtmri_speech.dataset.meta import load_mel_spec
-from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.leak import caution
-from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
-from rtmri_speech.evaluation.systems import SCORES_FILE, SOUNDS, TITLES
+from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes, spoken_text
+from rtmri_speech.evaluation.systems import SOUNDS, TITLES
 from rtmri_speech.provenance import code_version, inputs_digest, package_versions
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.figures import draw_mel, draw_plots
 from rtmri_speech.report.measures import MEASURES
+from rtmri_speech.report.scores import read_scores
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import write_video
@@ -62,20 +62,6 @@ class Experiment:
     benchmarks: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     records: Sequence[Mapping[str, Any]] = ()
-
-
-def read_scores(evaluation: str | Path) -> dict[str, Any]:
-    """Return ``scores.json`` of an evaluation directory; one that is missing or malformed is refused."""
-    path = Path(evaluation) / SCORES_FILE
-    try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(path, "there is no such file", "score the test clips first (evaluate_systems.py)") from None
-    except ValueError as error:
-        raise UserError(path, f"is no JSON ({error})", "score the test clips again") from None
-    if not isinstance(scores, dict) or not {"configured", "rows", "clips"} <= scores.keys():
-        raise UserError(path, "holds no scores of systems", "score the test clips again (evaluate_systems.py)")
-    return scores
 
 
 def write_page(output: str | Path, experiment: Experiment, progress: Callable[[Any], Any] = iter) -> None:
@@ -185,7 +171,7 @@ def _clip(
         clip["films"] = films
     if experiment.phonemes and (path := find_phonemes(experiment.phonemes, id)):
         clip["phonemes"] = [[s.phoneme, round(s.start, 3), round(s.end, 3)] for s in read_phonemes(path)]
-        if path.suffix == ".json" and (text := json.loads(path.read_text(encoding="utf-8")).get("text")):
+        if path.suffix == ".json" and (text := spoken_text(path)):
             clip["text"] = text
     return clip
 

@@ -28,6 +28,12 @@ SILENCE = 10 ** (-90 / 20)
 _OVERSHOOT = 1.25
 """Peak above which a wav to write is refused instead of clipped: lossy coders pass full scale by up to 2 dB."""
 
+_RATES = range(1000, 1_000_001)
+"""Sampling rates that a recording can have, Hz."""
+
+_LONGEST_GAP = 3600.0
+"""Seconds of a track's silence, before its beginning or between two of its stamps, beyond which they are broken."""
+
 _BLOCK = 1 << 16
 """Samples read at a time."""
 
@@ -72,7 +78,9 @@ def audio_blocks(
 def track_rate(path: str | Path) -> int | None:
     """Return the sampling rate of a video's own sound track, Hz, or None when it has none."""
     with open_media(path, "audio") as container:
-        return container.streams.audio[0].rate if container.streams.audio else None
+        stream = next(iter(container.streams.audio), None)
+        # A track of an unknown kind has no coder.
+        return None if stream is None or stream.codec_context is None else stream.rate
 
 
 def copy_audio(
@@ -234,6 +242,8 @@ def _open(path: str | Path, start: float | None, end: float | None) -> tuple[int
         rate = file.samplerate
         position = min(max(round(first * rate), 0), file.frames)
         blocks = _file_blocks(path, file, position)
+    if rate not in _RATES:
+        raise UserError(path, f"says that it has {rate} samples a second", "export it again with its sampling rate")
     return rate, _cut(path, blocks, position, round(first * rate), None if end is None else round(Fraction(end) * rate))
 
 
@@ -248,7 +258,8 @@ def _cut(path: Path, blocks: Iterator[np.ndarray], position: int, first: int, st
         position = block_end
         if len(kept):
             if not count and first < 0:
-                yield np.zeros(-first, np.float32)
+                for begin in range(first, 0, _BLOCK):
+                    yield np.zeros(min(_BLOCK, -begin), np.float32)
             if not np.isfinite(kept).all():
                 raise UserError(path, "has samples that are NaN or infinite", "export it again without them")
             count += len(kept)
@@ -332,6 +343,12 @@ def _track_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
                 stamped = round((frame.pts * frame.time_base - origin) * rate)
                 if expected is None or abs(stamped - expected) > _GAP * rate:
                     begin = stamped
+                if begin - given > _LONGEST_GAP * rate:
+                    raise UserError(
+                        path,
+                        f"has no sound from {given / rate:.3f} s to {begin / rate:.3f} s: its time stamps are broken",
+                        "copy or export it again",
+                    )
             while given < begin:
                 zeros = min(begin - given, _BLOCK)
                 yield np.zeros(zeros, np.float32)

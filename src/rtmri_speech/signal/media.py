@@ -20,6 +20,9 @@ _ROUNDING = Fraction(1, 50)
 
 _AGAIN = "copy or record it again"
 
+_MOST_PIXELS = 1 << 26
+"""Pixels of a picture: beyond any camera's, and so few that one fits into memory whatever a file says of its size."""
+
 
 def require_file(path: str | Path, kind: str) -> Path:
     """Return ``path`` as a `Path` when a file with content is there; ``kind`` says in the refusal what was wanted."""
@@ -45,7 +48,7 @@ def open_media(path: str | Path, kind: str) -> Iterator[av.container.InputContai
     path = require_file(path, kind)
     try:
         # An absolute path cannot be taken for a protocol, and a playlist in disguise cannot reach into the network.
-        container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
+        container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except av.FFmpegError as error:
         with path.open("rb") as file:
             is_mp4 = file.read(8)[4:] == b"ftyp"
@@ -74,7 +77,15 @@ def decoded(
     UserError
         A part is damaged, or the stream ends before what the file declares.
     """
-    stream.codec_context.thread_count = _threads()
+    coder = stream.codec_context
+    if coder is None:
+        raise UserError(path, f"holds {stream.type} of a kind that cannot be decoded", "convert it, or copy it again")
+    if stream.type == "video":
+        if coder.width * coder.height > _MOST_PIXELS:
+            raise UserError(path, f"says that its pictures are {coder.width}x{coder.height}", "crop or copy it again")
+        # A stream may change its size later.
+        coder.options = {"max_pixels": str(_MOST_PIXELS)}
+    coder.thread_count = _threads()
     packets = frames = ticks = 0
     until = Fraction(0)
     try:

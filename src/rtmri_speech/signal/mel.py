@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import build, require_type
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +36,9 @@ _BLOCK_FRAMES = 128
 """Frames transformed at a time by the NumPy front end: memory stays the same for any length."""
 
 Alignment = Literal["centred", "start"]
+
+LARGEST = {"sampling_rate": 1_000_000, "n_fft": 1 << 16, "n_mels": 1024}
+"""Far beyond any speech, and so small that a filterbank fits into memory whatever a file says."""
 
 
 class Samples(Protocol):
@@ -93,6 +97,8 @@ class MelSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise UserError(f"mel.{name}", f"is {value!r}", "give a whole number of at least 1")
+            if value > LARGEST.get(name, value):
+                raise UserError(f"mel.{name}", f"is {value}", f"give at most {LARGEST[name]}")
         if self.win_length > self.n_fft:
             raise UserError("mel.win_length", f"is {self.win_length}", f"give at most n_fft = {self.n_fft}")
         if self.hop_length > self.n_fft:
@@ -124,10 +130,13 @@ class MelSpec:
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any], source: str = "mel") -> MelSpec:
         """Return the spec stored by `to_dict`; an unknown or missing setting is refused, naming ``source``."""
+        require_type(settings, dict, "its mel", source, "make it again")
         known = {field.name for field in dataclasses.fields(cls)}
         if wrong := set(settings) ^ known:
-            raise UserError(source, f"its mel settings lack or do not know {', '.join(sorted(wrong))}", "make it again")
-        return cls(**settings)
+            raise UserError(
+                source, f"its mel settings lack or do not know {', '.join(sorted(map(str, wrong)))}", "make it again"
+            )
+        return build(cls, settings, source, "make it again")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain numbers and words, for JSON and checkpoints."""

@@ -50,8 +50,14 @@ _DARKEST_DEEP_VIDEO = 1 / 16
 _PLANAR_LUMA = re.compile(r"gray(\d+[bl]e)?|yuvj?a?4\d\dp(\d+[bl]e)?|nv1[26]|nv2[14]")
 """Pixel formats of FFmpeg whose first plane is the brightness, in the low bits, as whole numbers."""
 
+_SLOWEST, _FASTEST = Fraction(1, 10), 100_000
+"""Frames per second that a recording can have."""
+
 _FINEST_RATE = 1_000_000
 """Largest denominator of a written rate: a rate from a floating-point number would not fit the 32 bits mp4 has."""
+
+_LONGEST_SHOWN = 60.0
+"""Seconds for which one frame may be shown before its time stamps count as broken."""
 
 _SHORTEST_TIMESCALE = 10_000
 """Ticks a second of a written file, at least: players round the times of coarser clocks."""
@@ -372,8 +378,9 @@ def _opened(path: str | Path) -> Iterator[tuple[av.container.InputContainer, av.
 
 def _frame_rate(path: str | Path, stream: av.VideoStream) -> Fraction:
     rate = stream.average_rate or stream.guessed_rate
-    if not rate:
-        raise UserError(path, "does not say its frame rate", "export it with a constant frame rate")
+    if not rate or not _SLOWEST <= rate <= _FASTEST:
+        said = f"says that it has {float(rate):g} frames/s" if rate else "does not say its frame rate"
+        raise UserError(path, said, "export it with its constant frame rate")
     return Fraction(rate)
 
 
@@ -450,6 +457,12 @@ def _intervals(
             origin = frame.pts if origin is None else origin
             begin = (frame.pts - origin) * stream.time_base
         if before is not None:
+            if begin - before[0] > _LONGEST_SHOWN:
+                raise UserError(
+                    path,
+                    f"shows one frame from {float(before[0]):.3f} to {float(begin):.3f} s: its time stamps are broken",
+                    "copy or export it again",
+                )
             yield before[0], begin, before[1]
         before = begin, frame
     if before is not None:

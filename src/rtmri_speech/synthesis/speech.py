@@ -11,7 +11,14 @@ from typing import Protocol
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS, Clip, clips_from_table, load_array, require_id
+from rtmri_speech.dataset.clip import (
+    AUDIO_EXTENSIONS,
+    VIDEO_EXTENSIONS,
+    Clip,
+    clips_from_table,
+    load_frames,
+    require_id,
+)
 from rtmri_speech.dataset.figure import (
     BOTTOM,
     GAP,
@@ -73,7 +80,7 @@ class Source:
 
 def corpus_source(processed_dir: str | Path, id: str, spec: MelSpec, max_frames: int | None = None) -> Source:
     """Return a clip of a processed dataset: ``samples/<id>/mri.npy`` and ``wavs/<id>.wav``."""
-    mri = load_array(Path(processed_dir, "samples", require_id(id, "--clips"), "mri.npy"), 3, memory_map=True)
+    mri = load_frames(Path(processed_dir, "samples", require_id(id, "--clips"), "mri.npy"))
     wav = Path(processed_dir, "wavs", f"{id}.wav")
 
     def recording(samples: int) -> np.ndarray:

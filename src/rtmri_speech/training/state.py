@@ -8,10 +8,12 @@ goes on from it.
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import random
 import re
 import signal
+import struct
 import sys
 import zipfile
 from collections import OrderedDict
@@ -29,8 +31,33 @@ from rtmri_speech.holding import Holding
 
 _STATE_FILE = re.compile(r"state_(\d{8,})\.pt")
 
-_UNREADABLE = (RuntimeError, EOFError, IndexError, KeyError, OSError, ValueError, pickle.UnpicklingError)
-"""What torch raises for a truncated, foreign or damaged file, depending on where the damage lies."""
+_UNREADABLE = (
+    RuntimeError,
+    EOFError,
+    LookupError,
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    pickle.UnpicklingError,
+)
+"""What torch raises for a truncated, foreign or damaged file: its unpickler runs the file's operations as they come, on
+whatever the damage has left of their operands.
+"""
+
+_REAL = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+_REAL |= {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+"""Types of tensors that networks and their states are made of."""
+
+_TWISTER_WORDS = 624
+"""Words of NumPy's random generator, among which its position must lie: beyond them it would read foreign memory."""
+
+ANEW = "delete it to begin anew"
+"""What to do about a state that cannot be gone on from."""
 
 
 def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
@@ -92,6 +119,94 @@ def load_checkpoint(
     if not isinstance(content, dict):
         raise UserError(path, f"holds a {type(content).__name__}, not a dict", remedy)
     return content
+
+
+def difference(found: Any, like: Any, name: str = "it") -> str | None:
+    """Say in what a value from a file is of another make than ``like``; None when it is not.
+
+    Tables must have the same keys, lists the same length, tensors the same shape and finite numbers, and values be of
+    one type, numbers never NaN. Where ``like`` is None, anything is right.
+    """
+    if isinstance(like, torch.Tensor):
+        if not is_plain(found):
+            return f"{name} is no tensor of numbers"
+        if found.shape != like.shape:
+            return f"{name} has the shape {tuple(found.shape)}, not {tuple(like.shape)}"
+        return None if found.isfinite().all() else f"{name} holds numbers that are not finite"
+    if isinstance(like, Mapping):
+        if not isinstance(found, Mapping):
+            return f"{name} is no table"
+        if differing := found.keys() ^ like.keys():
+            return f"{name} lacks or does not know {min(map(str, differing))}"
+        pairs = ((found[key], like[key], f"{name}.{key}") for key in like)
+    elif isinstance(like, list | tuple):
+        if not isinstance(found, list | tuple) or len(found) != len(like):
+            return f"{name} is no list of {len(like)}"
+        pairs = ((a, b, f"{name}[{number}]") for number, (a, b) in enumerate(zip(found, like, strict=True)))
+    elif isinstance(like, int | float) and not isinstance(like, bool):
+        is_number = isinstance(found, int | float) and not isinstance(found, bool) and not math.isnan(found)
+        return None if is_number else f"{name} is no number"
+    else:
+        return None if like is None or type(found) is type(like) else f"{name} is no {type(like).__name__}"
+    return next((fault for pair in pairs if (fault := difference(*pair)) is not None), None)
+
+
+def require_alike(found: Any, like: Any, source: str | Path, name: str, remedy: str = ANEW) -> None:
+    """Refuse what is of another make than ``like`` (see `difference`), naming ``source``."""
+    if (fault := difference(found, like, name)) is not None:
+        raise UserError(source, fault, remedy)
+
+
+def require_plain(value: Any, source: str | Path, name: str) -> None:
+    """Refuse what is not made of tables, lists, words and numbers, naming ``source``."""
+    try:
+        json.dumps(value, sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(source, f"its {name} is not of plain values ({error})", ANEW) from None
+
+
+def is_plain(value: Any) -> bool:
+    """Tell whether a value from a file is a dense tensor of real numbers in memory."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.dtype in _REAL
+        and value.layout is torch.strided
+        and value.device.type != "meta"
+    )
+
+
+def adamw_difference(found: Any, optimiser: torch.optim.Optimizer) -> str | None:
+    """Say why a value from a file cannot be the state of ``optimiser``, an AdamW; None when it can.
+
+    Of the parameters some, or all, may have no moments yet.
+    """
+    like = optimiser.state_dict()
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    if not isinstance(found, Mapping) or not isinstance(found.get("state"), Mapping):
+        return "it is no optimiser's state"
+    entries, groups = found["state"], found.get("param_groups")
+    if any(isinstance(entry, Mapping) and "exp_avg_var" in entry for entry in entries.values()):
+        return "it is AdaBelief's, and this trains with AdamW"
+    if fault := difference(
+        [group.get("params") if isinstance(group, Mapping) else None for group in groups or []]
+        if isinstance(groups, list)
+        else groups,
+        [group["params"] for group in like["param_groups"]],
+        "its parameters",
+    ):
+        return f"it numbers other parameters than AdamW's here ({fault})"
+    for number, entry in entries.items():
+        if number not in range(len(parameters)) or not isinstance(entry, Mapping):
+            return "it numbers other parameters than AdamW's here"
+        step = entry.get("step")
+        step = step.reshape(-1)[0].item() if is_plain(step) and step.numel() == 1 else step
+        moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), parameters[number])
+        fault = difference(step, 0, "step") or difference(
+            {name: entry.get(name) for name in moments}, moments, f"parameter {number}"
+        )
+        if fault:
+            return fault
+    return None
 
 
 def random_state() -> dict[str, Any]:
@@ -199,10 +314,9 @@ class TrainingState:
         """
         for step, path in reversed(self._files()):
             try:
-                saved = load_checkpoint(path)
-                fingerprint, adjustable, payload = saved["fingerprint"], saved["adjustable"], saved["payload"]
-            except (UserError, KeyError) as error:
-                self._say(f"{path}: this state cannot be read ({error}); the one before it is used.")
+                fingerprint, adjustable, payload, generators = _parts(load_checkpoint(path), path)
+            except UserError as error:
+                self._say(f"{path}: this state cannot be read ({error.fault}); the one before it is used.")
                 self._set_aside(path)
                 continue
             if fingerprint != self.fingerprint:
@@ -218,7 +332,10 @@ class TrainingState:
                 self._say(f"{self.directory}: goes on from step {step} with changed {', '.join(changes)}.")
             else:
                 self._say(f"{self.directory}: goes on from step {step}.")
-            restore_random_state(saved["random"])
+            try:
+                restore_random_state(generators)
+            except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+                raise UserError(path, f"its random states cannot be restored ({error})", ANEW) from None
             return {**payload, "step": step}
         return None
 
@@ -252,6 +369,24 @@ class TrainingState:
         """Only one training is kept aside: states are large."""
         for path in self._aside.glob("state_*.pt"):
             path.unlink()
+
+
+def _parts(saved: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], ...]:
+    """Fingerprint, adjustable settings, payload and random states of a state file, their makes checked."""
+    parts = {"fingerprint": {}, "adjustable": {}, "payload": {}, "random": random_state()}
+    for name, like in parts.items():
+        if not isinstance(saved.get(name), Mapping):
+            raise UserError(path, f"it has no table {name}", ANEW)
+        parts[name] = dict(saved[name])
+        if name == "random":
+            # A machine may have other devices, and a generator a number kept or none.
+            like = {**like, "cuda": None, "python": [*like["python"][:2], None]}
+            require_alike(parts[name], like, path, name)
+            if not 0 <= parts[name]["numpy"][2] <= _TWISTER_WORDS:
+                raise UserError(path, f"its random state stands at {parts[name]['numpy'][2]}", ANEW)
+        elif name != "payload":
+            require_plain(parts[name], path, name)
+    return tuple(parts.values())
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -12,19 +12,23 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import require_type
 from rtmri_speech.signal.mel import MelSpec
-from rtmri_speech.training.state import load_checkpoint, save_checkpoint
-from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config, write_config
+from rtmri_speech.training.state import is_plain, load_checkpoint, save_checkpoint
+from rtmri_speech.vocoder.config import CONFIG_NAME, PADDINGS, VocoderConfig, read_config, write_config
 from rtmri_speech.vocoder.generator import Generator
 from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pair_files
 
 State = dict[str, torch.Tensor]
+
+_FAR_WIDER = 64
+"""A layer so many times larger than any in the checkpoint belongs to no version of the same network."""
 
 _NAMES = (
     ("parametrizations.weight.original0", "weight_g"),
@@ -57,11 +61,13 @@ def load_official(module: nn.Module, state: Mapping[str, torch.Tensor], source: 
         A tensor is missing, unknown, not finite or of another shape; ``source`` and the first such tensor are named.
     """
     ours = {official_name(name): (name, tensor) for name, tensor in module.state_dict().items()}
-    state = {official_name(name): tensor for name, tensor in state.items()}
+    state = {official_name(str(name)): tensor for name, tensor in state.items()}
     remedy = "give the config.json that belongs to this checkpoint"
     for name, (_, tensor) in ours.items():
         if name not in state:
             raise UserError(source, f"does not fit its config: it lacks {name}", remedy)
+        if not is_plain(state[name]):
+            raise UserError(source, f"{name} is no tensor of numbers", "give a file written by the training")
         if state[name].shape != tensor.shape:
             raise UserError(
                 source,
@@ -87,7 +93,7 @@ def tell_padding(keys: Iterable[str], named: str | None, source: str | Path) -> 
     UserError
         The config names the other padding, or the file is folded and the config names none.
     """
-    keys = {official_name(key) for key in keys}
+    keys = {official_name(str(key)) for key in keys}
     if "conv_pre.weight_g" in keys:
         shown, reason = "official", "its conv_pre is weight-normed, which the lab's never is"
     elif "ups.0.weight_g" in keys:
@@ -100,7 +106,7 @@ def tell_padding(keys: Iterable[str], named: str | None, source: str | Path) -> 
         )
     else:
         return named
-    if named not in (None, shown):
+    if named is not None and named != shown:
         raise UserError(
             source,
             f"was trained with {shown} padding ({reason}) and its config says {named}",
@@ -125,12 +131,39 @@ def read_generator(path: str | Path, config: VocoderConfig) -> tuple[Generator, 
     state = content.get("generator")
     if not isinstance(state, dict):
         raise UserError(path, "holds no 'generator'", "give a g_<steps> file")
-    config = dataclasses.replace(config, padding=tell_padding(state, config.padding or content.get("padding"), path))
-    if isinstance(content.get("mel"), dict):
+    names = set(map(official_name, map(str, state)))
+    config = dataclasses.replace(config, padding=tell_padding(names, config.padding or padding_of(content, path), path))
+    if content.get("mel") is not None:
         MelSpec.from_dict(content["mel"], str(path)).require_same(config.spec, str(path), "its config")
-    generator = Generator(config, folded="ups.0.weight_g" not in map(official_name, state))
+    _require_widths(state, config, path)
+    generator = Generator(config, folded="ups.0.weight_g" not in names)
     load_official(generator, state, path)
     return generator, config
+
+
+def padding_of(content: Mapping[str, Any], path: str | Path) -> str | None:
+    """Return the padding that a ``g_`` file of ours states; None for the official program's."""
+    return require_type(content.get("padding"), Literal[PADDINGS] | None, "padding", path, "give a g_<steps> file")
+
+
+def _require_widths(state: Mapping[str, Any], config: VocoderConfig, path: str | Path) -> None:
+    """Refuse a config of far wider layers than the file holds before memory is taken for them.
+
+    What differs by less is told more exactly, by the layer, when the weights are loaded.
+    """
+    held = max((tensor.numel() for tensor in state.values() if is_plain(tensor)), default=0)
+    widest = config.upsample_initial_channel
+    asked = max(
+        widest * config.num_mels,
+        *((widest >> n) * (widest >> n + 1) * kernel for n, kernel in enumerate(config.upsample_kernel_sizes)),
+        (widest >> 1) ** 2 * max(config.resblock_kernel_sizes),
+    )
+    if asked > _FAR_WIDER * held:
+        raise UserError(
+            path,
+            f"does not fit its config, whose largest layer has {asked} numbers or more (the file's has {held})",
+            "give the config.json that belongs to this checkpoint",
+        )
 
 
 def config_of(checkpoint: str | Path, config: str | Path | None, warn: Callable[[str], None] | None) -> VocoderConfig:

@@ -15,11 +15,17 @@ from typing import Any
 
 from rtmri_speech import atomic
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import build, read_json
 from rtmri_speech.signal.mel import MelSpec
 
 PADDINGS = ("official", "lab")
 SCHEDULES = ("exponential", "plateau")
 CONFIG_NAME = "config.json"
+
+_LONGEST_REACH = 10_000
+"""Samples between the first and the last that one convolution reads; beyond it padding alone would fill the memory."""
+
+_MOST_WORKERS = 256
 
 _MEL_KEYS = {
     "sampling_rate": "sampling_rate",
@@ -153,6 +159,13 @@ class VocoderConfig:
             f"a list of {len(self.resblock_dilation_sizes)}",
             f"give one list for each of resblock_kernel_sizes = {list(self.resblock_kernel_sizes)}",
         )
+        for kernel, dilations in zip(self.resblock_kernel_sizes, self.resblock_dilation_sizes, strict=True):
+            _require(
+                bool(dilations) and min(dilations) >= 1 and (kernel - 1) * max(dilations) <= _LONGEST_REACH,
+                "resblock_dilation_sizes",
+                f"{list(dilations)} with a kernel of {kernel}",
+                f"give numbers of at least 1 whose convolutions reach over {_LONGEST_REACH} samples at most",
+            )
         for name in ("mpd_divisor", "msd_divisor"):
             value = getattr(self, name)
             _require(value in (1, 2, 4, 8, 16, 32), name, value, "give a power of 2 from 1 to 32")
@@ -171,6 +184,10 @@ class VocoderConfig:
             f"give at least the {self.loss_mel.shortest} samples the mel loss needs",
         )
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "give at least 1")
+        for name in ("adam_b1", "adam_b2"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "give a number from 0 to below 1")
+        _require(0 <= self.seed < 2**63, "seed", self.seed, "give a whole number from 0 to below 2^63")
+        _require(0 <= self.num_workers <= _MOST_WORKERS, "num_workers", self.num_workers, f"give 0 to {_MOST_WORKERS}")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "give a positive number")
         _require(0 < self.lr_decay <= 1, "lr_decay", self.lr_decay, "give a number above 0 and up to 1")
         _require(self.schedule in SCHEDULES, "schedule", self.schedule, f"give one of {', '.join(SCHEDULES)}")
@@ -250,12 +267,9 @@ def read_config(path: str | Path, warn: Callable[[str], None] | None = None) -> 
     path = Path(path)
     if path.is_dir():
         path = path / CONFIG_NAME
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(path, "does not exist", "put the HiFi-GAN config.json there or name it by --config") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(path, f"is not JSON ({error})", "mend or replace it") from None
+    content = read_json(
+        path, missing="put the HiFi-GAN config.json there or name it by --config", remedy="mend or replace it"
+    )
     if not isinstance(content, dict):
         raise UserError(path, "holds no JSON object", "give a HiFi-GAN config.json")
     missing = [key for key in ("upsample_rates", "upsample_kernel_sizes", "num_mels") if key not in content]
@@ -264,16 +278,11 @@ def read_config(path: str | Path, warn: Callable[[str], None] | None = None) -> 
     known = {field.name for field in dataclasses.fields(VocoderConfig)} - {"other"}
     settings = {key: value for key, value in content.items() if key in known}
     settings["other"] = {key: value for key, value in content.items() if key not in known}
-    if isinstance(settings.get("mel"), dict):
+    if settings.get("mel") is not None:
         settings["mel"] = MelSpec.from_dict(settings["mel"], str(path))
-    try:
-        config = VocoderConfig(**settings)
-    except UserError as error:
-        raise UserError(path, f"{error.subject} {error.fault}", error.remedy) from None
-    except TypeError as error:
-        raise UserError(
-            path, f"a value has the wrong type ({error})", "compare it with config/hifigan_demo.json"
-        ) from None
+    if isinstance(settings.get("resblock"), int):
+        settings["resblock"] = str(settings["resblock"])
+    config = build(VocoderConfig, settings, path, "compare it with config/hifigan_demo.json")
     nyquist = config.sampling_rate / 2
     if warn and (config.fmax or 0) > nyquist:
         fault = f"fmax {config.fmax:g} Hz is above half the sampling rate, {nyquist:g} Hz"

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import read_array
 from rtmri_speech.signal.audio import WavSamples
 from rtmri_speech.signal.mel import LOG_FLOOR, MelSpec, log_mel_tensor
 from rtmri_speech.training.batches import StepBatches
@@ -40,12 +41,8 @@ def read_mel(path: str | Path, n_mels: int) -> np.ndarray:
         not finite, or one below ``ln 1e-5``, which a natural-log mel does not reach (decibels do).
     """
     path = Path(path)
-    try:
-        mel = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(path, "does not exist", "make the clip's mel, or take the clip out of the list") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(path, f"is no NumPy array ({error})", "make it again") from None
+    missing = "make the clip's mel, or take the clip out of the list"
+    mel = read_array(path, missing=missing, remedy="make it again", memory_map=True)
     if mel.ndim == 3 and mel.shape[0] == 1:
         mel = mel[0]
     if mel.ndim != 2 or mel.shape[0] != n_mels:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -22,22 +23,31 @@ from torch.utils.data import DataLoader
 
 from rtmri_speech import atomic, provenance
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import require_type
 from rtmri_speech.signal.mel import MelSpec, log_mel
 from rtmri_speech.training.batches import serve_the_trainer
 from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import require_finite, telling_out_of_memory
 from rtmri_speech.training.logging import Progress, TrainingLog
-from rtmri_speech.training.state import StopRequest, TrainingState, load_checkpoint
+from rtmri_speech.training.state import (
+    ANEW,
+    StopRequest,
+    TrainingState,
+    adamw_difference,
+    load_checkpoint,
+    require_alike,
+)
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
 from rtmri_speech.vocoder.checkpoint import (
     load_official,
     newest_pair,
     official_state,
+    padding_of,
     prune_pairs,
     tell_padding,
     write_pair,
 )
-from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, write_config
+from rtmri_speech.vocoder.config import CONFIG_NAME, PADDINGS, VocoderConfig, write_config
 from rtmri_speech.vocoder.data import Excerpts, VocoderClip, fingerprint, whole_clip
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator, frozen
 from rtmri_speech.vocoder.generator import Generator
@@ -234,8 +244,23 @@ class Networks:
         """Return everything a resumed training needs of the networks."""
         return {name: getattr(self, name).state_dict() for name in _STATEFUL}
 
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
+    def resume(self, state: Mapping[str, Any], source: Path) -> None:
+        """Take over what `state` returned.
+
+        Raises
+        ------
+        UserError
+            ``state``, of the file ``source``, is of another make.
+        """
+        optimisers = dict.fromkeys(("optim_g", "optim_d"))
+        require_alike(state, self.state() | optimisers, source, "networks")
+        for name in optimisers:
+            if fault := adamw_difference(state[name], getattr(self, name)):
+                raise UserError(source, f"{name}: {fault}", ANEW)
+            groups = getattr(self, name).state_dict()["param_groups"]
+            # The official key that a learning rate of `LearningRate` adds comes with the first step.
+            found = [{key: group.get(key) for key in groups[0]} for group in state[name]["param_groups"]]
+            require_alike(found, groups, source, f"{name}.param_groups")
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
 
@@ -249,25 +274,10 @@ class Networks:
             load_official(getattr(self, name), rest[name], discriminators_beside(source))
         for name in ("optim_g", "optim_d"):
             optimiser = getattr(self, name)
-            if reason := _not_adamw(optimiser, rest.get(name)):
+            if reason := "the file has none" if rest.get(name) is None else adamw_difference(rest[name], optimiser):
                 say(f"{source}: the state of its {name} is dropped: {reason}.")
                 continue
             optimiser.load_state_dict({**rest[name], "param_groups": optimiser.state_dict()["param_groups"]})
-
-
-def _not_adamw(optimiser: torch.optim.Optimizer, state: Mapping[str, Any] | None) -> str | None:
-    """Say why ``state`` cannot be the state of ``optimiser``; None when it can."""
-    if state is None:
-        return "the file has none"
-    entries, shapes = state["state"], [p.shape for group in optimiser.param_groups for p in group["params"]]
-    if any("exp_avg_var" in entry for entry in entries.values()):
-        return "it is AdaBelief's, and this trains with AdamW"
-    numbered = sum(len(group["params"]) for group in state["param_groups"])
-    if numbered != len(shapes) or any(
-        "exp_avg_sq" not in entry or entry["exp_avg"].shape != shapes[number] for number, entry in entries.items()
-    ):
-        return "it numbers other parameters than AdamW's here"
-    return None
 
 
 def dated_directory(base: Path) -> Path:
@@ -318,7 +328,8 @@ def train(
             loop = _Loop(dataclasses.replace(config, padding=beginning.padding), training, validation, run, group, tell)
             loop.begin(beginning)
         else:
-            loop = _Loop(dataclasses.replace(config, padding=state["padding"]), training, validation, run, group, tell)
+            padding = require_type(state.get("padding"), Literal[PADDINGS], "padding", run.state_directory, ANEW)
+            loop = _Loop(dataclasses.replace(config, padding=padding), training, validation, run, group, tell)
             loop.resume(state)
         if group.first:
             loop.record = _recorded(loop, state)
@@ -334,6 +345,7 @@ def _recorded(loop: _Loop, state: Mapping[str, Any] | None) -> dict[str, Any]:
     del settings["steps"], settings["epochs"]
     maker = {**provenance.maker("vocoder.train"), "settings": settings}
     if state is not None and state.get("provenance"):
+        provenance.require_record(state["provenance"], run.state_directory)
         return provenance.continued(state["provenance"], maker, loop.step)
     inputs = {"base": identity} if (identity := _base_identity(run.base)) else {}
     files = {"wav_path": "<id>.wav", "mel_path": "predicted <id>.npy", "extra_mel_path": "true <id>.npy"}
@@ -399,14 +411,28 @@ class _Beginning:
         source, generator, rest = found
         if not isinstance(generator.get("generator"), dict):
             raise UserError(source, "holds no 'generator'", "give a g_<steps> file")
-        missing = [key for key in ("mpd", "msd") if key not in rest]
+        missing = [key for key in ("mpd", "msd") if not isinstance(rest.get(key), dict)]
         if missing:
             raise UserError(discriminators_beside(source), f"lacks {' and '.join(missing)}", "give a do_ file")
-        padding = tell_padding(generator["generator"], config.padding or generator.get("padding"), source)
-        if isinstance(generator.get("mel"), dict):
+        padding = tell_padding(generator["generator"], config.padding or padding_of(generator, source), source)
+        if generator.get("mel") is not None:
             wanted = dataclasses.replace(config, padding=padding).spec
             MelSpec.from_dict(generator["mel"], str(source)).require_same(wanted, str(source), "the config")
         return cls(padding, steps_of(source), (generator, rest), source)
+
+
+def _rate_of(beginning: _Beginning) -> float | None:
+    """The learning rate that the base's ``do_`` file ended with, if it has one."""
+    source = discriminators_beside(beginning.source)
+    optimiser = require_type(
+        beginning.pair[1].get("optim_g"), dict[str, Any] | None, "optim_g", source, "copy the base again"
+    )
+    groups = (optimiser or {}).get("param_groups") or [{"lr": None}]
+    groups = require_type(groups, list[dict[str, Any]], "optim_g.param_groups", source, "copy the base again")
+    rate = require_type(groups[0].get("lr"), float | None, "optim_g's lr", source, "copy the base again")
+    if rate is not None and rate <= 0:
+        raise UserError(source, f"its learning rate is {rate:g}", "copy the base again")
+    return rate
 
 
 class _Loop:
@@ -443,8 +469,7 @@ class _Loop:
         self.networks.begin_with(*beginning.pair, beginning.source, self.say)
         self.step = self.first_step = beginning.steps
         if not self.run.new_rate:
-            groups = beginning.pair[1].get("optim_g", {}).get("param_groups", [])
-            self.learning_rate.rate = groups[0]["lr"] if groups else self.learning_rate.rate
+            self.learning_rate.rate = _rate_of(beginning) or self.learning_rate.rate
         self.say(f"{beginning.source}: training begins with it, at step {self.step}.")
         if self.group.first and self.run.base is not None:
             self._copy_base(beginning)
@@ -458,7 +483,15 @@ class _Loop:
                 shutil.copyfile(path, temporary)
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        self.networks.resume(state["networks"])
+        source = self.run.state_directory
+        kinds = {"first_step": 0, "learning_rate": self.learning_rate.state(), "pair_errors": None, "provenance": None}
+        kinds |= {"networks": None, "padding": "", "step": 0}
+        require_alike({"provenance": None, **state}, kinds, source, "state")
+        require_type(state["pair_errors"], dict[int, float], "pair_errors", source, ANEW)
+        for name in ("rate", "base"):
+            if not 0 < state["learning_rate"][name] < math.inf:
+                raise UserError(source, f"its learning rate's {name} is {state['learning_rate'][name]}", ANEW)
+        self.networks.resume(state["networks"], source)
         self.learning_rate.resume(state["learning_rate"])
         self.step, self.first_step = state["step"], state["first_step"]
         self.pair_errors = dict(state["pair_errors"])

@@ -1,0 +1,115 @@
+"""The scores of an experiment's test clips, ``scores.json``, read with the checks that what is made of them needs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from rtmri_speech.dataset.clip import require_id
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.systems import SCORES_FILE
+from rtmri_speech.foreign import read_json
+
+_ROW_NAME = re.compile(r"[\w-]{1,100}")
+"""What a row may be called: the name becomes that of a directory and of files."""
+
+_NUMBER = {"type": ["number", "null"]}
+_VALUES = {"type": "object", "additionalProperties": _NUMBER}
+_SCORES = {
+    "type": "object",
+    "required": ["configured", "rows", "clips", "settings", "mel_mse_by_bin"],
+    "properties": {
+        "configured": {"type": "string"},
+        "clips": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {
+                "type": "object",
+                "required": ["seconds"],
+                "properties": {"seconds": {"type": "number"}},
+            },
+        },
+        "rows": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["title", "note", "clips", "summary"],
+                "properties": {
+                    "title": {"type": "string"},
+                    "note": {"type": "string"},
+                    "clips": {"type": "object", "additionalProperties": _VALUES},
+                    "summary": {
+                        "type": "object",
+                        "additionalProperties": {
+                            "type": "object",
+                            "required": ["mean", "low", "high", "n"],
+                            "additionalProperties": _NUMBER,
+                        },
+                    },
+                },
+            },
+        },
+        "mel_mse_by_bin": {
+            "type": "object",
+            "required": ["frequencies_hz", "rows"],
+            "properties": {
+                "frequencies_hz": {"type": "array", "items": {"type": "number"}},
+                "rows": {
+                    "type": "object",
+                    "additionalProperties": {"type": "array", "items": {"type": "number"}},
+                },
+            },
+        },
+        "mel_mse_by_phoneme": {
+            "type": ["object", "null"],
+            "additionalProperties": {
+                "type": "object",
+                "required": ["frames", "rows"],
+                "properties": {"frames": {"type": "integer"}, "rows": _VALUES},
+            },
+        },
+        "settings": {
+            "type": "object",
+            "properties": {
+                "vocoder": {"type": ["string", "null"]},
+                "base_vocoder": {"type": ["string", "null"]},
+                "libraries": {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
+            },
+        },
+    },
+}
+"""What the page and the results document read of the scores."""
+
+
+def read_scores(evaluation: str | Path) -> dict[str, Any]:
+    """Return ``scores.json`` of an evaluation directory.
+
+    Raises
+    ------
+    UserError
+        The file is missing or malformed, or names a clip or a row that can be no file's name.
+    """
+    path = Path(evaluation) / SCORES_FILE
+    again = "score the test clips again (evaluate_systems.py)"
+    scores = read_json(path, missing="score the test clips first (evaluate_systems.py)", remedy=again)
+    fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SCORES).iter_errors(scores))
+    if fault is not None:
+        where = ".".join(map(str, fault.absolute_path)) or "its content"
+        raise UserError(path, f"holds no scores of systems ({where}: {fault.message})", again)
+    rows, configured, by_bin = scores["rows"], scores["configured"], scores["mel_mse_by_bin"]
+    if configured not in rows:
+        raise UserError(path, f"has no row of the configured system {configured!r}", again)
+    for id in scores["clips"]:
+        require_id(id, path)
+    for row in rows:
+        if not _ROW_NAME.fullmatch(row):
+            raise UserError(path, f"{row[:100]!r} is no name of a row", again)
+        if len(by_bin["rows"].get(row, ())) != len(by_bin["frequencies_hz"]):
+            raise UserError(path, f"has not one error a mel bin of the row {row}", again)
+    for phoneme, found in (scores.get("mel_mse_by_phoneme") or {}).items():
+        if configured not in found["rows"]:
+            raise UserError(path, f"has no error of the phoneme {phoneme!r} in the row {configured}", again)
+    return scores

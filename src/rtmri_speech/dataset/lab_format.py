@@ -16,7 +16,6 @@ import numpy as np
 
 from rtmri_speech.atomic import save_npy
 from rtmri_speech.dataset.clip import load_array, require_id
-from rtmri_speech.dataset.frames import save_frames
 from rtmri_speech.dataset.meta import META
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
@@ -176,6 +175,9 @@ def take_frames(target: str | Path, clip: StoredClip, size: tuple[int, int]) -> 
     UserError
         What `StoredClip.frames` raises, or frames have another size.
     """
+
+    # OpenCV and PyAV come with it, which a plan needs not.
+    from rtmri_speech.dataset.frames import save_frames
 
     def checked() -> Iterator[np.ndarray]:
         for frame in clip.frames():

@@ -7,7 +7,6 @@ kept as a sentence, and the rest goes on.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import read_json
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.vocoder.checkpoint import official_name, tell_padding
@@ -247,8 +247,8 @@ def _look_at(directory: Path, files: list[str], found: Survey) -> None:
 
 def _is_hifigan_config(path: Path) -> bool:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(path, missing="copy it again", remedy="copy it again")
+    except (OSError, UserError):
         return False
     return isinstance(content, dict) and "upsample_rates" in content
 

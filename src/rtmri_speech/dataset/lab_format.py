@@ -175,7 +175,6 @@ def take_frames(target: str | Path, clip: StoredClip, size: tuple[int, int]) -> 
     UserError
         What `StoredClip.frames` raises, or frames have another size.
     """
-
     # OpenCV and PyAV come with it, which a plan needs not.
     from rtmri_speech.dataset.frames import save_frames
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import yaml
 from throwaway_slurm import Slurm
-from workflow_checkout import Checkout
+from workflow_checkout import TINY_ACOUSTIC, Checkout
 
 from rtmri_speech.training.state import load_checkpoint
 
@@ -27,21 +27,9 @@ SETTINGS = {
     "mel": {"n_fft": 512, "n_mels": 16},
     "bands": {"F1": [300, 900]},
     "acoustic": {
-        "backbone": "test_efficientnet",
-        "image_size": None,
-        "cnn_pretrained": False,
-        "rnn_hidden": 8,
-        "stretch": 4,
-        "batch_size": 2,
-        "micro_batch_size": 2,
-        "num_workers": 0,
-        "pin_memory": False,
-        "use_checkpoint": False,
+        **TINY_ACOUSTIC,
         "epochs": 60,
-        "lr": 0.003,
-        "early_stop": 0,
         "picture_epochs": 0,
-        "loss": {"ramp_steps": 10},
         "gpus": 1,
         "memory_mb": 4000,
         "runtime_minutes": 30,

@@ -308,6 +308,13 @@ def test_the_proposed_configuration_is_complete_and_takes_everything_over(small_
     assert settings["vocoder"]["config"] == "config/hifigan_v1_11413.json"
 
 
+def test_what_other_programs_call_samples_or_meta_does_not_hide_what_lies_below(lab):
+    (lab.root / "meta.json").write_text("{}", encoding="utf-8")
+    (lab.root / "samples").mkdir()
+    found = survey([lab.root])
+    assert [dataset.path for dataset in found.datasets] == [lab.processed] and found.broken == []
+
+
 def test_what_is_named_twice_is_told_once(small_lab, whole):
     found = survey([small_lab.root, small_lab.hifi_gan, small_lab.wavs])
     assert len(found.datasets) == 1 and len(found.vocoders) == 2 and len(found.recordings) == 2

@@ -188,8 +188,9 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _is_processed(directory: Path, files: Iterable[str]) -> bool:
-    kinds = ("samples", "pairs_ref*")
-    return META in files or any(path.is_dir() for kind in kinds for path in directory.glob(kind))
+    # Other programs have a meta.json and a directory of samples too.
+    kinds = ("samples/*/mri.npy", "pairs_ref*")
+    return {META, "scaler.json"} <= set(files) or any(any(directory.glob(kind)) for kind in kinds)
 
 
 def _processed(directory: Path, found: Survey) -> ProcessedDirectory:

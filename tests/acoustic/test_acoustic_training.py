@@ -38,7 +38,8 @@ def said():
 
 def scalars(settings):
     events = EventAccumulator(str(settings.log_dir), size_guidance={"scalars": 0}).Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    # By step: the files of two runs of one process within a second are not read in their order.
+    return {tag: sorted((event.step, event.value) for event in events.Scalars(tag)) for tag in events.Tags()["scalars"]}
 
 
 def test_it_learns_and_logs_the_labs_tags(tiny_training, said):

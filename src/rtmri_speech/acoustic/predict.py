@@ -22,7 +22,7 @@ from rtmri_speech.foreign import build, require_type
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import NORMALISATIONS
 from rtmri_speech.training.distributed import chosen_device
-from rtmri_speech.training.state import load_checkpoint
+from rtmri_speech.training.state import is_plain, load_checkpoint
 
 Context = Literal["sequence", "window", "causal"]
 """What the LSTM sees for a frame: the whole clip (as the lab), the windows of training that hold the frame (averaged),
@@ -67,6 +67,7 @@ _SETTINGS = {
     "scaler": dict[str, Any],
     "training_ids": list[str],
     "validation_ids": list[str],
+    "seen_before": tuple[str, ...] | None,
 }
 """What a checkpoint says of itself, by type; the lab's says none of it."""
 
@@ -117,14 +118,14 @@ def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> d
     for key in LAB_KEYS:
         if key not in content:
             raise UserError(path, f"lacks the key {key}", remedy)
-    lab = {
-        "network": _lab_network(content["model_state_dict"], path),
-        "image_size": list(LAB_IMAGE_SIZE),
-        "frame_size": list(LAB_IMAGE_SIZE),
-        "frame_normalisation": LAB_NORMALISATION,
-        "ref_frames": LAB_REF_FRAMES,
-    }
-    content = content if "network" in content else {**content, **lab}
+    if "network" not in content:
+        content |= {
+            "network": _lab_network(content["model_state_dict"], path, remedy),
+            "image_size": list(LAB_IMAGE_SIZE),
+            "frame_size": list(LAB_IMAGE_SIZE),
+            "frame_normalisation": LAB_NORMALISATION,
+            "ref_frames": LAB_REF_FRAMES,
+        }
     for key, kind in _SETTINGS.items():
         if key in content:
             content[key] = require_type(content[key], kind, key, path, remedy)
@@ -136,11 +137,12 @@ def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> d
     return content
 
 
-def _lab_network(state: Mapping[str, torch.Tensor], path: str | Path) -> dict[str, int]:
+def _lab_network(state: Any, path: str | Path, remedy: str) -> dict[str, int]:
     """The widths of a network of the lab's, which its checkpoint does not name, by the shape of its last layer."""
-    if "head.weight" not in state:
-        raise UserError(path, "lacks the key head.weight", "give a mel generator's checkpoint (mri_acoustic_model.pt)")
-    n_mels, rnn_hidden = state["head.weight"].shape
+    last = state.get("head.weight") if isinstance(state, Mapping) else None
+    if not is_plain(last) or last.ndim != 2:
+        raise UserError(path, "lacks the weights head.weight", remedy)
+    n_mels, rnn_hidden = last.shape
     return {"rnn_hidden": rnn_hidden, "n_mels": n_mels}
 
 

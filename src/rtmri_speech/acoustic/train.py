@@ -448,8 +448,9 @@ class _Training:
         """Refuse a state whose parts are not of the make that `_save` gives them."""
         source = self.settings.state_dir
         like = self._state() | dict.fromkeys(("optimizer", "scheduler", "best", "last_losses", "ended", "provenance"))
-        like |= {"adjustable": None, "scaler": None, "step": 0}
-        require_alike({"provenance": None, **saved}, like, source, "state")
+        like |= {"adjustable": None, "scaler": None, "seen_before": None, "step": 0}
+        require_alike({"provenance": None, "seen_before": (), **saved}, like, source, "state")
+        require_type(saved.get("seen_before"), tuple[str, ...] | None, "seen_before", source, ANEW)
         if fault := adamw_difference(saved["optimizer"], self.optimizer):
             raise UserError(source, f"optimizer: {fault}", ANEW)
         groups = self.optimizer.state_dict()["param_groups"]

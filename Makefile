@@ -12,7 +12,7 @@ demo: environment
 	$(BIN)/snakemake --cores $(CORES) results/infer/000_generated.wav
 
 test: environment
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: environment
 	$(BIN)/ruff check .

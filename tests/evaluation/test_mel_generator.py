@@ -16,7 +16,7 @@ class Bundle:
     def __init__(self, directory):
         self.scaler = Scaler.load(directory / "scaler.json")
         self.clips = [open_sample(directory, f"a{number}") for number in range(6)]
-
+        self.seen = tuple(f"a{number}" for number in range(5))
         self.mel = load_mel_spec(directory)
 
     def predict(self, mri, context):
@@ -41,6 +41,11 @@ def errors(tiny_processed, monkeypatch):
         write_wav(tiny_processed / "wavs" / f"{clip.id}.wav", wave, bundle.mel.sampling_rate)
     monkeypatch.setattr(module, "predict_db", lambda bundle, mri, context: bundle.predict(mri, context))
     return bundle, module.mel_generator_errors(bundle, tiny_processed, ["validation", "test"])
+
+
+def test_a_part_that_the_training_has_seen_is_told(errors):
+    _, found = errors
+    assert [found[part]["held_out"] for part in ("validation", "test")] == [False, True]
 
 
 def test_the_floor_is_the_spread_of_the_standardised_mel(errors):

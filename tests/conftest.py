@@ -1,5 +1,6 @@
 """A tiny processed directory, made of numbers alone: what moves in the picture is heard in the mel."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from rtmri_speech.dataset.meta import write_meta
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.windows import window_starts
 from rtmri_speech.signal.mel import MelSpec
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background jobs are deaf to SIGINT, and so would be every process that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY_SPEC = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=12)
 

@@ -22,6 +22,9 @@ LONGEST_ID = 100
 _DEVICES = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
 """Names that Windows takes for a device, whatever ending follows: a dataset must be of use on every system."""
 
+_NO_FILE_NAME = re.compile(r'^$|^[-. ]|[. ]$|[\x00-\x1f/\\:*?"<>|]')
+"""What no file's name has or begins or ends with on every system, or what a command takes for a flag."""
+
 LONGEST_OFFSET_S = 3600.0
 """Seconds by which sound and picture may be shifted against each other."""
 
@@ -51,7 +54,7 @@ class Clip:
     Raises
     ------
     UserError
-        The id can be none, the stretch holds no time, or the offset is beyond `LONGEST_OFFSET_S`.
+        The id can be no file's name, the stretch holds no time, or the offset is beyond `LONGEST_OFFSET_S`.
     """
 
     id: str
@@ -63,7 +66,7 @@ class Clip:
     stored: Path | None = None
 
     def __post_init__(self) -> None:
-        require_id(self.id, "id")
+        _require_file_name(self.id)
         begin, end = self.start or 0, np.inf if self.end is None else self.end
         if not 0 <= begin < end:
             raise UserError(self.id, f"start {self.start} and end {self.end} hold no time", "give 0 <= start < end")
@@ -85,6 +88,12 @@ def require_id(text: str, source: str | Path) -> str:
     if _DEVICES.fullmatch(text):
         raise UserError(source, f"{text!r} is a device's name on Windows and no clip id", "give the clip another id")
     return text
+
+
+def _require_file_name(id: str) -> None:
+    """Refuse what can be no file's name on some system: speech by hand names its files after videos of any name."""
+    if len(id) > LONGEST_ID or _NO_FILE_NAME.search(id) or _DEVICES.fullmatch(id):
+        raise UserError("id", f"{id[:LONGEST_ID]!r} can be no file's name", "give the clip another id")
 
 
 def ids_pattern(ids: Iterable[str]) -> str:

@@ -53,7 +53,7 @@ rule all:
     default_target: True
     input:
         lambda wildcards: paths(rules.infer_clip.output.generated, TEST_CLIPS),
-        rules.make_report.output.page,
+        rules.make_report.output,
         rules.evaluate_mel_generator.output,
         f"{RESULTS}/provenance/synthesis.json",
 

@@ -25,12 +25,14 @@ from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, 
 from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
 from rtmri_speech.dataset.lab_format import StoredClip
 from rtmri_speech.dataset.split import PARTS, split
-from rtmri_speech.errors import UserError, user_error
+from rtmri_speech.errors import JOB, UserError, user_error
 from rtmri_speech.holding import Holding
 from rtmri_speech.staleness import code_hash
 from rtmri_speech.vocoder.config import read_config
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import argvquote
+
+os.environ[JOB] = "1"
 
 try:
     SETTINGS = load_configuration(config, BASE / "config" / "schema.yaml")

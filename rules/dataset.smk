@@ -37,7 +37,7 @@ rule decode_frames:
     params:
         script=script("preprocess_rtmri_data.py"),
         dataset=subpath(output[0], ancestor=3),
-        code=code_hash("dataset.frames", "dataset.lab_format"),
+        code=code_hash("dataset.lab_format" if LAB_DIR else "dataset.frames"),
         clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "video"),
         flags=flags(
             sr=SPEC.sampling_rate,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from rtmri_speech.threads import limit_threads
+
+JOB = "RTMRI_SPEECH_JOB"
+"""Environment variable that says that Snakemake runs the script, from a shell of its own."""
+
+_PR_SET_PDEATHSIG = 1
+"""Of Linux' prctl: which signal a process gets when its parent dies."""
 
 USER_ERROR_EXIT = 2
 """Exit code of a script that refused its input."""
@@ -51,6 +59,8 @@ def run_script(main: Callable[[], int | None]) -> None:
     # Before main imports torch: on a shared machine OpenMP's threads would else spin while they wait for each other,
     # which made a training on two busy cores twenty times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if os.environ.get(JOB):
+        _end_with_shell()
     limit_threads(None)
     try:
         code = main() or 0
@@ -64,6 +74,15 @@ def run_script(main: Callable[[], int | None]) -> None:
         print(f"error: {refusal}", file=sys.stderr)
         code = USER_ERROR_EXIT
     sys.exit(code)
+
+
+def _end_with_shell() -> None:
+    """End as by SIGTERM when the shell is killed that Snakemake started this process from; Linux only.
+
+    Snakemake holds such a job for failed and removes what it has made; what came after would look like all of it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def user_error(error: OSError) -> UserError | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -157,6 +158,17 @@ class ClusterWorkflow:
     def wake(self) -> None:
         """Let the training that is held go on."""
         os.kill(self._trainer, signal.SIGCONT)
+
+    def wake_at_its_end(self) -> None:
+        """Wait until SLURM tells the training that is held to end, and let it do so: SLURM does not wait for long."""
+        status = Path(f"/proc/{self._trainer}/status")
+
+        def told() -> int:
+            pending = re.search(r"ShdPnd:\s*([0-9a-f]+)", status.read_text())[1]
+            return int(pending, 16) >> (signal.SIGTERM - 1) & 1
+
+        self.slurm.wait(told, "no signal comes")
+        self.wake()
 
     def said_by(self, rule: str) -> str:
         return (self.directory / "results" / "logs" / f"{rule}.log").read_text(encoding="utf-8")

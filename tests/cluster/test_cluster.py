@@ -84,9 +84,7 @@ def test_a_training_out_of_time_goes_on_by_a_retry(untrained, undisturbed, slurm
         job = workflow.training()
         # Its time is over in a moment.
         slurm.run("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now+1seconds")
-        # It sends a signal to the training that is held, and does not wake it.
-        workflow.job_in("COMPLETING", "TIMEOUT")
-        workflow.wake()
+        workflow.wake_at_its_end()
         assert snakemake.wait(600) == 0, snakemake.log.read_text()
     first, second = workflow.jobs()
     assert (first["JobState"], second["JobState"]) == ("TIMEOUT", "COMPLETED")

@@ -20,7 +20,7 @@ def test_a_refusal_survives_the_way_between_processes():
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 @pytest.mark.parametrize("by_snakemake", [True, False])
 def test_a_job_ends_with_its_shell_and_a_script_by_hand_does_not(by_snakemake):
-    script = "from rtmri_speech.errors import run_script; import time; run_script(lambda: print(flush=True) or time.sleep(60))"
+    script = "import time, rtmri_speech.errors as e; e.run_script(lambda: print(flush=True) or time.sleep(60))"
     environment = {name: value for name, value in os.environ.items() if name != JOB} | (
         {JOB: "1"} if by_snakemake else {}
     )

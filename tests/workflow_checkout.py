@@ -129,7 +129,7 @@ class Checkout:
             **streams,
         )
 
-    def snakemake(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
+    def snakemake(self, *arguments: str, timeout: float = 3600) -> subprocess.CompletedProcess:
         """Run the workflow to its end."""
         with self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
             try:
@@ -139,7 +139,7 @@ class Checkout:
                 raise
         return subprocess.CompletedProcess(run.args, run.returncode, out, err)
 
-    def make(self, *targets: str, timeout: float = 300) -> str:
+    def make(self, *targets: str, timeout: float = 3600) -> str:
         run = self.snakemake(*targets, timeout=timeout)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout + run.stderr

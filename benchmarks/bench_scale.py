@@ -9,8 +9,9 @@
 Every process that the workflow starts writes down its processor seconds and its peak memory when it ends (Linux only).
 What was measured stands in benchmarks/README.md.
 
-A job's overhead is all that is not the work itself: Snakemake, shell, start, imports and exit of Python, and the
-process that keeps the models. The work itself is the same library calls in one process, without its start.
+A job's overhead is all that is not the work itself: Snakemake, shell, start and exit of Python, the fork server with
+its imports, and the process that keeps the models. The work itself is the same library calls in one process, without
+its start. With RTMRI_SPEECH_FORKS= in the environment no job is a fork.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -38,7 +39,12 @@ RATE, HOP = 11413, 420
 RECORDER = """
 import atexit, os, sys, time
 
-_started = time.process_time()
+_exit = os._exit
+
+
+def _ended(code):
+    _written_down()
+    _exit(code)
 
 
 def _written_down():
@@ -46,13 +52,14 @@ def _written_down():
     # Unlike getrusage's, this peak knows nothing of the process that started this one.
     peak = int(status["VmHWM"].split()[0]) / 1000
     import json
-    modules = [name for name in sys.modules if not name.startswith("_")]
-    record = dict(argv=sys.argv, started=_started, cpu=time.process_time(), peak_mb=peak, modules=modules)
+    record = dict(argv=sys.argv, cpu=time.process_time(), peak_mb=peak)
     with open(os.path.join(os.environ["RECORDS"], f"{os.getpid()}.json"), "w") as out:
         json.dump(record, out)
 
 
 atexit.register(_written_down)
+# A fork of the server leaves by this.
+os._exit = _ended
 """
 
 VOCODER = {
@@ -148,19 +155,17 @@ def make_corpus(folder: Path, clips: int, frames: int, size: int) -> None:
 
 
 class Process(NamedTuple):
-    """A process that has ended: what it ran, its processor seconds at its start and in all, its peak memory."""
+    """A process that has ended: what it ran, its processor seconds, its peak memory."""
 
     name: str
-    started: float
     cpu: float
     peak_mb: float
-    modules: list[str]
 
 
-def snakemake(folder: Path, *words: str, wait: str | None = None) -> tuple[list[Process], float]:
+def snakemake(folder: Path, *words: str, wait: Collection[str] = ()) -> tuple[list[Process], float]:
     """Run the workflow; return its processes and the processor seconds of all it waited for.
 
-    ``wait`` : the process of this name outlives the run and is waited for.
+    ``wait`` : the processes of these names outlive the run and are waited for.
     """
     records = recorder(folder)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -178,7 +183,7 @@ def snakemake(folder: Path, *words: str, wait: str | None = None) -> tuple[list[
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     while True:
         found = ended(Path(records["RECORDS"]))
-        if wait is None or any(process.name == wait for process in found):
+        if {process.name for process in found}.issuperset(wait):
             return found, spent
         time.sleep(1)
 
@@ -201,7 +206,7 @@ def process_of(record: dict) -> Process:
     name = Path(words[0]).stem if words and Path(words[0]).name != "__main__.py" else Path(words[0]).parent.name
     if "--only" in words:
         name += f" --only {words[words.index('--only') + 1]}"
-    return Process(name, record["started"], record["cpu"], record["peak_mb"], record["modules"])
+    return Process(name, record["cpu"], record["peak_mb"])
 
 
 def plan(args: argparse.Namespace, folder: Path) -> None:
@@ -226,57 +231,35 @@ def execution(args: argparse.Namespace, folder: Path) -> None:
     made = [f"results/dataset/wavs/c{number:05d}.wav" for number in range(clips)]
     heard = [f"results/infer/c{number:05d}_generated.wav" for number in range(clips)]
     print(f"{clips} clips of {frames} frames of 32x32 on {args.cores} cores; CPU seconds a job")
-    names = ("jobs", "work", "Snakemake", "shell, exit", "interpreter", "imports", "models", "OVERHEAD", "no Python")
-    print(f"{'rules':<28}" + "".join(f"{name:>12}" for name in names))
+    names = ("jobs", "work", "Snakemake", "shell, client", "fork", "server", "models", "OVERHEAD")
+    print(f"{'rules':<28}" + "".join(f"{name:>14}" for name in names))
+    outlives = ["server"] if os.environ.get("RTMRI_SPEECH_FORKS") != "" else []
     for rules, targets, scripts, work in (
         ("decode_frames, extract_mel", made, ["frames", "mel"], make_samples),
         ("infer_clip", heard, ["run_mri_video_inference"], speak),
     ):
-        warm = "warm" if work is speak else None
         _, planning = snakemake(folder, "--dry-run", "--quiet", "all", "--", *targets)
-        processes, spent = snakemake(folder, "--cores", str(args.cores), "--", *targets, wait=warm)
+        wait = [*outlives, "warm"] if work is speak else outlives
+        processes, spent = snakemake(folder, "--cores", str(args.cores), "--", *targets, wait=wait)
         of = defaultdict(list)
         for process in processes:
-            of[process.name].append(process)
-        jobs = [process for name, found in of.items() if name.endswith(tuple(scripts)) for process in found]
-        models = sum(process.cpu for process in of["warm"])
+            of[process.name].append(process.cpu)
+        jobs = [cpu for name, found in of.items() if name.endswith(tuple(scripts)) for cpu in found]
         own = in_process(work, folder, [f"c{number:05d}" for number in range(clips)])
-        main = sum(process.cpu for process in of["snakemake"])
-        python = sum(process.cpu for process in jobs)
-        start = sum(process.started for process in jobs)
-        imports = sum(
-            len(found) * import_seconds(found[0].modules) for name, found in of.items() if name.endswith(tuple(scripts))
-        )
-        shell = spent - main - python
-        overhead = spent + models - own
-        cells = (own, main, shell, start, imports, models, overhead, main + shell)
-        print(f"{rules:<28}{len(jobs):>12}" + "".join(f"{cell / len(jobs):>12.4f}" for cell in cells))
-        print(f"{'of Snakemake, planning':<28}{planning / len(jobs):>36.4f}", flush=True)
+        main, server, models = (sum(of[name]) for name in ("snakemake", "server", "warm"))
+        if outlives:
+            spent += sum(jobs)
+        shell = spent - main - sum(jobs)
+        overhead = spent + server + models - own
+        cells = (own, main, shell, sum(jobs) - own, server, models, overhead)
+        print(f"{rules:<28}{len(jobs):>14}" + "".join(f"{cell / len(jobs):>14.4f}" for cell in cells))
+        print(f"{'of Snakemake, planning':<28}{planning / len(jobs):>42.4f}", flush=True)
 
 
 def in_process(function, *arguments):
     """Call a function in a new process: a child's peak counts what its parent held."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:
         return apart.submit(function, *arguments).result()
-
-
-def import_seconds(modules: list[str]) -> float:
-    """Processor seconds above a bare interpreter's of importing what a job had imported when it ended."""
-    code = f"import contextlib\nfor name in {modules!r}:\n    with contextlib.suppress(Exception): __import__(name)"
-    seconds = {}
-    for what in ("pass", code):
-        found = []
-        for _ in range(5):
-            process = subprocess.Popen(
-                [sys.executable, "-c", what],
-                env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            usage = os.wait4(process.pid, 0)[2]
-            found.append(usage.ru_utime + usage.ru_stime)
-        seconds[what] = sorted(found)[2]
-    return seconds[code] - seconds["pass"]
 
 
 def make_samples(folder: Path, ids: list[str]) -> float:
@@ -374,7 +357,7 @@ def memory(args: argparse.Namespace, folder: Path) -> None:
         make_corpus(place, count, frames, 128)
         configuration(place, 128)
         targets = ("all", "infer_all", "gradcam", "masking")
-        processes, _ = snakemake(place, "--cores", str(args.cores), "--", *targets, wait="warm")
+        processes, _ = snakemake(place, "--cores", str(args.cores), "--", *targets, wait=["warm"])
         peaks.append(largest(processes))
     kilobytes = frames * (128 * 128 + HOP * 2 + 16 * 4) / 1000
     print(
@@ -562,7 +545,7 @@ def full_size(args: argparse.Namespace, folder: Path) -> None:
     settings["explain"] = {"masking": {"alphas": [1.0]}}
     (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     targets = ("all", "gradcam", "masking")
-    processes, _ = snakemake(folder, "--cores", str(args.cores), "--", *targets, wait="warm")
+    processes, _ = snakemake(folder, "--cores", str(args.cores), "--", *targets, wait=["warm"])
     print(f"peak MB of the largest process of each script, {clips} clips of {frames} frames of 256x256")
     for name, peak in sorted(largest(processes).items()):
         print(f"{name:<44}{peak:12.0f}")

@@ -19,6 +19,7 @@ for name, first in {
 }.items():
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
+from rtmri_speech import forkserver
 from rtmri_speech.atomic import remove_abandoned
 from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes, takes_over
 from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
@@ -47,6 +48,8 @@ try:
     )
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+os.environ.setdefault(forkserver.DIRECTORY, str(forkserver.place(RESULTS, BASE / "workflow" / "scripts")))
 
 # Once, and not by each job.
 if workflow.is_main_process:
@@ -94,9 +97,22 @@ def paths(pattern, ids):
 
 
 def script(name):
-    """A script of the workflow, relative to where Snakemake runs if it can be, so that a checkout can be moved."""
-    path = BASE / "workflow" / "scripts" / name
+    """A script of the workflow."""
+    return where_it_runs(BASE / "workflow" / "scripts" / name)
+
+
+def where_it_runs(path):
+    """A file of this checkout, relative to where Snakemake runs if it can be, so that a checkout can be moved."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def clip_script(name):
+    """The command that runs a script of one clip: in a fork of a process that has imported what it needs, where there are forks.
+
+    No shell stays between Snakemake and it, whose death would leave the job alive.
+    """
+    start = f"exec python -I -S {quoted(where_it_runs(forkserver.CLIENT))}" if os.name == "posix" else "python"
+    return f"{start} {quoted(script(name))}"
 
 
 def flags(**settings):

@@ -22,11 +22,11 @@ if SETTINGS["corpus"]["source"] == "demo":
             mem_mb=more_on_retry(450),
             runtime=more_on_retry(10),
         params:
-            script=script("make_demo_corpus.py"),
+            script=clip_script("make_demo_corpus.py"),
             code=code_hash("demo.corpus"),
             seed=SETTINGS["corpus"]["demo"]["seed"],
         shell:
-            "python {params.script:q} --clip {wildcards.id} --seed {params.seed}"
+            "{params.script} --clip {wildcards.id} --seed {params.seed}"
             " --video {output.video:q} --audio {output.audio:q} --description {output.description:q} > {log:q} 2>&1"
 
 
@@ -50,7 +50,7 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
             mem_mb=more_on_retry(500),
             runtime=more_on_retry(20),
         params:
-            script=script("normalize_videos.py"),
+            script=clip_script("normalize_videos.py"),
             code=code_hash("dataset.normalize"),
             video=lambda wildcards: str(RAW_CLIPS[wildcards.id].video),
             flags=flags(
@@ -59,7 +59,7 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
                 rotation=SETTINGS["corpus"]["raw_videos"]["rotation"],
             ),
         shell:
-            "python {params.script:q} --input {params.video:q} --output {output:q} {params.flags}" " > {log:q} 2>&1"
+            "{params.script} --input {params.video:q} --output {output:q} {params.flags}" " > {log:q} 2>&1"
 
 
 # What is said when in the test clips, where it is known.

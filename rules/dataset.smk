@@ -35,7 +35,7 @@ rule decode_frames:
         mem_mb=more_on_retry(400),
         runtime=more_on_retry(10),
     params:
-        script=script("preprocess_rtmri_data.py"),
+        script=clip_script("preprocess_rtmri_data.py"),
         dataset=subpath(output[0], ancestor=3),
         code=code_hash("dataset.lab_format" if LAB_DIR else "dataset.frames"),
         clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "video"),
@@ -47,8 +47,7 @@ rule decode_frames:
             resampling=SETTINGS["video"]["resampling"],
         ),
     shell:
-        "python {params.script:q} --only frames --out_dir {params.dataset:q} {params.clip}"
-        " {params.flags} > {log:q} 2>&1"
+        "{params.script} --only frames --out_dir {params.dataset:q} {params.clip}" " {params.flags} > {log:q} 2>&1"
 
 
 rule extract_mel:
@@ -73,14 +72,13 @@ rule extract_mel:
         mem_mb=more_on_retry(400),
         runtime=more_on_retry(10),
     params:
-        script=script("preprocess_rtmri_data.py"),
+        script=clip_script("preprocess_rtmri_data.py"),
         dataset=subpath(output.wav, ancestor=2),
         code=code_hash("dataset.sound", "dataset.figure"),
         clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "audio"),
         flags=f"{flags(gain=SETTINGS['audio']['gain'])} {MEL_FLAGS}",
     shell:
-        "python {params.script:q} --only mel --out_dir {params.dataset:q} {params.clip}"
-        " {params.flags} > {log:q} 2>&1"
+        "{params.script} --only mel --out_dir {params.dataset:q} {params.clip}" " {params.flags} > {log:q} 2>&1"
 
 
 rule write_filelist:

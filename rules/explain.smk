@@ -79,7 +79,7 @@ rule film_gradcam:
         mem_mb=more_on_retry(500),
         runtime=more_on_retry(10),
     params:
-        script=script("create_gradcam_overlay_video.py"),
+        script=clip_script("create_gradcam_overlay_video.py"),
         code=code_hash("explain.overlay"),
         rate=SPEC.frame_rate,
         flags=flags(
@@ -90,7 +90,7 @@ rule film_gradcam:
         ),
         label=lambda wildcards: flags(labels=wildcards.band) if EXPLAIN["legend"] else "",
     shell:
-        "python {params.script:q} --video {input.mri:q} --rate {params.rate} --heatmap {input.maps:q} --audio {input.audio:q}"
+        "{params.script} --video {input.mri:q} --rate {params.rate} --heatmap {input.maps:q} --audio {input.audio:q}"
         " --output {output:q} {params.flags} {params.label} > {log:q} 2>&1"
 
 

@@ -60,13 +60,13 @@ rule infer_clip:
         runtime=more_on_retry(10),
         gpu=SYNTHESIS["gpus"],
     params:
-        script=script("run_mri_video_inference.py"),
+        script=clip_script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
         dataset=lambda wildcards: DATASET,
         directory=subpath(output.generated, parent=True),
         flags=SPEECH_FLAGS,
     shell:
-        "python {params.script:q} --processed-dir {params.dataset:q} --clips {wildcards.id}"
+        "{params.script} --processed-dir {params.dataset:q} --clips {wildcards.id}"
         " --output-dir {params.directory:q} --threads {threads} --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
 
 
@@ -94,14 +94,14 @@ rule infer_new_video:
         runtime=more_on_retry(10),
         gpu=SYNTHESIS["gpus"],
     params:
-        script=script("run_mri_video_inference.py"),
+        script=clip_script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
         directory=subpath(output.generated, parent=True),
         clip=lambda wildcards: new_clip_flags(NEW_CLIPS[wildcards.new_id]),
         flags=SPEECH_FLAGS,
         recording=flags(resampling=SETTINGS["video"]["resampling"], gain=SETTINGS["audio"]["gain"]),
     shell:
-        "python {params.script:q} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
+        "{params.script} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
         " --gpus {resources.gpu} {params.recording} > {log:q} 2>&1"
 
 
@@ -124,12 +124,12 @@ rule mask_video:
         mem_mb=more_on_retry(500),
         runtime=more_on_retry(10),
     params:
-        script=script("mask_rtmri_video.py"),
+        script=clip_script("mask_rtmri_video.py"),
         code=code_hash("explain.masking", "signal.video"),
         rate=SPEC.frame_rate,
         flags=lambda wildcards: mask_flags(SYNTHESIS["masks"][wildcards.mask]),
     shell:
-        "python {params.script:q} --input {input.mri:q} --rate {params.rate} --crf 0 --output {output:q} {params.flags}"
+        "{params.script} --input {input.mri:q} --rate {params.rate} --crf 0 --output {output:q} {params.flags}"
         " > {log:q} 2>&1"
 
 
@@ -158,12 +158,12 @@ rule infer_masked:
         runtime=more_on_retry(10),
         gpu=SYNTHESIS["gpus"],
     params:
-        script=script("run_mri_video_inference.py"),
+        script=clip_script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
         directory=subpath(output.generated, parent=True),
         flags=SPEECH_FLAGS,
     shell:
-        "python {params.script:q} --video {input.video:q} --audio {input.wav:q} --output-dir {params.directory:q}"
+        "{params.script} --video {input.video:q} --audio {input.wav:q} --output-dir {params.directory:q}"
         " --threads {threads} --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
 
 
@@ -192,10 +192,10 @@ rule compare_masked:
         mem_mb=more_on_retry(500),
         runtime=more_on_retry(10),
     params:
-        script=script("compare_masked.py"),
+        script=clip_script("compare_masked.py"),
         code=code_hash("signal.video", "synthesis.speech"),
         dataset=subpath(input.meta, parent=True),
     shell:
-        "python {params.script:q} --frames {input.mri:q} --masked-video {input.masked:q} --mel {input.mel:q}"
+        "{params.script} --frames {input.mri:q} --masked-video {input.masked:q} --mel {input.mel:q}"
         " --masked-mel {input.masked_mel:q} --masked-audio {input.masked_wav:q} --processed-dir {params.dataset:q}"
         " --title {wildcards.id} --video {output.video:q} --figure {output.figure:q} > {log:q} 2>&1"

@@ -123,7 +123,7 @@ def write_video(
         coder.color_range, coder.colorspace, coder.color_primaries, coder.color_trc = 2, 1, 1, 1
         coder.thread_count = 1
         coder.flags |= av.codec.context.Flags.bitexact
-        # x264's macroblock tree reads memory that it never wrote (3 % of encodings of small pictures, seen with AVX-512).
+        # x264's macroblock tree reads memory it never wrote: of 1,440 encodings of small pictures 46 had other bytes.
         coder.options = {"crf": str(crf), "preset": "veryfast", "bf": "0", "x264-params": "threads=1:no-mbtree=1"}
         sound = None if audio is None else _SoundTrack(container, audio, sampling_rate)
         for number, picture in enumerate(itertools.chain([first], frames)):

@@ -36,6 +36,7 @@ from rtmri_speech.atomic import replacing
 from rtmri_speech.devices import say_on_stderr, take_gpus
 from rtmri_speech.errors import UserError, user_error
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.staleness import code_times
 from rtmri_speech.synthesis.models import Models
 from rtmri_speech.synthesis.speech import Speech
 from rtmri_speech.threads import thread_variables
@@ -119,12 +120,12 @@ def _identity(models: Models, threads: int, gpus: int | None) -> str:
         if not path.is_file():
             raise UserError(path, "there is no such file", "check the path")
         files.append([str(path), path.stat().st_size, path.stat().st_mtime_ns])
-    code = sorted([str(path), path.stat().st_mtime_ns] for path in _PACKAGE.rglob("*.py"))
     # A process that was started in one job of a cluster ends with it, and must not be asked by another.
     job = os.environ.get("SLURM_JOB_ID")
     # It may take only what the one who asks it could take.
     devices = [gpus, os.environ.get("CUDA_VISIBLE_DEVICES")]
-    stated = json.dumps([socket.gethostname(), job, devices, models.to_json(), files, threads, code, sys.executable])
+    asker = [socket.gethostname(), job, devices, threads, sys.executable]
+    stated = json.dumps([asker, models.to_json(), files, code_times()])
     return hashlib.sha256(stated.encode()).hexdigest()[:16]
 
 

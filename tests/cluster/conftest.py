@@ -60,7 +60,7 @@ def untrained(undisturbed, tmp_path):
     def made(slurm: Slurm, **sections) -> ClusterWorkflow:
         copied = Checkout.__new__(Checkout)
         copied.directory, copied.settings = tmp_path / "clone", copy.deepcopy(undisturbed.checkout.settings)
-        shutil.copytree(undisturbed.directory, copied.directory)
+        shutil.copytree(undisturbed.directory, copied.directory, ignore=shutil.ignore_patterns("forks"))
         for made in ("acoustic", ".state"):
             shutil.rmtree(copied.directory / "results" / made)
         copied.configure(**sections)

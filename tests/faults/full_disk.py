@@ -82,10 +82,11 @@ def commands(checkout: Checkout, *targets: str) -> list[Command]:
         head, _, rest = line.partition(" ")
         if head in ("rule", "localrule"):
             rule = rest.rstrip(":")
-        elif line.startswith("Shell command: python "):
-            words = shlex.split(line.removeprefix("Shell command: python "))
-            at = words.index(">")
-            found.append(Command(rule, tuple(words[:at]), words[at + 1]))
+        elif line.startswith("Shell command: ") and ".py " in line:
+            words = shlex.split(line.removeprefix("Shell command: "))
+            begin = next(at for at, word in enumerate(words) if Path(word).parent.name == "scripts")
+            end = words.index(">")
+            found.append(Command(rule, tuple(words[begin:end]), words[end + 1]))
     return found
 
 

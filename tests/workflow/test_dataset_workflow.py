@@ -123,7 +123,8 @@ def test_no_shell_line_needs_bash():
         for block in re.findall(r"\n    shell:\n((?:        .*\n)+)", path.read_text(encoding="utf-8")):
             line = "".join(re.findall(r'"(.*)"', block))
             assert not re.search(r"&&|\|\||[;`|$*]|\bset -|\bexport\b|\bcat\b|\brm\b|\bmkdir\b|/dev/null", line), line
-            assert line.startswith("python {params.script:q} "), line
+            # The second is what `clip_script` makes for this system.
+            assert line.startswith(("python {params.script:q} ", "{params.script} ")), line
 
 
 def test_frames_and_sound_are_in_step(checkout):

@@ -279,7 +279,7 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
                     [rule.replace("_", " "), str(t.jobs), f"{t.seconds:.0f} s", f"{t.memory_mb:.0f} MB"]
                     for rule, t in sorted(times.items(), key=lambda item: -item[1].seconds)
                 ],
-                ["rule", "jobs", "time", "most memory of a job's own process"],
+                ["rule", "jobs", "time", "own memory"],
                 "times",
             )
         )

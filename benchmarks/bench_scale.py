@@ -53,7 +53,7 @@ def _written_down():
     peak = int(status["VmHWM"].split()[0]) / 1000
     import json
     record = dict(argv=sys.argv, cpu=time.process_time(), peak_mb=peak)
-    with open(os.path.join(os.environ["RECORDS"], f"{os.getpid()}.json"), "w") as out:
+    with open(os.path.join(os.environ["RECORDS"], f"{os.getpid()} {time.time_ns()}.json"), "w") as out:
         json.dump(record, out)
 
 

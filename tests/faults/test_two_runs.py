@@ -36,7 +36,8 @@ def held(checkout: Checkout, *targets: str):
 
 def test_the_second_of_two_runs_is_told_who_is_there(pair):
     one, two = pair
-    target = f"{one.results}/{ONE_CLIP}"
+    # A job that was begun when Snakemake was stopped may still end, those that need it cannot begin.
+    target = f"{one.results}/dataset/scaler.json"
     with held(one, target) as first:
         second = two.snakemake(target)
         out = second.stdout + second.stderr
@@ -45,7 +46,7 @@ def test_the_second_of_two_runs_is_told_who_is_there(pair):
         assert found and int(found[1]) == first.pid, out
         assert "Traceback" not in out
         # To look at what would be made is free.
-        assert "decode_frames a0" in two.pending(target)
+        assert any(job.startswith("fit_scaler") for job in two.pending(target))
     assert first.returncode == 0
     assert "Nothing to be done" in two.make(target)
 

@@ -2,8 +2,7 @@
 
     python benchmarks/bench_scale.py plan          # 10,000 clips, dry runs
     python benchmarks/bench_scale.py execution     # 1,000 clips of 8 frames of 32x32, through the workflow on 2 cores
-    python benchmarks/bench_scale.py memory        # the whole workflow with 20 clips and with 200
-    python benchmarks/bench_scale.py scripts       # on arrays of 10 clips and of 100, without Snakemake
+    python benchmarks/bench_scale.py memory        # the whole workflow with 10 clips and with 100
     python benchmarks/bench_scale.py full_size     # the whole workflow with the models of config/atr503.yaml, few steps
 
 Every process that the workflow starts writes down its processor seconds and its peak memory when it ends (Linux only).
@@ -26,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -90,16 +89,14 @@ VOCODER = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["plan", "execution", "memory", "scripts", "full_size"])
-    parser.add_argument("--clips", type=int, help="default: 10000, 1000, 20, 10, 6")
-    parser.add_argument(
-        "--frames", type=int, help="of each clip; default: 8, 100 for memory and scripts, 60 for full_size"
-    )
+    parser.add_argument("what", choices=["plan", "execution", "memory", "full_size"])
+    parser.add_argument("--clips", type=int, help="default: 10000, 1000, 10, 6")
+    parser.add_argument("--frames", type=int, help="of each clip; default: 8, 100 for memory, 60 for full_size")
     parser.add_argument("--cores", type=int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, a loop of 10^7 steps: {loop():.2f} CPU s")
-        whats = {"plan": plan, "execution": execution, "memory": memory, "scripts": scripts, "full_size": full_size}
+        whats = {"plan": plan, "execution": execution, "memory": memory, "full_size": full_size}
         whats[args.what](args, Path(folder))
 
 
@@ -349,7 +346,7 @@ def write_models(folder: Path) -> dict[str, str]:
 
 
 def memory(args: argparse.Namespace, folder: Path) -> None:
-    clips, frames = args.clips or 20, args.frames or 100
+    clips, frames = args.clips or 10, args.frames or 100
     peaks = []
     for count in (clips, 10 * clips):
         place = folder / str(count)
@@ -368,160 +365,6 @@ def memory(args: argparse.Namespace, folder: Path) -> None:
         few, many = (peak[name] for peak in peaks)
         growth = 1000 * (many - few) / (9 * clips)
         print(f"{name:<44}{few:12.0f}{many:12.0f}{many / few:8.2f}{growth:12.0f}")
-
-
-def scripts(args: argparse.Namespace, folder: Path) -> None:
-    clips, frames = args.clips or 10, args.frames or 100
-    peaks = [dict(script_peaks(folder / str(count), count, frames)) for count in (clips, 10 * clips)]
-    kilobytes = frames * (128 * 128 + HOP * 2 + 16 * 4) / 1000
-    print(f"peak MB of each script; a clip of {frames} frames of 128x128 has {kilobytes:.0f} kB")
-    print(f"{'script':<44}{f'{clips} clips':>12}{f'{10 * clips} clips':>12}{'ratio':>8}")
-    for name, few in peaks[0].items():
-        print(f"{name:<44}{few:12.0f}{peaks[1][name]:12.0f}{peaks[1][name] / few:8.2f}")
-
-
-def script_peaks(folder: Path, clips: int, frames: int) -> Iterator[tuple[str, float]]:
-    """Yield the name and the peak MB of each script, run over so many clips, a fifth of them to test on."""
-    ids = in_process(make_dataset, folder, clips, frames)
-    dataset, model, vocoder, maps = (folder / name for name in ("dataset", "model.pt", "vocoder", "gradcam"))
-    lists = dataset / "hifigan_filelists"
-    (folder / "hifigan.json").write_text(json.dumps({**VOCODER, "padding": "official"}), encoding="utf-8")
-    network = [
-        "--backbone",
-        "test_efficientnet",
-        "--rnn_hidden",
-        "8",
-        "--image_size",
-        "32",
-        "32",
-        "--stretch",
-        "16",
-        "--num_workers",
-        "0",
-    ]
-    spoken = ["--hifigan-checkpoint", vocoder / "g_00000020", "--hifigan-config", vocoder / "config.json"]
-    of_clips = ["--processed-dir", dataset, "--mri-checkpoint", model]
-    known = ["--processed_dir", dataset, "--mri_checkpoint", model]
-    test = ids[-(clips // 5) :]
-    for name, *words in (
-        ["preprocess_rtmri_data", "--only", "scaler", "--out_dir", dataset],
-        ["convert_pairs_to_npy", "--processed_dir", dataset, "--part", "training", "--overwrite"],
-        ["export_groundtruth_mels", "--processed_dir", dataset, "--output_dir", folder / "mels", "--overwrite"],
-        [
-            "train_mri_acoustic_model",
-            "--processed_dir",
-            dataset,
-            "--out_ckpt",
-            model,
-            *network,
-            "--log_dir",
-            folder / "logs",
-            "--state_dir",
-            folder / "state",
-            "--epochs",
-            2,
-            "--device",
-            "cpu",
-        ],
-        [
-            "train",
-            "--config",
-            folder / "hifigan.json",
-            "--input_wavs_dir",
-            dataset / "wavs",
-            "--input_mels_dir",
-            folder / "mels",
-            "--input_training_file",
-            lists / "training.txt",
-            "--input_validation_file",
-            lists / "validation.txt",
-            "--checkpoint_path",
-            vocoder,
-            "--state_dir",
-            folder / "state_vocoder",
-            "--training_steps",
-            20,
-            "--fine_tuning",
-            1,
-            "--from_scratch",
-        ],
-        ["export_predicted_mels", *known, "--output_dir", folder / "predicted", "--overwrite"],
-        ["evaluate_mel_generator", *known, "--output", folder / "errors.json"],
-        ["run_mri_video_inference", *of_clips, *spoken, "--clips", *ids, "--output-dir", folder / "spoken"],
-        ["mri_gradcam_formant", *of_clips, "--clips", *test, "--output-dir", maps, "--formant-band", "F1:300-900"],
-        [
-            "aggregate_gradcam",
-            "--gradcam-dir",
-            maps,
-            "--processed-dir",
-            dataset,
-            "--clips",
-            *test,
-            "--output-dir",
-            folder / "average",
-            "--bands",
-            "F1",
-        ],
-        [
-            "study_masking",
-            *of_clips,
-            *spoken,
-            "--clips",
-            *test,
-            "--gradcam-dir",
-            maps,
-            "--alphas",
-            1,
-            "--bands",
-            "F1:300-900",
-            "--output-dir",
-            folder / "masking",
-        ],
-    ):
-        records = recorder(folder)
-        subprocess.run(
-            [sys.executable, ROOT / "workflow" / "scripts" / f"{name}.py", *map(str, words)],
-            check=True,
-            env={**os.environ, **records, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-        )
-        yield name, max(largest(ended(Path(records["RECORDS"]))).values())
-
-
-def make_dataset(folder: Path, clips: int, frames: int) -> list[str]:
-    """Write the arrays and sounds of a processed dataset, and return its clips: training, validation, test."""
-    import numpy as np
-
-    from rtmri_speech.dataset.filelists import write_filelist
-    from rtmri_speech.dataset.meta import write_meta
-    from rtmri_speech.dataset.scaler import Scaler
-    from rtmri_speech.dataset.windows import window_starts
-    from rtmri_speech.signal.audio import write_wav
-    from rtmri_speech.signal.mel import MelSpec
-
-    rng = np.random.default_rng(0)
-    dataset, fifth = folder / "dataset", clips // 5
-    ids = [f"c{number:05d}" for number in range(clips)]
-    noise = rng.integers(0, 256, (frames, 128, 128), np.uint8)
-    for number, id in enumerate(ids):
-        sample = dataset / "samples" / id
-        sample.mkdir(parents=True)
-        np.save(sample / "mri.npy", np.roll(noise, number, axis=1))
-        np.save(sample / "mel_db.npy", (rng.standard_normal((frames, 16)) * 10 - 40).astype(np.float32))
-        np.save(sample / "mask.npy", np.ones(frames, np.float32))
-        write_wav(dataset / "wavs" / f"{id}.wav", 0.1 * rng.standard_normal(frames * HOP), RATE)
-    parts = {"training": ids[: -2 * fifth], "validation": ids[-2 * fifth : -fifth], "test": ids[-fifth:]}
-    (dataset / "pairs_ref4_npy").mkdir()
-    for part, clips_of_part in parts.items():
-        write_filelist(dataset / "hifigan_filelists" / f"{part}.txt", clips_of_part)
-        if part != "test":
-            starts = window_starts([frames] * len(clips_of_part), 4)
-            np.save(dataset / "pairs_ref4_npy" / f"{part}.npy", starts)
-    scaler = Scaler(np.full(16, -40.0), np.full(16, 10.0), 1)
-    scaler.save(dataset / "scaler.json")
-    spec = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=16)
-    write_meta(dataset, spec, (128, 128), 4, ids, scaler)
-    return ids
 
 
 def largest(processes: list[Process]) -> dict[str, float]:

@@ -60,7 +60,7 @@ def run_script(main: Callable[[], int | None]) -> None:
     # which made a training on two busy cores twenty times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if os.environ.get(JOB):
-        _end_with_shell()
+        _end_with_parent()
     limit_threads(None)
     try:
         code = main() or 0
@@ -76,8 +76,8 @@ def run_script(main: Callable[[], int | None]) -> None:
     sys.exit(code)
 
 
-def _end_with_shell() -> None:
-    """End as by SIGTERM when the shell is killed that Snakemake started this process from; Linux only.
+def _end_with_parent() -> None:
+    """End as by SIGTERM when the shell or the fork server is killed that Snakemake has this process from; Linux only.
 
     Snakemake holds such a job for failed and removes what it has made; what came after would look like all of it.
     """

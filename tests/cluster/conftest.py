@@ -58,9 +58,7 @@ def untrained(undisturbed, tmp_path):
     """Make a workflow, on a given cluster, whose dataset is made and whose trainings are not; keywords set settings."""
 
     def made(slurm: Slurm, **sections) -> ClusterWorkflow:
-        copied = Checkout.__new__(Checkout)
-        copied.directory, copied.settings = tmp_path / "clone", copy.deepcopy(undisturbed.checkout.settings)
-        shutil.copytree(undisturbed.directory, copied.directory, ignore=shutil.ignore_patterns("forks"))
+        copied = undisturbed.checkout.copy(tmp_path / "clone")
         for made in ("acoustic", ".state"):
             shutil.rmtree(copied.directory / "results" / made)
         copied.configure(**sections)

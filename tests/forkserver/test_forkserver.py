@@ -87,6 +87,11 @@ def wait_for(condition, seconds: float = 60.0):
     return found
 
 
+def waiting(place: Path) -> int:
+    """The process that the script `waits` has become, once it has."""
+    return int(wait_for(lambda: (place / "pid").exists() and (place / "pid").read_text()))
+
+
 @pytest.mark.parametrize("script", ["tells", "refuses", "fails", "broken", "not_there"])
 def test_a_fork_does_what_python_does(place, script):
     plain = run(place, script, 7, "two words", "", forks="")
@@ -103,7 +108,7 @@ def test_it_is_a_fork(place):
     assert run(place, "waits", place / "a", 0).returncode == 0
     (server,) = servers(place.parent)
     with subprocess.Popen(command(place, "waits", place / "pid", 60), env=environment(place)) as job:
-        pid = int(wait_for(lambda: (place / "pid").exists() and (place / "pid").read_text()))
+        pid = waiting(place)
         assert psutil.Process(pid).ppid() == server.pid
         job.kill()
     wait_for(lambda: not psutil.pid_exists(pid))
@@ -112,12 +117,8 @@ def test_it_is_a_fork(place):
 
 
 def test_many_ask_at_once_and_one_server_answers(place):
-    jobs = [
-        subprocess.Popen(
-            command(place, "tells", code), env=environment(place), stdout=subprocess.PIPE, stderr=-3, cwd=place
-        )
-        for code in range(12)
-    ]
+    asking = {"env": environment(place), "cwd": place, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    jobs = [subprocess.Popen(command(place, "tells", code), **asking) for code in range(12)]
     for code, job in enumerate(jobs):
         told = job.communicate(timeout=120)[0].decode()
         assert job.returncode == code
@@ -130,7 +131,7 @@ def test_a_killed_server_is_told_and_the_next_job_starts_another(place):
     with subprocess.Popen(
         command(place, "waits", place / "pid", 60), env=environment(place), stderr=subprocess.PIPE, text=True
     ) as job:
-        wait_for(lambda: (place / "pid").exists() and (place / "pid").read_text())
+        waiting(place)
         (server,) = servers(place.parent)
         server.kill()
         assert job.wait(60) == 1
@@ -141,13 +142,15 @@ def test_a_killed_server_is_told_and_the_next_job_starts_another(place):
 
 def test_a_killed_script_ends_as_in_a_shell(place):
     with subprocess.Popen(command(place, "waits", place / "pid", 60), env=environment(place)) as job:
-        os.kill(int(wait_for(lambda: (place / "pid").exists() and (place / "pid").read_text())), signal.SIGKILL)
+        os.kill(waiting(place), signal.SIGKILL)
         assert job.wait(60) == 128 + signal.SIGKILL
 
 
 def test_control_c_ends_caller_and_job(place):
-    with subprocess.Popen(command(place, "waits", place / "pid", 60), env=environment(place), stderr=-1) as job:
-        pid = int(wait_for(lambda: (place / "pid").exists() and (place / "pid").read_text()))
+    with subprocess.Popen(
+        command(place, "waits", place / "pid", 60), env=environment(place), stderr=subprocess.PIPE
+    ) as job:
+        pid = waiting(place)
         job.send_signal(signal.SIGINT)
         assert job.wait(60) == -signal.SIGINT
         assert job.stderr.read() == b""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from rtmri_speech.forkserver.client import DIRECTORY
 from rtmri_speech.staleness import code_times
+
+__all__ = ["CLIENT", "DIRECTORY", "place"]
 
 CLIENT = Path(__file__).with_name("client.py")
 """Run by its path, without the package."""
-
-DIRECTORY = "RTMRI_SPEECH_FORKS"
-"""Environment variable that names a directory for servers of this code; empty: no job is a fork."""
 
 
 def place(results: str | Path, scripts: Path) -> Path:

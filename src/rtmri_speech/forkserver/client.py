@@ -11,6 +11,9 @@ import _socket
 import os
 import sys
 
+DIRECTORY = "RTMRI_SPEECH_FORKS"
+"""Environment variable that names a directory for servers of this code; empty: no job is a fork."""
+
 TAKEN = b"+"
 """What the server says before it forks; from then on an end without an exit code is a lost job."""
 
@@ -20,7 +23,7 @@ def main() -> None:
     # As any other program ends by Control-C; a shell's background job stays deaf to it.
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    if directory := os.environ.get("RTMRI_SPEECH_FORKS"):
+    if directory := os.environ.get(DIRECTORY):
         server = asked(own(directory))
         if server is not None:
             os._exit(outcome(server))

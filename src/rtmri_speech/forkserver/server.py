@@ -49,7 +49,7 @@ _SENDING = 10.0
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is made of: working directory, arguments, environment, standard output and error, and the code."""
+    """What a process is made of: working directory, arguments, environment, standard output and error."""
 
     cwd: str
     argv: list[str]

@@ -52,6 +52,12 @@ def test_a_killed_worker_of_a_pool_is_told():
         pool.submit(os._exit, 9).result()
 
 
+def test_a_fork_server_that_is_killed_while_it_starts_a_worker_is_told():
+    # What `Process.start` raises then (popen_forkserver): the moment is too short to be met on purpose.
+    with pytest.raises(UserError, match=r"^a worker process: was killed"), telling_lost_workers("run it again"):
+        raise EOFError("unexpected EOF")
+
+
 def test_other_faults_are_not_touched():
     with pytest.raises(RuntimeError, match="something else"), telling_lost_workers("run it again"):
         raise RuntimeError("something else")

@@ -36,7 +36,8 @@ def telling_lost_workers(remedy: str) -> Iterator[None]:
         yield
     except BaseException as error:
         _kill_loaders()
-        if isinstance(error, BrokenProcessPool) or str(error).startswith(_LOADER_LOST):
+        # EOFError: Python's fork server was killed while it started one.
+        if isinstance(error, BrokenProcessPool | EOFError) or str(error).startswith(_LOADER_LOST):
             raise UserError("a worker process", "was killed, often because memory ran out", remedy) from error
         raise
 

@@ -35,10 +35,30 @@ wildcard_constraints:
     new_id=ids_pattern(NEW_CLIPS) or "(?!)",
 
 
+rule name_models:
+    """The models that speak, with their hashes: a clip's speech depends on this in place of them.
+
+    Whoever makes a model takes the files of all clips, and a dry run would go through them for each clip that needs the model;
+    and a model is read for its hash once, not by each clip's job.
+    """
+    input:
+        **{name.replace("-", "_"): file for name, file in SPEECH_MODELS.items() if file},
+    output:
+        f"{INFER}/models.json",
+    log:
+        f"{LOGS}/name_models.log",
+    localrule: True
+    run:
+        from rtmri_speech.atomic import save_json
+        from rtmri_speech.provenance import contents_hash
+
+        save_json(output[0], {name: {"file": file, "sha256": contents_hash(file)} for name, file in input.items()})
+
+
 rule infer_clip:
     """A clip's speech from its video alone, beside the recording, with the predicted mel and a picture of it."""
     input:
-        models=[file for file in SPEECH_MODELS.values() if file],
+        models=rules.name_models.output,
         mri=rules.decode_frames.output[0],
         wav=rules.extract_mel.output.wav,
     output:
@@ -73,7 +93,7 @@ rule infer_clip:
 rule infer_new_video:
     """The speech of a video that is not of the corpus; what the models were trained on is not touched."""
     input:
-        models=[file for file in SPEECH_MODELS.values() if file],
+        models=rules.name_models.output,
         video=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].video),
         audio=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].audio or NEW_CLIPS[wildcards.new_id].video),
     output:
@@ -136,7 +156,7 @@ rule mask_video:
 rule infer_masked:
     """The speech of a masked video."""
     input:
-        models=[file for file in SPEECH_MODELS.values() if file],
+        models=rules.name_models.output,
         video=rules.mask_video.output,
         wav=rules.extract_mel.output.wav,
     output:

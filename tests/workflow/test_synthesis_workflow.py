@@ -1,5 +1,6 @@
 """Inference through Snakemake itself: a clip asks for what it needs, and is made again when just that changes."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -43,7 +44,12 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
     assert both(inferred) == set()
     folder = inferred.directory
     names = {"generated.wav", "original.wav", "mel.npy", "mel_log.npy", "mel.png"}
-    assert {path.name for path in (folder / INFER).iterdir()} == {f"b{n}_{name}" for n in "01" for name in names}
+    made = {path.name for path in (folder / INFER).iterdir()}
+    assert made == {"models.json", *(f"b{n}_{name}" for n in "01" for name in names)}
+    named = json.loads((folder / INFER / "models.json").read_text(encoding="utf-8"))
+    assert {named[name]["file"]: named[name]["sha256"] for name in models} == {
+        file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in models.values()
+    }
 
     # Another context, and back.
     inferred.configure(acoustic={"context": "causal"})
@@ -77,7 +83,7 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
     other = tmp_path / "other.pt"
     tiny_models.write_acoustic(other, seed=5)
     inferred.configure(synthesis={**models, "mri_checkpoint": str(other)})
-    assert both(inferred) == {"infer_clip b0", "infer_clip b1"}
+    assert both(inferred) == {"name_models", "infer_clip b0", "infer_clip b1"}
 
 
 def test_new_videos_become_speech_without_any_training(checkout, models):
@@ -86,7 +92,7 @@ def test_new_videos_become_speech_without_any_training(checkout, models):
     make_recording(new / "n2.mp4", new / "n2.wav", seed=6)
     checkout.configure(synthesis={**models, "new_videos": "新しい videos"})
     targets = [f"結果 1/infer_new/{id}_generated.wav" for id in ("n1", "n2")]
-    assert checkout.pending(*targets) == {"infer_new_video n1", "infer_new_video n2"}
+    assert checkout.pending(*targets) == {"name_models", "infer_new_video n1", "infer_new_video n2"}
     checkout.make(*targets)
     made = {path.name for path in (checkout.directory / "結果 1" / "infer_new").iterdir()}
     assert {"n1_generated.wav", "n2_generated.wav", "n2_original.wav"} <= made

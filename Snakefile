@@ -38,6 +38,7 @@ localrules:
 
 onstart:
     take_results()
+    schedule_at_once()
 
 
 onsuccess:

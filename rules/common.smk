@@ -262,6 +262,16 @@ def take_results():
             remove_abandoned(directory)
 
 
+def schedule_at_once():
+    """Take away Snakemake's limit of jobs a second where the jobs are processes of this machine.
+
+    For the limit each round of its scheduling orders another one a second later, while jobs are ready: with a thousand of them
+    that were most of its work.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 def taken(holding):
     """`Holding.take`; a full disk is told."""
     try:

@@ -160,3 +160,28 @@ def test_a_plan_has_each_clips_two_jobs_and_one_of_what_all_share(checkout):
         "dataset": 1,
         "total": 610,
     }
+
+
+ORDERED = """
+import pathlib, threading
+order = threading.Timer.__init__
+
+def ordered(*words, **named):
+    pathlib.Path(__file__).with_name("ordered").touch()
+    order(*words, **named)
+
+threading.Timer.__init__ = ordered
+"""
+
+
+def test_no_round_of_scheduling_orders_another(checkout, tmp_path):
+    # Python imports it at its start. Of two clips one has to wait for the other.
+    (tmp_path / "sitecustomize.py").write_text(ORDERED, encoding="utf-8")
+    wavs = [checkout.results / "dataset" / "wavs" / f"{id}.wav" for id in CLIPS]
+    for wav in wavs:
+        wav.unlink()
+    targets = [str(wav.relative_to(checkout.directory)) for wav in wavs]
+    with checkout.start("--cores", "1", *targets, environment={"PYTHONPATH": str(tmp_path)}) as run:
+        assert run.wait() == 0
+    assert all(wav.exists() for wav in wavs)
+    assert not (tmp_path / "ordered").exists()

@@ -46,6 +46,9 @@ _FRAMES_SENT = 64
 
 _PACKAGE = Path(__file__).parent.parent
 
+_CODE = code_times()
+"""That this process has in memory."""
+
 
 class WarmSynthesiser:
     """The models in their own process, started when it does not run yet; used like a `Synthesiser`.
@@ -125,7 +128,7 @@ def _identity(models: Models, threads: int, gpus: int | None) -> str:
     # It may take only what the one who asks it could take.
     devices = [gpus, os.environ.get("CUDA_VISIBLE_DEVICES")]
     asker = [socket.gethostname(), job, devices, threads, sys.executable]
-    stated = json.dumps([asker, models.to_json(), files, code_times()])
+    stated = json.dumps([asker, models.to_json(), files, _CODE])
     return hashlib.sha256(stated.encode()).hexdigest()[:16]
 
 
@@ -140,6 +143,7 @@ def _asked(address: Path) -> tuple[Connection, dict[str, Any]] | None:
     try:
         stated = json.loads(address.read_text(encoding="utf-8"))
         connection = Client(("127.0.0.1", stated["port"]), authkey=bytes.fromhex(stated["key"]))
+        _send_at_once(connection)
         return connection, _receive(connection)[0]
     except (FileNotFoundError, ConnectionError, EOFError, AuthenticationError):
         return None
@@ -176,6 +180,12 @@ def _start(models: Models, address: Path, threads: int, idle: float, gpus: int |
                 case refused:
                     raise UserError(*refused)
     raise UserError(address.with_suffix(".log"), "the models could not be loaded", "read why there")
+
+
+def _send_at_once(connection: Connection) -> None:
+    """Let no small message wait for the answer to the one before, as TCP does to send fewer: 0.04 s each time."""
+    with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _send(connection: Connection, header: dict[str, Any], *arrays: np.ndarray) -> None:
@@ -220,6 +230,7 @@ class _Server:
         while True:
             with contextlib.suppress(AuthenticationError, EOFError, ConnectionError):
                 connection = listener.accept()
+                _send_at_once(connection)
                 threading.Thread(target=self._answer, args=[connection], daemon=True).start()
 
     def _answer(self, connection: Connection) -> None:

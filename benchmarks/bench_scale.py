@@ -10,7 +10,7 @@ What was measured stands in benchmarks/README.md.
 
 A job's overhead is all that is not the work itself: Snakemake, shell, start and exit of Python, the fork server with
 its imports, and the process that keeps the models. The work itself is the same library calls in one process, without
-its start. With RTMRI_SPEECH_FORKS= in the environment no job is a fork.
+its start. With RTMRI_SPEECH_FORKS= in the environment every job is a Python of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RATE, HOP = 11413, 420
 RECORDER = """
 import atexit, os, sys, time
 
-_exit = os._exit
+_exit, _forked = os._exit, []
 
 
 def _ended(code):
@@ -51,13 +51,14 @@ def _written_down():
     # Unlike getrusage's, this peak knows nothing of the process that started this one.
     peak = int(status["VmHWM"].split()[0]) / 1000
     import json
-    record = dict(argv=sys.argv, cpu=time.process_time(), peak_mb=peak)
+    record = dict(argv=_forked or sys.argv, cpu=time.process_time(), peak_mb=peak)
     with open(os.path.join(os.environ["RECORDS"], f"{os.getpid()} {time.time_ns()}.json"), "w") as out:
         json.dump(record, out)
 
 
 atexit.register(_written_down)
-# A fork of the server leaves by this.
+# A worker of the fork server runs many scripts, and leaves by this.
+os.register_at_fork(after_in_child=lambda: _forked.append("worker"))
 os._exit = _ended
 """
 
@@ -228,29 +229,32 @@ def execution(args: argparse.Namespace, folder: Path) -> None:
     made = [f"results/dataset/wavs/c{number:05d}.wav" for number in range(clips)]
     heard = [f"results/infer/c{number:05d}_generated.wav" for number in range(clips)]
     print(f"{clips} clips of {frames} frames of 32x32 on {args.cores} cores; CPU seconds a job")
-    names = ("jobs", "work", "Snakemake", "shell, client", "fork", "server", "models", "OVERHEAD")
+    names = ("jobs", "work", "Snakemake", "shell, client", "scripts", "server", "models", "OVERHEAD")
     print(f"{'rules':<28}" + "".join(f"{name:>14}" for name in names))
-    outlives = ["server"] if os.environ.get("RTMRI_SPEECH_FORKS") != "" else []
-    for rules, targets, scripts, work in (
-        ("decode_frames, extract_mel", made, ["frames", "mel"], make_samples),
-        ("infer_clip", heard, ["run_mri_video_inference"], speak),
+    forks = os.environ.get("RTMRI_SPEECH_FORKS") != ""
+    outlives = ["server", "worker"] if forks else []
+    overheads = 0.0
+    for rules, targets, jobs, scripts, work in (
+        ("decode_frames, extract_mel", made, 2 * clips, ("frames", "mel"), make_samples),
+        ("infer_clip", heard, clips, ("run_mri_video_inference",), speak),
     ):
         _, planning = snakemake(folder, "--dry-run", "--quiet", "all", "--", *targets)
         wait = [*outlives, "warm"] if work is speak else outlives
         processes, spent = snakemake(folder, "--cores", str(args.cores), "--", *targets, wait=wait)
-        of = defaultdict(list)
+        of = defaultdict(float)
         for process in processes:
-            of[process.name].append(process.cpu)
-        jobs = [cpu for name, found in of.items() if name.endswith(tuple(scripts)) for cpu in found]
+            of[process.name] += process.cpu
+        ran = of["worker"] if forks else sum(cpu for name, cpu in of.items() if name.endswith(scripts))
         own = in_process(work, folder, [f"c{number:05d}" for number in range(clips)])
-        main, server, models = (sum(of[name]) for name in ("snakemake", "server", "warm"))
-        if outlives:
-            spent += sum(jobs)
-        shell = spent - main - sum(jobs)
-        overhead = spent + server + models - own
-        cells = (own, main, shell, sum(jobs) - own, server, models, overhead)
-        print(f"{rules:<28}{len(jobs):>14}" + "".join(f"{cell / len(jobs):>14.4f}" for cell in cells))
-        print(f"{'of Snakemake, planning':<28}{planning / len(jobs):>42.4f}", flush=True)
+        if forks:
+            spent += ran
+        shell = spent - of["snakemake"] - ran
+        overhead = spent + of["server"] + of["warm"] - own
+        overheads += overhead
+        cells = (own, of["snakemake"], shell, ran - own, of["server"], of["warm"], overhead)
+        print(f"{rules:<28}{jobs:>14}" + "".join(f"{cell / jobs:>14.4f}" for cell in cells))
+        print(f"{'of Snakemake, planning':<28}{planning / jobs:>42.4f}", flush=True)
+    print(f"{'all':<28}{3 * clips:>14}{overheads / (3 * clips):>98.4f}")
 
 
 def in_process(function, *arguments):

@@ -1,4 +1,4 @@
-"""A fork of the fork server is to its caller what a process of its own would be; of what is killed it is told."""
+"""A job of the fork server is to its caller what a process of its own would be; of what is killed it is told."""
 
 import os
 import signal
@@ -23,6 +23,16 @@ import beside
 sys.exit(int(sys.argv[1]))
 """
 
+SHOWS = """
+import os, sys
+here = [os.getcwd(), sys.argv[1:], sys.path, sorted(os.environ)]
+print(os.getpid(), len(os.listdir("/dev/fd")), here, sorted(globals()), sep="|")
+os.environ["LEFT"], os.environ["PATH"] = "behind", ""
+os.chdir("/")
+sys.path.append("/")
+left = open(os.devnull)
+"""
+
 WAITS = """
 import os, sys, time
 from rtmri_speech.errors import run_script
@@ -41,7 +51,7 @@ def place(tmp_path):
     """Scripts, and where their servers lie: deeper than a socket's address may be long. What was started ends."""
     scripts = tmp_path / "workflow scripts 工程"
     scripts.mkdir()
-    for name, text in (("tells", TELLS), ("waits", WAITS), ("beside", ""), ("broken", "def :")):
+    for name, text in (("tells", TELLS), ("shows", SHOWS), ("waits", WAITS), ("beside", ""), ("broken", "def :")):
         (scripts / f"{name}.py").write_text(text, encoding="utf-8")
     (scripts / "refuses.py").write_text("raise SystemExit('no vocal tract')")
     (scripts / "fails.py").write_text("1 / 0")
@@ -102,6 +112,33 @@ def test_a_fork_does_what_python_does(place, script):
         assert found.stderr.splitlines()[-1:] == plain.stderr.splitlines()[-1:]
     assert plain.returncode == {"tells": 7, "broken": 1, "not_there": 2}.get(script, 1)
     assert len(servers(place.parent)) == 1
+
+
+def shown(place: Path, *arguments: object, **changed: str) -> list[str]:
+    """The process of the script `shows`, how many files it has open, and what it finds."""
+    return run(place, "shows", *arguments, **changed).stdout.split("|")
+
+
+def test_a_worker_finds_nothing_of_the_script_before(place):
+    first, _, third = shown(place, 1), shown(place, 2, OTHER="x"), shown(place, 1)
+    assert third == first
+    # And what is found is what Python finds.
+    assert first[2] == shown(place, 1, **{forkserver.DIRECTORY: ""})[2]
+
+
+def test_a_worker_ends_with_a_script_that_does_not_end_well(place):
+    worker = shown(place)[0]
+    for script in ("tells", "refuses", "fails"):
+        assert run(place, script, 3).returncode
+        assert shown(place)[0] != worker
+        worker = shown(place)[0]
+
+
+def test_a_killed_worker_that_waits_is_not_given_a_job(place):
+    worker = int(shown(place)[0])
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: not psutil.pid_exists(worker))
+    assert int(shown(place)[0]) != worker
 
 
 def test_it_is_a_fork(place):

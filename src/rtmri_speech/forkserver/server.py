@@ -1,7 +1,9 @@
-"""The process that short scripts are forks of: it imports what they need, forks for each, and ends when nobody asks.
+"""The process whose forks run short scripts: it imports what they need, forks when no fork is free, and ends unasked.
 
-It listens at a socket that only this user can open, starts no thread, and so can fork at any time. A fork that is not
-waited for any more is killed, and a killed server's forks end by themselves (`errors.run_script`).
+It listens at a socket that only this user can open, starts no thread, and so can fork at any time. A fork, a worker,
+runs one script after another, because the pages that it copies as it comes upon them take longer than a clip's work;
+one whose script does not end well ends with it. A script that is not waited for any more is killed with its worker,
+and a killed server's workers end by themselves (`errors.run_script`).
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -46,15 +49,23 @@ _IDLE = 10.0
 _SENDING = 10.0
 """Seconds that one who asks has to say what for."""
 
+_PATH = tuple(sys.path)
+"""Where Python finds modules, before what lies beside a script."""
+
+_HEAD = 16
+"""Bytes of the length that a message begins with."""
+
+_DONE = b"0"
+"""What a worker says when its script has ended well, and it is free."""
+
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is made of: working directory, arguments, environment, standard output and error."""
+    """What a process is made of: working directory, arguments, environment."""
 
     cwd: str
     argv: list[str]
     environment: dict[bytes, bytes]
-    standard: tuple[int, int]
 
     @property
     def script(self) -> Path:
@@ -62,33 +73,19 @@ class Job:
         return Path(self.cwd, self.argv[0])
 
     @classmethod
-    def received(cls, client: socket.socket, length: int, standard: list[int]) -> Job:
-        """Read the rest of what `client.taken` sends."""
-        message = bytearray()
-        while len(message) < length:
-            more = client.recv(length - len(message))
-            if not more:
-                raise ConnectionError
-            message += more
-        cwd, count, *words = bytes(message).split(b"\0")
+    def parsed(cls, message: bytes) -> Job:
+        """Read what `client.taken` sends."""
+        cwd, count, *words = message.split(b"\0")
         argv, environment = words[: int(count)], words[int(count) :]
         pairs = (word.partition(b"=") for word in environment)
-        return cls(
-            os.fsdecode(cwd),
-            [os.fsdecode(word) for word in argv],
-            {name: value for name, _, value in pairs},
-            tuple(standard),
-        )
+        return cls(os.fsdecode(cwd), [os.fsdecode(word) for word in argv], {name: value for name, _, value in pairs})
 
     def run(self) -> None:
-        """Be this process: run the script as Python runs it, and leave with its exit code."""
-        for ours, theirs in zip((1, 2), self.standard, strict=True):
-            os.dup2(theirs, ours)
-            os.close(theirs)
+        """Run the script as Python runs it; where it does not end well, leave with its exit code."""
         os.chdir(self.cwd)
         os.environb.clear()
         os.environb.update(self.environment)
-        sys.argv, sys.path[0:0] = self.argv, [str(self.script.parent)]
+        sys.argv, sys.path[:] = self.argv, [str(self.script.parent), *_PATH]
         main = sys.modules["__main__"] = ModuleType("__main__")
         main.__file__ = self.argv[0]
         try:
@@ -100,8 +97,8 @@ class Job:
             code = end.code or 0
         sys.stdout.flush()
         sys.stderr.flush()
-        # Python's own way out takes as long as the work.
-        os._exit(code)
+        if code:
+            os._exit(code)
 
 
 @cache
@@ -110,11 +107,56 @@ def compiled(script: Path) -> CodeType:
     return compile(script.read_bytes(), str(script), "exec")
 
 
+def received(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """Take a message of `client.taken` and the descriptors of standard output and error that come with it."""
+    head, standard, _, _ = socket.recv_fds(connection, _HEAD, 2)
+    try:
+        message = bytearray()
+        while len(message) < int(head):
+            more = connection.recv(int(head) - len(message))
+            if not more:
+                raise ConnectionError
+            message += more
+    except (OSError, ValueError):
+        close(standard)
+        raise
+    return bytes(message), standard
+
+
+def close(descriptors: Iterable[int]) -> None:
+    """Close file descriptors."""
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+@dataclass
+class Worker:
+    """A fork, as the server knows it.
+
+    Attributes
+    ----------
+    pid : its process.
+    line : between the two.
+    client : who waits for what it does now.
+    killed : it takes no more, and its end is still to be told.
+    """
+
+    pid: int
+    line: socket.socket
+    client: socket.socket | None = None
+    killed: bool = False
+
+    @property
+    def free(self) -> bool:
+        """Whether it can take a job."""
+        return self.client is None and not self.killed
+
+
 class Server:
-    """Takes jobs at the socket of a directory."""
+    """Takes jobs at the socket of a directory and gives them to its workers."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory, self._clients = directory, {}
+        self._directory, self._workers = directory, {}
         os.chdir(directory)
         Path("socket").unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -124,77 +166,128 @@ class Server:
         os.chdir("/")
         self._listener.listen(64)
         self._events = selectors.DefaultSelector()
-        self._events.register(self._listener, selectors.EVENT_READ)
-        # A fork's end is an event like the others.
+        self._events.register(self._listener, selectors.EVENT_READ, self._take)
+        # A worker's end is an event like the others.
         self._ended, ended = socket.socketpair()
         self._ended.setblocking(False)
         ended.setblocking(False)
         self._wakes = ended
-        self._events.register(self._ended, selectors.EVENT_READ)
+        self._events.register(self._ended, selectors.EVENT_READ, self._reap)
         signal.set_wakeup_fd(ended.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def next_job(self) -> Job | None:
-        """Wait and fork: return a job in the process that is to be it, and None in the server when nobody asks."""
+    def serve(self) -> socket.socket | None:
+        """Wait and fork: return a worker's line in the worker, and None in the server when nobody asks any more."""
         since = time.monotonic()
         while True:
             for key, _ in self._events.select(timeout=1.0):
                 since = time.monotonic()
-                if key.fileobj is self._listener:
-                    job = self._take(self._listener.accept()[0])
-                    if job is not None:
-                        return job
-                elif key.fileobj is self._ended:
-                    self._reap()
-                elif key.data in self._clients:
-                    # The one who asked is gone: it says nothing after it has asked.
-                    os.kill(key.data, signal.SIGKILL)
-                    self._events.unregister(key.fileobj)
-            if not self._clients and self._ends(time.monotonic() - since):
+                # One that an event before it has closed.
+                if key.fileobj.fileno() >= 0 and (line := key.data()):
+                    return line
+            if not self._busy() and self._ends(time.monotonic() - since):
+                for worker in self._workers.values():
+                    worker.line.close()
+                    os.waitpid(worker.pid, 0)
                 return None
 
-    def _take(self, client: socket.socket) -> Job | None:
-        """Fork for a client; return its job in the fork."""
+    def _busy(self) -> bool:
+        return any(worker.client for worker in self._workers.values())
+
+    def _take(self) -> socket.socket | None:
+        """Give a client's job to a worker; return the line of a worker that is forked for it, in the worker."""
+        client = self._listener.accept()[0]
         client.settimeout(_SENDING)
-        with contextlib.ExitStack() as lent:
-            try:
-                head, standard, _, _ = socket.recv_fds(client, 16, 2)
-                for descriptor in standard:
-                    lent.callback(os.close, descriptor)
-                job = Job.received(client, int(head), standard)
-                compiled(job.script)
-                client.sendall(TAKEN)
-            except (OSError, ValueError, SyntaxError):
-                # It was killed, or only asked whether somebody listens; or Python shall tell what is wrong there.
+        try:
+            message, standard = received(client)
+        except (OSError, ValueError):
+            # It was killed, or only asked whether somebody listens.
+            client.close()
+            return None
+        try:
+            compiled(Job.parsed(message).script)
+            client.sendall(TAKEN)
+        except (OSError, SyntaxError):
+            # Python shall tell what is wrong there.
+            client.close()
+            close(standard)
+            return None
+        worker = next((worker for worker in self._workers.values() if worker.free), None)
+        if worker is None:
+            worker = self._forked()
+            if worker.pid == 0:
                 client.close()
-                return None
-            pid = os.fork()
-            if pid == 0:
-                lent.pop_all()
-                signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                for connection in (client, self._listener, self._ended, self._wakes, *self._clients.values()):
-                    connection.close()
-                self._events.close()
-                return job
-        self._clients[pid] = client
-        self._events.register(client, selectors.EVENT_READ, data=pid)
+                close(standard)
+                return worker.line
+        worker.client = client
+        self._events.register(client, selectors.EVENT_READ, partial(self._abandoned, worker))
+        with contextlib.suppress(ConnectionError):
+            # A worker that has just been killed does not hear it; its end is told to the client.
+            socket.send_fds(worker.line, [b"%*d" % (_HEAD, len(message))], standard)
+            worker.line.sendall(message)
+        close(standard)
         return None
 
+    def _forked(self) -> Worker:
+        """Return a new worker; in itself, one without a process and with the other end of its line."""
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid:
+            theirs.close()
+            worker = self._workers[pid] = Worker(pid, ours)
+            self._events.register(ours, selectors.EVENT_READ, partial(self._done, worker))
+            return worker
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        connections = [ours, self._listener, self._ended, self._wakes]
+        for worker in self._workers.values():
+            connections += filter(None, [worker.line, worker.client])
+        for connection in connections:
+            connection.close()
+        self._events.close()
+        return Worker(0, theirs)
+
+    def _done(self, worker: Worker) -> None:
+        """A worker's script has ended well, or the worker has."""
+        try:
+            ended_well = worker.line.recv(len(_DONE)) == _DONE
+        except ConnectionError:
+            ended_well = False
+        if ended_well:
+            self._tell(worker, 0)
+        else:
+            worker.killed = True
+            self._events.unregister(worker.line)
+
+    def _abandoned(self, worker: Worker) -> None:
+        """The one who asked is gone: it says nothing after it has asked."""
+        worker.killed = True
+        os.kill(worker.pid, signal.SIGKILL)
+        self._events.unregister(worker.client)
+
     def _reap(self) -> None:
-        """Tell those whose job has ended its exit code, a shell's for one that was killed."""
+        """Tell those whose worker has ended its exit code, a shell's for one that was killed."""
         with contextlib.suppress(BlockingIOError):
             while self._ended.recv(4096):
                 pass
-        for pid in list(self._clients):
-            ended, status = os.waitpid(pid, os.WNOHANG)
+        for worker in list(self._workers.values()):
+            ended, status = os.waitpid(worker.pid, os.WNOHANG)
             if ended:
-                client = self._clients.pop(pid)
-                code = os.waitstatus_to_exitcode(status)
+                del self._workers[worker.pid]
                 with contextlib.suppress(KeyError):
-                    self._events.unregister(client)
-                with contextlib.suppress(OSError), client:
-                    client.sendall(b"%d\n" % (code if code >= 0 else 128 - code))
+                    self._events.unregister(worker.line)
+                worker.line.close()
+                code = os.waitstatus_to_exitcode(status)
+                self._tell(worker, code if code >= 0 else 128 - code)
+
+    def _tell(self, worker: Worker, code: int) -> None:
+        """Tell the one who waits for a worker, if somebody does, how its script has ended."""
+        client, worker.client = worker.client, None
+        if client is not None:
+            with contextlib.suppress(KeyError):
+                self._events.unregister(client)
+            with contextlib.suppress(OSError), client:
+                client.sendall(b"%d\n" % code)
 
     def _ends(self, idle: float) -> bool:
         """Whether to end: nobody asked for long, or nobody can, because the directory was removed."""
@@ -212,6 +305,24 @@ class Server:
         return True
 
 
+def work(line: socket.socket) -> None:
+    """Run the scripts that come over the line, until the server is gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    while True:
+        try:
+            message, standard = received(line)
+        except (ConnectionError, ValueError):
+            # Python's own way out takes as long as the work.
+            os._exit(0)
+        for ours, theirs in zip((1, 2), standard, strict=True):
+            os.dup2(theirs, ours)
+        close(standard)
+        Job.parsed(message).run()
+        for ours in (1, 2):
+            os.dup2(nowhere, ours)
+        line.sendall(_DONE)
+
+
 def prepare() -> None:
     """Import, and do once what is done once, as what every fork has."""
     os.environ.update(thread_variables(1))
@@ -227,13 +338,13 @@ def prepare() -> None:
 
 
 def main() -> None:
-    """Be the server of the directory that the argument names, and in its forks their jobs."""
+    """Be the server of the directory that the argument names, or one of its workers."""
     prepare()
     server = Server(Path(sys.argv[1]))
     print(flush=True)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if job := server.next_job():
-        job.run()
+    if line := server.serve():
+        work(line)
 
 
 if __name__ == "__main__":

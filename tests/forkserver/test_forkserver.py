@@ -33,6 +33,12 @@ sys.path.append("/")
 left = open(os.devnull)
 """
 
+LOCKS = """
+import fcntl, os, sys
+fcntl.held = open(sys.argv[1], "w")
+fcntl.flock(fcntl.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+
 WAITS = """
 import os, sys, time
 from rtmri_speech.errors import run_script
@@ -51,7 +57,8 @@ def place(tmp_path):
     """Scripts, and where their servers lie: deeper than a socket's address may be long. What was started ends."""
     scripts = tmp_path / "workflow scripts 工程"
     scripts.mkdir()
-    for name, text in (("tells", TELLS), ("shows", SHOWS), ("waits", WAITS), ("beside", ""), ("broken", "def :")):
+    named = {"tells": TELLS, "shows": SHOWS, "waits": WAITS, "locks": LOCKS, "beside": "", "broken": "def :"}
+    for name, text in named.items():
         (scripts / f"{name}.py").write_text(text, encoding="utf-8")
     (scripts / "refuses.py").write_text("raise SystemExit('no vocal tract')")
     (scripts / "fails.py").write_text("1 / 0")
@@ -132,6 +139,10 @@ def test_a_worker_ends_with_a_script_that_does_not_end_well(place):
         assert run(place, script, 3).returncode
         assert shown(place)[0] != worker
         worker = shown(place)[0]
+
+
+def test_a_worker_ends_with_a_script_that_leaves_a_lock(place):
+    assert [run(place, "locks", place / "lock").returncode for _ in range(2)] == [0, 0]
 
 
 def test_a_killed_worker_that_waits_is_not_given_a_job(place):

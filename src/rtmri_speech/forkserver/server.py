@@ -2,8 +2,8 @@
 
 It listens at a socket that only this user can open, starts no thread, and so can fork at any time. A fork, a worker,
 runs one script after another, because the pages that it copies as it comes upon them take longer than a clip's work;
-one whose script does not end well ends with it. A script that is not waited for any more is killed with its worker,
-and a killed server's workers end by themselves (`errors.run_script`).
+it ends with a script that does not end well or leaves a file open. A script that is not waited for any more is killed
+with its worker, and a killed server's workers end by themselves (`errors.run_script`).
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ class Job:
         sys.stderr.flush()
         if code:
             os._exit(code)
+        del sys.modules["__main__"]
 
 
 @cache
@@ -308,6 +309,7 @@ class Server:
 def work(line: socket.socket) -> None:
     """Run the scripts that come over the line, until the server is gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    files = open_files()
     while True:
         try:
             message, standard = received(line)
@@ -320,7 +322,15 @@ def work(line: socket.socket) -> None:
         Job.parsed(message).run()
         for ours in (1, 2):
             os.dup2(nowhere, ours)
+        if open_files() != files:
+            # A lock, say, that a process holds until its end.
+            os._exit(0)
         line.sendall(_DONE)
+
+
+def open_files() -> int:
+    """Return how many files this process has open."""
+    return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
 def prepare() -> None:

@@ -38,7 +38,7 @@ localrules:
 
 onstart:
     take_results()
-    schedule_at_once()
+    order_one_round_at_a_time()
 
 
 onsuccess:

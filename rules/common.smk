@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 BASE = Path(workflow.basedir)
@@ -34,6 +35,11 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import argvquote
 
 os.environ[JOB] = "1"
+
+# No shell stays between Snakemake and a job: its death would leave the job alive, or unheard while it saves its state. So each
+# `shell:` is one simple command, which what this replaces (set -euo pipefail) says nothing to.
+if os.name == "posix":
+    shell.prefix("exec ")
 
 try:
     SETTINGS = load_configuration(config, BASE / "config" / "schema.yaml")
@@ -107,11 +113,8 @@ def where_it_runs(path):
 
 
 def clip_script(name):
-    """The command that runs a script of one clip: in a fork of a process that has imported what it needs, where there are forks.
-
-    No shell stays between Snakemake and it, whose death would leave the job alive.
-    """
-    start = f"exec python -I -S {quoted(where_it_runs(forkserver.CLIENT))}" if os.name == "posix" else "python"
+    """The command that runs a script of one clip: in a fork of a process that has imported what it needs, where there are forks."""
+    start = f"python -I -S {quoted(where_it_runs(forkserver.CLIENT))}" if os.name == "posix" else "python"
     return f"{start} {quoted(script(name))}"
 
 
@@ -262,14 +265,24 @@ def take_results():
             remove_abandoned(directory)
 
 
-def schedule_at_once():
-    """Take away Snakemake's limit of jobs a second where the jobs are processes of this machine.
+def order_one_round_at_a_time():
+    """Let each round of Snakemake's scheduling order another one only when none is ordered yet.
 
-    For the limit each round of its scheduling orders another one a second later, while jobs are ready: with a thousand of them
-    that were most of its work.
+    For its limit of jobs a second every round orders one a second later, and so does that one, while jobs are ready: with a thousand
+    of them that were most of its work.
     """
-    if workflow.local_exec:
-        workflow.scheduler.job_rate_limiter = None
+    scheduler, ordered = workflow.scheduler, threading.Event()
+
+    def begin():
+        ordered.clear()
+        scheduler._open_jobs.release()
+
+    def order(delay):
+        if not ordered.is_set():
+            ordered.set()
+            threading.Timer(delay, begin).start()
+
+    scheduler._schedule_reevalutation = order
 
 
 def taken(holding):

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -146,7 +145,7 @@ class ClusterWorkflow:
     def training(self) -> dict[str, str]:
         """Wait until the first job's training is under way, hold it there, and return the job.
 
-        What has given a model has ended an epoch. SLURM wakes what it cancels, `wake` all else.
+        What has given a model has ended an epoch. SLURM wakes what it sends a signal, `wake` all else.
         """
         job = self.job_in("RUNNING")
         self.slurm.wait(self.model.exists, "no training begins")
@@ -158,17 +157,6 @@ class ClusterWorkflow:
     def wake(self) -> None:
         """Let the training that is held go on."""
         os.kill(self._trainer, signal.SIGCONT)
-
-    def wake_at_its_end(self) -> None:
-        """Wait until SLURM tells the training that is held to end, and let it do so: SLURM does not wait for long."""
-        status = Path(f"/proc/{self._trainer}/status")
-
-        def told() -> int:
-            pending = re.search(r"ShdPnd:\s*([0-9a-f]+)", status.read_text())[1]
-            return int(pending, 16) >> (signal.SIGTERM - 1) & 1
-
-        self.slurm.wait(told, "no signal comes")
-        self.wake()
 
     def said_by(self, rule: str) -> str:
         return (self.directory / "results" / "logs" / f"{rule}.log").read_text(encoding="utf-8")

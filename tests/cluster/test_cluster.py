@@ -82,12 +82,13 @@ def test_a_training_out_of_time_goes_on_by_a_retry(untrained, undisturbed, slurm
     workflow = untrained(slurm)
     with workflow.started(MODEL) as snakemake:
         job = workflow.training()
-        # Its time is over in a moment.
-        slurm.run("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now+1seconds")
-        workflow.wake_at_its_end()
+        # Its time is over soon, and SLURM tells it before.
+        slurm.run("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now+90seconds")
+        (job,) = workflow.jobs()
         assert snakemake.wait(600) == 0, snakemake.log.read_text()
     first, second = workflow.jobs()
-    assert (first["JobState"], second["JobState"]) == ("TIMEOUT", "COMPLETED")
+    assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
+    assert first["EndTime"] < job["EndTime"]
     assert "goes on from step" in workflow.said_by("train_acoustic")
     assert_same_model(workflow.model, undisturbed.model)
     assert_no_step_lost_or_made_twice(workflow)

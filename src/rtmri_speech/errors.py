@@ -13,7 +13,7 @@ from pathlib import Path
 from rtmri_speech.threads import limit_threads
 
 JOB = "RTMRI_SPEECH_JOB"
-"""Environment variable that says that Snakemake runs the script, from a shell of its own."""
+"""Environment variable that says that Snakemake runs the script."""
 
 _PR_SET_PDEATHSIG = 1
 """Of Linux' prctl: which signal a process gets when its parent dies."""
@@ -60,7 +60,7 @@ def run_script(main: Callable[[], int | None]) -> None:
     # which made a training on two busy cores twenty times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if os.environ.get(JOB):
-        _end_with_parent()
+        end_with_parent()
     limit_threads(None)
     try:
         code = main() or 0
@@ -76,9 +76,10 @@ def run_script(main: Callable[[], int | None]) -> None:
     sys.exit(code)
 
 
-def _end_with_parent() -> None:
-    """End as by SIGTERM when the shell or the fork server is killed that Snakemake has this process from; Linux only.
+def end_with_parent() -> None:
+    """End as by SIGTERM when Snakemake or the fork server is killed that has started this process; Linux only.
 
+    It is the thread that has started it whose end counts: Snakemake's waits for the process.
     Snakemake holds such a job for failed and removes what it has made; what came after would look like all of it.
     """
     if sys.platform == "linux":

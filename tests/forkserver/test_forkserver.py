@@ -1,7 +1,9 @@
 """A job of the fork server is to its caller what a process of its own would be; of what is killed it is told."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,8 +26,10 @@ sys.exit(int(sys.argv[1]))
 """
 
 SHOWS = """
-import os, sys
-here = [os.getcwd(), sys.argv[1:], sys.path, sorted(os.environ)]
+import os, sys, tempfile
+import beside
+here = [os.getcwd(), sys.argv[1:], sys.path, sorted(os.environ), tempfile.gettempdir()]
+beside.warn()
 print(os.getpid(), len(os.listdir("/dev/fd")), here, sorted(globals()), sep="|")
 os.environ["LEFT"], os.environ["PATH"] = "behind", ""
 os.chdir("/")
@@ -37,6 +41,13 @@ LOCKS = """
 import fcntl, os, sys
 fcntl.held = open(sys.argv[1], "w")
 fcntl.flock(fcntl.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+
+WARNS = """
+import warnings
+
+def warn():
+    warnings.warn("it is dark")
 """
 
 WAITS = """
@@ -57,7 +68,7 @@ def place(tmp_path):
     """Scripts, and where their servers lie: deeper than a socket's address may be long. What was started ends."""
     scripts = tmp_path / "workflow scripts 工程"
     scripts.mkdir()
-    named = {"tells": TELLS, "shows": SHOWS, "waits": WAITS, "locks": LOCKS, "beside": "", "broken": "def :"}
+    named = {"tells": TELLS, "shows": SHOWS, "waits": WAITS, "locks": LOCKS, "beside": WARNS, "broken": "def :"}
     for name, text in named.items():
         (scripts / f"{name}.py").write_text(text, encoding="utf-8")
     (scripts / "refuses.py").write_text("raise SystemExit('no vocal tract')")
@@ -131,6 +142,37 @@ def test_a_worker_finds_nothing_of_the_script_before(place):
     assert third == first
     # And what is found is what Python finds.
     assert first[2] == shown(place, 1, **{forkserver.DIRECTORY: ""})[2]
+
+
+def test_each_script_finds_its_own_temporary_directory_and_warnings(place):
+    for name in "ab":
+        (place / name).mkdir()
+        found = run(place, "shows", TMPDIR=str(place / name))
+        assert f"'{place / name}'" in found.stdout
+        assert "it is dark" in found.stderr
+
+
+def test_what_is_no_message_does_not_end_the_server(place):
+    worker = shown(place)[0]
+    (address,) = directory(place).rglob("socket")
+    for message in (b"", b"nonsense, and long enough", b"%16d" % 0, b"%16d/\0" % 2 + b"0"):
+        with socket.socket(socket.AF_UNIX) as client, contextlib.chdir(address.parent):
+            client.connect("socket")
+            client.sendall(message)
+    assert (
+        subprocess.run(command(place, "shows")[:-1], env=environment(place), stdin=subprocess.DEVNULL).returncode == 0
+    )
+    assert shown(place)[0] == worker
+
+
+def test_a_job_whose_worker_is_killed_before_it_begins_is_told(place):
+    worker = int(shown(place)[0])
+    os.kill(worker, signal.SIGSTOP)
+    with subprocess.Popen(command(place, "shows"), env=environment(place), stdout=subprocess.DEVNULL) as job:
+        time.sleep(0.5)
+        os.kill(worker, signal.SIGKILL)
+        assert job.wait(60) == 128 + signal.SIGKILL
+    assert int(shown(place)[0]) != worker
 
 
 def test_a_worker_ends_with_a_script_that_does_not_end_well(place):

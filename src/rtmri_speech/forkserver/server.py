@@ -16,7 +16,9 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -24,6 +26,7 @@ from importlib import import_module
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from rtmri_speech.errors import end_with_parent
 from rtmri_speech.forkserver.client import TAKEN
 from rtmri_speech.threads import thread_variables
 
@@ -81,15 +84,19 @@ class Job:
         return cls(os.fsdecode(cwd), [os.fsdecode(word) for word in argv], {name: value for name, _, value in pairs})
 
     def run(self) -> None:
-        """Run the script as Python runs it; where it does not end well, leave with its exit code."""
+        """Run the script as Python runs it; where it does not end well, leave as Python does."""
         os.chdir(self.cwd)
         os.environb.clear()
         os.environb.update(self.environment)
+        # Found anew: it is of the environment.
+        tempfile.tempdir = None
         sys.argv, sys.path[:] = self.argv, [str(self.script.parent), *_PATH]
         main = sys.modules["__main__"] = ModuleType("__main__")
         main.__file__ = self.argv[0]
         try:
-            exec(compiled(self.script), main.__dict__)
+            # A warning is shown once, but to each script.
+            with warnings.catch_warnings():
+                exec(compiled(self.script), main.__dict__)
             code = 0
         except SystemExit as end:
             if end.code and not isinstance(end.code, int):
@@ -104,12 +111,18 @@ class Job:
 
 @cache
 def compiled(script: Path) -> CodeType:
-    """Return a script's code, which a server of other code never sees changed."""
+    """Return a script's code, read once: changed scripts have another server (`forkserver.place`)."""
     return compile(script.read_bytes(), str(script), "exec")
 
 
 def received(connection: socket.socket) -> tuple[bytes, list[int]]:
-    """Take a message of `client.taken` and the descriptors of standard output and error that come with it."""
+    """Take a message of `client.taken` and the descriptors of standard output and error that come with it.
+
+    Raises
+    ------
+    OSError, ValueError
+        The other side is gone, has not sent all of it in time, or sends something else.
+    """
     head, standard, _, _ = socket.recv_fds(connection, _HEAD, 2)
     try:
         message = bytearray()
@@ -139,25 +152,26 @@ class Worker:
     pid : its process.
     line : between the two.
     client : who waits for what it does now.
-    killed : it takes no more, and its end is still to be told.
+    ending : it takes no more; its exit code is still to be told.
     """
 
     pid: int
     line: socket.socket
     client: socket.socket | None = None
-    killed: bool = False
+    ending: bool = False
 
     @property
     def free(self) -> bool:
         """Whether it can take a job."""
-        return self.client is None and not self.killed
+        return self.client is None and not self.ending
 
 
 class Server:
     """Takes jobs at the socket of a directory and gives them to its workers."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory, self._workers = directory, {}
+        self._directory = directory
+        self._workers: dict[int, Worker] = {}
         os.chdir(directory)
         Path("socket").unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -166,6 +180,8 @@ class Server:
         os.umask(mask)
         os.chdir("/")
         self._listener.listen(64)
+        # One that is gone by the time it is accepted keeps nobody waiting.
+        self._listener.setblocking(False)
         self._events = selectors.DefaultSelector()
         self._events.register(self._listener, selectors.EVENT_READ, self._take)
         # A worker's end is an event like the others.
@@ -197,47 +213,51 @@ class Server:
 
     def _take(self) -> socket.socket | None:
         """Give a client's job to a worker; return the line of a worker that is forked for it, in the worker."""
-        client = self._listener.accept()[0]
-        client.settimeout(_SENDING)
-        try:
-            message, standard = received(client)
-        except (OSError, ValueError):
-            # It was killed, or only asked whether somebody listens.
-            client.close()
-            return None
-        try:
-            compiled(Job.parsed(message).script)
-            client.sendall(TAKEN)
-        except (OSError, SyntaxError):
-            # Python shall tell what is wrong there.
-            client.close()
+        with contextlib.ExitStack() as ours:
+            try:
+                client = ours.enter_context(self._listener.accept()[0])
+                client.settimeout(_SENDING)
+                message, standard = received(client)
+                ours.callback(close, standard)
+                compiled(Job.parsed(message).script)
+                client.sendall(TAKEN)
+            except (OSError, ValueError, IndexError, SyntaxError):
+                # It was killed, or only asked whether somebody listens; or Python shall tell what is wrong there.
+                return None
+            free = (worker for worker in list(self._workers.values()) if worker.free)
+            while True:
+                worker = next(free, None) or self._forked()
+                if isinstance(worker, socket.socket):
+                    return worker
+                try:
+                    # Nothing of the script is run before all of this has come.
+                    socket.send_fds(worker.line, [b"%*d" % (_HEAD, len(message))], standard)
+                    worker.line.sendall(message)
+                    break
+                except OSError:
+                    # It was killed or stopped while it waited.
+                    worker.ending = True
+                    os.kill(worker.pid, signal.SIGKILL)
+            worker.client = client
+            self._events.register(client, selectors.EVENT_READ, partial(self._abandoned, worker))
+            ours.pop_all()
             close(standard)
-            return None
-        worker = next((worker for worker in self._workers.values() if worker.free), None)
-        if worker is None:
-            worker = self._forked()
-            if worker.pid == 0:
-                client.close()
-                close(standard)
-                return worker.line
-        worker.client = client
-        self._events.register(client, selectors.EVENT_READ, partial(self._abandoned, worker))
-        with contextlib.suppress(ConnectionError):
-            # A worker that has just been killed does not hear it; its end is told to the client.
-            socket.send_fds(worker.line, [b"%*d" % (_HEAD, len(message))], standard)
-            worker.line.sendall(message)
-        close(standard)
         return None
 
-    def _forked(self) -> Worker:
-        """Return a new worker; in itself, one without a process and with the other end of its line."""
+    def _forked(self) -> Worker | socket.socket:
+        """Return a new worker; in itself, its line to the server."""
         ours, theirs = socket.socketpair()
+        server = os.getpid()
         pid = os.fork()
         if pid:
             theirs.close()
+            ours.settimeout(_SENDING)
             worker = self._workers[pid] = Worker(pid, ours)
-            self._events.register(ours, selectors.EVENT_READ, partial(self._done, worker))
+            self._events.register(ours, selectors.EVENT_READ, partial(self._heard, worker))
             return worker
+        end_with_parent()
+        if os.getppid() != server:
+            os._exit(0)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         connections = [ours, self._listener, self._ended, self._wakes]
@@ -246,23 +266,23 @@ class Server:
         for connection in connections:
             connection.close()
         self._events.close()
-        return Worker(0, theirs)
+        return theirs
 
-    def _done(self, worker: Worker) -> None:
-        """A worker's script has ended well, or the worker has."""
+    def _heard(self, worker: Worker) -> None:
+        """There is something on a worker's line: its script has ended well, or the worker ends."""
         try:
             ended_well = worker.line.recv(len(_DONE)) == _DONE
-        except ConnectionError:
+        except OSError:
             ended_well = False
         if ended_well:
             self._tell(worker, 0)
         else:
-            worker.killed = True
+            worker.ending = True
             self._events.unregister(worker.line)
 
     def _abandoned(self, worker: Worker) -> None:
         """The one who asked is gone: it says nothing after it has asked."""
-        worker.killed = True
+        worker.ending = True
         os.kill(worker.pid, signal.SIGKILL)
         self._events.unregister(worker.client)
 
@@ -322,6 +342,7 @@ def work(line: socket.socket) -> None:
         Job.parsed(message).run()
         for ours in (1, 2):
             os.dup2(nowhere, ours)
+        os.chdir("/")
         if open_files() != files:
             # A lock, say, that a process holds until its end.
             os._exit(0)

@@ -47,7 +47,7 @@ _FRAMES_SENT = 64
 _PACKAGE = Path(__file__).parent.parent
 
 _CODE = code_times()
-"""That this process has in memory."""
+"""Files of the package and their times, as this process has imported them."""
 
 
 class WarmSynthesiser:
@@ -184,7 +184,9 @@ def _start(models: Models, address: Path, threads: int, idle: float, gpus: int |
 
 def _send_at_once(connection: Connection) -> None:
     """Let no small message wait for the answer to the one before, as TCP does to send fewer: 0.04 s each time."""
-    with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
+    same = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+    # Some systems refuse it for a connection that the other side has left: who reads from it will be told.
+    with same, contextlib.suppress(OSError):
         same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 

@@ -37,7 +37,7 @@ from snakemake.utils import argvquote
 os.environ[JOB] = "1"
 
 # No shell stays between Snakemake and a job: its death would leave the job alive, or unheard while it saves its state. So each
-# `shell:` is one simple command, which what this replaces (set -euo pipefail) says nothing to.
+# `shell:` is one simple command; Snakemake's `set -euo pipefail`, whose place this takes, would change nothing in it.
 if os.name == "posix":
     shell.prefix("exec ")
 

@@ -60,7 +60,7 @@ def run_script(main: Callable[[], int | None]) -> None:
     # which made a training on two busy cores twenty times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if os.environ.get(JOB):
-        end_with_parent()
+        terminate_with_parent()
     limit_threads(None)
     try:
         code = main() or 0
@@ -76,7 +76,7 @@ def run_script(main: Callable[[], int | None]) -> None:
     sys.exit(code)
 
 
-def end_with_parent() -> None:
+def terminate_with_parent() -> None:
     """End as by SIGTERM when Snakemake or the fork server is killed that has started this process; Linux only.
 
     It is the thread that has started it whose end counts: Snakemake's waits for the process.

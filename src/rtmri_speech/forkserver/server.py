@@ -26,7 +26,7 @@ from importlib import import_module
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from rtmri_speech.errors import end_with_parent
+from rtmri_speech.errors import terminate_with_parent
 from rtmri_speech.forkserver.client import TAKEN
 from rtmri_speech.threads import thread_variables
 
@@ -202,14 +202,12 @@ class Server:
                 # One that an event before it has closed.
                 if key.fileobj.fileno() >= 0 and (line := key.data()):
                     return line
-            if not self._busy() and self._ends(time.monotonic() - since):
+            busy = any(worker.client for worker in self._workers.values())
+            if not busy and self._ends(time.monotonic() - since):
                 for worker in self._workers.values():
                     worker.line.close()
                     os.waitpid(worker.pid, 0)
                 return None
-
-    def _busy(self) -> bool:
-        return any(worker.client for worker in self._workers.values())
 
     def _take(self) -> socket.socket | None:
         """Give a client's job to a worker; return the line of a worker that is forked for it, in the worker."""
@@ -255,7 +253,7 @@ class Server:
             worker = self._workers[pid] = Worker(pid, ours)
             self._events.register(ours, selectors.EVENT_READ, partial(self._heard, worker))
             return worker
-        end_with_parent()
+        terminate_with_parent()
         if os.getppid() != server:
             os._exit(0)
         signal.set_wakeup_fd(-1)

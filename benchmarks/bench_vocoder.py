@@ -98,14 +98,29 @@ def bench_synthesis(args, clock):
             print(f"bfloat16 on {path.stem}: SNR {10 * np.log10(np.sum(a**2) / np.sum((a - b) ** 2)):.1f} dB")
 
 
-def bench_training(args, clock):
-    import itertools
+def official_step(networks, mel, audio):
+    """A training step as the official program takes it, the discriminators' gradients of the generator's step too."""
+    from rtmri_speech.vocoder.loss import adversarial_loss, discriminator_loss, feature_loss, mel_error
 
+    config, real, discriminators = networks.config, audio[:, None], (networks.mpd, networks.msd)
+    made = official_forward(networks.generator, mel)
+    networks.optim_d.zero_grad()
+    sum(discriminator_loss(d(real), d(made.detach())) for d in discriminators).backward()
+    networks.optim_d.step()
+    networks.optim_g.zero_grad()
+    loss = config.mel_weight * mel_error(config.loss_mel, audio, made[:, 0])
+    for d in discriminators:
+        of_real, of_made = d(real), d(made)
+        loss = loss + adversarial_loss(of_made) + feature_loss(of_real, of_made)
+    loss.backward()
+    networks.optim_g.step()
+
+
+def bench_training(args, clock):
     import torch
 
     from rtmri_speech.training.distributed import Processes
     from rtmri_speech.vocoder.config import read_config
-    from rtmri_speech.vocoder.loss import adversarial_loss, discriminator_loss, feature_loss, mel_error
     from rtmri_speech.vocoder.train import Networks
 
     config = read_config(args.config)
@@ -117,19 +132,7 @@ def bench_training(args, clock):
     audio = torch.randn(args.batch, frames * config.hop_size) * 0.1
 
     def official():
-        real, discriminators = audio[:, None], (theirs.mpd, theirs.msd)
-        made = official_forward(theirs.generator, mel)
-        theirs.optim_d.zero_grad()
-        sum(discriminator_loss(d(real), d(made.detach())) for d in discriminators).backward()
-        theirs.optim_d.step()
-        theirs.optim_g.zero_grad()
-        loss = config.mel_weight * mel_error(config.loss_mel, audio, made[:, 0])
-        for d in discriminators:
-            of_real, of_made = d(real), d(made)
-            loss = loss + adversarial_loss(of_made) + feature_loss(of_real, of_made)
-        loss.backward()
-        theirs.optim_g.step()
-        assert all(p.grad is not None for p in itertools.chain(theirs.mpd.parameters(), theirs.msd.parameters()))
+        official_step(theirs, mel, audio)
 
     report(
         f"official step, batch {args.batch}",

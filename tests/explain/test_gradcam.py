@@ -209,13 +209,3 @@ def test_what_cannot_be_explained_is_refused():
     with pytest.raises(UserError, match="NAME:LOW-HIGH"):
         Band.parse("F1=300")
     assert Band.parse("F1:300-900") == F1
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_gives_the_maps_of_the_cpu():
-    bundle, frames = small_bundle(), random_frames(9)
-    expected = grad_cam(bundle, frames, [F1]).sequences["F1"]
-    bundle.model.cuda()
-    found = grad_cam(bundle, frames, [F1]).sequences["F1"]
-    np.testing.assert_allclose(found / expected.max(), expected / expected.max(), atol=1e-3)

@@ -10,8 +10,13 @@ import torch
 
 from rtmri_speech.errors import UserError
 
-_CPU_OUT_OF_MEMORY = "can't allocate memory"
-"""Part of the message of torch's CPU allocator, which raises a plain RuntimeError."""
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""Parts of the messages of torch's CPU allocator and of CUDA's libraries, which raise a plain RuntimeError."""
 
 
 def require_finite(value: float, name: str, step: int) -> None:
@@ -32,7 +37,7 @@ def telling_out_of_memory(remedy: str) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _sentence(error, remedy) from error
     except RuntimeError as error:
-        if _CPU_OUT_OF_MEMORY in str(error):
+        if any(part in str(error) for part in _OUT_OF_MEMORY):
             raise _sentence(error, remedy) from error
         raise
 

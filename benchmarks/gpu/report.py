@@ -1,0 +1,119 @@
+"""What a run found: one JSON and one page of Markdown, both written anew, whole, after every finding."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+from rtmri_speech.atomic import replacing
+
+RESULT, PAGE = "on_a_gpu.json", "on_a_gpu.md"
+PACKAGES = ("torch", "torchvision", "triton", "numpy", "timm", "opencv-python-headless", "av", "soundfile", "soxr")
+
+
+class Report:
+    """The findings of a run, flushed to ``directory``.
+
+    A part is ``{"title", "state", "seconds", "notes": [str], "tables": [{"title", "columns", "rows"}]}``.
+    """
+
+    def __init__(self, directory: Path, device: str, tiny: bool, minutes: float) -> None:
+        self.directory, self._begin = directory, time.monotonic()
+        self.content = {
+            "machine": machine(device),
+            "size": "toy" if tiny else "full",
+            "minutes": minutes,
+            "parts": [],
+        }
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def begin(self, title: str) -> None:
+        self._part_begin = time.monotonic()
+        self.content["parts"].append({"title": title, "state": "not finished", "notes": [], "tables": []})
+        self.flush()
+
+    def table(self, title: str, *columns: str) -> None:
+        self._part["tables"].append({"title": title, "columns": list(columns), "rows": []})
+
+    def row(self, *cells: str | float) -> None:
+        self._part["tables"][-1]["rows"].append(list(cells))
+        self.flush()
+
+    def note(self, sentence: str) -> None:
+        self._part["notes"].append(sentence)
+        self.flush()
+
+    def end(self, state: str = "finished") -> None:
+        self._part["state"] = state
+        self._part["seconds"] = round(time.monotonic() - self._part_begin, 1)
+        self.flush()
+
+    @property
+    def _part(self) -> dict:
+        return self.content["parts"][-1]
+
+    def flush(self) -> None:
+        self.content["seconds"] = round(time.monotonic() - self._begin, 1)
+        write(self.directory / RESULT, json.dumps(self.content, indent=1, ensure_ascii=False) + "\n")
+        write(self.directory / PAGE, "# On a GPU\n\n" + "\n".join(section(self.content)) + "\n")
+
+
+def write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def machine(device: str) -> dict[str, str]:
+    """What the numbers come from: the card, the processor and the versions found."""
+    import torch
+
+    found = {"device": device, "date": time.strftime("%Y-%m-%d")}
+    if device == "cuda":
+        card = torch.cuda.get_device_properties(0)
+        found["card"] = f"{torch.cuda.device_count()} x {card.name}, {card.total_memory / 2**30:.0f} GiB"
+        found["CUDA"], found["cuDNN"] = str(torch.version.cuda), str(torch.backends.cudnn.version())
+    else:
+        found["card"] = "none, the processor"
+    found["processor"] = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
+    found["Python"] = platform.python_version()
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not found as a package"
+    return found
+
+
+def section(content: dict) -> list[str]:
+    """The Markdown of one run."""
+    found = content["machine"]
+    lines = [f"## {found['card']}", ""]
+    if content["size"] == "toy":
+        lines += ["**A trial at toy size: no number here says how fast anything is.**", ""]
+    lines += [
+        ", ".join(f"{name} {value}" for name, value in found.items() if name != "card")
+        + f". {content['seconds']:.0f} s of {60 * content['minutes']:.0f}.",
+        "",
+    ]
+    for part in content["parts"]:
+        took = f", {part['seconds']} s" if "seconds" in part else ""
+        lines += [f"### {part['title']}", "", f"*{part['state']}{took}*", ""]
+        for table in part["tables"]:
+            lines += [f"**{table['title']}**", ""] if table["title"] else []
+            lines += ["| " + " | ".join(table["columns"]) + " |", "|---" * len(table["columns"]) + "|"]
+            lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in table["rows"]]
+            lines.append("")
+        lines += [f"- {note}" for note in part["notes"]]
+        lines += [""] if part["notes"] else []
+    return lines[:-1]
+
+
+def cell(value: str | float) -> str:
+    """A number with three figures, or words that do not end the cell."""
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value).replace("|", "/").replace("\n", " ")

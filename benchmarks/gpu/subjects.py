@@ -1,0 +1,187 @@
+"""What is tried, at full or at toy size: the networks, a dataset made from the demo's clips or from noise, a clip."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from bench_acoustic_training import make_dataset
+
+from gpu.report import Report
+from rtmri_speech.acoustic.loss import LossSettings
+from rtmri_speech.acoustic.model import AcousticModel, Network
+from rtmri_speech.acoustic.predict import AcousticBundle
+from rtmri_speech.acoustic.train import TrainingSettings, _Training
+from rtmri_speech.dataset.filelists import write_filelist
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.training.distributed import Processes
+from rtmri_speech.vocoder.config import VocoderConfig, read_config
+from rtmri_speech.vocoder.data import VocoderClip, open_clips
+from rtmri_speech.vocoder.engine import Vocoder
+from rtmri_speech.vocoder.generator import Generator
+from rtmri_speech.vocoder.train import Networks
+
+ROOT = Path(__file__).parents[2]
+CLIPS = ROOT / "clips"
+"""Where `gather_for_gpu.py` puts the demo's clips: mp4 with FLAC, and FLAC alone."""
+
+PRECISIONS = ("float32", "TF32", "bfloat16", "float16")
+"""TF32: float32 whose products the tensor cores round to 10 bits, which cuDNN's convolutions do unless told not to."""
+
+CLIP_FRAMES = 109
+"""Frames of a clip of 4 s, the mean of the sentences that epochs are reckoned with."""
+
+UTTERANCES = 450
+
+
+@dataclasses.dataclass
+class Trial:
+    """Where and at which size everything is tried, and until when."""
+
+    device: str
+    tiny: bool
+    work: Path
+    report: Report
+    deadline: float
+    dataset: Path = Path()
+    wavs: Path = Path()
+
+    def left(self) -> float:
+        """Seconds until everything must have ended."""
+        return self.deadline - time.monotonic()
+
+    @property
+    def size(self) -> int:
+        return 32 if self.tiny else 256
+
+    @property
+    def network(self) -> Network:
+        return Network("test_efficientnet", rnn_hidden=8) if self.tiny else Network()
+
+    @property
+    def vocoder_config(self) -> VocoderConfig:
+        config = dataclasses.replace(read_config(ROOT / "config" / "hifigan_v1_11413.json"), padding="official")
+        if self.tiny:
+            changed = {"upsample_initial_channel": 16, "mpd_divisor": 32, "msd_divisor": 32, "batch_size": 2}
+            config = dataclasses.replace(config, **changed)
+        return config
+
+    def training(self, device: str | None = None, **changed) -> _Training:
+        """A training of the mel generator, whose steps are taken one by one."""
+        device = device or self.device
+        # Dropout's random numbers differ between devices; the others of a training do not.
+        network = dataclasses.replace(self.network, dropout=changed.pop("dropout", 0.5))
+        values = {"network": network, "loss": LossSettings(ramp_steps=10), "lr": 1e-4, "batch_size": 2}
+        values |= {"stretch": 4 if self.tiny else 16}
+        places = {name: self.work / "acoustic" / name for name in ("out_ckpt", "log_dir", "state_dir")}
+        settings = TrainingSettings(self.dataset, **places, device=device, **{**values, **changed})
+        return _Training(settings, Processes(0, 1, torch.device(device)), print)
+
+    def networks(self, device: str | None = None, bf16: bool = False) -> Networks:
+        """A vocoder's networks with their optimisers, always the same random weights."""
+        torch.manual_seed(0)
+        return Networks(self.vocoder_config, Processes(0, 1, torch.device(device or self.device)), bf16)
+
+    def clips(self) -> list[VocoderClip]:
+        names = self.work / "wavs.txt"
+        write_filelist(names, sorted(path.stem for path in self.wavs.glob("*.wav")))
+        return open_clips(names, self.wavs, self.vocoder_config, say=print)
+
+    def frames(self) -> np.ndarray:
+        """A clip's frames, uint8 ``(T, size, size)``."""
+        count = 12 if self.tiny else CLIP_FRAMES
+        frames = np.load(sorted((self.dataset / "samples").glob("*/mri.npy"))[0])
+        return np.resize(frames, (count, *frames.shape[1:]))
+
+    def bundle(self, device: str | None = None) -> AcousticBundle:
+        """A mel generator for use, always the same random weights."""
+        torch.manual_seed(0)
+        model = AcousticModel(self.network).eval()
+        model.to(device or self.device, memory_format=torch.channels_last)
+        size, scaler = (self.size, self.size), Scaler(np.full(64, -40.0), np.full(64, 10.0), 1)
+        return AcousticBundle(model, Path("m.pt"), size, size, "unit", 4, MelSpec.preset("hifigan"), scaler, None)
+
+    def vocoder(self, device: str | None = None, bf16: bool = False) -> Vocoder:
+        torch.manual_seed(0)
+        config = self.vocoder_config
+        return Vocoder(Generator(config), config, device or self.device, bf16)
+
+    def log_mel(self) -> np.ndarray:
+        """A log mel of the length of `frames`, float32 ``(n_mels, T)``."""
+        return np.random.default_rng(0).normal(-4, 1, (64, len(self.frames()))).astype(np.float32)
+
+    def wait(self) -> None:
+        """Wait for the device to end what it was given."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[str]:
+    """Compute in one of `PRECISIONS`; gives what the mel generator's settings call it."""
+    # The switches by which cuDNN's own context manager, which Grad-CAM uses, can still read them.
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = name == "TF32"
+    try:
+        yield "float32" if name == "TF32" else name
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def prepare(trial: Trial, say: Callable[[str], None]) -> None:
+    """Make the dataset and the wavs, from the clips carried along, or of noise where there are none."""
+    trial.dataset, trial.wavs = trial.work / "dataset", trial.work / "wavs"
+    shutil.rmtree(trial.dataset, ignore_errors=True)
+    trial.wavs.mkdir(parents=True, exist_ok=True)
+    films = [] if trial.tiny else sorted(CLIPS.glob("*.mp4"))
+    if films:
+        make_dataset_of(films, trial.dataset)
+        say(f"Trained on {len(films)} clips of the demo's corpus, again and again: the losses mean nothing.")
+    else:
+        make_dataset(trial.dataset, trial.size)
+        say("Trained on noise.")
+    from rtmri_speech.signal.audio import read_audio, write_wav
+
+    sounds = [] if trial.tiny else sorted(CLIPS.glob("*.flac"))
+    for path in sounds:
+        write_wav(trial.wavs / f"{path.stem}.wav", read_audio(path, sampling_rate=11413), 11413)
+    for number in range(0 if sounds else 4):
+        rng = np.random.default_rng(number)
+        write_wav(trial.wavs / f"noise{number}.wav", rng.normal(0, 0.1, 40 * 420), 11413)
+
+
+def make_dataset_of(films: list[Path], directory: Path) -> None:
+    """Write the processed directory of films with FLAC beside them; the last one validates."""
+    from rtmri_speech.dataset.clip import Sample
+    from rtmri_speech.dataset.meta import write_meta
+    from rtmri_speech.dataset.windows import window_starts
+    from rtmri_speech.signal.audio import read_audio
+    from rtmri_speech.signal.video import read_frames
+
+    spec, samples = MelSpec.preset("hifigan"), []
+    for film in films:
+        frames = np.stack(list(read_frames(film)))
+        mel_db = spec.mel_db(read_audio(film.with_suffix(".flac"), sampling_rate=spec.sampling_rate)).T
+        count = min(len(frames), len(mel_db))
+        sample = Sample(film.stem, frames[:count], np.float32(mel_db[:count]), np.ones(count, np.float32))
+        folder = directory / "samples" / sample.id
+        folder.mkdir(parents=True)
+        for name in ("mri", "mel_db", "mask"):
+            np.save(folder / f"{name}.npy", getattr(sample, name))
+        samples.append(sample)
+    (directory / "pairs_ref4_npy").mkdir()
+    for part, members in (("training", samples[:-1]), ("validation", samples[-1:])):
+        write_filelist(directory / "hifigan_filelists" / f"{part}.txt", [sample.id for sample in members])
+        starts = window_starts([len(sample.mri) for sample in members], 4)
+        np.save(directory / "pairs_ref4_npy" / f"{part}.npy", starts)
+    scaler = Scaler.of(samples[:-1])
+    scaler.save(directory / "scaler.json")
+    write_meta(directory, spec, samples[0].mri.shape[1:], 4, [sample.id for sample in samples], scaler)

@@ -1,0 +1,103 @@
+"""All that is to be learnt on a GPU, in one command that ends within its minutes.
+
+    python benchmarks/on_gpu.py --minutes 8 --out DIR
+
+runs the tests marked gpu, compares the device with the processor, measures both trainings, synthesis and Grad-CAM at
+full size, and spends what is left on the training that --train names. DIR gets on_a_gpu.json and on_a_gpu.md, written
+anew after every finding, so that a machine may go away; with --train also the generator in pieces of 16 MiB.
+
+    python benchmarks/on_gpu.py --tiny --device cpu --out DIR
+
+tries every part at toy size on the processor. benchmarks/gather_for_gpu.py gathers what a machine without network
+needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+MARGIN = 5.0
+"""Seconds before the end at which whatever still computes is left."""
+
+SHARES = {"checks": 0.25, "comparison": 0.3, "speed": 0.9}
+"""Of the time left when a part begins, how much it may take."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=8.0, help="all of it ends within them")
+    parser.add_argument("--out", type=Path, required=True, help="receives at most 8 files of at most 16 MiB")
+    parser.add_argument("--work", type=Path, help="dataset and the training's state (default: beside DIR, DIR.work)")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="toy size, to try the command itself")
+    parser.add_argument("--train", type=Path, metavar="CONFIG", help="train HiFi-GAN by this config in the time left")
+    parser.add_argument("--base", type=Path, help="g_<steps> file, its do_<steps> beside it, that training begins with")
+    parser.add_argument("--train_minutes", type=float, default=0.0, help="minutes kept for --train")
+    args = parser.parse_args()
+    begin = time.monotonic()
+    sys.path.insert(0, str(Path(__file__).parent))
+    import torch
+    from gpu.checks import checks
+    from gpu.comparison import comparison
+    from gpu.report import Report
+    from gpu.speed import speed
+    from gpu.subjects import Trial, prepare
+    from gpu.vocoder_run import vocoder_run
+
+    from rtmri_speech.errors import UserError
+
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device", "is cuda, but PyTorch sees no GPU", "try the command with --tiny --device cpu")
+    work = args.work or args.out.with_name(args.out.name + ".work")
+    work.mkdir(parents=True, exist_ok=True)
+    report = Report(args.out, args.device, args.tiny, args.minutes)
+    deadline = begin + 60 * args.minutes
+    trial = Trial(args.device, args.tiny, work, report, deadline)
+
+    def leave() -> None:
+        report.end("ended by the clock")
+        os._exit(3)
+
+    watch = threading.Timer(trial.left() - MARGIN, leave)
+    watch.daemon = True
+    watch.start()
+    report.begin("Prepared")
+    prepare(trial, report.note)
+    report.end()
+    parts = {
+        "checks": ("Tests marked gpu", checks),
+        "comparison": ("Against the processor", comparison),
+        "speed": ("Speed", speed),
+    }
+    failed = False
+    for name, (title, part) in parts.items():
+        report.begin(title)
+        seconds = SHARES[name] * max(trial.left() - MARGIN - 60 * args.train_minutes, 1)
+        try:
+            part(trial, seconds)
+        # What torch and its libraries raise; the parts after it are worth having all the same.
+        except (RuntimeError, UserError, ValueError, OSError) as error:
+            failed = True
+            traceback.print_exc()
+            report.end(f"failed: {type(error).__name__}: {str(error)[:300]}")
+            continue
+        report.end()
+    if args.train:
+        report.begin("Training")
+        vocoder_run(trial, args.train, args.base)
+        report.end()
+    watch.cancel()
+    print((args.out / "on_a_gpu.md").read_text(encoding="utf-8"))
+    return int(failed)
+
+
+if __name__ == "__main__":
+    from rtmri_speech.errors import run_script
+
+    run_script(main)

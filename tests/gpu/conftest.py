@@ -1,0 +1,17 @@
+"""Where the tests marked ``gpu`` compute: on CUDA, or on what RTMRI_SPEECH_GPU_TESTS names, to try them without one."""
+
+import os
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def device():
+    """The device under test."""
+    name = os.environ.get("RTMRI_SPEECH_GPU_TESTS", "cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return name

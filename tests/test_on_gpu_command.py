@@ -1,0 +1,59 @@
+"""The command prepared for a GPU, tried at toy size on the processor."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+
+
+@pytest.mark.slow
+def test_every_part_runs_at_toy_size(tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, BENCHMARKS / "on_gpu.py", "--tiny", "--device", "cpu", "--minutes", "6", "--out", out]
+    command += ["--train", ROOT / "config" / "hifigan_demo_base.json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+    content = json.loads((out / "on_a_gpu.json").read_text(encoding="utf-8"))
+    titles = ["Prepared", "Tests marked gpu", "Against the processor", "Speed", "Training"]
+    assert [(part["title"], part["state"]) for part in content["parts"]] == [(title, "finished") for title in titles]
+    checks, comparison, speed = (part["tables"] for part in content["parts"][1:4])
+    results = [result for _, _, result in checks[0]["rows"]]
+    assert results.count("passed") > 15
+    assert not [result for result in results if result.startswith(("failure", "error"))]
+    # The processor in float32 against itself.
+    assert {row[2] for row in comparison[0]["rows"] if row[1] == "float32"} == {0.0}
+    assert all(table["rows"] for table in speed)
+    assert "not measured" not in str(content["parts"][3]["notes"]).lower()
+    files = list(out.iterdir())
+    assert len(files) <= 8
+    assert all(file.stat().st_size <= 16 * 2**20 for file in files)
+    assert "no number here says how fast" in (out / "on_a_gpu.md").read_text(encoding="utf-8")
+    # A trial is no result for the docs.
+    docs = [sys.executable, BENCHMARKS / "write_on_a_gpu.py", out / "on_a_gpu.json", "--output", tmp_path / "page.md"]
+    refused = subprocess.run(list(map(str, docs)), capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "is a trial" in refused.stderr
+
+
+def test_the_page_without_a_card_is_the_one_in_docs(tmp_path):
+    page = tmp_path / "page.md"
+    subprocess.run([sys.executable, BENCHMARKS / "write_on_a_gpu.py", "--output", page], check=True)
+    text = (ROOT / "docs" / "on_a_gpu.md").read_text(encoding="utf-8")
+    assert "No card has run it yet" in page.read_text(encoding="utf-8")
+    assert text == page.read_text(encoding="utf-8") or "No card has run it yet" not in text
+
+
+def test_it_ends_within_its_minutes(tmp_path):
+    command = [sys.executable, BENCHMARKS / "on_gpu.py", "--tiny", "--device", "cpu", "--minutes", "0.2"]
+    run = subprocess.run([*command, "--out", tmp_path / "out"], capture_output=True, timeout=60)
+    assert run.returncode == 3
+    content = json.loads((tmp_path / "out" / "on_a_gpu.json").read_text(encoding="utf-8"))
+    assert content["parts"][-1]["state"] == "ended by the clock"
+    assert content["seconds"] < 12

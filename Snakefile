@@ -38,7 +38,6 @@ localrules:
 
 onstart:
     take_results()
-    order_one_round_at_a_time()
 
 
 onsuccess:
@@ -46,6 +45,7 @@ onsuccess:
 
 
 onerror:
+    report_refused_clips()
     tell_full_disk()
 
 
@@ -65,7 +65,7 @@ rule dataset:
         rules.write_meta.output,
         expand(rules.write_filelist.output, part=PARTS),
         expand(rules.write_pairs.output, part=TRAINED_PARTS),
-        lambda wildcards: paths(rules.extract_mel.output.mask, CLIPS),
+        lambda wildcards: paths(rules.prepare_clip.output.mask, CLIPS),
         DATASET_RECORD,
 
 

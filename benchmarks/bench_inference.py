@@ -1,8 +1,8 @@
-"""Speed of inference at full size: one clip with start-up, many in one call, warm, live, and through the workflow.
+"""Speed of inference at full size: one clip with start-up, many in one call, live, and through the workflow.
 
 The models are those of the memo (EfficientNetV2-B2 at 256x256, HiFi-GAN V1 with 512 channels) with random weights, the
 clips noise of 4 s (109 frames): neither changes how long it takes. Each row is a command of its own; seconds are of the
-wall clock and of the processor, the warm process' not counted. --workflow N makes N short clips through Snakemake.
+wall clock and of the processor. --workflow N makes N short clips through Snakemake.
 """
 
 from __future__ import annotations
@@ -40,15 +40,12 @@ def main() -> None:
         call = [str(SCRIPT), *models, "--processed-dir", str(place / "processed"), "--threads", str(args.threads)]
         call += ["--output-dir", str(place / "out"), "--clips"]
         many = [f"c{number}" for number in range(args.clips)]
-        warm = ["--warm", str(place / "warm"), "--warm-seconds", "30"]
         report("--help", [str(SCRIPT), "--help"], args.repeats)
         report("import of torch and timm alone", ["-c", "import torch, timm"], args.repeats)
         report("a clip alone, start-up included", [*call, "c0"], args.repeats, SECONDS)
         report("a clip alone, start-up included, bf16", [*call, "c0", "--bf16"], args.repeats, SECONDS)
         report(f"{args.clips} clips in one call", [*call, *many], 1, SECONDS * args.clips)
         report(f"{args.clips} clips in one call, bf16", [*call, *many, "--bf16"], 1, SECONDS * args.clips)
-        report("a clip that starts the warm process", [*call, "c0", *warm], 1, SECONDS)
-        report("a clip, warm", [*call, "c0", *warm], args.repeats, SECONDS)
         live(models, args.threads)
         if args.workflow:
             workflow(place, models, args.workflow)

@@ -8,9 +8,7 @@
 Every process that the workflow starts writes down its processor seconds and its peak memory when it ends (Linux only).
 What was measured stands in benchmarks/README.md.
 
-A job's overhead is all that is not the work itself: Snakemake, shell, start and exit of Python, the fork server with
-its imports, and the process that keeps the models. The work itself is the same library calls in one process, without
-its start. With RTMRI_SPEECH_FORKS= in the environment every job is a Python of its own.
+The CPU seconds of a clip are those of Snakemake, of its script with the start of Python, and of the shell between.
 """
 
 from __future__ import annotations
@@ -25,7 +23,6 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -38,28 +35,18 @@ RATE, HOP = 11413, 420
 RECORDER = """
 import atexit, os, sys, time
 
-_exit, _forked = os._exit, []
-
-
-def _ended(code):
-    _written_down()
-    _exit(code)
-
 
 def _written_down():
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))
     # Unlike getrusage's, this peak knows nothing of the process that started this one.
     peak = int(status["VmHWM"].split()[0]) / 1000
     import json
-    record = dict(argv=_forked or sys.argv, cpu=time.process_time(), peak_mb=peak)
+    record = dict(argv=sys.argv, cpu=time.process_time(), peak_mb=peak)
     with open(os.path.join(os.environ["RECORDS"], f"{os.getpid()} {time.time_ns()}.json"), "w") as out:
         json.dump(record, out)
 
 
 atexit.register(_written_down)
-# A worker of the fork server runs many scripts, and leaves by this.
-os.register_at_fork(after_in_child=lambda: _forked.append("worker"))
-os._exit = _ended
 """
 
 VOCODER = {
@@ -160,11 +147,8 @@ class Process(NamedTuple):
     peak_mb: float
 
 
-def snakemake(folder: Path, *words: str, wait: Collection[str] = ()) -> tuple[list[Process], float]:
-    """Run the workflow; return its processes and the processor seconds of all it waited for.
-
-    ``wait`` : the processes of these names outlive the run and are waited for.
-    """
+def snakemake(folder: Path, *words: str) -> tuple[list[Process], float]:
+    """Run the workflow; return its processes and the processor seconds of all of them."""
     records = recorder(folder)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = subprocess.run(
@@ -179,11 +163,7 @@ def snakemake(folder: Path, *words: str, wait: Collection[str] = ()) -> tuple[li
         sys.exit(run.stdout[-5000:])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    while True:
-        found = ended(Path(records["RECORDS"]))
-        if {process.name for process in found}.issuperset(wait):
-            return found, spent
-        time.sleep(1)
+    return ended(Path(records["RECORDS"])), spent
 
 
 def recorder(folder: Path) -> dict[str, str]:
@@ -228,86 +208,29 @@ def execution(args: argparse.Namespace, folder: Path) -> None:
     configuration(folder, 32, synthesis=in_process(write_models, folder))
     made = [f"results/dataset/wavs/c{number:05d}.wav" for number in range(clips)]
     heard = [f"results/infer/c{number:05d}_generated.wav" for number in range(clips)]
-    print(f"{clips} clips of {frames} frames of 32x32 on {args.cores} cores; CPU seconds a job")
-    names = ("jobs", "work", "Snakemake", "shell, client", "scripts", "server", "models", "OVERHEAD")
-    print(f"{'rules':<28}" + "".join(f"{name:>14}" for name in names))
-    forks = os.environ.get("RTMRI_SPEECH_FORKS") != ""
-    outlives = ["server", "worker"] if forks else []
-    overheads = 0.0
-    for rules, targets, jobs, scripts, work in (
-        ("decode_frames, extract_mel", made, 2 * clips, ("frames", "mel"), make_samples),
-        ("infer_clip", heard, clips, ("run_mri_video_inference",), speak),
+    print(f"{clips} clips of {frames} frames of 32x32 on {args.cores} cores; CPU seconds a clip")
+    print(f"{'rule':<16}{'all':>10}{'Snakemake':>12}{'planning':>12}{'script':>10}{'shell':>10}")
+    for rule, targets, script in (
+        ("prepare_clip", made, "preprocess_rtmri_data --only clip"),
+        ("infer_clip", heard, "run_mri_video_inference"),
     ):
         _, planning = snakemake(folder, "--dry-run", "--quiet", "all", "--", *targets)
-        wait = [*outlives, "warm"] if work is speak else outlives
-        processes, spent = snakemake(folder, "--cores", str(args.cores), "--", *targets, wait=wait)
+        processes, spent = snakemake(folder, "--cores", str(args.cores), "--", *targets)
         of = defaultdict(float)
         for process in processes:
             of[process.name] += process.cpu
-        ran = of["worker"] if forks else sum(cpu for name, cpu in of.items() if name.endswith(scripts))
-        own = in_process(work, folder, [f"c{number:05d}" for number in range(clips)])
-        if forks:
-            spent += ran
-        shell = spent - of["snakemake"] - ran
-        overhead = spent + of["server"] + of["warm"] - own
-        overheads += overhead
-        cells = (own, of["snakemake"], shell, ran - own, of["server"], of["warm"], overhead)
-        print(f"{rules:<28}{jobs:>14}" + "".join(f"{cell / jobs:>14.4f}" for cell in cells))
-        print(f"{'of Snakemake, planning':<28}{planning / jobs:>42.4f}", flush=True)
-    print(f"{'all':<28}{3 * clips:>14}{overheads / (3 * clips):>98.4f}")
+        shell = spent - of["snakemake"] - of[script]
+        cells = (spent, of["snakemake"], planning, of[script], shell)
+        print(
+            f"{rule:<16}"
+            + "".join(f"{cell / clips:>{w}.3f}" for cell, w in zip(cells, (10, 12, 12, 10, 10), strict=True))
+        )
 
 
 def in_process(function, *arguments):
     """Call a function in a new process: a child's peak counts what its parent held."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:
         return apart.submit(function, *arguments).result()
-
-
-def make_samples(folder: Path, ids: list[str]) -> float:
-    """Processor seconds of making the clips' samples by the library, once what is only done once is done."""
-    from rtmri_speech.dataset.clip import Clip
-    from rtmri_speech.dataset.process import DatasetSettings, Processing
-    from rtmri_speech.signal.mel import MelSpec
-
-    spec = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=16)
-    processing = Processing(folder / "work", DatasetSettings(spec, (32, 32)))
-
-    def make(id: str) -> None:
-        clip = Clip(id, folder / "videos" / f"{id}.mp4", folder / "audio" / f"{id}.wav")
-        processing.frames(clip)
-        processing.sound(clip)
-
-    return seconds_of_all(make, ids)
-
-
-def speak(folder: Path, ids: list[str]) -> float:
-    """Processor seconds of the clips' speech, the models being loaded."""
-    from rtmri_speech.threads import limit_threads
-
-    # Before torch is imported.
-    limit_threads(1)
-    from rtmri_speech.synthesis.models import Models
-    from rtmri_speech.synthesis.speech import corpus_source, speak_each
-    from rtmri_speech.synthesis.synthesiser import load_synthesiser
-
-    settings = json.loads((folder / "config.json").read_text())["synthesis"]
-    models = Models(settings["mri_checkpoint"], (settings["hifigan_checkpoint"],), device="cpu")
-    speaker = load_synthesiser(models, lambda sentence: None)
-    dataset = folder / "results" / "dataset"
-
-    def say(id: str) -> None:
-        source = corpus_source(dataset, id, speaker.mel, None)
-        speak_each([id], lambda _: source, speaker, folder / "spoken", lambda sentence: None)
-
-    return seconds_of_all(say, ids)
-
-
-def seconds_of_all(make, ids: list[str]) -> float:
-    make(ids[0])
-    begin = time.process_time()
-    for id in ids:
-        make(id)
-    return time.process_time() - begin
 
 
 def write_models(folder: Path) -> dict[str, str]:
@@ -358,7 +281,7 @@ def memory(args: argparse.Namespace, folder: Path) -> None:
         make_corpus(place, count, frames, 128)
         configuration(place, 128)
         targets = ("all", "infer_all", "gradcam", "masking")
-        processes, _ = snakemake(place, "--cores", str(args.cores), "--", *targets, wait=["warm"])
+        processes, _ = snakemake(place, "--cores", str(args.cores), "--", *targets)
         peaks.append(largest(processes))
     kilobytes = frames * (128 * 128 + HOP * 2 + 16 * 4) / 1000
     print(
@@ -392,7 +315,7 @@ def full_size(args: argparse.Namespace, folder: Path) -> None:
     settings["explain"] = {"masking": {"alphas": [1.0]}}
     (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     targets = ("all", "gradcam", "masking")
-    processes, _ = snakemake(folder, "--cores", str(args.cores), "--", *targets, wait=["warm"])
+    processes, _ = snakemake(folder, "--cores", str(args.cores), "--", *targets)
     print(f"peak MB of the largest process of each script, {clips} clips of {frames} frames of 256x256")
     for name, peak in sorted(largest(processes).items()):
         print(f"{name:<44}{peak:12.0f}")

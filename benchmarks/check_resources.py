@@ -1,12 +1,10 @@
 """Whether each rule asks for what its jobs take: memory, time and threads, by Snakemake's benchmark files.
 
-    RTMRI_SPEECH_FORKS= snakemake --cores 2 && python benchmarks/check_resources.py
+    snakemake --cores 2 && python benchmarks/check_resources.py
     python benchmarks/check_resources.py --configfile config/mine.yaml --targets all gradcam masking
 
 shows for each rule that has run the most that a job took beside what its first attempt asks for, and ends with 1 where
-a job took more. Snakemake looks at a job's memory every few seconds, so of a job of a second it knows little; of a job
-that is a fork it sees the one who asked for it, so that there should be none; and the process that keeps the models for
-the synthesis is none of a job's own (bench_scale.py memory tells its size).
+a job took more. Snakemake looks at a job's memory every few seconds, so of a job of a second it knows little.
 """
 
 from __future__ import annotations

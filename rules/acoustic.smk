@@ -17,9 +17,9 @@ rule train_acoustic:
         scaler=rules.fit_scaler.output,
         lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
         pairs=expand(rules.write_pairs.output, part=TRAINED_PARTS),
-        mri=lambda wildcards: paths(rules.decode_frames.output[0], SEEN_CLIPS),
-        mel_db=lambda wildcards: paths(rules.extract_mel.output.mel_db, SEEN_CLIPS),
-        mask=lambda wildcards: paths(rules.extract_mel.output.mask, SEEN_CLIPS),
+        mri=lambda wildcards: paths(rules.prepare_clip.output.mri, SEEN_CLIPS),
+        mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SEEN_CLIPS),
+        mask=lambda wildcards: paths(rules.prepare_clip.output.mask, SEEN_CLIPS),
         begin=ACOUSTIC["resume_ckpt"] or [],
         # It names every clip of the corpus, and a new test clip must not train anew; a changed mel changes mel_db.
         meta=ancient(META),
@@ -89,9 +89,9 @@ rule export_predicted_mels:
     input:
         model=ACOUSTIC_IN_USE,
         scaler=rules.fit_scaler.output,
-        mri=lambda wildcards: paths(rules.decode_frames.output[0], SEEN_CLIPS),
+        mri=lambda wildcards: paths(rules.prepare_clip.output.mri, SEEN_CLIPS),
         # Opened with the frames, to see that the clip is whole.
-        sound=lambda wildcards: paths(rules.extract_mel.output.mel_db, SEEN_CLIPS),
+        sound=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SEEN_CLIPS),
         meta=ancient(META),
     output:
         paths(f"{MELS_PREDICTED}/{{id}}.npy", SEEN_CLIPS),
@@ -121,15 +121,15 @@ rule export_predicted_mels:
 rule export_groundtruth_mel:
     """A clip's true mel as the vocoder reads it."""
     input:
-        mri=rules.decode_frames.output[0],
-        mel_db=rules.extract_mel.output.mel_db,
-        mask=rules.extract_mel.output.mask,
+        mri=rules.prepare_clip.output.mri,
+        mel_db=rules.prepare_clip.output.mel_db,
+        mask=rules.prepare_clip.output.mask,
         meta=ancient(META),
     output:
         f"{MELS_TRUE}/{{id}}.npy",
     log:
         f"{LOGS}/export_groundtruth_mel/{{id}}.log",
-    localrule: CLIPS_HERE
+    localrule: CLIPS_LOCAL
     conda:
         "../envs/rtmri.yaml"
     threads: 1

@@ -2,11 +2,13 @@
 
 import dataclasses
 import errno
+import glob
+import json
 import os
+import re
 import shlex
 import shutil
 import sys
-import threading
 from pathlib import Path
 
 BASE = Path(workflow.basedir)
@@ -20,7 +22,6 @@ for name, first in {
 }.items():
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
-from rtmri_speech import forkserver
 from rtmri_speech.atomic import remove_abandoned
 from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes, takes_over
 from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
@@ -36,7 +37,7 @@ from snakemake.utils import argvquote
 
 os.environ[JOB] = "1"
 
-# No shell stays between Snakemake and a job: its death would leave the job alive, or unheard while it saves its state. So each
+# No shell stays between Snakemake and a job: a signal to the shell alone would leave the job running. So each
 # `shell:` is one simple command; Snakemake's `set -euo pipefail`, whose place this takes, would change nothing in it.
 if os.name == "posix":
     shell.prefix("exec ")
@@ -55,8 +56,6 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-os.environ.setdefault(forkserver.DIRECTORY, str(forkserver.place(RESULTS, BASE / "workflow" / "scripts")))
-
 # Once, and not by each job.
 if workflow.is_main_process:
     for note in takeover_notes(SETTINGS):
@@ -72,9 +71,8 @@ SEEN_CLIPS = [id for part in TRAINED_PARTS for id in PART_CLIPS[part]]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
-# Many clips a submission: a Snakemake that is itself a job of a cluster makes the clips there, where a submission of its own
-# would cost more than a clip's work. The other jobs it submits.
-CLIPS_HERE = workflow.is_main_process and "SLURM_JOB_ID" in os.environ
+# Where the jobs of single clips run: as all others, or in Snakemake's own process on the machine that it runs on.
+CLIPS_LOCAL = SETTINGS["cluster"]["clips"] == "local"
 
 # A stopped training goes on by itself. Not within a job of a cluster, whose Snakemake would start it again while the cluster
 # ends the job, or with the memory that was too little: there the one outside submits it again.
@@ -110,12 +108,6 @@ def script(name):
 def where_it_runs(path):
     """A file of this checkout, relative to where Snakemake runs if it can be, so that a checkout can be moved."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def clip_script(name):
-    """The command that runs a script of one clip: in a fork of a process that has imported what it needs, where there are forks."""
-    start = f"python -I -S {quoted(where_it_runs(forkserver.CLIENT))}" if os.name == "posix" else "python"
-    return f"{start} {quoted(script(name))}"
 
 
 def flags(**settings):
@@ -155,36 +147,24 @@ def existing(path):
     return [str(path)] if path.is_file() or path.is_relative_to(RESULTS) else []
 
 
-def frame_sources(clip):
-    """The files that a clip's frames come from, those that are there or can be made."""
-    files = StoredClip(clip.stored).frame_files if clip.stored else [clip.video]
-    return [source for path in files for source in existing(path)]
-
-
-def sound_sources(clip):
-    """The files that a clip's sound, mel and mask come from, those that are there or can be made."""
-    files = StoredClip(clip.stored).mel_files if clip.stored else []
-    return [source for path in [*files, clip.audio or clip.video] for source in existing(path)]
-
-
 def sources_of(clip):
     """The files that a clip is made from, those that are there or can be made."""
-    return list(dict.fromkeys([*frame_sources(clip), *sound_sources(clip)]))
+    stored = StoredClip(clip.stored) if clip.stored else None
+    frames = stored.frame_files if stored else [clip.video]
+    sound = [*(stored.mel_files if stored else []), clip.audio or clip.video]
+    return list(dict.fromkeys(source for path in [*frames, *sound] for source in existing(path)))
 
 
-def clip_flags(clip, medium):
-    """Flags that name one clip's ``video`` or ``audio`` and the stretch to take of it."""
-    sound = {
-        "audio": clip.audio or clip.video,
-        "av_offset_ms": clip.av_offset_ms or None,
-    }
+def clip_flags(clip):
+    """Flags that name one clip, its video and sound, and the stretch to take of them."""
     return flags(
         clip=clip.id,
         video=clip.video,
+        audio=clip.audio or clip.video,
         start=clip.start,
         end=clip.end,
+        av_offset_ms=clip.av_offset_ms or None,
         stored=clip.stored,
-        **(sound if medium == "audio" else {}),
     )
 
 
@@ -241,6 +221,9 @@ def mask_flags(mask):
     )
 
 
+# The rules that make files of one prepared clip.
+OF_A_CLIP = "export_groundtruth_mel infer_clip mask_video infer_masked compare_masked explain_clip film_gradcam".split()
+
 HELD = []
 
 
@@ -265,26 +248,6 @@ def take_results():
             remove_abandoned(directory)
 
 
-def order_one_round_at_a_time():
-    """Let each round of Snakemake's scheduling order another one only when none is ordered yet.
-
-    For its limit of jobs a second every round orders one a second later, and so does that one, while jobs are ready: with a thousand
-    of them that were most of its work.
-    """
-    scheduler, ordered = workflow.scheduler, threading.Event()
-
-    def begin():
-        ordered.clear()
-        scheduler._open_jobs.release()
-
-    def order(delay):
-        if not ordered.is_set():
-            ordered.set()
-            threading.Timer(delay, begin).start()
-
-    scheduler._schedule_reevalutation = order
-
-
 def taken(holding):
     """`Holding.take`; a full disk is told."""
     try:
@@ -303,6 +266,32 @@ def tell_full_disk():
         if Path(directory).exists() and shutil.disk_usage(directory).free < LOG_BYTES:
             print(user_error(OSError(errno.ENOSPC, "", directory)), file=sys.stderr)
             return
+
+
+def report_refused_clips():
+    """List the clips that were refused, each with its sentence, after a failure, and remove what was made of them before."""
+    refused = {id: sentence for id in CLIPS if (sentence := refusal(id))}
+    if not refused:
+        return
+    for rule in OF_A_CLIP:
+        for pattern in getattr(rules, rule).output:
+            for id in refused:
+                for made in glob.glob(re.sub(r"{\w+}", "*", glob.escape(pattern).replace("{id}", id))):
+                    Path(made).unlink()
+    print(f"Clips that were refused: {len(refused)} of {len(CLIPS)}.", *refused.values(), sep="\n", file=sys.stderr)
+    print(f"Mend them, or leave them out: corpus: {{exclude: {json.dumps(list(refused))}}}", file=sys.stderr)
+
+
+def refusal(id):
+    """The sentence with which the jobs of a clip refused it; None where its sample is there or it was not tried."""
+    if Path(DATASET, "samples", id, "mel_db.npy").exists():
+        return None
+    for rule in ("normalize_video", "prepare_clip"):
+        log = Path(LOGS, rule, f"{id}.log")
+        last = log.read_text(encoding="utf-8").splitlines()[-1:] if log.exists() else []
+        if last and last[0].startswith("error: "):
+            return last[0].removeprefix("error: ")
+    return None
 
 
 def whereabouts():

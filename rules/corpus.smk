@@ -14,7 +14,7 @@ if SETTINGS["corpus"]["source"] == "demo":
             f"{LOGS}/make_demo_clip/{{id}}.log",
         benchmark:
             f"{BENCHMARKS}/make_demo_clip/{{id}}.tsv"
-        localrule: CLIPS_HERE
+        localrule: CLIPS_LOCAL
         conda:
             "../envs/rtmri.yaml"
         threads: 1
@@ -22,11 +22,11 @@ if SETTINGS["corpus"]["source"] == "demo":
             mem_mb=more_on_retry(450),
             runtime=more_on_retry(10),
         params:
-            script=clip_script("make_demo_corpus.py"),
+            script=script("make_demo_corpus.py"),
             code=code_hash("demo.corpus"),
             seed=SETTINGS["corpus"]["demo"]["seed"],
         shell:
-            "{params.script} --clip {wildcards.id} --seed {params.seed}"
+            "python {params.script:q} --clip {wildcards.id} --seed {params.seed}"
             " --video {output.video:q} --audio {output.audio:q} --description {output.description:q} > {log:q} 2>&1"
 
 
@@ -42,7 +42,7 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
             f"{LOGS}/normalize_video/{{id}}.log",
         benchmark:
             f"{BENCHMARKS}/normalize_video/{{id}}.tsv"
-        localrule: CLIPS_HERE
+        localrule: CLIPS_LOCAL
         conda:
             "../envs/rtmri.yaml"
         threads: 1
@@ -50,7 +50,7 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
             mem_mb=more_on_retry(500),
             runtime=more_on_retry(20),
         params:
-            script=clip_script("normalize_videos.py"),
+            script=script("normalize_videos.py"),
             code=code_hash("dataset.normalize"),
             video=lambda wildcards: str(RAW_CLIPS[wildcards.id].video),
             flags=flags(
@@ -59,7 +59,7 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
                 rotation=SETTINGS["corpus"]["raw_videos"]["rotation"],
             ),
         shell:
-            "{params.script} --input {params.video:q} --output {output:q} {params.flags}" " > {log:q} 2>&1"
+            "python {params.script:q} --input {params.video:q} --output {output:q} {params.flags}" " > {log:q} 2>&1"
 
 
 # What is said when in the test clips, where it is known.

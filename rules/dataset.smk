@@ -17,54 +17,21 @@ META = f"{DATASET}/meta.json"
 REF_FRAMES = SETTINGS["windows"]["ref_frames"]
 
 
-rule decode_frames:
-    """A clip's video as gray frames at the mel's frame rate, or the frames that a lab's system decoded."""
+rule prepare_clip:
+    """A clip's frames at the mel's rate, its sound at the model's, its mel (its own or the lab's), and a picture of both."""
     input:
-        lambda wildcards: frame_sources(CLIPS[wildcards.id]),
+        lambda wildcards: sources_of(CLIPS[wildcards.id]),
     output:
-        f"{DATASET}/samples/{{id}}/mri.npy",
-    log:
-        f"{LOGS}/decode_frames/{{id}}.log",
-    benchmark:
-        f"{BENCHMARKS}/decode_frames/{{id}}.tsv"
-    localrule: CLIPS_HERE
-    conda:
-        "../envs/rtmri.yaml"
-    threads: 1
-    resources:
-        mem_mb=more_on_retry(400),
-        runtime=more_on_retry(10),
-    params:
-        script=clip_script("preprocess_rtmri_data.py"),
-        dataset=subpath(output[0], ancestor=3),
-        code=code_hash("dataset.lab_format" if LAB_DIR else "dataset.frames"),
-        clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "video"),
-        flags=flags(
-            sr=SPEC.sampling_rate,
-            hop_length=SPEC.hop_length,
-            resize_h=SETTINGS["video"]["size"][0],
-            resize_w=SETTINGS["video"]["size"][1],
-            resampling=SETTINGS["video"]["resampling"],
-        ),
-    shell:
-        "{params.script} --only frames --out_dir {params.dataset:q} {params.clip}" " {params.flags} > {log:q} 2>&1"
-
-
-rule extract_mel:
-    """A clip's sound at the model's rate, its mel (its own or the lab's), where it has sound, and a picture of both."""
-    input:
-        mri=rules.decode_frames.output,
-        audio=lambda wildcards: sound_sources(CLIPS[wildcards.id]),
-    output:
+        mri=f"{DATASET}/samples/{{id}}/mri.npy",
         wav=f"{DATASET}/wavs/{{id}}.wav",
         mel_db=f"{DATASET}/samples/{{id}}/mel_db.npy",
         mask=f"{DATASET}/samples/{{id}}/mask.npy",
         figure=f"{DATASET}/samples/{{id}}/figure.png",
     log:
-        f"{LOGS}/extract_mel/{{id}}.log",
+        f"{LOGS}/prepare_clip/{{id}}.log",
     benchmark:
-        f"{BENCHMARKS}/extract_mel/{{id}}.tsv"
-    localrule: CLIPS_HERE
+        f"{BENCHMARKS}/prepare_clip/{{id}}.tsv"
+    localrule: CLIPS_LOCAL
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -72,13 +39,21 @@ rule extract_mel:
         mem_mb=more_on_retry(400),
         runtime=more_on_retry(10),
     params:
-        script=clip_script("preprocess_rtmri_data.py"),
-        dataset=subpath(output.wav, ancestor=2),
-        code=code_hash("dataset.sound", "dataset.figure"),
-        clip=lambda wildcards: clip_flags(CLIPS[wildcards.id], "audio"),
-        flags=f"{flags(gain=SETTINGS['audio']['gain'])} {MEL_FLAGS}",
+        script=script("preprocess_rtmri_data.py"),
+        dataset=DATASET,
+        code=code_hash(
+            "dataset.frames", "dataset.sound", "dataset.figure", *(["dataset.lab_format"] if LAB_DIR else [])
+        ),
+        clip=lambda wildcards: clip_flags(CLIPS[wildcards.id]),
+        flags=flags(
+            resize_h=SETTINGS["video"]["size"][0],
+            resize_w=SETTINGS["video"]["size"][1],
+            resampling=SETTINGS["video"]["resampling"],
+            gain=SETTINGS["audio"]["gain"],
+        )
+        + f" {MEL_FLAGS}",
     shell:
-        "{params.script} --only mel --out_dir {params.dataset:q} {params.clip}" " {params.flags} > {log:q} 2>&1"
+        "python {params.script:q} --only clip --out_dir {params.dataset:q} {params.clip} {params.flags} > {log:q} 2>&1"
 
 
 rule write_filelist:
@@ -100,8 +75,8 @@ rule fit_scaler:
     """Mean and deviation of each mel bin over the training clips, or those of a lab that is taken over."""
     input:
         f"{DATASET}/hifigan_filelists/training.txt",
-        lambda wildcards: paths(rules.extract_mel.output.mel_db, PART_CLIPS["training"]),
-        lambda wildcards: paths(rules.extract_mel.output.mask, PART_CLIPS["training"]),
+        lambda wildcards: paths(rules.prepare_clip.output.mel_db, PART_CLIPS["training"]),
+        lambda wildcards: paths(rules.prepare_clip.output.mask, PART_CLIPS["training"]),
         existing(Path(LAB_DIR, "scaler.json")) if LAB_DIR else [],
     output:
         f"{DATASET}/scaler.json",
@@ -152,7 +127,7 @@ rule write_pairs:
     """Where the windows of one part start: clip number and first frame."""
     input:
         f"{DATASET}/hifigan_filelists/{{part}}.txt",
-        lambda wildcards: paths(rules.extract_mel.output.mask, PART_CLIPS[wildcards.part]),
+        lambda wildcards: paths(rules.prepare_clip.output.mask, PART_CLIPS[wildcards.part]),
     output:
         f"{DATASET}/pairs_ref{REF_FRAMES}_npy/{{part}}.npy",
     log:

@@ -27,10 +27,10 @@ rule evaluate_systems:
         scaler=rules.fit_scaler.output[0],
         lists=expand(rules.write_filelist.output, part=PARTS),
         # Training frames are what a look-up looks among.
-        mri=lambda wildcards: paths(rules.decode_frames.output[0], PART_CLIPS["training"] + TEST_CLIPS),
-        mel_db=lambda wildcards: paths(rules.extract_mel.output.mel_db, PART_CLIPS["training"] + TEST_CLIPS),
-        mask=lambda wildcards: paths(rules.extract_mel.output.mask, PART_CLIPS["training"] + TEST_CLIPS),
-        wavs=lambda wildcards: paths(rules.extract_mel.output.wav, TEST_CLIPS),
+        mri=lambda wildcards: paths(rules.prepare_clip.output.mri, PART_CLIPS["training"] + TEST_CLIPS),
+        mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, PART_CLIPS["training"] + TEST_CLIPS),
+        mask=lambda wildcards: paths(rules.prepare_clip.output.mask, PART_CLIPS["training"] + TEST_CLIPS),
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, TEST_CLIPS),
         phonemes=PHONEME_FILES,
         # By its path: ancient(META), elsewhere, marks the object that all rules share.
         meta=f"{DATASET}/meta.json",
@@ -81,11 +81,11 @@ rule evaluate_mel_generator:
         model=SPEECH_MODELS["mri-checkpoint"],
         scaler=rules.fit_scaler.output[0],
         lists=expand(rules.write_filelist.output, part=PARTS),
-        mri=lambda wildcards: paths(rules.decode_frames.output[0], CLIPS),
-        mel_db=lambda wildcards: paths(rules.extract_mel.output.mel_db, CLIPS),
-        mask=lambda wildcards: paths(rules.extract_mel.output.mask, CLIPS),
+        mri=lambda wildcards: paths(rules.prepare_clip.output.mri, CLIPS),
+        mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, CLIPS),
+        mask=lambda wildcards: paths(rules.prepare_clip.output.mask, CLIPS),
         # The recordings tell which frames are speech.
-        wavs=lambda wildcards: paths(rules.extract_mel.output.wav, PART_CLIPS["validation"] + TEST_CLIPS),
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, PART_CLIPS["validation"] + TEST_CLIPS),
     output:
         f"{EVALUATION}/mel_errors.json",
     log:

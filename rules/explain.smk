@@ -17,7 +17,7 @@ rule explain_clip:
     input:
         model=SPEECH_MODELS["mri-checkpoint"],
         scaler=SPEECH_MODELS["scaler-json"] or [],
-        mri=rules.decode_frames.output[0],
+        mri=rules.prepare_clip.output.mri,
     output:
         expand(f"{GRADCAM}/{{{{id}}}}/gradcam_{{band}}_sequence.npy", band=BANDS),
         expand(f"{GRADCAM}/{{{{id}}}}/gradcam_{{band}}_average.png", band=BANDS),
@@ -26,7 +26,7 @@ rule explain_clip:
         f"{LOGS}/explain_clip/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/explain_clip/{{id}}.tsv"
-    localrule: SPEECH_HERE
+    localrule: SPEECH_LOCAL
     conda:
         "../envs/rtmri.yaml"
     threads: 2
@@ -62,7 +62,7 @@ rule explain_clip:
 rule film_gradcam:
     """A band's maps over the clip, with the generated speech."""
     input:
-        mri=rules.decode_frames.output[0],
+        mri=rules.prepare_clip.output.mri,
         maps=f"{GRADCAM}/{{id}}/gradcam_{{band}}_sequence.npy",
         audio=rules.infer_clip.output.generated,
     output:
@@ -71,7 +71,7 @@ rule film_gradcam:
         f"{LOGS}/film_gradcam/{{id}}_{{band}}.log",
     benchmark:
         f"{BENCHMARKS}/film_gradcam/{{id}}_{{band}}.tsv"
-    localrule: CLIPS_HERE
+    localrule: CLIPS_LOCAL
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -79,7 +79,7 @@ rule film_gradcam:
         mem_mb=more_on_retry(500),
         runtime=more_on_retry(10),
     params:
-        script=clip_script("create_gradcam_overlay_video.py"),
+        script=script("create_gradcam_overlay_video.py"),
         code=code_hash("explain.overlay"),
         rate=SPEC.frame_rate,
         flags=flags(
@@ -90,7 +90,7 @@ rule film_gradcam:
         ),
         label=lambda wildcards: flags(labels=wildcards.band) if EXPLAIN["legend"] else "",
     shell:
-        "{params.script} --video {input.mri:q} --rate {params.rate} --heatmap {input.maps:q} --audio {input.audio:q}"
+        "python {params.script:q} --video {input.mri:q} --rate {params.rate} --heatmap {input.maps:q} --audio {input.audio:q}"
         " --output {output:q} {params.flags} {params.label} > {log:q} 2>&1"
 
 
@@ -103,7 +103,7 @@ rule aggregate_gradcam:
             for band in BANDS
             for part in ("_sequence.npy", ".json")
         ],
-        mri=lambda wildcards: paths(rules.decode_frames.output[0], TEST_CLIPS),
+        mri=lambda wildcards: paths(rules.prepare_clip.output.mri, TEST_CLIPS),
         regions=REGIONS or [],
         phonemes=PHONEME_FILES,
         meta=ancient(META),
@@ -149,9 +149,9 @@ rule masking_study:
         vocoder_config=SPEECH_MODELS["hifigan-config"],
         maps=rules.aggregate_gradcam.input.maps,
         samples=[
-            *paths(rules.decode_frames.output[0], TEST_CLIPS),
-            *paths(rules.extract_mel.output.mel_db, TEST_CLIPS),
-            *paths(rules.extract_mel.output.mask, TEST_CLIPS),
+            *paths(rules.prepare_clip.output.mri, TEST_CLIPS),
+            *paths(rules.prepare_clip.output.mel_db, TEST_CLIPS),
+            *paths(rules.prepare_clip.output.mask, TEST_CLIPS),
         ],
         scaler=rules.fit_scaler.output[0],
         meta=ancient(META),

@@ -4,7 +4,7 @@ SYNTHESIS = SETTINGS["synthesis"]
 INFER = f"{RESULTS}/infer"
 INFER_NEW = f"{RESULTS}/infer_new"
 MASKED = f"{RESULTS}/masked"
-SPEECH_HERE = CLIPS_HERE and not SYNTHESIS["gpus"]
+SPEECH_LOCAL = CLIPS_LOCAL and not SYNTHESIS["gpus"]
 SPEECH_CODE = code_hash("synthesis.speech", "synthesis.synthesiser")
 
 # The models of this configuration, or given ones: the lab's, or those of another results directory.
@@ -15,12 +15,10 @@ SPEECH_MODELS = {
     or f"{Path(SYNTHESIS['hifigan_checkpoint'] or VOCODER_CHECKPOINT).parent}/config.json",
     "scaler-json": SYNTHESIS["scaler_json"],
 }
-# Python and torch take longer to start than a clip takes: the jobs of a machine share one process that holds the models.
 SPEECH_FLAGS = flags(
     **SPEECH_MODELS,
     context=ACOUSTIC["context"],
     bf16=SYNTHESIS["bf16"],
-    warm=f"{RESULTS}/.state/synthesis",
 )
 
 
@@ -59,8 +57,8 @@ rule infer_clip:
     """A clip's speech from its video alone, beside the recording, with the predicted mel and a picture of it."""
     input:
         models=rules.name_models.output,
-        mri=rules.decode_frames.output[0],
-        wav=rules.extract_mel.output.wav,
+        mri=rules.prepare_clip.output.mri,
+        wav=rules.prepare_clip.output.wav,
     output:
         generated=f"{INFER}/{{id}}_generated.wav",
         original=f"{INFER}/{{id}}_original.wav",
@@ -71,7 +69,7 @@ rule infer_clip:
         f"{LOGS}/infer_clip/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/infer_clip/{{id}}.tsv"
-    localrule: SPEECH_HERE
+    localrule: SPEECH_LOCAL
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -80,13 +78,13 @@ rule infer_clip:
         runtime=more_on_retry(10),
         gpu=SYNTHESIS["gpus"],
     params:
-        script=clip_script("run_mri_video_inference.py"),
+        script=script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
         dataset=lambda wildcards: DATASET,
         directory=subpath(output.generated, parent=True),
         flags=SPEECH_FLAGS,
     shell:
-        "{params.script} --processed-dir {params.dataset:q} --clips {wildcards.id}"
+        "python {params.script:q} --processed-dir {params.dataset:q} --clips {wildcards.id}"
         " --output-dir {params.directory:q} --threads {threads} --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
 
 
@@ -105,7 +103,7 @@ rule infer_new_video:
         f"{LOGS}/infer_new_video/{{new_id}}.log",
     benchmark:
         f"{BENCHMARKS}/infer_new_video/{{new_id}}.tsv"
-    localrule: SPEECH_HERE
+    localrule: SPEECH_LOCAL
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -114,21 +112,21 @@ rule infer_new_video:
         runtime=more_on_retry(10),
         gpu=SYNTHESIS["gpus"],
     params:
-        script=clip_script("run_mri_video_inference.py"),
+        script=script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
         directory=subpath(output.generated, parent=True),
         clip=lambda wildcards: new_clip_flags(NEW_CLIPS[wildcards.new_id]),
         flags=SPEECH_FLAGS,
         recording=flags(resampling=SETTINGS["video"]["resampling"], gain=SETTINGS["audio"]["gain"]),
     shell:
-        "{params.script} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
+        "python {params.script:q} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
         " --gpus {resources.gpu} {params.recording} > {log:q} 2>&1"
 
 
 rule mask_video:
     """A clip's video with an articulator darkened, kept without loss."""
     input:
-        mri=rules.decode_frames.output[0],
+        mri=rules.prepare_clip.output.mri,
         polygons=lambda wildcards: SYNTHESIS["masks"][wildcards.mask]["polygons"] or [],
     output:
         f"{MASKED}/{{mask}}/videos/{{id}}.mp4",
@@ -136,7 +134,7 @@ rule mask_video:
         f"{LOGS}/mask_video/{{mask}}/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/mask_video/{{mask}}/{{id}}.tsv"
-    localrule: CLIPS_HERE
+    localrule: CLIPS_LOCAL
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -144,12 +142,12 @@ rule mask_video:
         mem_mb=more_on_retry(500),
         runtime=more_on_retry(10),
     params:
-        script=clip_script("mask_rtmri_video.py"),
+        script=script("mask_rtmri_video.py"),
         code=code_hash("explain.masking", "signal.video"),
         rate=SPEC.frame_rate,
         flags=lambda wildcards: mask_flags(SYNTHESIS["masks"][wildcards.mask]),
     shell:
-        "{params.script} --input {input.mri:q} --rate {params.rate} --crf 0 --output {output:q} {params.flags}"
+        "python {params.script:q} --input {input.mri:q} --rate {params.rate} --crf 0 --output {output:q} {params.flags}"
         " > {log:q} 2>&1"
 
 
@@ -158,7 +156,7 @@ rule infer_masked:
     input:
         models=rules.name_models.output,
         video=rules.mask_video.output,
-        wav=rules.extract_mel.output.wav,
+        wav=rules.prepare_clip.output.wav,
     output:
         generated=f"{MASKED}/{{mask}}/infer/{{id}}_generated.wav",
         original=f"{MASKED}/{{mask}}/infer/{{id}}_original.wav",
@@ -169,7 +167,7 @@ rule infer_masked:
         f"{LOGS}/infer_masked/{{mask}}/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/infer_masked/{{mask}}/{{id}}.tsv"
-    localrule: SPEECH_HERE
+    localrule: SPEECH_LOCAL
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -178,19 +176,19 @@ rule infer_masked:
         runtime=more_on_retry(10),
         gpu=SYNTHESIS["gpus"],
     params:
-        script=clip_script("run_mri_video_inference.py"),
+        script=script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
         directory=subpath(output.generated, parent=True),
         flags=SPEECH_FLAGS,
     shell:
-        "{params.script} --video {input.video:q} --audio {input.wav:q} --output-dir {params.directory:q}"
+        "python {params.script:q} --video {input.video:q} --audio {input.wav:q} --output-dir {params.directory:q}"
         " --threads {threads} --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
 
 
 rule compare_masked:
     """Unmasked and masked video side by side, with the masked one's speech, and both predicted mels."""
     input:
-        mri=rules.decode_frames.output[0],
+        mri=rules.prepare_clip.output.mri,
         masked=rules.mask_video.output[0],
         mel=rules.infer_clip.output.mel,
         masked_mel=rules.infer_masked.output.mel,
@@ -204,7 +202,7 @@ rule compare_masked:
         f"{LOGS}/compare_masked/{{mask}}/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/compare_masked/{{mask}}/{{id}}.tsv"
-    localrule: CLIPS_HERE
+    localrule: CLIPS_LOCAL
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -212,10 +210,10 @@ rule compare_masked:
         mem_mb=more_on_retry(500),
         runtime=more_on_retry(10),
     params:
-        script=clip_script("compare_masked.py"),
+        script=script("compare_masked.py"),
         code=code_hash("signal.video", "synthesis.speech"),
         dataset=subpath(input.meta, parent=True),
     shell:
-        "{params.script} --frames {input.mri:q} --masked-video {input.masked:q} --mel {input.mel:q}"
+        "python {params.script:q} --frames {input.mri:q} --masked-video {input.masked:q} --mel {input.mel:q}"
         " --masked-mel {input.masked_mel:q} --masked-audio {input.masked_wav:q} --processed-dir {params.dataset:q}"
         " --title {wildcards.id} --video {output.video:q} --figure {output.figure:q} > {log:q} 2>&1"

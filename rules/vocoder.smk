@@ -26,7 +26,7 @@ rule fine_tune_vocoder:
         config=lambda wildcards: config_of_same_mel(VOCODER_CONFIG, SPEC, LAB_DIR and "lab"),
         base=VOCODER_PAIR,
         lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
-        wavs=lambda wildcards: paths(rules.extract_mel.output.wav, SEEN_CLIPS),
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SEEN_CLIPS),
         # One stands for all, which one job makes: what changes one of them has changed the model, and so all. To look up who makes
         # each would cost a dry run the square of their number.
         mels=rules.export_predicted_mels.output[0],

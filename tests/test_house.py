@@ -34,7 +34,6 @@ ORDER = [
     "explain",
     "report",
     "takeover",
-    "forkserver",
 ]
 """Each floor may use those before it. The demo stands apart: it may use signal, and nothing uses it."""
 

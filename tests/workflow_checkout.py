@@ -104,8 +104,7 @@ class Checkout:
         """The same files and settings in another directory, to be changed freely; file times are kept."""
         copy = Checkout.__new__(Checkout)
         copy.directory = directory
-        # A socket cannot be copied.
-        shutil.copytree(self.directory, directory, ignore=shutil.ignore_patterns("forks"))
+        shutil.copytree(self.directory, directory)
         copy.settings = {
             name: dict(section) if isinstance(section, dict) else section for name, section in self.settings.items()
         }

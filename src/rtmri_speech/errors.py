@@ -77,7 +77,7 @@ def run_script(main: Callable[[], int | None]) -> None:
 
 
 def terminate_with_parent() -> None:
-    """End as by SIGTERM when Snakemake or the fork server is killed that has started this process; Linux only.
+    """End as by SIGTERM when the process that has started this one, Snakemake or its shell, is killed; Linux only.
 
     It is the thread that has started it whose end counts: Snakemake's waits for the process.
     Snakemake holds such a job for failed and removes what it has made; what came after would look like all of it.

@@ -1,4 +1,4 @@
-"""Which code a stage depends on, as a hash that comments, docstrings and layout do not change; when code changed."""
+"""Which code a stage depends on, as a hash that comments, docstrings and layout do not change."""
 
 from __future__ import annotations
 
@@ -31,15 +31,6 @@ def code_hash(*modules: str) -> str:
     for module in sorted(seen):
         digest.update(_module_facts(module)[0].encode())
     return digest.hexdigest()[:12]
-
-
-def code_times(*directories: Path) -> list[str]:
-    """Return each Python file of the package and of ``directories`` with the time of its last change, sorted.
-
-    For processes that keep code in memory: one that has other code is not asked.
-    """
-    files = (path for directory in (_ROOT, *directories) for path in directory.rglob("*.py"))
-    return sorted(f"{path} {path.stat().st_mtime_ns}" for path in files)
 
 
 @cache

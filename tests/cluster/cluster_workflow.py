@@ -26,6 +26,7 @@ SETTINGS = {
     "video": {"size": [32, 32]},
     "mel": {"n_fft": 512, "n_mels": 16},
     "bands": {"F1": [300, 900]},
+    "cluster": {"clips": "local"},
     "acoustic": {
         **TINY_ACOUSTIC,
         "epochs": 60,

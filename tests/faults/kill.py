@@ -120,10 +120,8 @@ def cpu_seconds(mark: str) -> float:
 
 
 def kind_of(process: psutil.Process) -> str:
-    """What a process of the workflow is: snakemake, a rule's script, its shell, its loader, the warm synthesis."""
+    """What a process of the workflow is: snakemake, a rule's script, its shell, its loader."""
     words = process.cmdline()
-    if "rtmri_speech.synthesis.warm" in words:
-        return "warm synthesis"
     if "snakemake" in words:
         return "snakemake's job" if "--target-jobs" in words else "snakemake"
     script = next((Path(word).stem for word in words if word.endswith(".py") and "/scripts/" in word), None)

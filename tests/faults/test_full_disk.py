@@ -127,7 +127,7 @@ def test_every_script_of_the_workflow(disk, checkout, tmp_path):
         f"{results}/masked/left/b0_side_by_side.mp4",
         f"{results}/infer_new/a0_generated.wav",
     )
-    assert {"decode_frames", "train_acoustic", "fine_tune_vocoder", "infer_clip", "make_report", "mask_video"} <= tried
+    assert {"prepare_clip", "train_acoustic", "fine_tune_vocoder", "infer_clip", "make_report", "mask_video"} <= tried
 
 
 def test_a_clip_of_the_demo(disk, checkout, tmp_path):

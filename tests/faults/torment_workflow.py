@@ -2,11 +2,10 @@
 
     python tests/faults/torment_workflow.py --kills 100 --seed 1
 
-Each kill takes one process of the run: Snakemake, a rule's script or its shell, a loader, the process that keeps the
-models in memory. One in seven takes all of them at once, as a power cut does, and then cuts short what was being
-written. A Snakemake that loses a job goes on with others and is interrupted after a while; the jobs of a killed one
-live on while the next run, after --unlock, makes the same files. A workflow that comes to its end is compared with the
-undisturbed one and begun anew.
+Each kill takes one process of the run: Snakemake, a rule's script or its shell, a loader. One in seven takes all of
+them at once, as a power cut does, and then cuts short what was being written. A Snakemake that loses a job goes on
+with others and is interrupted after a while; the jobs of a killed one live on while the next run, after --unlock,
+makes the same files. A workflow that comes to its end is compared with the undisturbed one and begun anew.
 """
 
 import argparse

@@ -66,8 +66,8 @@ def make_experiment(directory: Path, make_processed, spec) -> Experiment:
     with SummaryWriter(str(directory / "logs")) as log:
         for epoch in range(1, 6):
             log.add_scalar("metrics/val_mse", 1 / epoch, epoch)
-    (directory / "benchmarks" / "decode_frames").mkdir(parents=True)
-    for name, row in (("decode_frames/a2", "1.5\t0:00:01\t80.5\t0.5"), ("decode_frames/a3", "2\t0:00:02\tNA\tNA")):
+    (directory / "benchmarks" / "prepare_clip").mkdir(parents=True)
+    for name, row in (("prepare_clip/a2", "1.5\t0:00:01\t80.5\t0.5"), ("prepare_clip/a3", "2\t0:00:02\tNA\tNA")):
         (directory / "benchmarks" / f"{name}.tsv").write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{row}\n")
     (directory / "benchmarks" / "train_acoustic.tsv").write_text(
         "s\th:m:s\tmax_rss\tcpu_time\n7200\t2:00:00\t900\t9000\n"

@@ -78,7 +78,7 @@ def test_numbers_are_shown_for_readers(value, digits, text):
 
 def test_times_of_a_rule_are_summed_over_its_jobs(experiment):
     assert stage_times(experiment.benchmarks) == {
-        "decode_frames": StageTime(2, 3.5, 0.5, 80.5),
+        "prepare_clip": StageTime(2, 3.5, 0.5, 80.5),
         "train_acoustic": StageTime(1, 7200.0, 9000.0, 900.0),
     }
     assert stage_times(experiment.benchmarks / "nothing") == {}

@@ -52,16 +52,16 @@ def text_as_audio(video, audio):
 
 
 FAULTS = {
-    missing_audio: ("extract_mel", "bad.wav"),
-    missing_video: ("decode_frames", "bad.mp4"),
-    truncated_video: ("decode_frames", "bad.mp4"),
-    text_as_video: ("decode_frames", "bad.mp4"),
-    empty_video: ("decode_frames", "bad.mp4"),
-    silent_audio: ("extract_mel", "bad.wav"),
-    nan_audio: ("extract_mel", "bad.wav"),
-    short_audio: ("extract_mel", "bad.wav"),
-    long_audio: ("extract_mel", "bad.wav"),
-    text_as_audio: ("extract_mel", "bad.wav"),
+    missing_audio: "bad.wav",
+    missing_video: "bad.mp4",
+    truncated_video: "bad.mp4",
+    text_as_video: "bad.mp4",
+    empty_video: "bad.mp4",
+    silent_audio: "bad.wav",
+    nan_audio: "bad.wav",
+    short_audio: "bad.wav",
+    long_audio: "bad.wav",
+    text_as_audio: "bad.wav",
 }
 
 
@@ -99,8 +99,8 @@ def test_the_run_fails_and_the_good_clip_is_made(faulty_run):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_each_fault_is_one_sentence_naming_the_file(faulty_run, fault):
     checkout, run = faulty_run
-    rule, file = FAULTS[fault]
-    log = checkout.directory / "結果 1" / "logs" / rule / f"{fault.__name__}.log"
+    file = FAULTS[fault]
+    log = checkout.directory / "結果 1" / "logs" / "prepare_clip" / f"{fault.__name__}.log"
     text = log.read_text(encoding="utf-8").strip()
     assert text.startswith("error: ") and text.endswith("."), text
     assert text.count("\n") == 0, text
@@ -112,9 +112,41 @@ def test_each_fault_is_one_sentence_naming_the_file(faulty_run, fault):
 def test_nothing_partial_is_left(faulty_run, fault):
     checkout, _ = faulty_run
     dataset = checkout.directory / "結果 1" / "dataset"
-    left = {path.name for path in (dataset / "samples" / fault.__name__).glob("*")}
-    assert left <= {"mri.npy"}
-    if "mri.npy" in left:
-        assert len(np.load(dataset / "samples" / fault.__name__ / "mri.npy")) in (12, 60)
+    assert not list((dataset / "samples").glob(f"{fault.__name__}/*"))
     assert not (dataset / "wavs" / f"{fault.__name__}.wav").exists()
     assert not [path for path in dataset.rglob(".*") if path.is_file()]
+
+
+def test_the_run_ends_with_a_list_of_the_refused_clips(faulty_run):
+    checkout, run = faulty_run
+    told = (run.stdout + run.stderr).split("Clips that were refused: ", 1)[1].splitlines()
+    assert told[0] == f"{len(FAULTS)} of {len(FAULTS) + 6}."
+    sentences, remedy = told[1 : 1 + len(FAULTS)], told[1 + len(FAULTS)]
+    for id in sorted(fault.__name__ for fault in FAULTS):
+        log = checkout.directory / "結果 1" / "logs" / "prepare_clip" / f"{id}.log"
+        assert log.read_text(encoding="utf-8").strip().removeprefix("error: ") in sentences
+        assert f'"{id}"' in remedy
+    assert remedy.startswith("Mend them, or leave them out: corpus: {exclude: [")
+
+
+def test_nothing_is_computed_over_clips_until_the_refused_ones_are_mended_or_left_out(faulty_run):
+    checkout, _ = faulty_run
+    # What the training clips alone are needed for is there; what names every clip waits.
+    assert "record_provenance" not in {path.stem for path in (checkout.directory / "結果 1" / "logs").glob("*.log")}
+    checkout.configure(corpus={"exclude": [fault.__name__ for fault in FAULTS]})
+    checkout.settings["split"]["named"]["test"] = ["b0", "b1", "good"]
+    assert not any(job.startswith("prepare_clip") for job in checkout.pending("dataset"))
+
+
+def test_a_clip_that_is_refused_now_leaves_nothing_of_before_and_trains_nothing(checkout):
+    speech = checkout.results / "infer" / "a0_generated.wav"
+    speech.parent.mkdir()
+    speech.write_bytes(b"of the former recording")
+    (checkout.directory / "動画 videos" / "a0.mp4").write_bytes(b"this is no video")
+    run = checkout.snakemake("acoustic")
+    assert run.returncode != 0
+    assert "Clips that were refused: 1 of 5." in run.stdout + run.stderr
+    assert not speech.exists()
+    assert not list((checkout.results / "dataset" / "samples").glob("a0/*"))
+    assert (checkout.results / "dataset" / "samples" / "a1" / "mri.npy").exists()
+    assert not (checkout.results / "acoustic").exists()

@@ -28,8 +28,7 @@ def test_a_changed_video_remakes_that_clip_and_what_sees_it(checkout):
     assert (
         checkout.pending("dataset")
         == {
-            "decode_frames a0",
-            "extract_mel a0",
+            "prepare_clip a0",
             RECORD,
         }
         | DOWNSTREAM_OF_TRAINING
@@ -45,7 +44,7 @@ def test_a_touched_video_of_the_same_content_remakes_nothing(checkout):
 def test_a_changed_test_clip_touches_nothing_that_is_trained_on(checkout):
     folder = checkout.directory
     make_recording(folder / "動画 videos" / "b0.mp4", folder / "audio" / "b0.wav", seed=99)
-    assert checkout.pending("dataset") == {"decode_frames b0", "extract_mel b0", RECORD}
+    assert checkout.pending("dataset") == {"prepare_clip b0", RECORD}
 
 
 def test_an_added_test_clip_touches_nothing_that_is_trained_on(checkout):
@@ -53,8 +52,7 @@ def test_an_added_test_clip_touches_nothing_that_is_trained_on(checkout):
     make_recording(folder / "動画 videos" / "c0.mp4", folder / "audio" / "c0.wav", seed=7)
     checkout.configure(split={"named": {**checkout.settings["split"]["named"], "test": ["b0", "b1", "c0"]}})
     assert checkout.pending("dataset") == {
-        "decode_frames c0",
-        "extract_mel c0",
+        "prepare_clip c0",
         "write_filelist test",
         "write_meta",
         "list_sources",
@@ -62,23 +60,23 @@ def test_an_added_test_clip_touches_nothing_that_is_trained_on(checkout):
     }
 
 
-def test_another_number_of_mels_keeps_the_decoded_frames(checkout):
+def test_another_number_of_mels_makes_the_clips_again_and_keeps_the_split(checkout):
     checkout.configure(mel={"n_mels": 20})
     pending = checkout.pending("dataset")
-    assert {f"extract_mel {id}" for id in CLIPS} | DOWNSTREAM_OF_TRAINING <= pending
-    assert not any(job.startswith(("decode_frames", "write_filelist")) for job in pending)
+    assert {f"prepare_clip {id}" for id in CLIPS} | DOWNSTREAM_OF_TRAINING <= pending
+    assert not any(job.startswith("write_filelist") for job in pending)
 
 
 def test_another_frame_size_keeps_nothing_of_the_frames(checkout):
     checkout.configure(video={"size": [40, 40]})
-    assert {f"decode_frames {id}" for id in CLIPS} <= checkout.pending("dataset")
+    assert {f"prepare_clip {id}" for id in CLIPS} <= checkout.pending("dataset")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
         ("_BLOCK_FRAMES = 128", "_BLOCK_FRAMES = 128  # measured", set()),
-        ("_BLOCK_FRAMES = 128", "_BLOCK_FRAMES = 256", {f"extract_mel {id}" for id in CLIPS}),
+        ("_BLOCK_FRAMES = 128", "_BLOCK_FRAMES = 256", {f"prepare_clip {id}" for id in CLIPS}),
     ],
 )
 def test_code_counts_and_comments_do_not(checkout, old, new, expected):
@@ -87,13 +85,13 @@ def test_code_counts_and_comments_do_not(checkout, old, new, expected):
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
     pending = checkout.pending("dataset")
-    assert {job for job in pending if job.startswith(("decode_frames", "extract_mel"))} == expected
+    assert {job for job in pending if job.startswith("prepare_clip")} == expected
     assert bool(pending) == bool(expected)
 
 
 def test_a_deleted_output_is_made_again_alone(checkout):
     (checkout.directory / "結果 1" / "dataset" / "samples" / "b1" / "mask.npy").unlink()
-    assert checkout.pending("dataset") == {"extract_mel b1"}
+    assert checkout.pending("dataset") == {"prepare_clip b1"}
 
 
 def test_an_unknown_clip_has_no_rule(checkout):
@@ -123,8 +121,7 @@ def test_no_shell_line_needs_bash():
         for block in re.findall(r"\n    shell:\n((?:        .*\n)+)", path.read_text(encoding="utf-8")):
             line = "".join(re.findall(r'"(.*)"', block))
             assert not re.search(r"&&|\|\||[;`|$*]|\bset -|\bexport\b|\bcat\b|\brm\b|\bmkdir\b|/dev/null", line), line
-            # The second is what `clip_script` makes for this system.
-            assert line.startswith(("python {params.script:q} ", "{params.script} ")), line
+            assert line.startswith("python {params.script:q} "), line
 
 
 def test_frames_and_sound_are_in_step(checkout):
@@ -139,7 +136,7 @@ def test_frames_and_sound_are_in_step(checkout):
     assert float(RATE) == pytest.approx(27.174, abs=1e-3)
 
 
-def test_a_plan_has_each_clips_two_jobs_and_one_of_what_all_share(checkout):
+def test_a_plan_has_each_clips_job_and_one_of_what_all_share(checkout):
     folder = checkout.directory
     rows = [f"c{number:03d}\tc.mp4\tc.wav" for number in range(300)]
     (folder / "clips.tsv").write_text("\n".join(["id\tvideo\taudio", *rows]) + "\n", encoding="utf-8")
@@ -149,8 +146,7 @@ def test_a_plan_has_each_clips_two_jobs_and_one_of_what_all_share(checkout):
         words[0]: int(words[1]) for line in out.splitlines() if len(words := line.split()) == 2 and words[1].isdigit()
     }
     assert counts == {
-        "decode_frames": 300,
-        "extract_mel": 300,
+        "prepare_clip": 300,
         "write_filelist": 3,
         "write_pairs": 2,
         "fit_scaler": 1,
@@ -158,32 +154,5 @@ def test_a_plan_has_each_clips_two_jobs_and_one_of_what_all_share(checkout):
         "list_sources": 1,
         "record_provenance": 1,
         "dataset": 1,
-        "total": 610,
+        "total": 310,
     }
-
-
-ORDERED = """
-import pathlib, threading
-order = threading.Timer.__init__
-
-def ordered(*words, **named):
-    waiting = any(isinstance(thread, threading.Timer) for thread in threading.enumerate())
-    pathlib.Path(__file__).with_name("a second one" if waiting else "one").touch()
-    order(*words, **named)
-
-threading.Timer.__init__ = ordered
-"""
-
-
-def test_rounds_of_scheduling_order_one_other_at_a_time(checkout, tmp_path):
-    # Python imports it at its start. Of five clips four have to wait.
-    (tmp_path / "sitecustomize.py").write_text(ORDERED, encoding="utf-8")
-    wavs = [checkout.results / "dataset" / "wavs" / f"{id}.wav" for id in CLIPS]
-    for wav in wavs:
-        wav.unlink()
-    targets = [str(wav.relative_to(checkout.directory)) for wav in wavs]
-    with checkout.start("--cores", "1", *targets, environment={"PYTHONPATH": str(tmp_path)}) as run:
-        assert run.wait() == 0
-    assert all(wav.exists() for wav in wavs)
-    assert (tmp_path / "one").exists()
-    assert not (tmp_path / "a second one").exists()

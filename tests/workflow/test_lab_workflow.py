@@ -158,7 +158,7 @@ def test_one_setting_brings_the_fixed_conventions_and_a_dry_run_says_what_must_b
     assert "The mel generator must be trained (train_acoustic), from nothing." in said
     assert "The vocoder must be trained (fine_tune_vocoder), from nothing." in said
     planned = {job.split()[0] for job in checkout.pending(target)}
-    made_anew = {"decode_frames", "extract_mel", "fit_scaler", "write_meta", "train_acoustic", "export_predicted_mels"}
+    made_anew = {"prepare_clip", "fit_scaler", "write_meta", "train_acoustic", "export_predicted_mels"}
     assert made_anew | {"fine_tune_vocoder", "infer_clip"} <= planned
     assert "Params have changed since last execution" in said
     checkout.make("results_lab/dataset/meta.json", f"results_lab/dataset/mels_gt_log/{checkout.test_id}.npy")

@@ -75,7 +75,7 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
 
     # A changed recording.
     make_recording(folder / "動画 videos" / "b1.mp4", folder / "audio" / "b1.wav", seed=77)
-    assert both(inferred) == {"decode_frames b1", "extract_mel b1", "infer_clip b1"}
+    assert both(inferred) == {"prepare_clip b1", "infer_clip b1"}
     inferred.make(f"{INFER}/b1_generated.wav")
     assert wav.read_bytes() == before
 

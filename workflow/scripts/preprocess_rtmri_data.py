@@ -31,7 +31,7 @@ def parse() -> argparse.Namespace:
     )
     corpus.add_argument("--no_prefer_wav", dest="prefer_wav", action="store_false", help="the memo's spelling")
     clip = parser.add_argument_group("one step of one clip, as the workflow calls it")
-    clip.add_argument("--only", choices=["frames", "mel", "scaler", "meta"], help="make just this")
+    clip.add_argument("--only", choices=["clip", "frames", "mel", "scaler", "meta"], help="make just this")
     clip.add_argument("--clip", help="id of the one clip")
     clip.add_argument("--video", type=Path, help="its video")
     clip.add_argument("--audio", type=Path, help="its sound: a sound file or a video with a track")
@@ -89,11 +89,14 @@ def main() -> int:
         args.out_dir,
         DatasetSettings(spec, (args.resize_h, args.resize_w), args.resampling, args.gain, args.ref_frames),
     )
-    if args.only in ("frames", "mel"):
+    if args.only in ("clip", "frames", "mel"):
         if not args.clip or not args.video:
             raise UserError("--only " + args.only, "needs --clip and --video", "name the clip and its video")
         clip = Clip(args.clip, args.video, args.audio, args.start, args.end, args.av_offset_ms, args.stored)
-        processing.frames(clip) if args.only == "frames" else processing.sound(clip)
+        if args.only in ("clip", "frames"):
+            processing.frames(clip)
+        if args.only in ("clip", "mel"):
+            processing.sound(clip)
     elif args.only == "scaler":
         processing.scaler(args.lab_dir)
     elif args.only == "meta":

@@ -10,7 +10,6 @@ written; with several HiFi-GAN checkpoints each one's speech into a directory of
 
 import argparse
 import dataclasses
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,15 +59,6 @@ def parse() -> argparse.Namespace:
     add_gpus_flag(how)
     how.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the processor has it")
     how.add_argument("--threads", type=int, help="processor threads (default: all)")
-    how.add_argument(
-        "--warm",
-        type=Path,
-        metavar="DIR",
-        help="ask the process that keeps the models in memory and has its address there; start it if there is none",
-    )
-    how.add_argument(
-        "--warm-seconds", type=float, default=20.0, help="it ends when nobody has asked for so long (default: 20)"
-    )
     parser.add_argument("--output-dir", type=Path, required=True)
     args = parser.parse_args()
     if not args.video and args.table is None and args.processed_dir is None:
@@ -106,18 +96,11 @@ def main() -> int:
             clip, id=args.id or clip.id, start=args.start, end=args.end, av_offset_ms=args.av_offset_ms
         )
         clips = {clip.id: clip}
-    if args.warm is None:
-        take_gpus(args.gpus)
+    take_gpus(args.gpus)
 
-        from rtmri_speech.synthesis.synthesiser import load_synthesiser
+    from rtmri_speech.synthesis.synthesiser import load_synthesiser
 
-        speaker = load_synthesiser(models, print)
-    else:
-        from rtmri_speech.synthesis.warm import WarmSynthesiser
-
-        threads = args.threads or os.cpu_count() or 1
-        speaker = WarmSynthesiser(models, args.warm, threads, args.warm_seconds, args.gpus)
-        print(*speaker.notes, sep="\n", end="\n" if speaker.notes else "")
+    speaker = load_synthesiser(models, print)
 
     def source(id: str) -> "Source":
         if args.processed_dir:

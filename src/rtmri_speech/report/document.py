@@ -92,8 +92,7 @@ def results_document(experiment: Experiment, command: str) -> str:
         parts += [
             "## What the stages took",
             "By Snakemake's benchmark files: seconds on the clock and of processor, summed over the rule's jobs, and"
-            " the most memory of one job. A training that was resumed counts its last run only. Jobs of single clips"
-            " are forks of one process, and speech is made by one that keeps the models: what those take is not in it.",
+            " the most memory of one job. A training that was resumed counts its last run only.",
             _table(
                 ["rule", "jobs", "s", "CPU s", "MB"],
                 [

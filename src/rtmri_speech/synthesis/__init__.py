@@ -1,1 +1,1 @@
-"""From video to speech: the trained mel generator and vocoder in use, on files, in a process kept warm, and live."""
+"""From video to speech: the trained mel generator and vocoder in use, on files and live."""

@@ -1,4 +1,5 @@
 import os
+import struct
 import subprocess
 import tracemalloc
 from fractions import Fraction
@@ -200,6 +201,26 @@ def test_quarter_turns_that_the_file_asks_for_are_done(tmp_path, turn):
     assert np.array_equal(next(read_frames(tmp_path / "turned.mov")), shown)
     info = probe(tmp_path / "turned.mov")
     assert (info.height, info.width) == shown.shape
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((-1, 0, 0, 1), lambda picture: np.fliplr(picture)),
+        ((1, 0, 0, -1), lambda picture: np.flipud(picture)),
+        ((0, 1, 1, 0), lambda picture: picture.T),
+        ((0, -1, -1, 0), lambda picture: np.rot90(picture, 2).T),
+    ],
+)
+def test_mirrors_and_transpositions_that_the_file_asks_for_are_done(tmp_path, matrix, shown):
+    picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (3, 4), dtype=np.uint8), (64, 48))
+    encode(tmp_path / "a.mov", [picture], "png", "gray")
+    content = bytearray((tmp_path / "a.mov").read_bytes())
+    at = content.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    content[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "a.mov").write_bytes(content)
+    assert np.array_equal(next(read_frames(tmp_path / "a.mov")), shown(picture))
 
 
 def test_other_turns_are_refused(tmp_path):

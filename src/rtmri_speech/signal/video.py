@@ -244,7 +244,7 @@ def read_frames(
     """Yield every frame of a video, or of a cut of it, in gray; memory does not grow with the length.
 
     Colour becomes its luma. Limited-range video (16 to 235) is spread over the full range; more than 8 bits are scaled
-    by their full range. A rotation by quarter turns that the file asks for is done; pixels are taken as square.
+    by their full range. Quarter turns and mirrors that the file asks for are done; pixels are taken as square.
 
     Parameters
     ----------
@@ -539,10 +539,22 @@ def _gray(path: str | Path, frame: av.VideoFrame) -> np.ndarray:
     else:
         rgb = frame.to_ndarray(format="rgb24" if bits <= 8 else "rgb48le")
         picture = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    rotation = frame.rotation
-    if rotation % 90:
+    return _upright(path, frame, picture)
+
+
+def _upright(path: str | Path, frame: av.VideoFrame, picture: np.ndarray) -> np.ndarray:
+    """Apply the frame's display matrix (column x' = a x + c y, row y' = b x + d y): quarter turns and mirrors."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return picture
+    a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32)[:5])
+    if a and d and not b and not c:
+        columns, rows = a, d
+    elif b and c and not a and not d:
+        picture, columns, rows = picture.T, c, b
+    else:
         raise UserError(path, "asks to be shown turned by an angle that is no quarter turn", "export it upright")
-    return np.rot90(picture, rotation // 90 % 4)
+    return picture[:: -1 if rows < 0 else 1, :: -1 if columns < 0 else 1]
 
 
 def _full_range(frame: av.VideoFrame, bits: int) -> np.ndarray:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from xml.etree import ElementTree
 
 from gpu.subjects import ROOT, Trial
+
+WRITING = 15
+"""Seconds that an interrupted pytest has to write what it has found."""
 
 
 def checks(trial: Trial, seconds: float) -> None:
@@ -15,13 +19,24 @@ def checks(trial: Trial, seconds: float) -> None:
     results = trial.work / "tests.xml"
     command = [sys.executable, "-m", "pytest", "tests/gpu", "-q", "-p", "no:cacheprovider", f"--junitxml={results}"]
     environment = {**os.environ, "RTMRI_SPEECH_GPU_TESTS": trial.device}
-    try:
-        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        trial.report.note(f"The tests took more than {seconds:.0f} s and were stopped.")
-        return
+    output = trial.work / "tests.log"
+    results.unlink(missing_ok=True)
+    with output.open("w") as log:
+        run = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            run.wait(seconds)
+        except subprocess.TimeoutExpired:
+            trial.report.note(f"The tests took more than {seconds:.0f} s: those that are not listed did not run.")
+            # Interrupted, pytest still writes the results of the tests that have ended.
+            run.send_signal(signal.SIGINT)
+        try:
+            run.wait(WRITING)
+        except subprocess.TimeoutExpired:
+            # With all that a test of several processes has started.
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
     if not results.is_file():
-        trial.report.note(f"The tests did not run: {(run.stdout + run.stderr)[-600:]}")
+        trial.report.note(f"The tests have no results: {output.read_text(errors='replace')[-600:]}")
         return
     trial.report.table("", "test", "seconds", "result")
     for case in ElementTree.parse(results).iter("testcase"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 
@@ -27,7 +28,8 @@ TOLERANCES = {
 
 
 def comparison(trial: Trial, seconds: float) -> None:
-    """Compare everything in every precision that it has, then each with itself."""
+    """Compare everything in every precision that it has, then each with itself, while ``seconds`` last."""
+    until = time.monotonic() + seconds
     subjects = dict(
         zip(TOLERANCES, (acoustic_losses, vocoder_losses, predicted_mel, made_wave, explained), strict=True)
     )
@@ -35,23 +37,37 @@ def comparison(trial: Trial, seconds: float) -> None:
         "Against the processor in float32", "what", "precision", "difference", "allowed", "within", "values"
     )
     for what, compute in subjects.items():
+        if over(trial, until, what):
+            continue
         with precision("float32"):
             expected = compute(trial, "cpu", "float32")
         for name in PRECISIONS:
             allowed = TOLERANCES[what].get(name)
             if allowed is None or (trial.device == "cpu" and name == "TF32"):
                 continue
+            if over(trial, until, f"{what}, {name}"):
+                continue
             with precision(name) as reduced:
                 found = compute(trial, trial.device, reduced)
             difference = float(np.abs(found - expected).max() / np.abs(expected).max())
             shown = " ".join(f"{value:.4g}" for value in found) if found.size <= STEPS else ""
             trial.report.row(what, name, difference, allowed, "yes" if difference <= allowed else "NO", shown)
-    determinism(trial, subjects)
+    determinism(trial, subjects, until)
 
 
-def determinism(trial: Trial, subjects: dict[str, Callable]) -> None:
+def over(trial: Trial, until: float, what: str) -> bool:
+    """Whether the time is over; if so, report ``what`` as left out."""
+    if time.monotonic() < until:
+        return False
+    trial.report.note(f"Not compared, the time was over: {what}.")
+    return True
+
+
+def determinism(trial: Trial, subjects: dict[str, Callable], until: float) -> None:
     trial.report.table("Twice the same, float32", "what", "equal bit for bit", "operations torch names")
     for what, compute in subjects.items():
+        if over(trial, until, f"{what}, twice the same"):
+            continue
         with precision("float32"):
             same = np.array_equal(*(compute(trial, trial.device, "float32") for _ in range(2)))
         with warnings.catch_warnings(record=True) as caught:

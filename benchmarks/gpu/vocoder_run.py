@@ -17,7 +17,7 @@ from rtmri_speech.vocoder.generator import Generator
 
 PIECE, MOST_PIECES = 16 * 2**20, 5
 SAVING = 30.0
-"""Seconds kept for the last save, at full size."""
+"""Seconds kept for the last save and the pieces, at full size."""
 
 
 def vocoder_run(trial: Trial, config: Path, base: Path | None) -> None:
@@ -37,10 +37,14 @@ def vocoder_run(trial: Trial, config: Path, base: Path | None) -> None:
     with log.open("w") as out:
         process = subprocess.Popen(list(map(str, command)), stdout=out, stderr=out, env=os.environ)
         try:
-            process.wait(max(trial.left() - saving, 1))
+            process.wait(max(trial.left() - saving - 10, 1))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGTERM)
-            process.wait(saving / 2)
+            try:
+                process.wait(saving - 2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                trial.report.note(f"The training did not save within {saving - 2:.0f} s and was ended.")
     states = sorted((place / "state").glob("state_*.pt"))
     if not states:
         trial.report.note(f"No step was made: {log.read_text(errors='replace')[-400:]}")

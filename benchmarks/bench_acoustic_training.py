@@ -89,10 +89,9 @@ def one_training(dataset: Path, folder: Path, **changed):
 
 def step_of(training) -> tuple[float, int]:
     """CPU seconds of one step and the windows trained in it."""
-    from rtmri_speech.acoustic.data import accepted
 
     begin = time.process_time()
-    batch = accepted(training.stretches.__getitems__(training.plan.keys(training.step)))
+    batch = training.stretches.micro_batches(training.plan.keys(training.step))
     training._step(training.model, batch)
     training.step += 1
     return time.process_time() - begin, sum(len(part.starts) for part in batch)
@@ -185,7 +184,7 @@ def prediction(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
 
 def loader(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
     """Frames a second of the loader alone against those the fastest training of this machine takes."""
-    from rtmri_speech.acoustic.data import Augmentation, accepted
+    from rtmri_speech.acoustic.data import Augmentation
 
     ours = {"stretch": args.windows, "batch_size": 1, "micro_batch_size": 1, "precision": "bfloat16"}
     one = one_training(dataset, folder, augmentation=Augmentation(0.03, 5, 0.04, 0.1), **ours)
@@ -194,7 +193,7 @@ def loader(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
     loaded = []
     for step in range(10 * args.rounds):
         begin = time.process_time()
-        batch = accepted(one.stretches.__getitems__(one.plan.keys(step)))
+        batch = one.stretches.micro_batches(one.plan.keys(step))
         loaded.append(4 * sum(len(part.starts) for part in batch) / (time.process_time() - begin))
     print(f"loading, {args.size}x{args.size}, with augmentation, one process")
     print(f"{'loader alone':38s} {statistics.median(loaded):12.2f} frames/CPU s")

@@ -30,7 +30,6 @@ rule train_acoustic:
         f"{LOGS}/train_acoustic.log",
     benchmark:
         f"{BENCHMARKS}/train_acoustic.tsv"
-    retries: TRAINING_RETRIES
     conda:
         "../envs/rtmri.yaml"
     threads: 8

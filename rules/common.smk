@@ -74,10 +74,6 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 # Where the jobs of single clips run: as all others, or in Snakemake's own process on the machine that it runs on.
 CLIPS_LOCAL = SETTINGS["cluster"]["clips"] == "local"
 
-# A stopped training goes on by itself. Not within a job of a cluster, whose Snakemake would start it again while the cluster
-# ends the job, or with the memory that was too little: there the one outside submits it again.
-TRAINING_RETRIES = 2 if workflow.is_main_process else 0
-
 
 def provenance_of(stage):
     """The JSON that says where a stage's results come from, also shown by Snakemake's own report."""

@@ -42,7 +42,6 @@ rule fine_tune_vocoder:
         f"{LOGS}/fine_tune_vocoder.log",
     benchmark:
         f"{BENCHMARKS}/fine_tune_vocoder.tsv"
-    retries: TRAINING_RETRIES
     conda:
         "../envs/rtmri.yaml"
     threads: VOCODER["threads"]
@@ -143,7 +142,6 @@ rule train_base_vocoder:
         f"{LOGS}/train_base_vocoder.log",
     benchmark:
         f"{BENCHMARKS}/train_base_vocoder.tsv"
-    retries: TRAINING_RETRIES
     conda:
         "../envs/rtmri.yaml"
     threads: 1

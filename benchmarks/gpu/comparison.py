@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from gpu.subjects import PRECISIONS, Trial, precision
-from rtmri_speech.acoustic.data import accepted
 from rtmri_speech.acoustic.predict import predict_db
 from rtmri_speech.explain.gradcam import Band, grad_cam
 from rtmri_speech.vocoder.data import Excerpts
@@ -84,9 +83,7 @@ def determinism(trial: Trial, subjects: dict[str, Callable], until: float) -> No
 def acoustic_losses(trial: Trial, device: str, reduced: str) -> np.ndarray:
     training, losses = trial.training(device, dropout=0.0, precision=reduced), []
     for step in range(STEPS):
-        losses.append(
-            training._step(training.model, accepted(training.stretches.__getitems__(training.plan.keys(step))))
-        )
+        losses.append(training._step(training.model, training.stretches.micro_batches(training.plan.keys(step))))
         training.step += 1
     return np.array(losses)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import sys
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from rtmri_speech.atomic import save_text
+
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system without locks answers: NFS without a lock daemon, some SMB and Lustre mounts."""
 
 
 class Holding:
@@ -31,6 +36,13 @@ class Holding:
             self._lock.acquire(timeout=-1 if wait else 0.5)
         except Timeout:
             return self._holder()
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            print(
+                f"{self.directory}: this file system has no locks; make sure that nothing else writes here meanwhile.",
+                file=sys.stderr,
+            )
         save_text(self.directory / "holder.txt", f"process {os.getpid()} on {socket.gethostname()}\n")
         return None
 
@@ -47,6 +59,10 @@ class Holding:
                 return None
         except Timeout:
             return self._holder()
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return None
 
     def _holder(self) -> str:
         try:

@@ -35,14 +35,15 @@ def telling_lost_workers(remedy: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        _kill_loaders()
+        kill_loaders()
         # EOFError: Python's fork server was killed while it started one.
         if isinstance(error, BrokenProcessPool | EOFError) or str(error).startswith(_LOADER_LOST):
             raise UserError("a worker process", "was killed, often because memory ran out", remedy) from error
         raise
 
 
-def _kill_loaders() -> None:
+def kill_loaders() -> None:
+    """End the loader processes of this one at once."""
     if hasattr(signal, "SIGCHLD"):
         # Torch would raise once more for each of them.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -6,13 +6,12 @@ from rtmri_speech.acoustic.data import (
     Augmentation,
     Stretches,
     TrainingSteps,
-    accepted,
-    load,
     prepared_frames,
     validation_keys,
 )
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.errors import UserError
+from rtmri_speech.training.loading import batches, load
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def test_windows_of_a_batch_are_those_of_the_dataset(stretches):
     dataset = stretches(4)
     order = {tuple(start): index for index, start in enumerate(dataset.windows.starts.tolist())}
     keys = [(1, 0), (1, 3), (1, 2)]
-    batch = accepted(dataset.__getitems__(keys))
+    batch = dataset.micro_batches(keys)
     assert [len(part.starts) for part in batch] == [
         sum(len(dataset.stretch(key)[1]) for key in keys[:2]),
         len(dataset.stretch(keys[2])[1]),
@@ -66,7 +65,7 @@ def test_windows_of_a_batch_are_those_of_the_dataset(stretches):
 
 
 def test_frames_are_read_once_for_all_their_windows(stretches):
-    (part,) = accepted(stretches(4, micro=1).__getitems__([(0, 0)]))
+    (part,) = stretches(4, micro=1).micro_batches([(0, 0)])
     assert len(part.frames) == len(part.starts) + 3
 
 
@@ -75,10 +74,10 @@ def test_loaders_give_the_same_batches_with_and_without_processes(stretches, wor
     dataset, steps = stretches(), TrainingSteps(len(stretches()), 2, seed=5)
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    loaded = list(load(dataset, steps.between(3, 7), workers=workers, prefetch=2, pin_memory=False))
+    loaded = list(batches(load(dataset.micro_batches, steps.between(3, 7), workers=workers)))
     assert torch.equal(torch.get_rng_state(), before), "the loader draws from the generator of dropout"
     for step, batch in zip(range(3, 7), loaded, strict=True):
-        for part, expected in zip(batch, dataset.__getitems__(steps.keys(step)), strict=True):
+        for part, expected in zip(batch, dataset.micro_batches(steps.keys(step)), strict=True):
             assert all(torch.equal(a, b) for a, b in zip(part, expected, strict=True))
 
 
@@ -86,10 +85,9 @@ def test_loaders_give_the_same_batches_with_and_without_processes(stretches, wor
 def test_a_sample_deleted_in_mid_run_is_named(stretches, tiny_processed, workers):
     dataset = stretches()
     (tiny_processed / "samples" / "a1" / "mel_db.npy").unlink()
-    loader = load(dataset, [[(0, n)] for n in range(len(dataset))], workers=workers, prefetch=2, pin_memory=False)
+    loader = load(dataset.micro_batches, [[(0, n)] for n in range(len(dataset))], workers=workers)
     with pytest.raises(UserError, match=r"samples/a1/mel_db\.npy: there is no such file"):
-        for batch in loader:
-            accepted(batch)
+        list(batches(loader))
 
 
 def test_clips_of_another_size_are_refused(stretches, tiny_processed):
@@ -98,7 +96,7 @@ def test_clips_of_another_size_are_refused(stretches, tiny_processed):
     dataset = stretches()
     with pytest.raises(UserError, match=r"samples/a1: has frames \(9, 16, 32\).*\(32, 32\)"):
         for number in range(len(dataset)):
-            accepted(dataset.__getitems__([(0, number)]))
+            dataset.micro_batches([(0, number)])
 
 
 def test_steps_are_limited_and_shared_between_processes():
@@ -154,7 +152,7 @@ def test_augmentation_depends_on_seed_and_step_only_and_spares_validation(tiny_p
     )
 
     def pictures(dataset, key):
-        return accepted(dataset.__getitems__([key]))[0].frames
+        return dataset.micro_batches([key])[0].frames
 
     assert torch.equal(pictures(moving, (1, 0)), pictures(moving, (1, 0)))
     assert not torch.equal(pictures(moving, (1, 0)), pictures(plain, (1, 0)))
@@ -172,7 +170,7 @@ def test_stretches_are_of_the_image_size_asked_for(tiny_processed):
     windows = WindowDataset(tiny_processed, "training")
     stretches = Stretches(windows, 4, 2, "unit", seed=1, image_size=(16, 16))
     assert stretches.frame_size == (32, 32)
-    assert stretches.__getitems__([(0, 0), (0, 1)])[0].frames.shape[1:] == (1, 16, 16)
+    assert stretches.micro_batches([(0, 0), (0, 1)])[0].frames.shape[1:] == (1, 16, 16)
 
 
 def test_a_corpus_of_any_size_keeps_few_files_open(tiny_processed, monkeypatch):
@@ -180,5 +178,5 @@ def test_a_corpus_of_any_size_keeps_few_files_open(tiny_processed, monkeypatch):
     dataset = Stretches(WindowDataset(tiny_processed, "training"), 4, 1, "unit", None)
     for epoch in range(2):
         for number in range(len(dataset)):
-            accepted(dataset.__getitems__([(epoch, number)]))
+            dataset.micro_batches([(epoch, number)])
             assert len(dataset.windows._open) <= 2

@@ -12,7 +12,6 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rtmri_speech.acoustic.data import accepted
 from rtmri_speech.acoustic.loss import LossSettings
 from rtmri_speech.acoustic.model import AcousticModel, Network, Recomputing
 from rtmri_speech.acoustic.predict import LAB_KEYS, load_acoustic_model
@@ -75,7 +74,7 @@ def test_accumulated_gradients_are_those_of_one_big_batch(tiny_training, said, m
     for size in (4, micro):
         settings = tiny_training(micro_batch_size=size, grad_clip=0.0, lr=1e-30, **STILL)
         training = _Training(settings, ALONE, said.append)
-        training._step(training.model, accepted(training.stretches.__getitems__(training.plan.keys(0))))
+        training._step(training.model, training.stretches.micro_batches(training.plan.keys(0)))
         gradients.append({name: parameter.grad for name, parameter in training.model.named_parameters()})
     for name, value in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], value, rtol=1e-3, atol=1e-6, msg=name)
@@ -88,7 +87,7 @@ def test_stretches_and_single_windows_have_the_same_loss(tiny_training, said):
         settings = tiny_training(stretch=stretch, batch_size=1000, lr=1e-30, **STILL)
         training = _Training(settings, ALONE, said.append)
         keys = [(0, number) for number in range(len(training.stretches))]
-        losses.append(training._step(training.model, accepted(training.stretches.__getitems__(keys))))
+        losses.append(training._step(training.model, training.stretches.micro_batches(keys)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 

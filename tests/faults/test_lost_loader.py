@@ -27,7 +27,8 @@ def test_a_training_that_loses_a_loader_is_told_so_and_goes_on(tmp_path, tiny_pr
     told = said.read_text(encoding="utf-8")
     assert told.splitlines()[-1] == (
         "error: a worker process: was killed, often because memory ran out;"
-        " run the same command again: the last state on disk is intact."
+        " lower --num_workers (0 needs no shared memory) or enlarge /dev/shm, in a container by --shm-size,"
+        " and run the same command again: the last state on disk is intact."
     )
     assert "Traceback" not in told
     assert ended(start(run_command, Command("", (*command, "--epochs", "1"), ""), tmp_path, said), within=600) == 0

@@ -20,7 +20,6 @@ import torch.distributed as dist
 from tiny_models import SPEC, moving_bar, write_acoustic, write_vocoder
 from torch.nn.parallel import DistributedDataParallel
 
-from rtmri_speech.acoustic.data import accepted
 from rtmri_speech.acoustic.model import Network
 from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
 from rtmri_speech.acoustic.train import _Training, train
@@ -93,7 +92,7 @@ def losses(settings, count=1, parallel=lambda model: model):
     training = _Training(settings, Processes(0, 1, device), print)
     model, found = parallel(training.model), []
     for step in range(count):
-        batch = accepted(training.stretches.__getitems__(training.plan.keys(step)))
+        batch = training.stretches.micro_batches(training.plan.keys(step))
         found.append(training._step(model, batch))
         training.step += 1
     return found

@@ -2,27 +2,27 @@
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
-from rtmri_speech.acoustic.data import Stretches, TrainingSteps, accepted, load
+from rtmri_speech.acoustic.data import Stretches, TrainingSteps
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.signal.audio import write_wav
+from rtmri_speech.training.loading import batches, load
 from rtmri_speech.vocoder.config import VocoderConfig
 from rtmri_speech.vocoder.data import Excerpts, open_clips
 
 
 def test_the_mel_generators_loader(tiny_processed):
-    def batches(workers):
+    def loaded(workers):
         windows = WindowDataset(tiny_processed, "training")
         stretches = Stretches(windows, 4, 2, "unit", 42)
         steps = TrainingSteps(len(stretches), 4, 42)
-        loader = load(stretches, steps.between(0, 2), workers=workers, prefetch=2, pin_memory=False)
+        loader = load(stretches.micro_batches, steps.between(0, 2), workers=workers)
         if workers:
             loader.multiprocessing_context = "spawn"
-        return [part for batch in loader for part in accepted(batch)]
+        return [part for batch in batches(loader) for part in batch]
 
-    here, there = batches(0), batches(1)
+    here, there = loaded(0), loaded(1)
     assert len(here) == len(there) > 0
     for one, other in zip(here, there, strict=True):
         for name in ("frames", "mel", "mask", "starts"):
@@ -37,9 +37,12 @@ def test_the_vocoders_loader(tmp_path):
     config = VocoderConfig(batch_size=2, upsample_initial_channel=16)
     clips = open_clips(tmp_path / "training.txt", tmp_path, config, say=print)
 
-    def batches(**workers):
-        return list(DataLoader(Excerpts(clips, config), batch_size=None, sampler=range(2), **workers))
+    def loaded(workers):
+        loader = load(Excerpts(clips, config).__getitem__, range(2), workers=workers)
+        if workers:
+            loader.multiprocessing_context = "spawn"
+        return list(batches(loader))
 
-    for one, other in zip(batches(), batches(num_workers=1, multiprocessing_context="spawn"), strict=True):
+    for one, other in zip(loaded(0), loaded(1), strict=True):
         for name in ("mel", "audio"):
             torch.testing.assert_close(one[name], other[name], rtol=0, atol=0)

@@ -28,7 +28,7 @@ def test_a_terminated_training_goes_on_in_the_same_run(checkout):
 
     thread = threading.Thread(target=stop_the_trainer)
     thread.start()
-    checkout.make("結果 1/acoustic/mri_acoustic_model.pt", "結果 1/mels_ft_log_normalized/a0.npy")
+    checkout.make("結果 1/acoustic/mri_acoustic_model.pt", "結果 1/mels_ft_log_normalized/a0.npy", "--retries", "1")
     thread.join()
     assert stopped
     told = (results / "logs" / "train_acoustic.log").read_text(encoding="utf-8")

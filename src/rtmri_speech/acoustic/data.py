@@ -6,18 +6,18 @@ A stretch is a run of neighbouring windows of one clip. With one window a stretc
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.video import normalise_frames, resize
-from rtmri_speech.training.batches import StepBatches, serve_the_trainer
+from rtmri_speech.training.batches import StepBatches
 from rtmri_speech.training.state import seed_for_step
 
 _MOVE = 1
@@ -74,14 +74,6 @@ class Augmentation:
         return np.stack(
             [cv2.warpAffine(frame, change, (width, height), borderMode=cv2.BORDER_REPLICATE) for frame in bright]
         )
-
-
-class Refusal(NamedTuple):
-    """A `UserError` on its way out of a loader process, through which exceptions do not pass whole."""
-
-    subject: str
-    fault: str
-    remedy: str
 
 
 def prepared_frames(frames: np.ndarray, size: tuple[int, int], normalisation: str) -> torch.Tensor:
@@ -176,11 +168,9 @@ class Stretches(Dataset):
         begin = (number - int(self._before[clip])) * self._stretch - offset
         return clip, firsts[max(begin, 0) : begin + self._stretch]
 
-    def __getitems__(self, keys: Sequence[Key]) -> list[MicroBatch] | Refusal:
-        try:
-            return [self._together(keys[first : first + self._micro]) for first in range(0, len(keys), self._micro)]
-        except UserError as error:
-            return Refusal(error.subject, error.fault, error.remedy)
+    def micro_batches(self, keys: Sequence[Key]) -> list[MicroBatch]:
+        """Return the micro-batches of the stretches ``keys``."""
+        return [self._together(keys[first : first + self._micro]) for first in range(0, len(keys), self._micro)]
 
     def _together(self, keys: Sequence[Key]) -> MicroBatch:
         length = self.windows.ref_frames
@@ -210,16 +200,6 @@ class Stretches(Dataset):
         # Shrunk first: moving small pictures costs less.
         frames = scaled_frames(frames, self.image_size)
         return self._augmentation(frames, np.random.default_rng(seed_for_step(self._seed, *key, _MOVE)))
-
-
-class _Keys:
-    """A batch sampler: the keys of each step, made anew at each iteration."""
-
-    def __init__(self, batches: Iterable[list[Key]]) -> None:
-        self._batches = batches
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        return iter(self._batches)
 
 
 class TrainingSteps:
@@ -257,39 +237,3 @@ def validation_keys(stretches: int, batch_size: int, limit: int | None, rank: in
     keys = [(0, number) for number in range(stretches)]
     batches = [keys[first : first + batch_size] for first in range(0, stretches, batch_size)]
     return batches[:limit][rank::ranks]
-
-
-def load(
-    stretches: Stretches, batches: Iterable[list[Key]], *, workers: int, prefetch: int, pin_memory: bool
-) -> DataLoader:
-    """Return a loader of the micro-batches of each batch.
-
-    Parameters
-    ----------
-    workers : loader processes; 0 loads between the steps.
-    prefetch : batches each of them keeps ready.
-    pin_memory : whether batches lie in page-locked memory, for CUDA.
-    """
-    return DataLoader(
-        stretches,
-        batch_sampler=_Keys(batches),
-        collate_fn=_as_it_is,
-        num_workers=workers,
-        prefetch_factor=prefetch if workers else None,
-        persistent_workers=workers > 0,
-        pin_memory=pin_memory,
-        worker_init_fn=serve_the_trainer,
-        # A generator of its own: the loader must not draw from the one that dropout uses.
-        generator=torch.Generator(),
-    )
-
-
-def accepted(batch: list[MicroBatch] | Refusal) -> list[MicroBatch]:
-    """Return a loaded batch, or raise the `UserError` that its loading met."""
-    if isinstance(batch, Refusal):
-        raise UserError(*batch)
-    return batch
-
-
-def _as_it_is(batch: list[MicroBatch] | Refusal) -> list[MicroBatch] | Refusal:
-    return batch

@@ -27,8 +27,6 @@ from rtmri_speech.acoustic.data import (
     MicroBatch,
     Stretches,
     TrainingSteps,
-    accepted,
-    load,
     validation_keys,
 )
 from rtmri_speech.acoustic.loss import LOGGED_BANDS, TERMS, LossSettings, MaskedMSEMAE
@@ -56,9 +54,11 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.foreign import require_type
 from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import require_finite, telling_out_of_memory
+from rtmri_speech.training.loading import LOST_LOADER, batches, load
 from rtmri_speech.training.logging import Progress, TrainingLog
 from rtmri_speech.training.state import (
     ANEW,
+    Stopped,
     StopRequest,
     TrainingState,
     adamw_difference,
@@ -183,7 +183,7 @@ def train(settings: TrainingSettings, say: Callable[[str], None]) -> int:
     with contextlib.ExitStack() as held:
         group = held.enter_context(processes(settings.device))
         held.enter_context(telling_out_of_memory(MEMORY_REMEDY))
-        held.enter_context(telling_lost_workers("run the same command again: the last state on disk is intact"))
+        held.enter_context(telling_lost_workers(LOST_LOADER))
         whisper = say if group.first else _nothing
         if settings.batch_size % group.size:
             raise UserError("--batch_size", f"is {settings.batch_size}", f"give a multiple of {group.size} processes")
@@ -513,27 +513,36 @@ class _Training:
             devices = [group.device.index] if group.device.type == "cuda" else None
             model = DistributedDataParallel(self.model, device_ids=devices)
         loading = {"workers": settings.workers, "prefetch": settings.prefetch, "pin_memory": settings.pin_memory}
-        batches = load(self.stretches, self.plan.between(self.step, self.total_steps), **loading)
+        steps = load(self.stretches.micro_batches, self.plan.between(self.step, self.total_steps), **loading)
         keys = validation_keys(
             len(self.validation), settings.val_batch_size, settings.max_val_steps, group.rank, group.size
         )
-        validation = load(self.validation, keys, **loading)
+        validation = load(self.validation.micro_batches, keys, **loading)
         saved_at = time.monotonic()
         show = Progress(self.total_steps, self.step, "acoustic", self.say) if group.first else None
-        with show or contextlib.nullcontext():
-            for loaded in batches:
-                loss = self._step(model, accepted(loaded))
-                self.step += 1
-                if show is not None:
-                    show.advance({"loss": loss, "best": self.best_loss})
-                if self.step % self.plan.per_epoch == 0:
-                    self._end_epoch(validation, log)
-                stopping = group.any(stop.requested)
-                if self.ended or stopping or time.monotonic() - saved_at >= 60 * settings.save_minutes:
-                    self._save(state)
-                    saved_at = time.monotonic()
-                if self.ended or stopping:
-                    return
+        # Several processes stop between steps only, together.
+        waiting = stop if group.size == 1 else None
+        try:
+            with show or contextlib.nullcontext():
+                for batch in batches(steps, waiting):
+                    loss = self._step(model, batch)
+                    self.step += 1
+                    if show is not None:
+                        show.advance({"loss": loss, "best": self.best_loss})
+                    if self.step % self.plan.per_epoch == 0:
+                        try:
+                            self._end_epoch(validation, log, waiting)
+                        except Stopped:
+                            # Half an epoch's end is not saved: the training resumes from the last state on disk.
+                            return
+                    stopping = group.any(stop.requested)
+                    if self.ended or stopping or time.monotonic() - saved_at >= 60 * settings.save_minutes:
+                        self._save(state)
+                        saved_at = time.monotonic()
+                    if self.ended or stopping:
+                        return
+        except Stopped:
+            self._save(state)
 
     def _step(self, model: nn.Module, batch: list[MicroBatch]) -> float:
         """Take one step of the optimiser and return the loss."""
@@ -588,13 +597,15 @@ class _Training:
         elif self.step < settings.warmup_steps:
             self._set_hyperparameters(settings.lr * rise)
 
-    def _end_epoch(self, validation: torch.utils.data.DataLoader, log: TrainingLog | None) -> None:
+    def _end_epoch(
+        self, validation: torch.utils.data.DataLoader, log: TrainingLog | None, stop: StopRequest | None
+    ) -> None:
         settings = self.settings
         epoch = self.step // self.plan.per_epoch
         for part in self.sums.tensors():
             part.copy_(self.group.total(part))
         scalars = {"loss/train": self.sums.loss / max(self.sums.steps, 1), **self.sums.metrics("train")}
-        sums = self._validate(validation)
+        sums = self._validate(validation, stop)
         val_loss = self.criterion.loss(sums.squares, sums.totals, 1.0).item()
         scalars |= {"loss/val": val_loss, **sums.metrics("val"), "lr": self._lr()}
         scalars |= {"ramp": settings.loss.ramp(self.step)}
@@ -628,12 +639,12 @@ class _Training:
             log.flush()
 
     @torch.no_grad()
-    def _validate(self, validation: torch.utils.data.DataLoader) -> _Sums:
+    def _validate(self, validation: torch.utils.data.DataLoader, stop: StopRequest | None) -> _Sums:
         """Sum the errors over the validation windows at the full weights of the loss, whatever the ramp."""
         self.model.eval()
         sums = _Sums.zero(self.group.device)
-        for loaded in validation:
-            for part in map(self._here, accepted(loaded)):
+        for batch in batches(validation, stop):
+            for part in map(self._here, batch):
                 with reduced_precision(self.group.device, self.precision):
                     mel = self.model(part.frames, part.starts, self.settings.ref_frames)
                 squares, absolute = self.criterion.sums(mel, part.mel, part.mask, 1.0)

@@ -1,13 +1,10 @@
-"""Which items make the batch of which step, a pure function of seed and step; and the processes that load it."""
+"""Which items make the batch of which step, a pure function of seed and step."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
-import torch
 
 from rtmri_speech.training.state import seed_for_step
 
@@ -46,11 +43,3 @@ class StepBatches:
         """Yield the batches of steps ``first`` to ``last - 1``, or the share of them that process ``rank`` takes."""
         for step in range(first, last):
             yield self[step][rank::ranks].tolist()
-
-
-def serve_the_trainer(worker: int) -> None:
-    """Begin a loader process: one thread, and no signal, since the trainer still needs it for the step it is in."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)

@@ -17,7 +17,8 @@ import struct
 import sys
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -402,14 +403,19 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str 
     return found
 
 
+class Stopped(BaseException):
+    """A signal came during a wait that may have no end; like `KeyboardInterrupt` it is no error."""
+
+
 class StopRequest:
-    """Turns SIGTERM and SIGINT into a wish that the training loop reads between two steps (a context manager).
+    """Records SIGTERM and SIGINT for the training loop, which reads them between two steps (a context manager).
 
     A second SIGINT interrupts at once, for a user who cannot wait.
     """
 
     def __init__(self) -> None:
         self._signal: int | None = None
+        self._interrupting = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -427,6 +433,19 @@ class StopRequest:
         if number == signal.SIGINT and self._signal == signal.SIGINT:
             raise KeyboardInterrupt
         self._signal = number
+        if self._interrupting:
+            raise Stopped
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raise `Stopped` at a signal that comes within, or has come before."""
+        self._interrupting = True
+        try:
+            if self.requested:
+                raise Stopped
+            yield
+        finally:
+            self._interrupting = False
 
     @property
     def requested(self) -> bool:

@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -19,18 +19,18 @@ from typing import Any, Literal
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from rtmri_speech import atomic, provenance
 from rtmri_speech.errors import UserError
 from rtmri_speech.foreign import require_type
 from rtmri_speech.signal.mel import MelSpec, log_mel
-from rtmri_speech.training.batches import serve_the_trainer
 from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import require_finite, telling_out_of_memory
+from rtmri_speech.training.loading import LOST_LOADER, batches, load
 from rtmri_speech.training.logging import Progress, TrainingLog
 from rtmri_speech.training.state import (
     ANEW,
+    Stopped,
     StopRequest,
     TrainingState,
     adamw_difference,
@@ -306,7 +306,7 @@ def train(
         group = stack.enter_context(processes(run.device))
         stop = stack.enter_context(StopRequest())
         stack.enter_context(telling_out_of_memory(_MEMORY_REMEDY))
-        stack.enter_context(telling_lost_workers("run the same command again: the last state on disk is intact"))
+        stack.enter_context(telling_lost_workers(LOST_LOADER))
         tell = say if group.first else _silent
         keeper, state = None, None
         if group.first:
@@ -522,38 +522,49 @@ class _Loop:
                 write_config(self.run.directory / CONFIG_NAME, self.config)
                 log = stack.enter_context(TrainingLog(self.run.directory / "logs", self.step if self.resumed else None))
             progress = stack.enter_context(Progress(self.last_step, self.step, "vocoder", self.say))
-            for batch in self._batches():
-                losses = self.train_on(batch)
-                progress.advance({name: losses[name] for name in ("gen_loss_total", "mel_spec_error")})
-                if log and self.step % self.run.summary_interval == 0:
-                    log.scalars({f"training/{name}": loss for name, loss in losses.items()}, self.step)
-                    log.scalars({"training/learning_rate": self.learning_rate.rate}, self.step)
-                at_end = self.step == self.last_step
-                saving = at_end or self.step % self.run.checkpoint_interval == 0
-                if saving or self.step % self.run.validation_interval == 0:
-                    self._validate(log)
-                if saving and self.group.first:
-                    write_pair(self.run.directory, self.step, *self.networks.files(self.step, self._epoch, self.record))
-                    self.pair_errors[self.step] = self.error
-                stopping = self.group.any(stop.requested)
-                if keeper and (saving or stopping):
-                    log.flush()
-                    keeper.save(self.step, self._state())
-                    self._prune()
-                if stopping and not at_end:
-                    self.say(f"{self.run.state_directory}: stopped at step {self.step}; the same command resumes it.")
-                    return stop.exit_code
+            try:
+                for batch in batches(self._loader(), stop if self.group.size == 1 else None):
+                    losses = self.train_on(batch)
+                    progress.advance({name: losses[name] for name in ("gen_loss_total", "mel_spec_error")})
+                    if log and self.step % self.run.summary_interval == 0:
+                        log.scalars({f"training/{name}": loss for name, loss in losses.items()}, self.step)
+                        log.scalars({"training/learning_rate": self.learning_rate.rate}, self.step)
+                    at_end = self.step == self.last_step
+                    saving = at_end or self.step % self.run.checkpoint_interval == 0
+                    if saving or self.step % self.run.validation_interval == 0:
+                        self._validate(log)
+                    if saving and self.group.first:
+                        write_pair(
+                            self.run.directory, self.step, *self.networks.files(self.step, self._epoch, self.record)
+                        )
+                        self.pair_errors[self.step] = self.error
+                    stopping = self.group.any(stop.requested)
+                    if keeper and (saving or stopping):
+                        self._save(keeper, log)
+                    if stopping and not at_end:
+                        return self._stopped(stop)
+            except Stopped:
+                self._save(keeper, log)
+                return self._stopped(stop)
         if self.group.first and self.last_step not in pairs(self.run.directory):
             write_pair(self.run.directory, self.step, *self.networks.files(self.step, self._epoch, self.record))
         if self.group.first and self.run.provenance is not None:
             atomic.save_json(self.run.provenance, self.record)
         return 0
 
-    def _batches(self) -> Iterator[dict[str, torch.Tensor]]:
-        steps = range(self.step - self.first_step, self.last_step - self.first_step)
+    def _save(self, keeper: TrainingState, log: TrainingLog) -> None:
+        log.flush()
+        keeper.save(self.step, self._state())
+        self._prune()
+
+    def _stopped(self, stop: StopRequest) -> int:
+        self.say(f"{self.run.state_directory}: stopped at step {self.step}; the same command resumes it.")
+        return stop.exit_code
+
+    def _loader(self) -> torch.utils.data.DataLoader:
         # A step is an item: workers fetch whole batches ahead.
-        workers = {"num_workers": self.config.num_workers, "worker_init_fn": serve_the_trainer}
-        return iter(DataLoader(self.excerpts, batch_size=None, sampler=steps, **workers))
+        steps = range(self.step - self.first_step, self.last_step - self.first_step)
+        return load(self.excerpts.__getitem__, steps, workers=self.config.num_workers)
 
     def train_on(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         """Train on a batch, count it and move the schedule."""

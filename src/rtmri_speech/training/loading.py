@@ -1,0 +1,133 @@
+"""Batches from loader processes, for both trainings: faults come out as sentences, and a stop ends a wait."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, get_worker_info
+
+from rtmri_speech.errors import UserError
+from rtmri_speech.training.state import Stopped, StopRequest
+from rtmri_speech.workers import kill_loaders
+
+SMALLER = "lower --num_workers (0 needs no shared memory) or enlarge /dev/shm, in a container by --shm-size"
+"""What to do where loader processes need more memory than there is."""
+
+LOST_LOADER = f"{SMALLER}, and run the same command again: the last state on disk is intact"
+
+
+class _Refusal(NamedTuple):
+    """A `UserError` on its way out of a loader process, through which exceptions do not pass whole."""
+
+    subject: str
+    fault: str
+    remedy: str
+
+
+class _Batches:
+    """The batch of each key, or why there is none; in a loader process in shared memory already.
+
+    Torch would move a batch there in a thread of its own, whose failure nobody sees: the trainer would wait for ever.
+    """
+
+    def __init__(self, batch_of: Callable[[Any], Any]) -> None:
+        self._batch_of = batch_of
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            batch = self._batch_of(key)
+        except UserError as error:
+            return _Refusal(error.subject, error.fault, error.remedy)
+        if get_worker_info() is not None:
+            try:
+                for tensor in _tensors(batch):
+                    tensor.share_memory_()
+            except RuntimeError as error:
+                fault = f"could not hand over its batch ({str(error).splitlines()[0]})"
+                return _Refusal("a loader process", fault, SMALLER)
+        return batch
+
+
+def _tensors(batch: Any) -> Iterator[torch.Tensor]:
+    if isinstance(batch, torch.Tensor):
+        yield batch
+    elif isinstance(batch, Mapping):
+        yield from _tensors(list(batch.values()))
+    elif isinstance(batch, list | tuple):
+        for part in batch:
+            yield from _tensors(part)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def serve_the_trainer(worker: int) -> None:
+    """Begin a loader process: one thread, and no signal, since the trainer still needs it for the step it is in."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def load(
+    batch_of: Callable[[Any], Any], keys: Iterable[Any], *, workers: int, prefetch: int = 2, pin_memory: bool = False
+) -> DataLoader:
+    """Return a loader of the batches of ``keys``, in their order; read it through `batches`.
+
+    Parameters
+    ----------
+    batch_of : returns the batch of a key, tensors in lists, tuples and mappings; one that can be pickled.
+    keys : what it is called with.
+    workers : loader processes; 0 loads between the steps.
+    prefetch : batches each of them keeps ready.
+    pin_memory : whether batches lie in page-locked memory, for CUDA.
+    """
+    return DataLoader(
+        _Batches(batch_of),
+        batch_size=None,
+        sampler=keys,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        prefetch_factor=prefetch if workers else None,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+        worker_init_fn=serve_the_trainer,
+        # A generator of its own: the loader must not draw from the one that dropout uses.
+        generator=torch.Generator(),
+    )
+
+
+def batches(loader: DataLoader, stop: StopRequest | None = None) -> Iterator[Any]:
+    """Yield the batches of a loader.
+
+    Parameters
+    ----------
+    stop : a signal that comes while a batch is awaited ends the wait; None where other processes wait for this one.
+
+    Raises
+    ------
+    UserError
+        A batch could not be made.
+    Stopped
+        A signal came while a batch was awaited; the loader is not to be used any more.
+    """
+    try:
+        with stop.interrupting() if stop else contextlib.nullcontext():
+            source = iter(loader)
+        while True:
+            with stop.interrupting() if stop else contextlib.nullcontext():
+                batch = next(source, None)
+            if batch is None:
+                return
+            if isinstance(batch, _Refusal):
+                raise UserError(*batch)
+            yield batch
+    except Stopped:
+        kill_loaders()
+        raise

@@ -31,7 +31,7 @@ def test_nothing_becomes_speech_with_all_clips_in_one_submission(undisturbed):
     assert len(of_clips) == len(CLIPS) + 2
     submitted = [job["Comment"].removeprefix("rule_").split("_wildcards")[0] for job in jobs if "Comment" in job]
     assert not set(submitted) & set(of_clips)
-    assert 1 + len(submitted) == len(jobs) < len(of_clips)
+    assert 1 + len(submitted) == len(jobs)
     print(f"{len(of_clips)} jobs of clips and {len(submitted)} others in {len(jobs)} submissions")
     on_gpus = {"train_acoustic", "export_predicted_mels", "fine_tune_vocoder"}
     for job, rule in zip(jobs[1:], submitted, strict=True):

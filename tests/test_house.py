@@ -18,6 +18,7 @@ ORDER = [
     "memo",
     "devices",
     "foreign",
+    "paths",
     "atomic",
     "holding",
     "workers",

@@ -10,6 +10,7 @@ import jsonschema
 import yaml
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.paths import written_path
 from rtmri_speech.signal.mel import MelSpec
 
 _BEYOND = 2**63
@@ -31,7 +32,7 @@ def load_configuration(settings: Mapping[str, Any], schema: Path) -> dict[str, A
         allowed.
     """
     rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
-    complete = _completed(dict(settings), rules)
+    complete = _completed(dict(settings), rules, rules)
     validator = jsonschema.Draft202012Validator(rules)
     if error := jsonschema.exceptions.best_match(validator.iter_errors(complete)):
         raise _explained(error)
@@ -53,33 +54,56 @@ def mel_spec(settings: Mapping[str, Any]) -> MelSpec:
     return spec
 
 
-def _completed(value: Any, rule: Mapping[str, Any]) -> Any:
+def _completed(value: Any, rule: Mapping[str, Any], schema: Mapping[str, Any], key: str = "") -> Any:
     """Fill defaults in and read text as what it stands for, recursively; what does not fit is left for the validator.
 
     Snakemake hands over every value inside a ``--config section={...}`` as text.
     """
+    if "$ref" in rule:
+        rule = {**schema["$defs"][rule["$ref"].removeprefix("#/$defs/")], **rule}
+    if isinstance(value, str):
+        value = _read(value, rule, key)
     if isinstance(value, Mapping):
         complete = dict(value)
-        for key, inner in rule.get("properties", {}).items():
-            if key not in complete and "default" in inner:
-                complete[key] = inner["default"]
-            if key in complete:
-                complete[key] = _completed(complete[key], inner)
+        known = rule.get("properties", {})
+        for name, inner in known.items():
+            if name not in complete and "default" in inner:
+                complete[name] = inner["default"]
         others = rule.get("additionalProperties")
-        if isinstance(others, Mapping):
-            complete = {key: _completed(inner, others) for key, inner in complete.items()}
-        return complete
+        others = others if isinstance(others, Mapping) else {}
+        return {
+            name: _completed(inner, known.get(name, others), schema, f"{key}.{name}".removeprefix("."))
+            for name, inner in complete.items()
+        }
     if isinstance(value, list):
-        return [_completed(item, rule.get("items", {})) for item in value]
-    kinds = rule.get("type", "string")
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    word = {"null": "null", "true": "boolean", "false": "boolean"}.get(value) if isinstance(value, str) else None
-    if isinstance(value, str) and ("string" not in kinds or word in kinds):
-        try:
-            return yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError):  # the last two by a date that is none, and by deep nesting
-            return value
+        first, rest = rule.get("prefixItems", []), rule.get("items", {})
+        rules = [*first, *[rest] * (len(value) - len(first))]
+        return [_completed(inner, one, schema, f"{key}.{number}") for number, (inner, one) in enumerate(zip(value, rules, strict=False))]
+    if isinstance(value, float) and value.is_integer() and "integer" in _kinds(rule) and "number" not in _kinds(rule):
+        return int(value)
     return value
+
+
+def _kinds(rule: Mapping[str, Any]) -> list[str]:
+    kinds = rule.get("type", [] if "enum" in rule else "string")
+    return [kinds] if isinstance(kinds, str) else kinds
+
+
+def _read(text: str, rule: Mapping[str, Any], key: str) -> Any:
+    """What a text stands for where ``rule`` allows no text, or has a word for something else; a path as written."""
+    kinds = _kinds(rule)
+    if text in rule.get("enum", []):
+        return text
+    word = {"null": "null", "true": "boolean", "false": "boolean"}.get(text)
+    if "string" not in kinds or word in kinds:
+        try:
+            # YAML 1.1 reads 1e-4 as a word: it wants a point.
+            return float(text) if {"number", "integer"} & set(kinds) and "e" in text.lower() else yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError):  # the last two by a date that is none, and by deep nesting
+            return text
+    if rule.get("format") == "path":
+        return None if not text and "null" in kinds else written_path(text, key)
+    return text
 
 
 def _explained(error: jsonschema.ValidationError) -> UserError:

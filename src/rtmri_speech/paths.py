@@ -1,0 +1,58 @@
+"""Paths as people write them in a configuration or a table: the home directory, and names in another Unicode form."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+from rtmri_speech.errors import UserError
+
+
+def written_path(text: str, key: str) -> str:
+    """Return the path that ``text`` stands for: ``~`` is the home directory, and names are spelled as on the disk.
+
+    Parameters
+    ----------
+    text : as written in the configuration.
+    key : the setting, for a refusal.
+
+    Raises
+    ------
+    UserError
+        The text holds a control character, as ``"D:\\new"`` in double quotes of YAML does, or a brace, which Snakemake
+        takes for a wildcard; or it is empty, or the user of ``~user`` is unknown.
+    """
+    if not text:
+        raise UserError(key, "is an empty path", "give a path, or leave the setting out")
+    if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in text):
+        raise UserError(
+            key,
+            f"is {text!r}, which holds a control character (in double quotes YAML reads \\n, \\t, \\r as such)",
+            "write the path with / or in single quotes",
+        )
+    if "{" in text or "}" in text:
+        raise UserError(key, f"is {text!r}, and braces stand for wildcards in a path", "rename it without { and }")
+    if not text.startswith("~"):
+        return spelled_as_on_disk(text)
+    try:
+        return spelled_as_on_disk(str(Path(text).expanduser()))
+    except RuntimeError:
+        raise UserError(key, f"is {text!r}, and no such home directory is known", "give the whole path") from None
+
+
+def spelled_as_on_disk(text: str) -> str:
+    """Return ``text`` with each part that is not there spelled as an entry that differs in its Unicode form alone.
+
+    A Mac, and an archive made on one, names a file in NFD (a letter, then its mark); keyboards write NFC.
+    """
+    path = Path(text)
+    if path.exists() or text.isascii():
+        return text
+    found = Path(path.anchor)
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if not (found / part).exists() and found.is_dir():
+            wanted = unicodedata.normalize("NFC", part)
+            entries = (entry.name for entry in found.iterdir())
+            part = next((name for name in entries if unicodedata.normalize("NFC", name) == wanted), part)
+        found /= part
+    return str(found)

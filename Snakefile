@@ -20,6 +20,7 @@ include: "rules/explain.smk"
 include: "rules/evaluation.smk"
 include: "rules/provenance.smk"
 include: "rules/report.smk"
+include: "rules/preflight.smk"
 
 
 localrules:

@@ -1,6 +1,5 @@
 # What every stage uses: the checked configuration, the clips and their parts, paths, and the code each stage depends on.
 
-import dataclasses
 import errno
 import glob
 import json
@@ -30,8 +29,8 @@ from rtmri_speech.dataset.lab_format import StoredClip
 from rtmri_speech.dataset.split import PARTS, split
 from rtmri_speech.errors import JOB, UserError, user_error
 from rtmri_speech.holding import Holding
+from rtmri_speech.preflight import check_named
 from rtmri_speech.staleness import code_hash
-from rtmri_speech.vocoder.config import read_config
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import argvquote
 
@@ -70,6 +69,9 @@ SEEN_CLIPS = [id for part in TRAINED_PARTS for id in PART_CLIPS[part]]
 # A rule's log and benchmark go under these, so that cleaning results cleans them too.
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+
+# Made when the models that the configuration names have passed; whatever is trained or spoken waits for it.
+CHECKED = f"{RESULTS}/.state/checked_models.json"
 
 # Where the jobs of single clips run: as all others, or in Snakemake's own process on the machine that it runs on.
 CLIPS_LOCAL = SETTINGS["cluster"]["clips"] == "local"
@@ -167,20 +169,6 @@ def clip_flags(clip):
 def of_checkout(path):
     """A file that the configuration names: as it is, or in this checkout."""
     return path if Path(path).exists() or Path(path).is_absolute() else str(BASE / path)
-
-
-def config_of_same_mel(path, spec, padding):
-    """A vocoder's config as an input: refused before any job, where a target needs it, when its mel is not the dataset's.
-
-    ``padding`` is that of checkpoints whose config names none, as the lab's does not; it tells the mel too.
-    """
-    try:
-        config = read_config(path)
-        config = dataclasses.replace(config, padding=config.padding or padding or None)
-        config.spec.require_same(spec, path, "the dataset (mel)")
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-    return path
 
 
 def new_clips(source):

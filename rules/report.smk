@@ -18,6 +18,8 @@ PLOTS = {
 
 rule write_settings:
     """The checked configuration with every default filled in."""
+    input:
+        ancient(CHECKED),
     output:
         f"{RESULTS}/settings.json",
     log:

@@ -41,6 +41,7 @@ rule name_models:
     """
     input:
         **{name.replace("-", "_"): file for name, file in SPEECH_MODELS.items() if file},
+        checked=ancient(CHECKED),
     output:
         f"{INFER}/models.json",
     log:
@@ -50,7 +51,14 @@ rule name_models:
         from rtmri_speech.atomic import save_json
         from rtmri_speech.provenance import contents_hash
 
-        save_json(output[0], {name: {"file": file, "sha256": contents_hash(file)} for name, file in input.items()})
+        save_json(
+            output[0],
+            {
+                name: {"file": file, "sha256": contents_hash(file)}
+                for name, file in input.items()
+                if name != "checked"
+            },
+        )
 
 
 rule infer_clip:
@@ -59,6 +67,7 @@ rule infer_clip:
         models=rules.name_models.output,
         mri=rules.prepare_clip.output.mri,
         wav=rules.prepare_clip.output.wav,
+        checked=ancient(CHECKED),
     output:
         generated=f"{INFER}/{{id}}_generated.wav",
         original=f"{INFER}/{{id}}_original.wav",
@@ -94,6 +103,7 @@ rule infer_new_video:
         models=rules.name_models.output,
         video=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].video),
         audio=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].audio or NEW_CLIPS[wildcards.new_id].video),
+        checked=ancient(CHECKED),
     output:
         generated=f"{INFER_NEW}/{{new_id}}_generated.wav",
         mel=f"{INFER_NEW}/{{new_id}}_mel.npy",
@@ -157,6 +167,7 @@ rule infer_masked:
         models=rules.name_models.output,
         video=rules.mask_video.output,
         wav=rules.prepare_clip.output.wav,
+        checked=ancient(CHECKED),
     output:
         generated=f"{MASKED}/{{mask}}/infer/{{id}}_generated.wav",
         original=f"{MASKED}/{{mask}}/infer/{{id}}_original.wav",

@@ -23,7 +23,7 @@ VOCODER_CHECKPOINT = f"{VOCODER_DIRECTORY}/g_{VOCODER_STEPS:08d}"
 rule fine_tune_vocoder:
     """HiFi-GAN fitted to the predicted mels. Its state and log are no outputs: a killed or retried job goes on from them."""
     input:
-        config=lambda wildcards: config_of_same_mel(VOCODER_CONFIG, SPEC, LAB_DIR and "lab"),
+        config=VOCODER_CONFIG,
         base=VOCODER_PAIR,
         lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SEEN_CLIPS),
@@ -33,6 +33,7 @@ rule fine_tune_vocoder:
         true_mels=lambda wildcards: (
             paths(f"{MELS_TRUE}/{{id}}.npy", PART_CLIPS["training"]) if VOCODER["extra_mels_weight"] else []
         ),
+        checked=ancient(CHECKED),
     output:
         config=f"{VOCODER_DIRECTORY}/config.json",
         generator=VOCODER_CHECKPOINT,

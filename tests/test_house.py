@@ -33,6 +33,7 @@ ORDER = [
     "synthesis",
     "evaluation",
     "explain",
+    "preflight",
     "report",
     "takeover",
 ]
@@ -45,6 +46,7 @@ LIGHT = [
     "dataset.figure",
     "dataset.normalize",
     "configuration",
+    "preflight",
     "staleness",
     "provenance",
     "devices",

@@ -78,7 +78,10 @@ def _completed(value: Any, rule: Mapping[str, Any], schema: Mapping[str, Any], k
     if isinstance(value, list):
         first, rest = rule.get("prefixItems", []), rule.get("items", {})
         rules = [*first, *[rest] * (len(value) - len(first))]
-        return [_completed(inner, one, schema, f"{key}.{number}") for number, (inner, one) in enumerate(zip(value, rules, strict=False))]
+        return [
+            _completed(inner, one, schema, f"{key}.{number}")
+            for number, (inner, one) in enumerate(zip(value, rules, strict=False))
+        ]
     if isinstance(value, float) and value.is_integer() and "integer" in _kinds(rule) and "number" not in _kinds(rule):
         return int(value)
     return value

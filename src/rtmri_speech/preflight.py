@@ -1,0 +1,177 @@
+"""What a configuration names is checked before any job: that it is there, can be read, and fits the rest.
+
+`check_named` is for the time when a run is planned and needs no torch; `check_models` builds and reads the models.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rtmri_speech.configuration import mel_spec
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.vocoder.config import CONFIG_NAME, read_config
+from rtmri_speech.vocoder.naming import discriminators_beside
+
+_FILES = (
+    "lab.mri_checkpoint",
+    "lab.hifigan_checkpoint",
+    "lab.hifigan_config",
+    "acoustic.cnn_pretrained",
+    "acoustic.resume_ckpt",
+    "vocoder.config",
+    "vocoder.base",
+    "synthesis.mri_checkpoint",
+    "synthesis.scaler_json",
+    "synthesis.hifigan_checkpoint",
+    "synthesis.hifigan_config",
+    "explain.regions",
+)
+"""Settings that name a file."""
+
+
+def check_named(settings: Mapping[str, Any], checkout: Path, test_clips: Iterable[str]) -> None:
+    """Refuse a configuration that names what is not there, cannot be read, or does not fit; nothing is written.
+
+    Parameters
+    ----------
+    settings : as `load_configuration` returns them.
+    checkout : where names that are relative to the repository are looked up too.
+    test_clips : ids whose phonemes are read.
+
+    Raises
+    ------
+    UserError
+        A file or directory is missing or of another kind, a JSON file or a TextGrid does not hold what it should, or a
+        vocoder's config is of another mel than the dataset.
+    """
+    results = Path(settings["results"])
+
+    def found(key: str, name: str) -> Path:
+        path = Path(name)
+        path = path if path.exists() or path.is_absolute() else checkout / name
+        if not path.is_file() and not Path(name).is_relative_to(results):
+            raise UserError(key, f"names {name}, and there is no such file", "check the path")
+        return path
+
+    for key in ("results", "dataset", "vocoder.archive"):
+        name = _value(settings, key)
+        if name and Path(name).exists() and not Path(name).is_dir():
+            raise UserError(key, f"names {name}, which is no directory", "give another path")
+    files = {key: found(key, name) for key in _FILES if isinstance(name := _value(settings, key), str)}
+    if base := files.get("vocoder.base"):
+        found("vocoder.base", str(discriminators_beside(base)))
+    _check_vocoder_config(settings, files)
+    _check_polygons(settings["synthesis"]["masks"], files.get("explain.regions"), found)
+    _check_phonemes(settings["corpus"], test_clips)
+
+
+def _value(settings: Mapping[str, Any], key: str) -> Any:
+    section, _, name = key.partition(".")
+    return settings[section][name] if name else settings[section]
+
+
+def _check_vocoder_config(settings: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+    """The config of the vocoder in use must be of the dataset's mel, as far as it says without its weights."""
+    path = files["vocoder.config"]
+    if given := files.get("synthesis.hifigan_checkpoint"):
+        path = files.get("synthesis.hifigan_config", given.with_name(CONFIG_NAME))
+    if not path.is_file() and path.is_relative_to(settings["results"]):
+        return
+    config, spec = read_config(path), mel_spec(settings["mel"])
+    if config.mel is None and config.padding is None:
+        # Its weights tell which of the two it is.
+        config = dataclasses.replace(config, padding="lab" if settings["mel"]["preset"] == "lab" else "official")
+    try:
+        config.spec.require_same(spec, str(path), "the dataset (mel)")
+    except UserError as error:
+        remedy = "name a config of the dataset's mel (vocoder.config, or that of a given vocoder), or change mel"
+        raise UserError(error.subject, error.fault, remedy) from None
+
+
+def _check_polygons(masks: Mapping[str, Any], regions: Path | None, found: Any) -> None:
+    if not masks and regions is None:
+        return
+    # OpenCV comes with it, which a plan without polygons needs not.
+    from rtmri_speech.explain.masking import ARTICULATORS, REFERENCE_SIZE, mask_weight, read_polygons
+    from rtmri_speech.explain.regions import Regions
+
+    if regions is not None:
+        Regions.read(regions)
+    for name, mask in masks.items():
+        key = f"synthesis.masks.{name}"
+        if mask["type"] == "custom":
+            if mask["polygons"] is None:
+                raise UserError(f"{key}.polygons", "is empty", "name a JSON file of polygons, or another type")
+            polygons = read_polygons(found(f"{key}.polygons", mask["polygons"]))
+        else:
+            polygons = ARTICULATORS[mask["type"]]
+        try:
+            mask_weight(polygons, (REFERENCE_SIZE, REFERENCE_SIZE), mask["alpha"], mask["blur_kernel"])
+        except UserError as error:
+            raise UserError(key, f"{error.subject} {error.fault}", error.remedy) from None
+
+
+def _check_phonemes(corpus: Mapping[str, Any], test_clips: Iterable[str]) -> None:
+    directory = corpus["phonemes"]
+    if directory is None:
+        return
+    if not Path(directory).is_dir():
+        raise UserError("corpus.phonemes", f"names {directory}, and there is no such directory", "check the path")
+    for id in test_clips:
+        if path := find_phonemes(directory, id):
+            read_phonemes(path)
+
+
+def check_models(
+    spec: MelSpec,
+    network: Mapping[str, Any] | None,
+    *,
+    pretrained: Path | None = None,
+    resume_ckpt: Path | None = None,
+    base: Path | None = None,
+    vocoder_config: Path | None = None,
+    mri_checkpoint: Path | None = None,
+    scaler_json: Path | None = None,
+    hifigan_checkpoint: Path | None = None,
+    hifigan_config: Path | None = None,
+) -> None:
+    """Build the mel generator that is to be trained and read the given checkpoints; refuse what does not fit.
+
+    Parameters
+    ----------
+    spec : the dataset's mel.
+    network : settings of `rtmri_speech.acoustic.model.Network`; None where no mel generator is trained.
+    pretrained, resume_ckpt : what its training begins with.
+    base, vocoder_config : what the vocoder's training begins with, and its config.
+    mri_checkpoint, scaler_json, hifigan_checkpoint, hifigan_config : models that are used as they are.
+
+    Raises
+    ------
+    UserError
+        timm does not know the backbone, or a file is no checkpoint of its kind, or one of another mel.
+    """
+    from rtmri_speech.acoustic.model import AcousticModel, Network, load_pretrained_backbone
+    from rtmri_speech.acoustic.predict import load_acoustic_model, read_acoustic_checkpoint
+    from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.vocoder.checkpoint import config_of, read_generator
+
+    if network is not None:
+        model = AcousticModel(Network(n_mels=spec.n_mels, **network))
+        if pretrained is not None:
+            load_pretrained_backbone(model, pretrained)
+    if resume_ckpt is not None:
+        content = read_acoustic_checkpoint(resume_ckpt, memory_map=True)
+        if "mel" in content:
+            MelSpec.from_dict(content["mel"], str(resume_ckpt)).require_same(spec, str(resume_ckpt), "the dataset")
+    if mri_checkpoint is not None:
+        scaler = None if scaler_json is None else Scaler.load(scaler_json)
+        load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler, mel=spec)
+    for checkpoint, config in ((hifigan_checkpoint, hifigan_config), (base, vocoder_config)):
+        if checkpoint is not None:
+            _, named = read_generator(checkpoint, config_of(checkpoint, config, None))
+            named.spec.require_same(spec, str(checkpoint), "the dataset (mel)")

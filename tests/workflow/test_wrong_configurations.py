@@ -1,0 +1,86 @@
+"""On finished results a wrong configuration ends in one sentence, and no file of the results changes."""
+
+import dataclasses
+import hashlib
+import json
+
+import pytest
+import tiny_models
+from workflow_checkout import TINY_ACOUSTIC, tiny_checkout
+
+pytestmark = pytest.mark.slow
+
+OTHER_MEL = dataclasses.replace(tiny_models.SPEC, n_mels=20)
+
+WRONG = {
+    "another mel than the vocoder's": ({"mel": {"n_mels": 20}}, "hifigan_tiny.json: its mel differs"),
+    "a mistyped vocoder config": ({"vocoder": {"config": "config/hifigan_tinny.json"}}, "vocoder.config: names"),
+    "a mistyped base": ({"vocoder": {"base": "nope/g_00016200"}}, "vocoder.base: names nope/g_00016200"),
+    "a mistyped backbone": ({"acoustic": {"backbone": "efficientnot"}}, "timm cannot build 'efficientnot'"),
+    "pretrained weights not there": (
+        {"acoustic": {"cnn_pretrained": "b2.pth"}},
+        "acoustic.cnn_pretrained: names b2.pth",
+    ),
+    "a beginning not there": ({"acoustic": {"resume_ckpt": "m.pt"}}, "acoustic.resume_ckpt: names m.pt"),
+    "phonemes not there": ({"corpus": {"phonemes": "音素"}}, "corpus.phonemes: names 音素"),
+    "a damaged TextGrid": ({"corpus": {"phonemes": "damaged"}}, "b0.TextGrid: has no tier of phonemes"),
+    "regions that are none": (
+        {"explain": {"regions": "regions.json"}},
+        "regions.json: holds a region that is no polygon",
+    ),
+    "polygons not there": (
+        {"synthesis": {"masks": {"x": {"type": "custom", "polygons": "p.json"}}}},
+        "synthesis.masks.x.polygons: names p.json",
+    ),
+    "a given mel generator of another mel": ({"synthesis": {"mri_checkpoint": "other/m.pt"}}, "m.pt: its mel differs"),
+    "a given vocoder not there": ({"synthesis": {"hifigan_checkpoint": "g_1"}}, "synthesis.hifigan_checkpoint: names"),
+    "a given vocoder that is text": ({"synthesis": {"hifigan_checkpoint": "text/g_00000001"}}, "g_00000001:"),
+    "a file to archive in": ({"vocoder": {"archive": "Snakefile"}}, "vocoder.archive: names Snakefile"),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    checkout = tiny_checkout(tmp_path_factory.mktemp("finished") / "山根 研究用")
+    checkout.configure(
+        acoustic={**TINY_ACOUSTIC, "epochs": 2},
+        vocoder={"steps": 2, "checkpoint_interval": 2, "validation_interval": 2, "gpus": 0, "threads": 1},
+        report={"films": False},
+        evaluation={"contexts": []},
+    )
+    folder = checkout.directory
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "b0.TextGrid").write_text("no tiers", encoding="utf-8")
+    (folder / "regions.json").write_text(json.dumps({"lips": {"upper": [[1, 2]]}}), encoding="utf-8")
+    tiny_models.write_acoustic(folder / "other" / "m.pt", spec=OTHER_MEL)
+    tiny_models.write_vocoder(folder / "text" / "g_00000001").write_text("no checkpoint")
+    checkout.make()
+    assert checkout.pending() == set()
+    return checkout
+
+
+def hashes(directory):
+    """Of every file but the logs, where a refusal may be written."""
+    return {
+        path.relative_to(directory): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.rglob("*")
+        if path.is_file() and path.relative_to(directory).parts[0] not in ("logs", "benchmarks")
+    }
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_it_is_refused_in_a_sentence_and_nothing_is_touched(finished, name):
+    wrong, sentence = WRONG[name]
+    sound = finished.settings
+    finished.settings = {
+        **sound, **{section: {**sound.get(section, {}), **values} for section, values in wrong.items()}
+    }  # fmt: skip
+    before = hashes(finished.results)
+    try:
+        run = finished.snakemake()
+    finally:
+        finished.settings = sound
+    out = run.stdout + run.stderr
+    assert run.returncode != 0, out
+    assert sentence in out and "Traceback" not in out, out
+    assert hashes(finished.results) == before

@@ -1,0 +1,34 @@
+"""Check the models of a configuration before any is trained or used: backbone, given checkpoints, one mel."""
+
+import argparse
+import json
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mel", required=True, help="JSON of the dataset's mel specification")
+    parser.add_argument("--network", help="JSON of the mel generator to be trained; without it, none is")
+    files = ("pretrained", "resume_ckpt", "base", "vocoder_config")
+    given = ("mri_checkpoint", "scaler_json", "hifigan_checkpoint", "hifigan_config")
+    for name in (*files, *given):
+        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--output", type=Path, required=True, help="written when all fits")
+    args = parser.parse_args()
+
+    from rtmri_speech.atomic import save_json
+    from rtmri_speech.preflight import check_models
+    from rtmri_speech.signal.mel import MelSpec
+
+    spec = MelSpec.from_dict(json.loads(args.mel), "--mel")
+    network = args.network and json.loads(args.network)
+    named = {name: getattr(args, name) for name in (*files, *given)}
+    check_models(spec, network, **named)
+    save_json(args.output, {name: str(file) for name, file in named.items() if file is not None})
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

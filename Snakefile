@@ -51,13 +51,13 @@ onerror:
 
 
 rule all:
-    """Everything for the test clips, ending with the page results/report/index.html."""
+    """Everything for the test clips, ending with the page results/report/index.html; without test clips, the models."""
     default_target: True
     input:
         lambda wildcards: paths(rules.infer_clip.output.generated, TEST_CLIPS),
-        rules.make_report.output,
+        rules.make_report.output if TEST_CLIPS else rules.name_models.output,
         rules.evaluate_mel_generator.output,
-        f"{RESULTS}/provenance/synthesis.json",
+        f"{RESULTS}/provenance/synthesis.json" if TEST_CLIPS else [],
 
 
 rule dataset:
@@ -99,7 +99,7 @@ rule infer_all:
 rule infer_new:
     """Speech of the videos named by synthesis.new_videos, with the models as they are."""
     input:
-        [rules.infer_new_video.output.generated.replace("{new_id}", id) for id in NEW_CLIPS],
+        lambda wildcards: new_speech(),
 
 
 rule evaluation:

@@ -25,8 +25,9 @@ from rtmri_speech.atomic import remove_abandoned
 from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes, takes_over
 from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
 from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
+from rtmri_speech.dataset.filelists import moved_clips
 from rtmri_speech.dataset.lab_format import StoredClip
-from rtmri_speech.dataset.split import PARTS, split
+from rtmri_speech.dataset.split import PARTS, SMALL, split
 from rtmri_speech.errors import JOB, UserError, user_error
 from rtmri_speech.holding import Holding
 from rtmri_speech.preflight import check_named
@@ -47,6 +48,7 @@ try:
     DATASET = SETTINGS["dataset"] or f"{RESULTS}/dataset"
     RAW_CLIPS = corpus_clips(SETTINGS["corpus"], Path(RESULTS), SETTINGS["lab"])
     PART_CLIPS = split(RAW_CLIPS, **SETTINGS["split"])
+    MOVED_CLIPS = moved_clips(Path(DATASET, "hifigan_filelists"), PART_CLIPS)
     CLIPS = (
         RAW_CLIPS
         if SETTINGS["corpus"]["raw_videos"] is None
@@ -59,6 +61,15 @@ except UserError as error:
 if workflow.is_main_process:
     for note in takeover_notes(SETTINGS):
         print(note, file=sys.stderr)
+    if moved := MOVED_CLIPS:
+        print(
+            f"The split moves {len(moved)} clips to another part ({', '.join(moved[:5])}{', ...' if moved[5:] else ''}): what is"
+            " trained on them is made anew. By the hash alone no clip moves, but only from"
+            f" {SMALL} clips on; split.named keeps clips where they are.",
+            file=sys.stderr,
+        )
+    if not PART_CLIPS["test"]:
+        print("The split has no test clip: there is nothing to score, and no page is made.", file=sys.stderr)
 
 # The scaler of a lab whose data are taken over.
 LAB_DIR = SETTINGS["lab"]["processed"] if takes_over(SETTINGS) else None
@@ -179,6 +190,16 @@ def new_clips(source):
     return clips_from_table(source) if source.is_file() else clips_from_directories(source, source, own_track=True)
 
 
+def new_speech():
+    """The files of `infer_new`; without new videos the target is refused."""
+    if not NEW_CLIPS:
+        raise WorkflowError(
+            "infer_new: synthesis.new_videos names no video; give a directory or a table,"
+            " such as --config 'synthesis={new_videos: my_videos}'."
+        )
+    return [rules.infer_new_video.output.generated.replace("{new_id}", id) for id in NEW_CLIPS]
+
+
 def new_clip_flags(clip):
     """Flags that name a new video, its sound and the stretch to take of it."""
     return flags(
@@ -280,6 +301,10 @@ def refusal(id):
 
 def whereabouts():
     """Where what a listener wants to hear and see lies, in plain words."""
+    new = [file for job in workflow.dag.jobs if job.rule.name == "infer_new_video" for file in job.output]
+    if new:
+        print(f"Speech of new videos: {', '.join(sorted(file for file in new if file.endswith('_generated.wav')))}.")
+        return
     sounds = sorted(Path(RESULTS, "infer").glob("*_generated.wav"))
     page = Path(RESULTS, "report", "index.html")
     if sounds:

@@ -1,5 +1,9 @@
 # From video to speech: the corpus' clips, new videos with the trained models, and articulators masked.
 
+import functools
+
+from rtmri_speech.provenance import contents_hash
+
 SYNTHESIS = SETTINGS["synthesis"]
 INFER = f"{RESULTS}/infer"
 INFER_NEW = f"{RESULTS}/infer_new"
@@ -26,6 +30,15 @@ try:
     NEW_CLIPS = new_clips(SYNTHESIS["new_videos"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+
+MODELS_MADE = all(Path(file).is_file() for file in SPEECH_MODELS.values() if file)
+
+
+@functools.cache
+def models_hash():
+    """What the models hold, where they are made."""
+    return contents_hash(*filter(None, SPEECH_MODELS.values())) if MODELS_MADE else None
 
 
 wildcard_constraints:
@@ -100,7 +113,8 @@ rule infer_clip:
 rule infer_new_video:
     """The speech of a video that is not of the corpus; what the models were trained on is not touched."""
     input:
-        models=rules.name_models.output,
+        # The models as they are: what they were made from may have changed since, and is not looked at.
+        models=rules.name_models.output if not MODELS_MADE else [],
         video=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].video),
         audio=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].audio or NEW_CLIPS[wildcards.new_id].video),
         checked=ancient(CHECKED),
@@ -124,6 +138,7 @@ rule infer_new_video:
     params:
         script=script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
+        models=lambda wildcards: models_hash(),
         directory=subpath(output.generated, parent=True),
         clip=lambda wildcards: new_clip_flags(NEW_CLIPS[wildcards.new_id]),
         flags=SPEECH_FLAGS,

@@ -1,5 +1,6 @@
 """The configuration is checked before any work, and a refusal names the key, the value and what is allowed."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,64 @@ def test_what_contradicts_a_lab_is_refused_by_name(settings, key):
     with pytest.raises(UserError) as refusal:
         load_configuration({**LAB, **settings}, SCHEMA)
     assert refusal.value.subject == key
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("1e-4", 1e-4), ("5E-3", 5e-3), ("2.5e-4", 2.5e-4), (1e-4, 1e-4), ("0.001", 0.001)],
+)
+def test_a_number_with_an_exponent_is_a_number(written, meant):
+    assert load_configuration({"acoustic": {"lr": written}}, SCHEMA)["acoustic"]["lr"] == meant
+
+
+def test_a_whole_number_is_whole_however_it_is_written():
+    acoustic = load_configuration({"acoustic": {"epochs": 100.0, "batch_size": "1e1"}}, SCHEMA)["acoustic"]
+    assert (repr(acoustic["epochs"]), repr(acoustic["batch_size"])) == ("100", "10")
+
+
+def test_text_is_read_where_a_list_of_values_or_a_definition_is_given():
+    text = {"acoustic": {"output_stride": "16", "loss": {"delta": ["0.3", "0.4"], "bands": {"f0": ["0", "2.0"]}}}}
+    acoustic = load_configuration(text, SCHEMA)["acoustic"]
+    assert acoustic["output_stride"] == 16 and acoustic["loss"]["delta"] == [0.3, 0.4]
+    assert acoustic["loss"]["bands"] == {"f0": [0, 2.0]}
+    assert load_configuration({"acoustic": {"output_stride": "null"}}, SCHEMA)["acoustic"]["output_stride"] is None
+    with pytest.raises(UserError, match="one of 8, 16, 32"):
+        load_configuration({"acoustic": {"output_stride": "12"}}, SCHEMA)
+
+
+@pytest.mark.parametrize("key", ["results", "dataset"])
+def test_the_home_directory_is_meant_by_a_tilde(key, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert Path(load_configuration({key: "~/r"}, SCHEMA)[key]) == tmp_path / "r"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "told"),
+    [
+        ('corpus: {source: directories, videos: "D:\\rtMRI\\videos"}', "corpus.videos", "control character"),
+        ('lab: {processed: "C:\\new"}', "lab.processed", "control character"),
+        ('synthesis: {masks: {x: {polygons: "C:\\tmp\\new.json"}}}', "synthesis.masks.x.polygons", "control character"),
+        ('results: "r{x}"', "results", "wildcards"),
+        ("vocoder: {base: 'a{}/g_00000001'}", "vocoder.base", "wildcards"),
+        ('results: ""', "results", "empty path"),
+        ("results: ~nobody-of-this-name/r", "results", "home directory"),
+    ],
+)
+def test_a_path_that_says_something_else_than_was_written_is_refused(text, key, told):
+    with pytest.raises(UserError, match=told) as refusal:
+        load_configuration(yaml.safe_load(text), SCHEMA)
+    assert refusal.value.subject == key
+
+
+def test_names_of_a_mac_are_found_by_what_keyboards_write(tmp_path):
+    name = "データ/がぎぐ/é"
+    (tmp_path / unicodedata.normalize("NFD", name)).mkdir(parents=True)
+    written = str(tmp_path / unicodedata.normalize("NFC", name))
+    found = load_configuration({"corpus": {"videos": written}}, SCHEMA)["corpus"]["videos"]
+    assert Path(found).is_dir() and unicodedata.normalize("NFC", found) == written
+    missing = str(tmp_path / "データ" / "nothing")
+    assert load_configuration({"results": missing}, SCHEMA)["results"].endswith("nothing")
 
 
 def test_windows_paths_are_read_as_they_are_written():

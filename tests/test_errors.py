@@ -17,6 +17,22 @@ def test_a_refusal_survives_the_way_between_processes():
     assert (error.subject, error.fault, error.remedy) == ("clip.wav", "is empty", "record it again")
 
 
+@pytest.mark.parametrize(("encoding", "text"), [("cp1252", "結果"), ("ascii", "é"), ("latin-1", "→ ム")])
+def test_a_script_says_what_the_output_cannot_encode(encoding, text):
+    script = (
+        "import rtmri_speech.errors as e\n"
+        f"def main():\n    print({text!r})\n    raise e.UserError({text!r}, 'is empty', 'record it again')\n"
+        "e.run_script(main)"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment)
+    escaped = text.encode(encoding, "backslashreplace")
+    assert run.returncode == 2, run.stderr
+    assert (
+        run.stdout.strip() == escaped and run.stderr.strip() == b"error: " + escaped + b": is empty; record it again."
+    )
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 @pytest.mark.parametrize("by_snakemake", [True, False])
 def test_a_job_ends_with_its_shell_and_a_script_by_hand_does_not(by_snakemake):

@@ -59,6 +59,9 @@ def run_script(main: Callable[[], int | None]) -> None:
     # Before main imports torch: on a shared machine OpenMP's threads would else spin while they wait for each other,
     # which made a training on two busy cores twenty times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        # Where output is not UTF-8 (a log on Windows) a Japanese path is escaped, not the end of the script.
+        stream.reconfigure(errors="backslashreplace")
     if os.environ.get(JOB):
         terminate_with_parent()
     limit_threads(None)

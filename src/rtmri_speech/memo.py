@@ -11,6 +11,8 @@ class Ignored(argparse.Action):
     """An option whose value is read and dropped, with the one word ``ignored`` on stderr."""
 
     def __init__(self, option_strings: list[str], dest: str, **settings: Any) -> None:
+        # Without a name of its own, --help would show the SUPPRESS that keeps it out of the namespace.
+        settings.setdefault("metavar", "VALUE")
         super().__init__(option_strings, argparse.SUPPRESS, default=argparse.SUPPRESS, **settings)
 
     def __call__(

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtmri_speech.dataset.clip import Sample
-from rtmri_speech.dataset.filelists import read_filelist, write_filelist
+from rtmri_speech.dataset.filelists import moved_clips, read_filelist, write_filelist
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.scaler import Scaler
-from rtmri_speech.dataset.split import PARTS, split
+from rtmri_speech.dataset.split import PARTS, SMALL, split
 from rtmri_speech.dataset.windows import WindowDataset, window_starts, write_pairs
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
@@ -38,6 +38,41 @@ def test_the_split_is_the_same_on_every_machine():
     assert split(["000", "001", "002"], seed=28) == {"training": ["001"], "validation": ["002"], "test": ["000"]}
 
 
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("clips", range(3, SMALL))
+def test_a_small_corpus_fills_every_part_with_about_its_share(clips, seed):
+    parts = split(IDS[:clips], seed)
+    assert sorted(id for part in parts.values() for id in part) == IDS[:clips]
+    sizes = {part: len(members) for part, members in parts.items()}
+    assert sizes["validation"] == sizes["test"] == max(1, round(clips / 10))
+    assert sizes["training"] >= 1
+
+
+def test_the_crossing_to_the_hash_moves_clips_and_says_which(tmp_path):
+    small, grown = split(IDS[: SMALL - 1], seed=0), split(IDS[: SMALL + 5], seed=0)
+    for part, ids in small.items():
+        write_filelist(tmp_path / f"{part}.txt", ids)
+    moved = {id for part in PARTS for id in small[part] if id not in grown[part]}
+    assert moved and moved_clips(tmp_path, grown) == sorted(moved)
+    assert moved_clips(tmp_path, small) == []
+
+
+def test_clips_too_few_for_three_parts_leave_out_the_last():
+    assert [len(ids) for ids in split(["a"]).values()] == [1, 0, 0]
+    assert [len(ids) for ids in split(["a", "b"]).values()] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("clips", [5, 503])
+def test_everything_can_be_trained_on(clips):
+    parts = split(IDS[:clips], test=0)
+    assert parts["test"] == [] and parts["validation"] and len(parts["training"]) > len(parts["validation"])
+
+
+def test_named_clips_of_a_small_corpus_count_for_their_part():
+    parts = split(IDS[:6], named={"test": ["003", "004"]})
+    assert parts["test"] == ["003", "004"] and len(parts["validation"]) == 1 and len(parts["training"]) == 3
+
+
 def test_named_clips_go_where_they_are_named():
     parts = split(IDS, named={"test": ["000", "001"], "validation": ["002"]})
     assert {"000", "001"} <= set(parts["test"])
@@ -52,6 +87,7 @@ def test_named_clips_go_where_they_are_named():
         ({"named": {"test": ["000"], "validation": ["000"]}}, "too"),
         ({"validation": 0.6, "test": 0.5}, "leave no share"),
         ({"validation": 0.0, "test": 0.5}, "split.validation: no clip"),
+        ({"validation": 0.1, "test": -0.1}, "leave no share"),
     ],
 )
 def test_a_wrong_split_is_refused(settings, told):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.devices import add_gpus_flag, take_gpus
-from rtmri_speech.errors import run_script
+from rtmri_speech.errors import UserError, run_script
 from rtmri_speech.threads import limit_threads
 
 CONTEXTS = ("sequence", "window", "causal")
@@ -55,7 +55,13 @@ def main() -> None:
     spec = load_mel_spec(args.processed_dir)
     scaler = Scaler.load(args.scaler_json or args.processed_dir / "scaler.json")
     lists = args.processed_dir / "hifigan_filelists"
-    ids = args.clips or read_filelist(lists / "test.txt")
+    ids = args.clips or read_filelist(lists / "test.txt", may_be_empty=True)
+    if not ids:
+        raise UserError(
+            lists / "test.txt",
+            "names no clip, so there is nothing to score",
+            "give split.test a share or name test clips",
+        )
     acoustic = load_acoustic_model(args.mri_checkpoint, args.device, scaler=scaler, mel=spec)
     seen = systems.seen_clips(args.processed_dir, acoustic, args.trained_elsewhere)
     unsaid = require_unseen(ids, seen)

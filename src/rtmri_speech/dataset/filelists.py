@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtmri_speech.atomic import save_text
 from rtmri_speech.dataset.clip import require_id
-from rtmri_speech.dataset.split import PARTS, part_of, split
+from rtmri_speech.dataset.split import PARTS, split
 from rtmri_speech.errors import UserError
 from rtmri_speech.foreign import read_text
 
@@ -18,18 +18,18 @@ def write_filelist(path: str | Path, ids: Iterable[str]) -> None:
     save_text(path, "".join(f"{id}|dummy|dummy\n" for id in ids))
 
 
-def read_filelist(path: str | Path) -> list[str]:
+def read_filelist(path: str | Path, *, may_be_empty: bool = False) -> list[str]:
     """Return the ids of a file list, in its order; lines may end in CRLF.
 
     Raises
     ------
     UserError
-        The file is missing, names no clip, or a line holds no id.
+        The file is missing, names no clip (unless it ``may_be_empty``), or a line holds no id.
     """
     path = Path(path)
     text = read_text(path, missing="make the dataset first (snakemake dataset)", remedy="make the file list again")
     ids = [require_id(line.split("|")[0].strip(), path) for line in text.splitlines() if line.strip()]
-    if not ids:
+    if not ids and not may_be_empty:
         raise UserError(path, "names no clip", "give the part at least one clip")
     return ids
 
@@ -61,13 +61,31 @@ def divided(
     UserError
         A list is unusable, or `split` leaves a part empty.
     """
-    files = {part: Path(directory) / f"{part}.txt" for part in PARTS}
-    listed = {part: read_filelist(file) for part, file in files.items() if file.exists()}
-    elsewhere = [
-        id for part, members in listed.items() for id in members if part != part_of(id, seed, validation, test)
-    ]
+    listed = listed_parts(directory)
+    known = {*ids, *(id for members in listed.values() for id in members)}
+    by_hash = {id: part for part, members in split(known, seed, validation, test).items() for id in members}
+    elsewhere = [id for part, members in listed.items() for id in members if part != by_hash[id]]
     if anew or not listed:
         return Division(split(ids, seed, validation, test), elsewhere)
-    for id in sorted(set(ids) - {id for members in listed.values() for id in members}):
-        listed.setdefault(part_of(id, seed, validation, test), []).append(id)
+    for id in sorted(known - {id for members in listed.values() for id in members}):
+        listed.setdefault(by_hash[id], []).append(id)
     return Division(listed, elsewhere)
+
+
+def listed_parts(directory: str | Path) -> dict[str, list[str]]:
+    """Return the ids that the lists in ``directory`` name, of each part that has a list.
+
+    Raises
+    ------
+    UserError
+        A list holds what is no id.
+    """
+    files = {part: Path(directory) / f"{part}.txt" for part in PARTS}
+    return {part: read_filelist(file, may_be_empty=True) for part, file in files.items() if file.exists()}
+
+
+def moved_clips(directory: str | Path, parts: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the clips that the lists in ``directory`` have in another part than ``parts``, sorted."""
+    now = {id: part for part, members in parts.items() for id in members}
+    listed = listed_parts(directory)
+    return sorted(id for part, members in listed.items() for id in members if now.get(id, part) != part)

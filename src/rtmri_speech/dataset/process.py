@@ -75,7 +75,7 @@ class Processing:
 
     def meta(self) -> None:
         """Make ``meta.json`` for the clips of all file lists."""
-        ids = sorted(id for part in PARTS for id in read_filelist(self._filelist(part)))
+        ids = sorted(id for part in PARTS for id in read_filelist(self._filelist(part), may_be_empty=True))
         scaler = Scaler.load(self.processed_dir / "scaler.json")
         write_meta(self.processed_dir, self.settings.spec, self.settings.size, self.settings.ref_frames, ids, scaler)
 
@@ -108,6 +108,9 @@ class Processing:
         self.scaler()
         self.meta()
         for part in TRAINED_PARTS:
+            if not set(parts[part]) & set(made):
+                print(f"{part}: no clip, and so no windows.")
+                continue
             write_pairs(self.processed_dir, part, self.settings.ref_frames)
         print(f"{len(made)} of {len(clips)} clips are in {self.processed_dir}.")
         return 0 if len(made) == len(clips) else 2

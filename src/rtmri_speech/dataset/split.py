@@ -9,6 +9,9 @@ from rtmri_speech.errors import UserError
 
 PARTS = ("training", "validation", "test")
 
+SMALL = 20
+"""Clips below which the hash alone would often leave a part empty, so that the parts are filled by its order."""
+
 
 def place_of(id: str, seed: int) -> float:
     """Return a clip's number in [0, 1), a hash of seed and id."""
@@ -37,6 +40,10 @@ def split(
 ) -> dict[str, list[str]]:
     """Return the sorted ids of each part.
 
+    From `SMALL` clips on each clip's part is that of `part_of`, and adding a clip never moves another. A smaller corpus
+    is divided in the order of `place_of`: first the test clips, then those of validation, as many as the shares say and
+    at least one of each as far as clips go. There a clip can move when others are added, and so it can at the crossing.
+
     Parameters
     ----------
     ids : all clips.
@@ -46,10 +53,11 @@ def split(
     Raises
     ------
     UserError
-        A named id is unknown or named twice, the shares leave no training clip, or a part is empty.
+        A named id is unknown or named twice, the shares leave no training clip, or a part is empty: test may be where
+        its share is 0, and a corpus of two clips has none, of one clip no validation either.
     """
     known = set(ids)
-    if not 0 < validation + test < 1 or validation < 0 or test < 0:
+    if not 0 <= validation + test < 1 or validation < 0 or test < 0:
         raise UserError(
             "split", f"validation {validation} and test {test} leave no share", "give two shares, below 1 in sum"
         )
@@ -61,14 +69,32 @@ def split(
             if id in fixed:
                 raise UserError(f"split.{part}", f"names {id!r}, which split.{fixed[id]} names too", "name it once")
             fixed[id] = part
+    free = sorted(known - fixed.keys())
+    if len(known) < SMALL:
+        fixed |= _filled(free, fixed, seed, validation, test)
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for id in sorted(known):
         parts[fixed.get(id) or part_of(id, seed, validation, test)].append(id)
-    for part, members in parts.items():
-        if not members:
+    needed = {"training": 1, "validation": 2} | ({"test": 3} if test else {})
+    for part, clips in needed.items():
+        if not parts[part] and len(known) >= clips:
             raise UserError(
                 f"split.{part}",
                 f"no clip of the {len(known)} falls into it with seed {seed}",
                 "name clips for it or choose another seed or share",
             )
     return parts
+
+
+def _filled(free: Iterable[str], fixed: Mapping[str, str], seed: int, validation: float, test: float) -> dict[str, str]:
+    """Return the part of each clip that is not named, with the shares' numbers of all clips in each part."""
+    waiting = sorted(free, key=lambda id: place_of(id, seed))
+    total = len(waiting) + len(fixed)
+    filled: dict[str, str] = {}
+    # What comes first goes without last: a corpus of one clip has training alone.
+    for part, share, others in (("test", test, 2), ("validation", validation, 1)):
+        wanted = min(max(1, round(share * total)), total - others) if share else 0
+        for _ in range(wanted - sum(named == part for named in fixed.values())):
+            if waiting:
+                filled[waiting.pop(0)] = part
+    return filled | dict.fromkeys(waiting, "training")

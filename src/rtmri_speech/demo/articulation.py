@@ -129,7 +129,7 @@ def engine() -> ModuleType:
         raise UserError(
             "the demo corpus",
             f"needs the articulatory synthesiser, and {error.name} is not installed",
-            'install the extra with pip install "rtmri-speech[demo]", or pip install -e ".[demo]" in a clone',
+            'in the checkout, pip install -e ".[demo]"',
         ) from error
 
 

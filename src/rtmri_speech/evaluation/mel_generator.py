@@ -30,10 +30,10 @@ def mel_generator_errors(
 
     Returns
     -------
-    ``{part: {"clips": n, "frames": n, "held_out": bool, "systems": {name: {"all": mse, "speech": mse}}}}``. A part is
-    held out when the checkpoint says that it saw none of its clips. Frames without sound do not count; which of the
-    others are speech is told by the recording (`speech_frames`). The control is the model in its
-    ``window`` context on the clip's frames in random order.
+    ``{part: {"clips": n, "frames": n, "held_out": bool, "systems": {name: {"all": mse, "speech": mse}}}}``. A part
+    without clips is left out. A part is held out when the checkpoint says that it saw none of its clips. Frames without
+    sound do not count; which of the others are speech is told by the recording (`speech_frames`). The control is the
+    model in its ``window`` context on the clip's frames in random order.
     """
     lists = Path(processed_dir) / "hifigan_filelists"
     look_up = training_frames(processed_dir, read_filelist(lists / "training.txt"))
@@ -47,7 +47,9 @@ def mel_generator_errors(
         "control: model, frames shuffled": lambda mri: predict_db(bundle, shuffled_in_time(mri, seed), "window"),
     }
     return {
-        part: _measured(systems, Path(processed_dir), read_filelist(lists / f"{part}.txt"), bundle) for part in parts
+        part: _measured(systems, Path(processed_dir), ids, bundle)
+        for part in parts
+        if (ids := read_filelist(lists / f"{part}.txt", may_be_empty=True))
     }
 
 

@@ -4,7 +4,7 @@ All of them compare two signals of one sampling rate, sample by sample in step: 
 before it is measured, unless the metric's name says so. A metric that is not defined for a clip (no voiced frame, too
 short) is NaN, and `summarise` leaves it out.
 
-Extras: ``rtmri-speech[metrics]`` brings pystoi and pyworld, ``rtmri-speech[pesq]`` brings pesq; `score_pair` leaves out
+Extras: ``metrics`` brings pystoi and pyworld, ``pesq`` brings pesq; `score_pair` leaves out
 and names the metrics whose library is not installed.
 """
 

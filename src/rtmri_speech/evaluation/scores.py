@@ -205,7 +205,9 @@ def score_directories(
     for clip, sentence in left_out.items():
         say(f"{clip}: {sentence}; left out")
     for library, metrics in missing_libraries().items():
-        say(f"{library} is not installed, so {metrics} are left out (pip install 'rtmri-speech[metrics,pesq]')")
+        say(
+            f"{library} is not installed, so {metrics} are left out (in the checkout: pip install -e '.[metrics,pesq]')"
+        )
     if spec is None:
         standards = _reference_standards([reference for reference, _ in pairs.values()], hop)
     else:

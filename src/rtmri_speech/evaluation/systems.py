@@ -240,7 +240,9 @@ def score_sounds(
     frames of the squared error of the standardised mel), ``settings``.
     """
     for library, metrics in missing_libraries().items():
-        say(f"{library} is not installed, so {metrics} are left out (pip install 'rtmri-speech[metrics,pesq]')")
+        say(
+            f"{library} is not installed, so {metrics} are left out (in the checkout: pip install -e '.[metrics,pesq]')"
+        )
     directory, wavs = Path(directory), Path(processed_dir) / "wavs"
     jobs = [
         _Job(row, id, wavs / f"{id}.wav", directory / row / f"{id}.wav", spec, scaler) for id in ids for row in rows

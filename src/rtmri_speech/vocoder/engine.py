@@ -188,7 +188,9 @@ def export_onnx(vocoder: Vocoder, path: str | Path) -> float:
 
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(path, f"cannot be written without {' and '.join(missing)}", "pip install rtmri-speech[onnx]")
+        raise UserError(
+            path, f"cannot be written without {' and '.join(missing)}", 'in the checkout, pip install -e ".[onnx]"'
+        )
     import onnxruntime
 
     # A copy on the processor: the caller's stays on its device, whose rounding would count as a difference.

@@ -39,6 +39,7 @@ localrules:
 
 onstart:
     take_results()
+    check_models_in_use()
 
 
 onsuccess:

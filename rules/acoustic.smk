@@ -23,7 +23,6 @@ rule train_acoustic:
         begin=ACOUSTIC["resume_ckpt"] or [],
         # It names every clip of the corpus, and a new test clip must not train anew; a changed mel changes mel_db.
         meta=ancient(META),
-        checked=ancient(CHECKED),
     output:
         model=ACOUSTIC_MODEL,
         provenance=provenance_of("acoustic"),
@@ -93,7 +92,6 @@ rule export_predicted_mels:
         # Opened with the frames, to see that the clip is whole.
         sound=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SEEN_CLIPS),
         meta=ancient(META),
-        checked=ancient(CHECKED),
     output:
         paths(f"{MELS_PREDICTED}/{{id}}.npy", SEEN_CLIPS),
     log:

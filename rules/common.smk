@@ -81,9 +81,6 @@ SEEN_CLIPS = [id for part in TRAINED_PARTS for id in PART_CLIPS[part]]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
-# Made when the models that the configuration names have passed; whatever is trained or spoken waits for it.
-CHECKED = f"{RESULTS}/.state/checked_models.json"
-
 # Where the jobs of single clips run: as all others, or in Snakemake's own process on the machine that it runs on.
 CLIPS_LOCAL = SETTINGS["cluster"]["clips"] == "local"
 

@@ -34,7 +34,6 @@ rule evaluate_systems:
         phonemes=PHONEME_FILES,
         # By its path: ancient(META), elsewhere, marks the object that all rules share.
         meta=f"{DATASET}/meta.json",
-        checked=ancient(CHECKED),
     output:
         scores=f"{EVALUATION}/scores.json",
         table=report(
@@ -87,7 +86,6 @@ rule evaluate_mel_generator:
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, CLIPS),
         # The recordings tell which frames are speech.
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, PART_CLIPS["validation"] + TEST_CLIPS),
-        checked=ancient(CHECKED),
     output:
         f"{EVALUATION}/mel_errors.json",
     log:

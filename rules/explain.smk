@@ -18,7 +18,6 @@ rule explain_clip:
         model=SPEECH_MODELS["mri-checkpoint"],
         scaler=SPEECH_MODELS["scaler-json"] or [],
         mri=rules.prepare_clip.output.mri,
-        checked=ancient(CHECKED),
     output:
         expand(f"{GRADCAM}/{{{{id}}}}/gradcam_{{band}}_sequence.npy", band=BANDS),
         expand(f"{GRADCAM}/{{{{id}}}}/gradcam_{{band}}_average.png", band=BANDS),
@@ -157,7 +156,6 @@ rule masking_study:
         scaler=rules.fit_scaler.output[0],
         meta=ancient(META),
         regions=MASK_REGIONS or [],
-        checked=ancient(CHECKED),
     output:
         table=f"{RESULTS}/masking/masking.csv",
         figure=f"{RESULTS}/masking/masking.png",

@@ -1,4 +1,8 @@
-# What the configuration names, checked: files while the run is planned, models in one job before any training or speech.
+# What the configuration names, checked: files while the run is planned, models before its first job.
+
+import subprocess
+
+from rtmri_speech.atomic import save_text
 
 # The same in every process; once is enough.
 if workflow.is_main_process:
@@ -25,36 +29,37 @@ CHECKED_FILES = {
     },
 }
 CHECKED_FILES = {name: file for name, file in CHECKED_FILES.items() if file}
+# Rules that train or use a model.
+OF_MODELS = set(
+    "train_acoustic export_predicted_mels fine_tune_vocoder name_models infer_clip infer_new_video infer_masked explain_clip"
+    " masking_study evaluate_systems evaluate_mel_generator".split()
+)
 
 
-rule check_models:
-    """The backbone can be built and given checkpoints can be read, all of the dataset's mel."""
-    input:
+def check_models_in_use():
+    """Refuse, before any job that needs a model, a backbone that cannot be built and checkpoints that do not fit.
+
+    No rule, as its job would have to be an `ancient` input: where such a job is pending, Snakemake looks for no other reason to run
+    those that follow it, and a changed setting of theirs would be passed over.
+    """
+    if not any(job.rule.name in OF_MODELS for job in workflow.dag.needrun_jobs()):
+        return
+    network = {name: ACOUSTIC[name] for name in ("backbone", "output_stride", "rnn_hidden", "dropout")}
+    checked = {
+        "mel": json.dumps(SPEC.to_dict(), sort_keys=True),
+        "network": json.dumps(network, sort_keys=True) if TRAINS_ACOUSTIC else None,
         **CHECKED_FILES,
-    output:
-        # What is there stays when the check fails.
-        update(CHECKED),
-    log:
-        f"{LOGS}/check_models.log",
-    conda:
-        "../envs/rtmri.yaml"
-    threads: 1
-    resources:
-        mem_mb=more_on_retry(1500),
-        runtime=more_on_retry(10),
-    params:
-        script=script("check_models.py"),
-        flags=flags(
-            mel=json.dumps(SPEC.to_dict(), sort_keys=True),
-            network=(
-                json.dumps(
-                    {name: ACOUSTIC[name] for name in ("backbone", "output_stride", "rnn_hidden", "dropout")},
-                    sort_keys=True,
-                )
-                if TRAINS_ACOUSTIC
-                else None
-            ),
-            **CHECKED_FILES,
-        ),
-    shell:
-        "python {params.script:q} --output {output:q} {params.flags} > {log:q} 2>&1"
+    }
+    marker = Path(RESULTS, ".state", "checked_models.json")
+    times = [Path(file).stat().st_mtime_ns for file in CHECKED_FILES.values() if Path(file).exists()]
+    passed = json.dumps([checked, times])
+    if marker.exists() and marker.read_text(encoding="utf-8") == passed:
+        return
+    words = [word for name, value in checked.items() if value for word in (f"--{name}", str(value))]
+    command = [sys.executable, str(BASE / "workflow" / "scripts" / "check_models.py"), *words]
+    run = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
+    )
+    if run.returncode:
+        raise WorkflowError(run.stdout.strip().removeprefix("error: "))
+    save_text(marker, passed)

@@ -18,8 +18,6 @@ PLOTS = {
 
 rule write_settings:
     """The checked configuration with every default filled in."""
-    input:
-        ancient(CHECKED),
     output:
         f"{RESULTS}/settings.json",
     log:

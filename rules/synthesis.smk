@@ -54,7 +54,6 @@ rule name_models:
     """
     input:
         **{name.replace("-", "_"): file for name, file in SPEECH_MODELS.items() if file},
-        checked=ancient(CHECKED),
     output:
         f"{INFER}/models.json",
     log:
@@ -80,7 +79,6 @@ rule infer_clip:
         models=rules.name_models.output,
         mri=rules.prepare_clip.output.mri,
         wav=rules.prepare_clip.output.wav,
-        checked=ancient(CHECKED),
     output:
         generated=f"{INFER}/{{id}}_generated.wav",
         original=f"{INFER}/{{id}}_original.wav",
@@ -117,7 +115,6 @@ rule infer_new_video:
         models=rules.name_models.output if not MODELS_MADE else [],
         video=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].video),
         audio=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].audio or NEW_CLIPS[wildcards.new_id].video),
-        checked=ancient(CHECKED),
     output:
         generated=f"{INFER_NEW}/{{new_id}}_generated.wav",
         mel=f"{INFER_NEW}/{{new_id}}_mel.npy",
@@ -182,7 +179,6 @@ rule infer_masked:
         models=rules.name_models.output,
         video=rules.mask_video.output,
         wav=rules.prepare_clip.output.wav,
-        checked=ancient(CHECKED),
     output:
         generated=f"{MASKED}/{{mask}}/infer/{{id}}_generated.wav",
         original=f"{MASKED}/{{mask}}/infer/{{id}}_original.wav",

@@ -33,7 +33,6 @@ rule fine_tune_vocoder:
         true_mels=lambda wildcards: (
             paths(f"{MELS_TRUE}/{{id}}.npy", PART_CLIPS["training"]) if VOCODER["extra_mels_weight"] else []
         ),
-        checked=ancient(CHECKED),
     output:
         config=f"{VOCODER_DIRECTORY}/config.json",
         generator=VOCODER_CHECKPOINT,

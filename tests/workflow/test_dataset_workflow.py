@@ -1,10 +1,11 @@
 """What the workflow makes again after a change, through Snakemake itself: just what the change touches."""
 
+import json
 import re
 
 import numpy as np
 import pytest
-from workflow_checkout import CLIPS, RATE, ROOT, make_recording
+from workflow_checkout import CLIPS, RATE, ROOT, TINY_VOCODER, make_recording
 
 RECORD = "record_provenance dataset"
 DOWNSTREAM_OF_TRAINING = {"fit_scaler", "write_meta", "write_pairs training"}
@@ -61,7 +62,9 @@ def test_an_added_test_clip_touches_nothing_that_is_trained_on(checkout):
 
 
 def test_another_number_of_mels_makes_the_clips_again_and_keeps_the_split(checkout):
-    checkout.configure(mel={"n_mels": 20})
+    config = {**TINY_VOCODER, "num_mels": 20}
+    (checkout.directory / "config" / "hifigan_20.json").write_text(json.dumps(config), encoding="utf-8")
+    checkout.configure(mel={"n_mels": 20}, vocoder={"config": "config/hifigan_20.json"})
     pending = checkout.pending("dataset")
     assert {f"prepare_clip {id}" for id in CLIPS} | DOWNSTREAM_OF_TRAINING <= pending
     assert not any(job.startswith("write_filelist") for job in pending)

@@ -92,7 +92,7 @@ def test_new_videos_become_speech_without_any_training(checkout, models):
     make_recording(new / "n2.mp4", new / "n2.wav", seed=6)
     checkout.configure(synthesis={**models, "new_videos": "新しい videos"})
     targets = [f"結果 1/infer_new/{id}_generated.wav" for id in ("n1", "n2")]
-    assert checkout.pending(*targets) == {"name_models", "infer_new_video n1", "infer_new_video n2"}
+    assert checkout.pending(*targets) == {"infer_new_video n1", "infer_new_video n2"}
     checkout.make(*targets)
     made = {path.name for path in (checkout.directory / "結果 1" / "infer_new").iterdir()}
     assert {"n1_generated.wav", "n2_generated.wav", "n2_original.wav"} <= made

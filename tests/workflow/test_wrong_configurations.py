@@ -3,10 +3,12 @@
 import dataclasses
 import hashlib
 import json
+import subprocess
+import sys
 
 import pytest
 import tiny_models
-from workflow_checkout import TINY_ACOUSTIC, tiny_checkout
+from workflow_checkout import ROOT, TINY_ACOUSTIC, make_recording, tiny_checkout
 
 pytestmark = pytest.mark.slow
 
@@ -74,9 +76,8 @@ def hashes(directory):
 def test_it_is_refused_in_a_sentence_and_nothing_is_touched(finished, name):
     wrong, sentence = WRONG[name]
     sound = finished.settings
-    finished.settings = {
-        **sound, **{section: {**sound.get(section, {}), **values} for section, values in wrong.items()}
-    }  # fmt: skip
+    wrong_settings = {**sound, **{name: {**sound.get(name, {}), **values} for name, values in wrong.items()}}
+    finished.settings = wrong_settings
     before = hashes(finished.results)
     try:
         run = finished.snakemake()
@@ -86,3 +87,39 @@ def test_it_is_refused_in_a_sentence_and_nothing_is_touched(finished, name):
     assert run.returncode != 0, out
     assert sentence in out and "Traceback" not in out, out
     assert hashes(finished.results) == before
+    # Nor does a second run take it for checked.
+    finished.settings = wrong_settings
+    try:
+        assert finished.snakemake().returncode != 0
+    finally:
+        finished.settings = sound
+    assert hashes(finished.results) == before
+
+
+def test_new_videos_leave_the_trained_models_alone(finished, tmp_path):
+    checkout = finished.copy(tmp_path / "copy")
+    make_recording(checkout.directory / "new" / "n1.mp4", checkout.directory / "new" / "n1.wav", seed=5)
+    run = checkout.snakemake("-n", "infer_new")
+    assert run.returncode != 0 and "synthesis.new_videos names no video" in run.stdout + run.stderr
+    checkout.configure(synthesis={"new_videos": "new"}, video={"resampling": "nearest"})
+    assert checkout.pending("infer_new") == {"infer_new", "infer_new_video n1"}
+    made = checkout.make("infer_new")
+    assert "Speech of new videos: 結果 1/infer_new/n1_generated.wav." in made
+    assert checkout.pending("infer_new") <= {"infer_new"}
+
+
+def test_without_test_clips_everything_is_trained_and_nothing_scored(finished, tmp_path):
+    checkout = finished.copy(tmp_path / "copy")
+    checkout.configure(split={"named": {}, "test": 0})
+    run = checkout.snakemake("-n")
+    out = run.stdout + run.stderr
+    assert run.returncode == 0, out
+    assert "there is nothing to score" in out and "train_acoustic" in out and "fine_tune_vocoder" in out
+    assert "evaluate_systems" not in out and "make_report" not in out
+    dataset = checkout.results / "dataset"
+    (dataset / "hifigan_filelists" / "test.txt").write_text("")
+    script = [sys.executable, ROOT / "workflow" / "scripts" / "evaluate_systems.py", "--processed_dir", dataset]
+    models = ["--mri_checkpoint", "m.pt", "--hifigan_checkpoint", "g_1"]
+    run = subprocess.run([*script, *models, "--output_dir", tmp_path / "scores"], capture_output=True, text=True)
+    assert run.returncode == 2 and "names no clip, so there is nothing to score" in run.stderr
+    assert not (tmp_path / "scores").exists()

@@ -15,18 +15,14 @@ def main() -> int:
     given = ("mri_checkpoint", "scaler_json", "hifigan_checkpoint", "hifigan_config")
     for name in (*files, *given):
         parser.add_argument(f"--{name}", type=Path)
-    parser.add_argument("--output", type=Path, required=True, help="written when all fits")
     args = parser.parse_args()
 
-    from rtmri_speech.atomic import save_json
     from rtmri_speech.preflight import check_models
     from rtmri_speech.signal.mel import MelSpec
 
     spec = MelSpec.from_dict(json.loads(args.mel), "--mel")
     network = args.network and json.loads(args.network)
-    named = {name: getattr(args, name) for name in (*files, *given)}
-    check_models(spec, network, **named)
-    save_json(args.output, {name: str(file) for name, file in named.items() if file is not None})
+    check_models(spec, network, **{name: getattr(args, name) for name in (*files, *given)})
     return 0
 
 

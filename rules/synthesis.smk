@@ -63,14 +63,7 @@ rule name_models:
         from rtmri_speech.atomic import save_json
         from rtmri_speech.provenance import contents_hash
 
-        save_json(
-            output[0],
-            {
-                name: {"file": file, "sha256": contents_hash(file)}
-                for name, file in input.items()
-                if name != "checked"
-            },
-        )
+        save_json(output[0], {name: {"file": file, "sha256": contents_hash(file)} for name, file in input.items()})
 
 
 rule infer_clip:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import os
 import signal
 import sys
@@ -61,7 +62,9 @@ def run_script(main: Callable[[], int | None]) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         # Where output is not UTF-8 (a log on Windows) a Japanese path is escaped, not the end of the script.
-        stream.reconfigure(errors="backslashreplace")
+        # A caller may have put a stream of its own there.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if os.environ.get(JOB):
         terminate_with_parent()
     limit_threads(None)

@@ -23,7 +23,7 @@ def no_engine(monkeypatch):
 
 
 def test_without_the_extra_one_sentence_says_how_to_install_it(no_engine):
-    with pytest.raises(UserError, match=r'pip install "rtmri-speech\[demo\]", or pip install -e "\.\[demo\]"'):
+    with pytest.raises(UserError, match=r'in the checkout, pip install -e "\.\[demo\]"'):
         articulation.engine()
 
 

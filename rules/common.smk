@@ -1,6 +1,7 @@
 # What every stage uses: the checked configuration, the clips and their parts, paths, and the code each stage depends on.
 
 import errno
+import functools
 import glob
 import json
 import os
@@ -31,6 +32,7 @@ from rtmri_speech.dataset.split import PARTS, SMALL, split
 from rtmri_speech.errors import JOB, UserError, user_error
 from rtmri_speech.holding import Holding
 from rtmri_speech.preflight import check_named
+from rtmri_speech.provenance import contents_hash
 from rtmri_speech.staleness import code_hash
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import argvquote
@@ -187,6 +189,12 @@ def new_clips(source):
     return clips_from_table(source) if source.is_file() else clips_from_directories(source, source, own_track=True)
 
 
+@functools.cache
+def models_hash():
+    """What the models hold, where they are made."""
+    return contents_hash(*filter(None, SPEECH_MODELS.values())) if MODELS_MADE else None
+
+
 def new_speech():
     """The files of `infer_new`; without new videos the target is refused."""
     if not NEW_CLIPS:
@@ -275,8 +283,8 @@ def report_refused_clips():
     refused = {id: sentence for id in CLIPS if (sentence := refusal(id))}
     if not refused:
         return
-    for rule in OF_A_CLIP:
-        for pattern in getattr(rules, rule).output:
+    for name in OF_A_CLIP:
+        for pattern in getattr(rules, name).output:
             for id in refused:
                 for made in glob.glob(re.sub(r"{\w+}", "*", glob.escape(pattern).replace("{id}", id))):
                     Path(made).unlink()
@@ -288,8 +296,8 @@ def refusal(id):
     """The sentence with which the jobs of a clip refused it; None where its sample is there or it was not tried."""
     if Path(DATASET, "samples", id, "mel_db.npy").exists():
         return None
-    for rule in ("normalize_video", "prepare_clip"):
-        log = Path(LOGS, rule, f"{id}.log")
+    for name in ("normalize_video", "prepare_clip"):
+        log = Path(LOGS, name, f"{id}.log")
         last = log.read_text(encoding="utf-8").splitlines()[-1:] if log.exists() else []
         if last and last[0].startswith("error: "):
             return last[0].removeprefix("error: ")

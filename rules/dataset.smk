@@ -40,7 +40,7 @@ rule prepare_clip:
         runtime=more_on_retry(10),
     params:
         script=script("preprocess_rtmri_data.py"),
-        dataset=DATASET,
+        dataset=subpath(output.wav, ancestor=2),
         code=code_hash(
             "dataset.frames", "dataset.sound", "dataset.figure", *(["dataset.lab_format"] if LAB_DIR else [])
         ),

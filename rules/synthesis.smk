@@ -1,9 +1,5 @@
 # From video to speech: the corpus' clips, new videos with the trained models, and articulators masked.
 
-import functools
-
-from rtmri_speech.provenance import contents_hash
-
 SYNTHESIS = SETTINGS["synthesis"]
 INFER = f"{RESULTS}/infer"
 INFER_NEW = f"{RESULTS}/infer_new"
@@ -33,12 +29,6 @@ except UserError as error:
 
 
 MODELS_MADE = all(Path(file).is_file() for file in SPEECH_MODELS.values() if file)
-
-
-@functools.cache
-def models_hash():
-    """What the models hold, where they are made."""
-    return contents_hash(*filter(None, SPEECH_MODELS.values())) if MODELS_MADE else None
 
 
 wildcard_constraints:

@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from full_disk import Command, run_command
@@ -89,6 +91,19 @@ def test_a_refused_batch_is_refused_in_its_words(workers):
 def test_a_batch_that_finds_no_shared_memory_names_the_setting():
     with pytest.raises(UserError, match=r"could not hand over its batch .*; lower --num_workers .* /dev/shm"):
         next(batches(load(batch_without_shared_memory, [0], workers=1)))
+
+
+def load_after_opencv_used_threads() -> int:
+    """Fork a loader process when OpenCV has threads here."""
+    multiprocessing.set_start_method("fork", force=True)
+    cv2.setNumThreads(4)
+    for _ in range(20):
+        cv2.GaussianBlur(np.zeros((2000, 2000), np.float32), (31, 31), 5)
+    return len(list(batches(load(one_batch, [0, 1], workers=1)))) - 2
+
+
+def test_a_loader_process_does_not_wait_for_threads_that_it_does_not_have():
+    assert ended(start(load_after_opencv_used_threads), within=60) == 0
 
 
 def test_a_signal_before_the_wait_ends_it_too():

@@ -67,7 +67,7 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def serve_the_trainer(worker: int) -> None:
+def _serve_the_trainer(worker: int) -> None:
     """Begin a loader process: one thread, and no signal, since the trainer still needs it for the step it is in."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -88,6 +88,9 @@ def load(
     prefetch : batches each of them keeps ready.
     pin_memory : whether batches lie in page-locked memory, for CUDA.
     """
+    if workers:
+        # A forked process would wait for ever for the threads of OpenCV, which it does not inherit, to end.
+        cv2.setNumThreads(1)
     return DataLoader(
         _Batches(batch_of),
         batch_size=None,
@@ -97,7 +100,7 @@ def load(
         prefetch_factor=prefetch if workers else None,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
-        worker_init_fn=serve_the_trainer,
+        worker_init_fn=_serve_the_trainer,
         # A generator of its own: the loader must not draw from the one that dropout uses.
         generator=torch.Generator(),
     )
@@ -117,11 +120,12 @@ def batches(loader: DataLoader, stop: StopRequest | None = None) -> Iterator[Any
     Stopped
         A signal came while a batch was awaited; the loader is not to be used any more.
     """
+    waiting = stop.interrupting if stop else contextlib.nullcontext
     try:
-        with stop.interrupting() if stop else contextlib.nullcontext():
+        with waiting():
             source = iter(loader)
         while True:
-            with stop.interrupting() if stop else contextlib.nullcontext():
+            with waiting():
                 batch = next(source, None)
             if batch is None:
                 return

@@ -27,8 +27,8 @@ WHEELS = (
 
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 
-CARRIED = ("benchmarks", "config", "pyproject.toml", "tests/conftest.py", "tests/gpu", "tests/tiny_models.py")
-CARRIED += ("workflow/scripts/train.py", "workflow/scripts/train_mri_acoustic_model.py")
+CARRIED = ("benchmarks", "config", "pyproject.toml", "tests/conftest.py", "tests/gpu", "tests/same_state.py")
+CARRIED += ("tests/tiny_models.py", "workflow/scripts/train.py", "workflow/scripts/train_mri_acoustic_model.py")
 
 FILMS, SOUNDS = 3, 12
 """Demo clips with their pictures, and those of which the vocoder hears the sound alone."""

@@ -3,9 +3,11 @@
 import dataclasses
 
 import numpy as np
+import soundfile
 import torch
 
 from rtmri_speech.acoustic.model import AcousticModel, Network
+from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.vocoder.checkpoint import official_state
 from rtmri_speech.vocoder.config import VocoderConfig, write_config
@@ -13,6 +15,34 @@ from rtmri_speech.vocoder.generator import Generator
 
 SIZE = (32, 32)
 SPEC = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=16)
+
+TRAINED_VOCODER = VocoderConfig(
+    padding="official",
+    resblock="2",
+    upsample_rates=(15, 28),
+    upsample_kernel_sizes=(30, 56),
+    upsample_initial_channel=8,
+    resblock_kernel_sizes=(3,),
+    resblock_dilation_sizes=((1, 3),),
+    batch_size=2,
+    segment_size=2100,
+    n_fft=512,
+    win_size=512,
+    mpd_divisor=32,
+    msd_divisor=32,
+    average=0.9,
+)
+"""A HiFi-GAN whose training takes seconds."""
+
+
+def write_noise(directory, training):
+    """Wavs of noise with their file lists: the clips ``training``, and v for validation."""
+    rng = np.random.default_rng(0)
+    (directory / "wavs").mkdir()
+    for name in (*training, "v"):
+        soundfile.write(directory / "wavs" / f"{name}.wav", rng.normal(size=12 * 420) * 0.1, 11413)
+    write_filelist(directory / "training.txt", training)
+    write_filelist(directory / "validation.txt", ["v"])
 
 
 def write_acoustic(path, seed=0, spec=SPEC, size=SIZE, normalisation="unit"):

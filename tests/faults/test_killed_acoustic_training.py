@@ -4,8 +4,8 @@ import random
 import signal
 
 import pytest
-import torch
 from kill import ended, killed_after, start, terminated_when
+from same_state import assert_same
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rtmri_speech.training.state import load_checkpoint
@@ -24,22 +24,6 @@ def scalars(settings):
 
 def final_state(settings):
     return load_checkpoint(max(settings.state_dir.glob("state_*.pt")))
-
-
-def assert_same(a, b, where=""):
-    assert type(a) is type(b), where
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same(a[key], b[key], f"{where}.{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for number, pair in enumerate(zip(a, b, strict=True)):
-            assert_same(*pair, f"{where}[{number}]")
-    else:
-        assert a == b, where
 
 
 def assert_same_ends(one, other):

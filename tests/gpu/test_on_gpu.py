@@ -14,23 +14,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 import torch.distributed as dist
-from tiny_models import SPEC, moving_bar, write_acoustic, write_vocoder
+from same_state import assert_same
+from tiny_models import SPEC, TRAINED_VOCODER, moving_bar, write_acoustic, write_noise, write_vocoder
 from torch.nn.parallel import DistributedDataParallel
 
 from rtmri_speech.acoustic.model import Network
 from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
 from rtmri_speech.acoustic.train import _Training, train
-from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.gradcam import Band, grad_cam
 from rtmri_speech.synthesis.synthesiser import LiveSynthesiser, Synthesiser
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.vocoder import train as vocoder_training
-from rtmri_speech.vocoder.config import VocoderConfig, write_config
+from rtmri_speech.vocoder.config import write_config
 from rtmri_speech.vocoder.data import Excerpts, open_clips
 from rtmri_speech.vocoder.engine import export_onnx, load_vocoder
 
@@ -41,23 +40,7 @@ STILL = {"network": Network("test_efficientnet", rnn_hidden=8, dropout=0.0)}
 LOSS_TOLERANCE = {"float32": 2e-3, "bfloat16": 5e-2, "float16": 2e-2}
 """Relative difference allowed between the losses of a first step on the device and on the processor in float32."""
 
-VOCODER = VocoderConfig(
-    padding="official",
-    resblock="2",
-    upsample_rates=(15, 28),
-    upsample_kernel_sizes=(30, 56),
-    upsample_initial_channel=8,
-    resblock_kernel_sizes=(3,),
-    resblock_dilation_sizes=((1, 3),),
-    batch_size=2,
-    segment_size=2100,
-    n_fft=512,
-    win_size=512,
-    mpd_divisor=32,
-    msd_divisor=32,
-    discriminator_start=2,
-    average=0.9,
-)
+VOCODER = dataclasses.replace(TRAINED_VOCODER, discriminator_start=2)
 
 
 @pytest.fixture
@@ -72,12 +55,7 @@ def float32():
 
 @pytest.fixture
 def wavs(tmp_path):
-    rng = np.random.default_rng(0)
-    (tmp_path / "wavs").mkdir()
-    for name in "abv":
-        soundfile.write(tmp_path / "wavs" / f"{name}.wav", rng.normal(size=12 * 420) * 0.1, 11413)
-    write_filelist(tmp_path / "training.txt", ["a", "b"])
-    write_filelist(tmp_path / "validation.txt", ["v"])
+    write_noise(tmp_path, ["a", "b"])
     return tmp_path
 
 
@@ -104,21 +82,6 @@ def train_vocoder(place, device, name, config=VOCODER, **changed):
     ]
     run = vocoder_training.Run(place / name, epochs=1, state_directory=place / name / "state", device=device, **changed)
     return vocoder_training.train(config, *clips, run, print)
-
-
-def assert_same(found, expected):
-    """Compare nested states bit for bit."""
-    if isinstance(expected, dict):
-        assert list(found) == list(expected)
-        for key in expected:
-            assert_same(found[key], expected[key])
-    elif isinstance(expected, list | tuple):
-        for one, other in zip(found, expected, strict=True):
-            assert_same(one, other)
-    elif isinstance(expected, torch.Tensor):
-        assert torch.equal(found.cpu(), expected.cpu())
-    else:
-        assert found == expected
 
 
 @pytest.mark.parametrize("channels_last", [False, True], ids=["plain", "channels_last"])

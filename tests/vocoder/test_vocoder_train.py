@@ -11,16 +11,14 @@ import time
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 import torch
+from tiny_models import TRAINED_VOCODER, write_noise
 
-from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.errors import UserError
 from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.vocoder.checkpoint import newest_pair, official_state, publish_pair, write_pair
-from rtmri_speech.vocoder.config import VocoderConfig, read_config, write_config
+from rtmri_speech.vocoder.config import read_config, write_config
 from rtmri_speech.vocoder.data import open_clips
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from rtmri_speech.vocoder.generator import Generator
@@ -30,24 +28,11 @@ from rtmri_speech.vocoder.train import LearningRate, Run, dated_directory, train
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train.py"
 DATA = Path(__file__).parent / "data"
 
-TINY = VocoderConfig(
-    padding="official",
-    resblock="2",
-    upsample_rates=(15, 28),
-    upsample_kernel_sizes=(30, 56),
-    upsample_initial_channel=8,
-    resblock_kernel_sizes=(3,),
-    resblock_dilation_sizes=((1, 3),),
-    batch_size=2,
-    segment_size=2100,
-    n_fft=512,
-    win_size=512,
-    mpd_divisor=32,
-    msd_divisor=32,
+TINY = dataclasses.replace(
+    TRAINED_VOCODER,
     learning_rate=1e-3,
     lr_decay=0.9,
     stft_weight=5.0,
-    average=0.9,
     discriminator_start=4,
     augment_rate=0.05,
     seed=3,
@@ -61,12 +46,7 @@ def one_thread():
 
 @pytest.fixture
 def corpus(tmp_path):
-    rng = np.random.default_rng(0)
-    (tmp_path / "wavs").mkdir()
-    for name in ("a", "b", "c", "v"):
-        soundfile.write(tmp_path / "wavs" / f"{name}.wav", rng.normal(size=12 * 420) * 0.1, 11413)
-    write_filelist(tmp_path / "training.txt", ["a", "b", "c"])
-    write_filelist(tmp_path / "validation.txt", ["v"])
+    write_noise(tmp_path, ["a", "b", "c"])
     write_config(tmp_path / "config.json", TINY)
     return tmp_path
 

@@ -73,26 +73,19 @@ def hashes(directory):
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_it_is_refused_in_a_sentence_and_nothing_is_touched(finished, name):
+def test_it_is_refused_in_a_sentence_and_nothing_is_touched(finished, monkeypatch, name):
     wrong, sentence = WRONG[name]
     sound = finished.settings
-    wrong_settings = {**sound, **{name: {**sound.get(name, {}), **values} for name, values in wrong.items()}}
-    finished.settings = wrong_settings
+    changed = {section: {**sound.get(section, {}), **values} for section, values in wrong.items()}
+    monkeypatch.setattr(finished, "settings", {**sound, **changed})
     before = hashes(finished.results)
-    try:
-        run = finished.snakemake()
-    finally:
-        finished.settings = sound
+    run = finished.snakemake()
     out = run.stdout + run.stderr
     assert run.returncode != 0, out
     assert sentence in out and "Traceback" not in out, out
     assert hashes(finished.results) == before
     # Nor does a second run take it for checked.
-    finished.settings = wrong_settings
-    try:
-        assert finished.snakemake().returncode != 0
-    finally:
-        finished.settings = sound
+    assert finished.snakemake().returncode != 0
     assert hashes(finished.results) == before
 
 

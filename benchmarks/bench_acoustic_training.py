@@ -89,7 +89,6 @@ def one_training(dataset: Path, folder: Path, **changed):
 
 def step_of(training) -> tuple[float, int]:
     """CPU seconds of one step and the windows trained in it."""
-
     begin = time.process_time()
     batch = training.stretches.micro_batches(training.plan.keys(training.step))
     training._step(training.model, batch)

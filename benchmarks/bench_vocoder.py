@@ -117,6 +117,8 @@ def official_step(networks, mel, audio):
 
 
 def bench_training(args, clock):
+    import itertools
+
     import torch
 
     from rtmri_speech.training.distributed import Processes
@@ -133,6 +135,7 @@ def bench_training(args, clock):
 
     def official():
         official_step(theirs, mel, audio)
+        assert all(p.grad is not None for p in itertools.chain(theirs.mpd.parameters(), theirs.msd.parameters()))
 
     report(
         f"official step, batch {args.batch}",

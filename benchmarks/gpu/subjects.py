@@ -160,28 +160,10 @@ def prepare(trial: Trial, say: Callable[[str], None]) -> None:
 
 def make_dataset_of(films: list[Path], directory: Path) -> None:
     """Write the processed directory of films with FLAC beside them; the last one validates."""
-    from rtmri_speech.dataset.clip import Sample
-    from rtmri_speech.dataset.meta import write_meta
-    from rtmri_speech.dataset.windows import window_starts
-    from rtmri_speech.signal.audio import read_audio
-    from rtmri_speech.signal.video import read_frames
+    from rtmri_speech.dataset.clip import Clip
+    from rtmri_speech.dataset.process import DatasetSettings, Processing
 
-    spec, samples = MelSpec.preset("hifigan"), []
-    for film in films:
-        frames = np.stack(list(read_frames(film)))
-        mel_db = spec.mel_db(read_audio(film.with_suffix(".flac"), sampling_rate=spec.sampling_rate)).T
-        count = min(len(frames), len(mel_db))
-        sample = Sample(film.stem, frames[:count], np.float32(mel_db[:count]), np.ones(count, np.float32))
-        folder = directory / "samples" / sample.id
-        folder.mkdir(parents=True)
-        for name in ("mri", "mel_db", "mask"):
-            np.save(folder / f"{name}.npy", getattr(sample, name))
-        samples.append(sample)
-    (directory / "pairs_ref4_npy").mkdir()
-    for part, members in (("training", samples[:-1]), ("validation", samples[-1:])):
-        write_filelist(directory / "hifigan_filelists" / f"{part}.txt", [sample.id for sample in members])
-        starts = window_starts([len(sample.mri) for sample in members], 4)
-        np.save(directory / "pairs_ref4_npy" / f"{part}.npy", starts)
-    scaler = Scaler.of(samples[:-1])
-    scaler.save(directory / "scaler.json")
-    write_meta(directory, spec, samples[0].mri.shape[1:], 4, [sample.id for sample in samples], scaler)
+    names = [film.stem for film in films]
+    clips = {film.stem: Clip(film.stem, film, film.with_suffix(".flac")) for film in films}
+    parts = {"training": names[:-1], "validation": names[-1:], "test": []}
+    Processing(directory, DatasetSettings(MelSpec.preset("hifigan"))).everything(clips, parts)

@@ -31,6 +31,7 @@ from rtmri_speech.dataset.lab_format import StoredClip
 from rtmri_speech.dataset.split import PARTS, SMALL, split
 from rtmri_speech.errors import JOB, UserError, user_error
 from rtmri_speech.holding import Holding
+from rtmri_speech.paths import of_checkout
 from rtmri_speech.preflight import check_named
 from rtmri_speech.provenance import contents_hash
 from rtmri_speech.staleness import code_hash
@@ -50,7 +51,8 @@ try:
     DATASET = SETTINGS["dataset"] or f"{RESULTS}/dataset"
     RAW_CLIPS = corpus_clips(SETTINGS["corpus"], Path(RESULTS), SETTINGS["lab"])
     PART_CLIPS = split(RAW_CLIPS, **SETTINGS["split"])
-    MOVED_CLIPS = moved_clips(Path(DATASET, "hifigan_filelists"), PART_CLIPS)
+    # Announced once, by the main process.
+    MOVED_CLIPS = moved_clips(Path(DATASET, "hifigan_filelists"), PART_CLIPS) if workflow.is_main_process else []
     CLIPS = (
         RAW_CLIPS
         if SETTINGS["corpus"]["raw_videos"] is None
@@ -63,9 +65,10 @@ except UserError as error:
 if workflow.is_main_process:
     for note in takeover_notes(SETTINGS):
         print(note, file=sys.stderr)
-    if moved := MOVED_CLIPS:
+    if MOVED_CLIPS:
+        few = ", ".join([*MOVED_CLIPS[:5], *(["..."] if MOVED_CLIPS[5:] else [])])
         print(
-            f"The split moves {len(moved)} clips to another part ({', '.join(moved[:5])}{', ...' if moved[5:] else ''}): what is"
+            f"The split moves {len(MOVED_CLIPS)} clips to another part ({few}): what is"
             " trained on them is made anew. By the hash alone no clip moves, but only from"
             f" {SMALL} clips on; split.named keeps clips where they are.",
             file=sys.stderr,
@@ -109,12 +112,8 @@ def paths(pattern, ids):
 
 
 def script(name):
-    """A script of the workflow."""
-    return where_it_runs(BASE / "workflow" / "scripts" / name)
-
-
-def where_it_runs(path):
-    """A file of this checkout, relative to where Snakemake runs if it can be, so that a checkout can be moved."""
+    """A script of the workflow, relative to where Snakemake runs if it can be, so that a checkout can be moved."""
+    path = BASE / "workflow" / "scripts" / name
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
@@ -174,11 +173,6 @@ def clip_flags(clip):
         av_offset_ms=clip.av_offset_ms or None,
         stored=clip.stored,
     )
-
-
-def of_checkout(path):
-    """A file that the configuration names: as it is, or in this checkout."""
-    return path if Path(path).exists() or Path(path).is_absolute() else str(BASE / path)
 
 
 def new_clips(source):

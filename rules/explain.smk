@@ -4,7 +4,7 @@ EXPLAIN = SETTINGS["explain"]
 GRADCAM = f"{RESULTS}/gradcam"
 BANDS = SETTINGS["bands"]
 BAND_WORDS = [f"{name}:{low:g}-{high:g}" for name, (low, high) in BANDS.items()]
-REGIONS = EXPLAIN["regions"] and of_checkout(EXPLAIN["regions"])
+REGIONS = EXPLAIN["regions"] and of_checkout(EXPLAIN["regions"], BASE)
 MASK_REGIONS = REGIONS if EXPLAIN["masking"]["regions"] else None
 
 

@@ -56,7 +56,7 @@ def check_models_in_use():
     if marker.exists() and marker.read_text(encoding="utf-8") == passed:
         return
     words = [word for name, value in checked.items() if value for word in (f"--{name}", str(value))]
-    command = [sys.executable, str(BASE / "workflow" / "scripts" / "check_models.py"), *words]
+    command = [sys.executable, script("check_models.py"), *words]
     run = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
     )

@@ -7,8 +7,8 @@ VOCODER = SETTINGS["vocoder"]
 VOCODER_DIRECTORY = f"{RESULTS}/vocoder"
 
 
-VOCODER_CONFIG = of_checkout(VOCODER["config"])
-VOCODER_BASE = VOCODER["base"] and of_checkout(VOCODER["base"])
+VOCODER_CONFIG = of_checkout(VOCODER["config"], BASE)
+VOCODER_BASE = VOCODER["base"] and of_checkout(VOCODER["base"], BASE)
 
 try:
     VOCODER_BASE_STEPS = steps_of(VOCODER_BASE) if VOCODER_BASE else 0

@@ -1,4 +1,4 @@
-"""Paths as people write them in a configuration or a table: the home directory, and names in another Unicode form."""
+"""Paths as people write them in a configuration: the home directory, another Unicode form, files of the checkout."""
 
 from __future__ import annotations
 
@@ -56,3 +56,8 @@ def spelled_as_on_disk(text: str) -> str:
             part = next((name for name in entries if unicodedata.normalize("NFC", name) == wanted), part)
         found /= part
     return str(found)
+
+
+def of_checkout(name: str, checkout: Path) -> str:
+    """Return a file that the configuration names: as it is, or in the checkout, if that has it alone."""
+    return name if Path(name).exists() or Path(name).is_absolute() else str(checkout / name)

@@ -13,6 +13,7 @@ from typing import Any
 from rtmri_speech.configuration import mel_spec
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
+from rtmri_speech.paths import of_checkout
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.vocoder.config import CONFIG_NAME, read_config
 from rtmri_speech.vocoder.naming import discriminators_beside
@@ -52,8 +53,7 @@ def check_named(settings: Mapping[str, Any], checkout: Path, test_clips: Iterabl
     results = Path(settings["results"])
 
     def found(key: str, name: str) -> Path:
-        path = Path(name)
-        path = path if path.exists() or path.is_absolute() else checkout / name
+        path = Path(of_checkout(name, checkout))
         if not path.is_file() and not Path(name).is_relative_to(results):
             raise UserError(key, f"names {name}, and there is no such file", "check the path")
         return path

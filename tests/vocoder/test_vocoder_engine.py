@@ -188,7 +188,7 @@ def test_the_onnx_graph_makes_the_same_sound(tmp_path, padding):
 
 def test_export_without_its_packages_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"rtmri-speech\[onnx\]"):
+    with pytest.raises(UserError, match=r"pip install -e .*\[onnx\]"):
         export_onnx(Vocoder(Generator(small()), small()), tmp_path / "vocoder.onnx")
 
 

@@ -113,6 +113,58 @@ def test_cut_far_into_a_file_is_the_same_as_cutting_what_was_read_whole(tmp_path
     assert numbers(read_frames(path, start=4.0)) == list(range(100, 120))
 
 
+def with_stamps_of_decoding(source, target):
+    """Copy a video as a program that knows nothing of B-frames: each picture is stamped when it is decoded."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        for number, packet in enumerate(read.demux(video=0)):
+            if packet.size:
+                packet.pts = packet.dts = int(number / (25 * packet.time_base))
+                packet.stream = stream
+                written.mux(packet)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("h264.avi", "libx264", {"bf": "3"}),
+        ("mpeg4.avi", "mpeg4", {"bf": "2"}),
+        ("mpeg2.avi", "mpeg2video", {"bf": "2"}),
+        ("h264.mp4", "libx264", {"bf": "3", "b-pyramid": "strict"}),
+        ("mpeg4.mkv", "mpeg4", {"bf": "2"}),
+    ],
+)
+def test_stamps_of_decoding_move_no_frame(tmp_path, name, codec, options):
+    path = tmp_path / name
+    encode(path, numbered(120), codec, "yuv420p", options={"g": "50", **options})
+    if path.suffix != ".avi":
+        path = path.with_stem("wrong stamps")
+        with_stamps_of_decoding(tmp_path / name, path)
+    with av.open(str(path)) as container:
+        stamps = [frame.pts for frame in container.decode(video=0)]
+    assert path.suffix == ".avi" or stamps != sorted(stamps), "the stamps of this file are right"
+    assert numbers(read_frames(path)) == list(range(120))
+    assert numbers(frames_at_rate(path, Fraction(25), "refuse")) == list(range(120))
+    assert numbers(frames_at_rate(path, Fraction(50), "nearest")) == [k // 2 for k in range(240)]
+    for first in range(0, 100, 9):
+        assert numbers(read_frames(path, start=first / 25, end=(first + 15) / 25)) == list(range(first, first + 15))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "header"), [("h264.mpg", "libx264", 0), ("mpeg2.mpg", "mpeg2video", 0), ("flv1.flv", "flv", 13)]
+)
+@pytest.mark.parametrize("joint", [7, 60])
+def test_stamps_that_begin_anew_are_refused(tmp_path, name, codec, header, joint):
+    first, second = tmp_path / f"first {name}", tmp_path / f"second {name}"
+    encode(first, numbered(joint), codec, "yuv420p")
+    encode(second, numbered(120), codec, "yuv420p")
+    (tmp_path / name).write_bytes(first.read_bytes() + second.read_bytes()[header:])
+    with pytest.raises(UserError, match=r"time stamps go back at .* s; copy or export it again"):
+        list(frames_at_rate(tmp_path / name, Fraction(25), "nearest"))
+    with pytest.raises(UserError, match=r"time stamps go back|has a variable frame rate"):
+        list(frames_at_rate(tmp_path / name, Fraction(25), "refuse"))
+
+
 def test_frames_an_avi_dropped_are_no_cut_off_file_and_the_others_keep_their_times(tmp_path):
     with av.open(str(tmp_path / "dropped.avi"), "w") as container:
         stream = container.add_stream("rawvideo", rate=25)

@@ -17,7 +17,7 @@ import soxr
 
 from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
-from rtmri_speech.signal.media import decoded, open_media, require_file, video_stream
+from rtmri_speech.signal.media import begin_of_picture, decoded, open_media, require_file
 
 FULL_SCALE = 32767
 """The 16-bit sample that stands for 1.0 in a written wav."""
@@ -331,9 +331,7 @@ def _open_track(path: Path) -> tuple[int, Iterator[np.ndarray]]:
 def _track_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
     with open_media(path, "audio") as container:
         stream = container.streams.audio[0]
-        picture = video_stream(container)
-        clock = stream if picture is None else picture
-        origin = (clock.start_time or 0) * clock.time_base
+        origin = begin_of_picture(path, container)
         to_float = av.AudioResampler(format="fltp", rate=rate)
         expected = None
         given = 0

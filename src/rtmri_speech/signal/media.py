@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -17,6 +19,9 @@ THREADS_VARIABLE = "RTMRI_DECODER_THREADS"
 
 _ROUNDING = Fraction(1, 50)
 """Difference of two durations, in seconds, that rounded clocks and the padding of coders explain."""
+
+_REORDERED = 16
+"""Most pictures that coders (H.264, HEVC) keep back to show them later."""
 
 _AGAIN = "copy or record it again"
 
@@ -67,16 +72,102 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
     return None
 
 
+def packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[av.Packet]:
+    """Demux a stream; packets of an avi's picture, which keeps times of decoding only, carry those and no guesses."""
+    is_avi_picture = stream.type == "video" and container.format.name == "avi"
+    for packet in container.demux(stream):
+        if is_avi_picture:
+            packet.pts = packet.dts
+        yield packet
+
+
 def decoded(
     path: str | Path, container: av.container.InputContainer, stream: av.stream.Stream
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """Decode a stream, a video from where ``container`` stands, to its end and in order of time.
 
+    Pictures come as they are shown. Where their stamps go back, as in a file that keeps the times of decoding only,
+    the first picture has the first stamp, the second the second, and so on.
+
     Raises
     ------
     UserError
-        A part is damaged, or the stream ends before what the file declares.
+        A part is damaged, the stream ends before what the file declares, or a video's stamps go back further than its
+        coder puts pictures in another order.
     """
+    frames = _decoded(path, container, stream)
+    if stream.type != "video":
+        return frames
+    coder = stream.codec_context
+    return _in_order(path, frames, _REORDERED if coder is not None and coder.codec.reorder else 0)
+
+
+def begin_of_picture(path: str | Path, container: av.container.InputContainer) -> Fraction:
+    """Return when a file shows its first picture, or where its sound begins if it has none, in seconds of its clock.
+
+    Picture and sound count from here. Where a file was cut between key frames, the start that it declares is that of a
+    packet which cannot be decoded.
+
+    Parameters
+    ----------
+    path : the file, which is opened once more.
+    container : the same, opened.
+
+    Raises
+    ------
+    UserError
+        As `decoded`.
+    """
+    picture = video_stream(container)
+    if picture is None:
+        sound = container.streams.audio[0]
+        return (sound.start_time or 0) * sound.time_base
+    with open_media(path, "video") as other:
+        stream = other.streams[picture.index]
+        for number, frame in enumerate(decoded(path, other, stream)):
+            if frame.pts is not None:
+                rate = stream.average_rate or stream.guessed_rate
+                return frame.pts * frame.time_base - (number / rate if rate else 0)
+    return Fraction(0)
+
+
+def stamps_go_back(path: str | Path, seconds: Fraction) -> UserError:
+    """Return the refusal of a video whose time stamps begin anew or jump back at ``seconds``."""
+    return UserError(path, f"its time stamps go back at {float(seconds):.3f} s", "copy or export it again")
+
+
+def _in_order(path: str | Path, frames: Iterator[av.VideoFrame], kept_back: int) -> Iterator[av.VideoFrame]:
+    """Give pictures, which come in the order of showing, their stamps in order: the smallest to the first."""
+    waiting: deque[av.VideoFrame] = deque()
+    stamps: list[tuple[int, int]] = []
+    before = None
+
+    def first(given: int) -> av.VideoFrame:
+        nonlocal before
+        frame = waiting.popleft()
+        if frame.pts is not None:
+            stamp, _ = heapq.heappop(stamps)
+            left_over = min((number for _, number in stamps), default=given)
+            twice = stamp == before and stamp != frame.pts
+            if twice or (before is not None and stamp < before) or left_over < given - kept_back:
+                raise stamps_go_back(path, frame.pts * frame.time_base)
+            frame.pts = before = stamp
+        return frame
+
+    number = -1
+    for number, frame in enumerate(frames):
+        waiting.append(frame)
+        if frame.pts is not None:
+            heapq.heappush(stamps, (frame.pts, number))
+        if len(waiting) > kept_back:
+            yield first(number - kept_back)
+    while waiting:
+        yield first(number + 1 - len(waiting))
+
+
+def _decoded(
+    path: str | Path, container: av.container.InputContainer, stream: av.stream.Stream
+) -> Iterator[av.VideoFrame | av.AudioFrame]:
     coder = stream.codec_context
     if coder is None:
         raise UserError(path, f"holds {stream.type} of a kind that cannot be decoded", "convert it, or copy it again")
@@ -86,14 +177,14 @@ def decoded(
         # A stream may change its size later.
         coder.options = {"max_pixels": str(_MOST_PIXELS)}
     coder.thread_count = _threads()
-    packets = frames = ticks = 0
+    count = frames = ticks = 0
     until = Fraction(0)
     try:
-        for packet in container.demux(stream):
+        for packet in packets(container, stream):
             if packet.is_corrupt:
                 raise UserError(path, f"is damaged or cut off after {float(until):.3f} s", _AGAIN)
             if packet.size:
-                packets += 1
+                count += 1
                 ticks += packet.duration or 0
                 if packet.pts is not None:
                     until = max(until, (packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -105,8 +196,8 @@ def decoded(
         raise UserError(path, fault, _AGAIN) from error
     # An avi counts the frames that its camera dropped, an mp4 those outside its edit list: only when the end is missing
     # too is it cut off.
-    if stream.type == "video" and packets < stream.frames and not _reaches_end(stream, until):
-        raise UserError(path, f"is cut off: it declares {stream.frames} frames and holds {packets}", _AGAIN)
+    if stream.type == "video" and count < stream.frames and not _reaches_end(stream, until):
+        raise UserError(path, f"is cut off: it declares {stream.frames} frames and holds {count}", _AGAIN)
     if frames and "DURATION" in stream.metadata:
         _require_length(path, _seconds(stream.metadata["DURATION"]), until)
     elif stream.type == "audio" and "mov" in container.format.name and stream.duration is not None:

@@ -24,7 +24,7 @@ import soxr
 
 from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
-from rtmri_speech.signal.media import decoded, open_media, video_stream
+from rtmri_speech.signal.media import begin_of_picture, decoded, open_media, packets, stamps_go_back, video_stream
 
 AAC_RATES = (22050, 24000, 32000, 44100, 48000)
 """Sampling rates at which every browser plays AAC, Hz; below them some take the sound for a half-rate (SBR) stream."""
@@ -435,14 +435,12 @@ def _intervals(
 
     A frame without a time stamp follows the one before by ``duration``.
     """
-    # An avi keeps the times of decoding only; the first frame shown is its beginning.
-    origin = stream.start_time if container.format.name in _SEEKABLE else None
+    origin = begin_of_picture(path, container)
     frames = decoded(path, container, stream)
-    if since > _SEEK_MARGIN and origin is not None:
-        container.seek(origin + int((since - _SEEK_MARGIN) / stream.time_base), stream=stream)
-        frames = decoded(path, container, stream)
+    if since > _SEEK_MARGIN and container.format.name in _SEEKABLE:
+        container.seek(int((origin + since - _SEEK_MARGIN) / stream.time_base), stream=stream)
         first = next(frames, None)
-        if first is not None and first.pts is not None and (first.pts - origin) * stream.time_base <= since:
+        if first is not None and first.pts is not None and first.pts * stream.time_base - origin <= since:
             frames = itertools.chain([first], frames)
         else:
             # The index is missing or wrong: all that comes before is decoded and dropped.
@@ -455,9 +453,10 @@ def _intervals(
         if frame.pts is None:
             begin += duration
         else:
-            origin = frame.pts if origin is None else origin
-            begin = (frame.pts - origin) * stream.time_base
+            begin = frame.pts * stream.time_base - origin
         if before is not None:
+            if begin < before[0]:
+                raise stamps_go_back(path, begin + origin)
             if begin - before[0] > _LONGEST_SHOWN:
                 raise UserError(
                     path,
@@ -482,7 +481,7 @@ def _keeps_rate(path: str | Path, rate: Fraction) -> bool:
     with _opened(path) as (container, stream):
         stamps = []
         with contextlib.suppress(av.FFmpegError):  # decoding will tell what is wrong, and where
-            for packet in container.demux(stream):
+            for packet in packets(container, stream):
                 if packet.size and not packet.is_discard:
                     if packet.pts is None:
                         return True

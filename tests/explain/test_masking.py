@@ -6,6 +6,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -97,3 +98,19 @@ def test_the_command_keeps_rate_length_and_sound(tmp_path):
     from rtmri_speech.signal.audio import track_rate
 
     assert track_rate(tmp_path / "out.mp4")
+
+
+def test_the_command_keeps_the_times_of_frames_where_some_were_dropped(tmp_path):
+    shown = (0, 1, 2, 6, 7, 8, 9)
+    with av.open(str(tmp_path / "in.avi"), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 64, "gray"
+        for number in shown:
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64), 20 * number, np.uint8), "gray")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    command = ["--input", "in.avi", "--output", "out.mp4", "--mask-type", "lip"]
+    subprocess.run([sys.executable, SCRIPT, *command], cwd=tmp_path, check=True)
+    brightness = [frame[-4:].mean() / 20 for frame in read_frames(tmp_path / "out.mp4")]
+    np.testing.assert_allclose(brightness, [0, 1, 2, 2, 2, 2, 6, 7, 8, 9], atol=0.2)

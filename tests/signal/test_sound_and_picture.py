@@ -10,12 +10,10 @@ from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.video import frames_at_rate
 
 HERTZ = 48000
-EVERY = 25
-"""Frames from one flash to the next."""
 
 
-def record(path, codec, pixels, *, rate=Fraction(25), frames=100, sound="aac", options=None):
-    """Write flashes at the frames 10, 35, 60, ... with a click in each, as some other program would."""
+def record(path, codec, pixels, *, rate=Fraction(25), frames=100, sound="aac", every=25, options=None):
+    """Write a flash in frame 10, and ``every`` so many frames, with a click in each, as some other program would."""
     flash, dark = (
         av.VideoFrame.from_ndarray(np.full((32, 32), value, np.uint8), "gray").reformat(format=pixels)
         for value in (230, 30)
@@ -30,12 +28,12 @@ def record(path, codec, pixels, *, rate=Fraction(25), frames=100, sound="aac", o
         resampler = av.AudioResampler(track.format, "mono", HERTZ, track.codec_context.frame_size or 1024)
         written = 0
         for number in range(frames):
-            frame = flash if number % EVERY == 10 else dark
+            frame = flash if number % every == 10 else dark
             frame.pts, frame.time_base = number, 1 / rate
             container.mux(video.encode(frame))
             until = int((number + 1) / rate * HERTZ)
             samples = np.zeros((1, until - written), np.float32)
-            if number % EVERY == 10:
+            if number % every == 10:
                 middle = round((number + Fraction(1, 2)) / rate * HERTZ) - written
                 samples[0, middle - 120 : middle + 120] = click
             block = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
@@ -131,3 +129,22 @@ def test_a_recording_that_begins_between_key_frames_has_one_clock(tmp_path, name
             lags = apart(*read(cut, Fraction(25), **stretch), 25)
             assert len(lags) >= 2
             assert np.abs(lags).max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("rate", "mel_rate"),
+    [
+        (Fraction(30000, 1001), Fraction(30)),
+        (Fraction(83278, 1000), Fraction(250, 3)),
+        (Fraction(2318, 100), Fraction(20000, 861)),
+    ],
+)
+def test_flash_and_click_stay_together_over_ten_minutes(tmp_path, rate, mel_rate):
+    # Uncompressed pictures are the fastest to write and read.
+    every = round(15 * rate)
+    record(tmp_path / "a.mkv", "rawvideo", "gray", rate=rate, frames=int(600 * rate), sound="flac", every=every)
+    samples = read_audio(tmp_path / "a.mkv", sampling_rate=HERTZ)
+    for wanted in (rate, mel_rate):
+        lags = apart(list(frames_at_rate(tmp_path / "a.mkv", wanted, "nearest")), samples, wanted)
+        assert len(lags) == 40
+        assert np.abs(lags).max() <= 0.5

@@ -61,7 +61,7 @@ def encode(path, frames, codec, pixels, *, source="gray", rate=25, pts=None, opt
             if source != pixels:
                 frame = frame.reformat(format=pixels)
             frame.color_range = colour_range
-            frame.time_base = Fraction(1, rate) if pts is None else Fraction(1, 1000)
+            frame.time_base = 1 / Fraction(rate) if pts is None else Fraction(1, 1000)
             frame.pts = number if pts is None else pts[number]
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -520,6 +520,31 @@ def test_mean_weighs_each_frame_by_how_long_it_is_shown(tmp_path, kind, start, e
 def test_a_rate_within_a_thousandth_is_passed_on_frame_by_frame(tmp_path, method, rate):
     write_video(tmp_path / "a.mp4", numbered(150), rate)
     assert numbers(frames_at_rate(tmp_path / "a.mp4", MEL_RATE, method)) == list(range(150))
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "wanted"),
+    [
+        ("a.mp4", Fraction(30000, 1001), Fraction(30)),
+        ("a.mov", Fraction(83278, 1000), Fraction(250, 3)),
+        ("a.avi", Fraction(2318, 100), Fraction(232, 10)),
+    ],
+)
+def test_frames_are_passed_on_until_picture_and_sound_part_by_half_a_frame(tmp_path, name, rate, wanted):
+    count = int(Fraction(1, 2) / abs(wanted / rate - 1))  # half a frame apart
+    short, long = tmp_path / f"short {name}", tmp_path / f"long {name}"
+    encode(short, np.tile(numbered(256, 16, 64), (4, 1, 1))[: count - 10], "mpeg4", "yuv420p", rate=rate)
+    encode(long, np.tile(numbered(256, 16, 64), (4, 1, 1))[: count + 10], "mpeg4", "yuv420p", rate=rate)
+    for method in ("refuse", "nearest"):
+        assert numbers(frames_at_rate(short, wanted, method)) == [k % 256 for k in range(count - 10)]
+    # What counts is the length of the cut and not that of the file.
+    assert numbers(frames_at_rate(long, wanted, start=20 / rate)) == [k % 256 for k in range(20, count + 10)]
+    parted = r"has .* frames/s where the mel has .*: picture and sound would part by 0\.5 frames; .*'nearest' or 'mean'"
+    with pytest.raises(UserError, match=parted):
+        list(frames_at_rate(long, wanted))
+    resampled = numbers(frames_at_rate(long, wanted, "nearest"))
+    assert abs(len(resampled) - (count + 10) * wanted / rate) <= 1
+    assert resampled == [int((k + Fraction(1, 2)) / wanted * rate) % 256 for k in range(len(resampled))]
 
 
 def test_another_rate_is_refused_with_the_hop_and_sampling_rate_that_fit(tmp_path):

@@ -223,6 +223,13 @@ PLANTS = {
         "frame rate",
         None,
     ),
+    "videos that part from their mel only at their end": (
+        lambda lab: write_video(
+            lab.videos / "000.mp4", np.resize(np.uint8(255 * lab.mri["000"]), (700, 64, 64)), 1.0009 * SR / HOP
+        ),
+        "frame rate",
+        None,
+    ),
     "sounds of another level": (
         lambda lab: [write_wav(lab.wavs / f"{id}.wav", lab.audio[id] // 4) for id in ("000", "001")],
         "sound and mel",

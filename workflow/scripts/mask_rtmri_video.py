@@ -32,7 +32,7 @@ def main() -> int:
     from rtmri_speech.dataset.clip import load_array
     from rtmri_speech.explain.masking import ARTICULATORS, mask_weight, masked, read_polygons
     from rtmri_speech.signal.audio import read_audio, track_rate
-    from rtmri_speech.signal.video import probe, read_frames, write_video
+    from rtmri_speech.signal.video import frames_at_rate, probe, write_video
 
     polygons = read_polygons(args.polygons) if args.polygons else ARTICULATORS[args.mask_type]
     if args.output.absolute() == args.input.absolute():
@@ -43,7 +43,7 @@ def main() -> int:
         size, rate = frames.shape[1:], Fraction(args.rate)
     else:
         info = probe(args.input)
-        frames, size, rate = read_frames(args.input), (info.height, info.width), info.rate
+        frames, size, rate = frames_at_rate(args.input, info.rate, "nearest"), (info.height, info.width), info.rate
         sampling_rate = track_rate(args.input)
         audio = read_audio(args.input, sampling_rate=sampling_rate) if sampling_rate else None
     weight = mask_weight(polygons, size, args.alpha, args.blur_kernel)

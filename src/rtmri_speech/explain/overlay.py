@@ -17,7 +17,7 @@ from rtmri_speech.dataset.clip import load_array
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.sequences import Scaling, enlarged, open_maps
 from rtmri_speech.signal.audio import audio_blocks
-from rtmri_speech.signal.video import RATE_TOLERANCE, probe, read_frames, resize, write_video
+from rtmri_speech.signal.video import RATE_TOLERANCE, frames_at_rate, probe, resize, write_video
 
 COLORMAPS = {
     "inferno": cv2.COLORMAP_INFERNO,
@@ -264,7 +264,8 @@ def _frames(
 ) -> tuple[Iterator[np.ndarray], Fraction]:
     """Gray frames of a video or an ``mri.npy``, and how many a second."""
     if Path(video).suffix != ".npy":
-        return read_frames(video, size=size), probe(video).rate
+        own = probe(video).rate
+        return frames_at_rate(video, own, "nearest", size=size), own
     if rate is None:
         raise UserError(video, "tells no frame rate", "give it (--rate), such as 11413/420")
     stored = load_array(Path(video), dimensions=3, memory_map=True)

@@ -33,7 +33,10 @@ RESAMPLING = ("refuse", "nearest", "mean")
 """What can be done with a video of another frame rate."""
 
 RATE_TOLERANCE = 0.001
-"""Relative difference of two frame rates below which they count as one."""
+"""Relative difference of two frame rates up to which the one can be meant by the other."""
+
+MOST_DRIFT = 0.5
+"""Frames by which picture and sound may part before frames of one rate are no longer taken for those of another."""
 
 NORMALISATIONS = ("unit", "frame")
 """How frames are brought to [0, 1]."""
@@ -286,8 +289,8 @@ def frames_at_rate(
 ) -> Iterator[np.ndarray]:
     """Yield the gray frames of a video at ``rate``, frame k standing for the times from k / rate to (k + 1) / rate.
 
-    A video of that rate, within 0.1 %, is passed on frame by frame. Any other, and one of variable rate, goes by its
-    time stamps.
+    A video of that rate, within 0.1 %, is passed on frame by frame as long as no frame of the cut is shown more than
+    half a frame before or after its time. Any other, and one of variable rate, goes by its time stamps.
 
     Parameters
     ----------
@@ -310,17 +313,18 @@ def frames_at_rate(
     if method not in RESAMPLING:
         raise UserError("resampling of frames", f"is {method!r}", f"give one of {', '.join(RESAMPLING)}")
     rate = Fraction(rate)
-    with _opened(path) as (_, stream):
-        own = _frame_rate(path, stream)
-    constant = _keeps_rate(path, own)
-    if constant and abs(own / rate - 1) <= RATE_TOLERANCE:
+    own, times = _times(path, start, end)
+    apart = _drift(times, rate)
+    if abs(own / rate - 1) <= RATE_TOLERANCE and apart <= MOST_DRIFT:
         yield from read_frames(path, size=size, start=start, end=end, depth=depth)
         return
     choice = "choose to resample its frames by 'nearest' or 'mean'"
-    if method == "refuse" and not constant:
+    if method == "refuse" and _drift(times, own) > MOST_DRIFT:
         raise UserError(path, f"has a variable frame rate (declared: {float(own):.3f} frames/s)", choice)
     if method == "refuse":
         fault = f"has {float(own):.3f} frames/s where the mel has {float(rate):.3f}"
+        if abs(own / rate - 1) <= RATE_TOLERANCE:
+            fault = f"{fault}: picture and sound would part by {apart:.1f} frames"
         if sampling_rate is not None:
             hop = max(round(sampling_rate / own), 1)
             choice = f"give hop_length {hop} (exact with sampling_rate {round(hop * own)}), or {choice}"
@@ -476,20 +480,28 @@ def _nothing_shown(path: str | Path, start: float | None, end: float | None) -> 
     return UserError(path, f"holds no frame from {stretch}", "correct the cut times")
 
 
-def _keeps_rate(path: str | Path, rate: Fraction) -> bool:
-    """Whether no frame is shown half a frame before or after its time at a constant rate; reads time stamps only."""
+def _times(path: str | Path, start: float | None, end: float | None) -> tuple[Fraction, np.ndarray]:
+    """Return the declared rate and when each frame of a cut is shown, seconds; reads time stamps only."""
     with _opened(path) as (container, stream):
+        rate = _frame_rate(path, stream)
+        origin = begin_of_picture(path, container)
         stamps = []
         with contextlib.suppress(av.FFmpegError):  # decoding will tell what is wrong, and where
-            for packet in packets(container, stream):
-                if packet.size and not packet.is_discard:
-                    if packet.pts is None:
-                        return True
-                    stamps.append(packet.pts)
-        if not stamps:
-            return True
-        times = np.sort(np.array(stamps, dtype=np.float64)) * float(stream.time_base * rate)
-    return bool(np.abs(times - times[0] - np.arange(len(times))).max() <= 0.5)
+            stamps = [packet.pts for packet in packets(container, stream) if packet.size and not packet.is_discard]
+        tick = stream.time_base
+    if None in stamps:
+        times = np.arange(len(stamps)) / float(rate)
+    else:
+        times = np.sort(np.array(stamps, dtype=np.float64)) * float(tick) - float(origin)
+    middles = times + 0.5 / float(rate)
+    return rate, times[(middles >= (start or 0)) & (middles < (math.inf if end is None else end))]
+
+
+def _drift(times: np.ndarray, rate: Fraction) -> float:
+    """Frames by which one is shown before or after its time at a constant ``rate``, at most, counted from the first."""
+    if not len(times):
+        return 0.0
+    return float(np.abs((times - times[0]) * float(rate) - np.arange(len(times))).max())
 
 
 def _nearest(shown: _Shown, rate: Fraction, start: float | None, end: float | None) -> Iterator[np.ndarray]:

@@ -22,7 +22,7 @@ from rtmri_speech.dataset.sound import TOLERATED_FRAMES, TOLERATED_SHARE
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import audio_blocks, read_audio
 from rtmri_speech.signal.mel import MelSpec
-from rtmri_speech.signal.video import RATE_TOLERANCE, probe
+from rtmri_speech.signal.video import MOST_DRIFT, RATE_TOLERANCE, probe
 from rtmri_speech.takeover.survey import AcousticCheckpoint, ProcessedDirectory, Survey, VocoderCheckpoint
 
 SPLIT_SEED = 42
@@ -277,7 +277,10 @@ def _rate(dataset: ProcessedDirectory, found: Survey) -> Iterator[Finding]:
     films = {id: file for place in found.recordings if place.kind == "videos" for id, file in place.files.items()}
     for id in [id for id in dataset.stored if id in films][:COMPARED_CLIPS]:
         info = found.attempt(lambda id=id: probe(films[id]))
-        if info is not None and abs(info.rate / dataset.spec.frame_rate - 1) > RATE_TOLERANCE:
+        if info is None:
+            continue
+        difference = abs(info.rate / dataset.spec.frame_rate - 1)
+        if difference > RATE_TOLERANCE or difference * (info.frames or 0) > MOST_DRIFT:
             yield Finding(
                 "frame rate",
                 films[id],

@@ -65,6 +65,7 @@ rule dataset:
     """Samples of every clip, split, scaler, window pairs and file lists."""
     input:
         rules.write_meta.output,
+        rules.fit_scaler.output,
         expand(rules.write_filelist.output, part=PARTS),
         expand(rules.write_pairs.output, part=TRAINED_PARTS),
         lambda wildcards: paths(rules.prepare_clip.output.mask, CLIPS),

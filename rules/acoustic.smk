@@ -21,8 +21,7 @@ rule train_acoustic:
         mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SEEN_CLIPS),
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, SEEN_CLIPS),
         begin=ACOUSTIC["resume_ckpt"] or [],
-        # It names every clip of the corpus, and a new test clip must not train anew; a changed mel changes mel_db.
-        meta=ancient(META),
+        meta=META,
     output:
         model=ACOUSTIC_MODEL,
         provenance=provenance_of("acoustic"),
@@ -91,7 +90,7 @@ rule export_predicted_mels:
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, SEEN_CLIPS),
         # Opened with the frames, to see that the clip is whole.
         sound=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SEEN_CLIPS),
-        meta=ancient(META),
+        meta=META,
     output:
         paths(f"{MELS_PREDICTED}/{{id}}.npy", SEEN_CLIPS),
     log:
@@ -123,7 +122,7 @@ rule export_groundtruth_mel:
         mri=rules.prepare_clip.output.mri,
         mel_db=rules.prepare_clip.output.mel_db,
         mask=rules.prepare_clip.output.mask,
-        meta=ancient(META),
+        meta=META,
     output:
         f"{MELS_TRUE}/{{id}}.npy",
     log:

@@ -12,7 +12,6 @@ MEL_FLAGS = flags(
     fmax=SPEC.fmax,
     preemph=SPEC.preemphasis,
 )
-# Named by its path: `ancient` would mark the file of the rule itself, for every rule.
 META = f"{DATASET}/meta.json"
 REF_FRAMES = SETTINGS["windows"]["ref_frames"]
 
@@ -101,9 +100,6 @@ rule fit_scaler:
 
 rule write_meta:
     """What the dataset was made with, in the lab's keys and as one mel specification."""
-    input:
-        expand(rules.write_filelist.output, part=PARTS),
-        rules.fit_scaler.output,
     output:
         META,
     log:

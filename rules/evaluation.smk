@@ -32,8 +32,7 @@ rule evaluate_systems:
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, PART_CLIPS["training"] + TEST_CLIPS),
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, TEST_CLIPS),
         phonemes=PHONEME_FILES,
-        # By its path: ancient(META), elsewhere, marks the object that all rules share.
-        meta=f"{DATASET}/meta.json",
+        meta=META,
     output:
         scores=f"{EVALUATION}/scores.json",
         table=report(

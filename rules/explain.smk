@@ -106,7 +106,7 @@ rule aggregate_gradcam:
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, TEST_CLIPS),
         regions=REGIONS or [],
         phonemes=PHONEME_FILES,
-        meta=ancient(META),
+        meta=META,
     output:
         facts=f"{GRADCAM}/aggregate/aggregate.json",
         maps=expand(f"{GRADCAM}/aggregate/average_{{band}}.npy", band=BANDS),
@@ -154,7 +154,7 @@ rule masking_study:
             *paths(rules.prepare_clip.output.mask, TEST_CLIPS),
         ],
         scaler=rules.fit_scaler.output[0],
-        meta=ancient(META),
+        meta=META,
         regions=MASK_REGIONS or [],
     output:
         table=f"{RESULTS}/masking/masking.csv",

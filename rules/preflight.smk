@@ -39,8 +39,7 @@ OF_MODELS = set(
 def check_models_in_use():
     """Refuse, before any job that needs a model, a backbone that cannot be built and checkpoints that do not fit.
 
-    No rule, as its job would have to be an `ancient` input: where such a job is pending, Snakemake looks for no other reason to run
-    those that follow it, and a changed setting of theirs would be passed over.
+    No rule: all that trains or speaks would depend on its output, and be made anew with it.
     """
     if not any(job.rule.name in OF_MODELS for job in workflow.dag.needrun_jobs()):
         return

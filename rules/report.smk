@@ -45,8 +45,7 @@ rule make_report:
         films=FILMS,
         provenance=SHOWN_RECORDS,
         template=[BASE / "src" / "rtmri_speech" / "report" / f"page.{kind}" for kind in ("html", "css", "js")],
-        # By its path: ancient(META), elsewhere, marks the object that all rules share.
-        meta=f"{DATASET}/meta.json",
+        meta=META,
     output:
         page=f"{REPORT}/index.html",
         plots=[

@@ -198,8 +198,7 @@ rule compare_masked:
         mel=rules.infer_clip.output.mel,
         masked_mel=rules.infer_masked.output.mel,
         masked_wav=rules.infer_masked.output.generated,
-        # It names every clip of the corpus; a changed mel changes the mels.
-        meta=ancient(META),
+        meta=META,
     output:
         video=f"{MASKED}/{{mask}}/{{id}}_side_by_side.mp4",
         figure=f"{MASKED}/{{mask}}/{{id}}_side_by_side.png",

@@ -57,7 +57,7 @@ def make_processed(
             np.save(directory / f"pairs_ref{ref_frames}_npy" / f"{part}.npy", window_starts(counts, ref_frames))
     scaler = Scaler.of(training)
     scaler.save(directory / "scaler.json")
-    write_meta(directory, spec, size, ref_frames, [f"a{i}" for i in range(number)], scaler)
+    write_meta(directory, spec, size, ref_frames)
     return directory
 
 

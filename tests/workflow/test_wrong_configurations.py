@@ -116,3 +116,15 @@ def test_without_test_clips_everything_is_trained_and_nothing_scored(finished, t
     run = subprocess.run([*script, *models, "--output_dir", tmp_path / "scores"], capture_output=True, text=True)
     assert run.returncode == 2 and "names no clip, so there is nothing to score" in run.stderr
     assert not (tmp_path / "scores").exists()
+
+
+def test_an_added_test_clip_trains_nothing_and_hides_no_changed_setting(finished, tmp_path):
+    checkout = finished.copy(tmp_path / "copy")
+    folder = checkout.directory
+    make_recording(folder / "動画 videos" / "c0.mp4", folder / "audio" / "c0.wav", seed=7)
+    checkout.configure(split={"named": {**checkout.settings["split"]["named"], "test": ["b0", "b1", "c0"]}})
+    trainings = {"train_acoustic", "fine_tune_vocoder"}
+    pending = checkout.pending()
+    assert "infer_clip c0" in pending and not pending & trainings
+    checkout.configure(acoustic={"lr": 0.002})
+    assert trainings <= checkout.pending()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rtmri_speech.atomic import save_json
-from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.foreign import build, read_json, require_type
 from rtmri_speech.signal.mel import PRESETS, MelSpec
@@ -15,23 +13,17 @@ from rtmri_speech.signal.mel import PRESETS, MelSpec
 META = "meta.json"
 
 
-def write_meta(
-    processed_dir: str | Path,
-    spec: MelSpec,
-    size: tuple[int, int],
-    ref_frames: int,
-    ids: Sequence[str],
-    scaler: Scaler,
-) -> None:
+def write_meta(processed_dir: str | Path, spec: MelSpec, size: tuple[int, int], ref_frames: int) -> None:
     """Write ``meta.json`` of a processed directory.
+
+    It holds settings only, so that it changes when they do, and not with the clips: those are named in the file lists,
+    and their statistics are in ``scaler.json`` (the lab's meta.json repeats both).
 
     Parameters
     ----------
     spec : the mel of ``mel_db.npy``.
     size : height and width of the frames, pixels.
     ref_frames : frames a window.
-    ids : every clip of the corpus.
-    scaler : statistics of the training clips.
     """
     save_json(
         Path(processed_dir) / META,
@@ -45,9 +37,6 @@ def write_meta(
             "resize_h": size[0],
             "resize_w": size[1],
             "ref_frames": ref_frames,
-            "stems": list(ids),
-            "mean": scaler.mean.tolist(),
-            "std": scaler.std.tolist(),
             "mel": spec.to_dict(),
         },
     )

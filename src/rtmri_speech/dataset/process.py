@@ -15,7 +15,6 @@ from rtmri_speech.dataset.filelists import read_filelist, write_filelist
 from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler, take_frames
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta, write_meta
 from rtmri_speech.dataset.scaler import Scaler
-from rtmri_speech.dataset.split import PARTS
 from rtmri_speech.dataset.windows import write_pairs
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
@@ -74,10 +73,8 @@ class Processing:
         Scaler.of(open_sample(self.processed_dir, id) for id in ids).save(self.processed_dir / "scaler.json")
 
     def meta(self) -> None:
-        """Make ``meta.json`` for the clips of all file lists."""
-        ids = sorted(id for part in PARTS for id in read_filelist(self._filelist(part), may_be_empty=True))
-        scaler = Scaler.load(self.processed_dir / "scaler.json")
-        write_meta(self.processed_dir, self.settings.spec, self.settings.size, self.settings.ref_frames, ids, scaler)
+        """Make ``meta.json``."""
+        write_meta(self.processed_dir, self.settings.spec, self.settings.size, self.settings.ref_frames)
 
     def everything(self, clips: Mapping[str, Clip], parts: Mapping[str, Sequence[str]]) -> int:
         """Make the dataset of ``clips``, split into ``parts``: bad ones are told and left out, the others go on.

@@ -30,7 +30,8 @@ rule evaluate_systems:
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, PART_CLIPS["training"] + TEST_CLIPS),
         mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, PART_CLIPS["training"] + TEST_CLIPS),
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, PART_CLIPS["training"] + TEST_CLIPS),
-        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, TEST_CLIPS),
+        # Training clips propose the range of F0.
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, PART_CLIPS["training"] + TEST_CLIPS),
         phonemes=PHONEME_FILES,
         meta=META,
     output:
@@ -66,6 +67,7 @@ rule evaluate_systems:
             base_checkpoint=COMPARED_BASE,
             context=CONTEXTS,
             bf16=SYNTHESIS["bf16"],
+            f0_range=SETTINGS["evaluation"]["f0_range"],
             phonemes=PHONEMES if PHONEME_FILES else None,
             trained_elsewhere=TRAINED_ELSEWHERE or None,
         ),

@@ -31,7 +31,7 @@ RECORDED = {
     },
     "evaluation": {
         "modules": ["evaluation.systems"],
-        "settings": {"contexts": CONTEXTS, "bf16": SYNTHESIS["bf16"]},
+        "settings": {"contexts": CONTEXTS, "bf16": SYNTHESIS["bf16"], "f0_range": SETTINGS["evaluation"]["f0_range"]},
         # Of the bootstrap intervals.
         "seed": 0,
         "inputs": [*filter(None, [*SPEECH_MODELS.values(), COMPARED_BASE]), *PHONEME_FILES, DATASET_RECORD],

@@ -12,6 +12,7 @@ from typing import Any
 
 from rtmri_speech.configuration import mel_spec
 from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.f0_range import require_f0_range
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
 from rtmri_speech.paths import of_checkout
 from rtmri_speech.signal.mel import MelSpec
@@ -47,8 +48,8 @@ def check_named(settings: Mapping[str, Any], checkout: Path, test_clips: Iterabl
     Raises
     ------
     UserError
-        A file or directory is missing or of another kind, a JSON file or a TextGrid does not hold what it should, or a
-        vocoder's config is of another mel than the dataset.
+        A file or directory is missing or of another kind, a JSON file or a TextGrid does not hold what it should, a
+        vocoder's config is of another mel than the dataset, or no F0 can be sought in the given range.
     """
     results = Path(settings["results"])
 
@@ -68,6 +69,8 @@ def check_named(settings: Mapping[str, Any], checkout: Path, test_clips: Iterabl
     _check_vocoder_config(settings, files)
     _check_polygons(settings["synthesis"]["masks"], files.get("explain.regions"), found)
     _check_phonemes(settings["corpus"], test_clips)
+    if given := settings["evaluation"]["f0_range"]:
+        require_f0_range(*given, settings["mel"]["sampling_rate"])
 
 
 def _value(settings: Mapping[str, Any], key: str) -> Any:

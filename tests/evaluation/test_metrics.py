@@ -214,21 +214,71 @@ def test_world_finds_the_f0_of_a_harmonic_tone(f0):
 
 def test_f0_errors_have_their_closed_forms():
     reference = np.array([0, 100.0, 110, 120, 130, 0])
-    octave = metrics.f0_errors(reference, 2 * reference)
+    everywhere = np.ones(6, bool)
+    octave = metrics.f0_errors(reference, 2 * reference, everywhere)
     assert octave["f0_rmse_cents"] == pytest.approx(1200)
     assert octave["f0_rmse_hz"] == pytest.approx(math.sqrt(np.mean(reference[1:5] ** 2)))
     assert octave["f0_correlation"] == pytest.approx(1)
     assert octave["vuv_error"] == 0
-    mirrored = metrics.f0_errors(reference, np.where(reference > 0, 240 - reference, 0))
+    mirrored = metrics.f0_errors(reference, np.where(reference > 0, 240 - reference, 0), everywhere)
     assert mirrored["f0_correlation"] == pytest.approx(-1)
-    assert metrics.f0_errors(reference, np.array([100.0, 100, 0, 120, 130, 0]))["vuv_error"] == pytest.approx(2 / 6)
+    other = np.array([100.0, 100, 0, 120, 130, 0])
+    assert metrics.f0_errors(reference, other, everywhere)["vuv_error"] == pytest.approx(2 / 6)
+    assert metrics.f0_errors(reference, other, reference > 0)["vuv_error"] == pytest.approx(1 / 4)
 
 
 def test_f0_errors_without_common_voiced_frames_are_not_a_number():
-    errors = metrics.f0_errors(np.array([0, 100.0, 0]), np.array([100.0, 0, 0]))
+    errors = metrics.f0_errors(np.array([0, 100.0, 0]), np.array([100.0, 0, 0]), np.ones(3, bool))
     assert math.isnan(errors["f0_rmse_hz"])
     assert math.isnan(errors["f0_correlation"])
     assert errors["vuv_error"] == pytest.approx(2 / 3)
+    assert math.isnan(metrics.f0_errors(np.zeros(3), np.zeros(3), np.zeros(3, bool))["vuv_error"])
+
+
+def spoken(f0: np.ndarray, pause_tone_hz: float, pause_db: float) -> np.ndarray:
+    """A voice of ``f0`` (one value a sample, 0 in pauses), with a tone in its pauses as a scanner leaves it."""
+    phase = 2 * np.pi * np.cumsum(np.where(f0 > 0, f0, 100)) / RATE
+    voice = (f0 > 0) * sum(np.sin(k * phase) / k for k in range(1, 20))
+    time = np.arange(len(f0)) / RATE
+    tone = (f0 == 0) * 10 ** (pause_db / 20) * np.sin(2 * np.pi * pause_tone_hz * time)
+    return 0.1 * (voice + tone) + 1e-5 * np.random.default_rng(0).standard_normal(len(f0))
+
+
+@pytest.fixture(scope="module")
+def voice_f0() -> np.ndarray:
+    """F0 of a voice from 95 to 145 Hz with pauses of nearly half a second, one value a sample."""
+    time = np.arange(4 * RATE) / RATE
+    return np.where(time % 1 < 0.55, 120 + 25 * np.sin(2 * np.pi * time / 1.7), 0)
+
+
+@pytest.mark.parametrize(("pause_db", "vuv_error"), [(-50, 0.03), (-25, 0.2)], ids=["soft", "loud"])
+def test_a_tone_in_the_pauses_is_no_voice(pause_db, vuv_error, voice_f0):
+    """The recording has 500 Hz in its pauses, the copies 300 Hz or nothing; one voice speaks, in the copies higher."""
+    pytest.importorskip("pyworld")
+    ways = ((voice_f0, 500), (1.1 * voice_f0, 300), (1.1 * voice_f0, 0))
+    recording, copy, clean = (spoken(*way, pause_db) for way in ways)
+    score, without = (metrics.score_pair(recording, other, RATE, HOP, f0_range=(75, 220)) for other in (copy, clean))
+    assert score["f0_correlation"] > 0.95
+    assert score["f0_rmse_cents"] == pytest.approx(1200 * math.log2(1.1), rel=0.15)
+    assert score["vuv_error"] < vuv_error
+    assert without["vuv_error"] < vuv_error
+
+
+def test_voicing_is_not_judged_in_pauses(voice_f0):
+    pytest.importorskip("pyworld")
+    recording, clean = spoken(voice_f0, 500, -50), spoken(voice_f0, 0, -50)
+    wide = metrics.F0_SEARCH_HZ
+    found, _ = metrics.harvest_f0(recording, RATE, HOP, wide)
+    assert np.mean(found > 400) > 0.3
+    assert metrics.score_pair(recording, clean, RATE, HOP, f0_range=wide)["vuv_error"] < 0.03
+
+
+def test_a_voice_that_is_missing_is_an_error_of_voicing():
+    pytest.importorskip("pyworld")
+    time = np.arange(3 * RATE) / RATE
+    f0 = np.where(time % 0.6 < 0.36, 120.0, 0)
+    whispered = (f0 > 0) * noise(3)
+    assert metrics.score_pair(spoken(f0, 500, -50), whispered, RATE, HOP)["vuv_error"] > 0.8
 
 
 # Intelligibility and quality

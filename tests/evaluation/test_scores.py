@@ -141,7 +141,7 @@ def test_a_datasets_mel_and_scaler_set_the_rate(tmp_path):
     scores = score_directories(tmp_path / "a", tmp_path / "b", spec=spec, scaler=scaler, say=said.append)
     assert "1: reference resampled from 22050 to 11413 Hz" in said
     a, b, _ = read_pair(tmp_path / "a" / "1.wav", tmp_path / "b" / "1.wav", RATE, said.append)
-    expected = score_pair(a, b, RATE, 420, spec=spec, scaler=scaler)
+    expected = score_pair(a, b, RATE, 420, spec=spec, scaler=scaler, f0_range=scores.settings["f0_range_hz"])
     assert scores.clips["1"]["mel_mse"] == expected["mel_mse"]
 
 

@@ -21,6 +21,7 @@ from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation import systems
 from rtmri_speech.evaluation.baselines import training_frames
+from rtmri_speech.evaluation.f0_range import training_f0_range
 from rtmri_speech.evaluation.leak import require_unseen
 from rtmri_speech.evaluation.scores import score_directories
 from rtmri_speech.signal.audio import read_audio, write_wav
@@ -126,6 +127,7 @@ def scored(made, dataset, tmp_path_factory):
         directory / "sounds",
         made.acoustic.mel,
         made.acoustic.scaler,
+        f0_range=training_f0_range(dataset, made.acoustic.mel),
         seconds=seconds,
         phonemes=phonemes,
         workers=2,
@@ -168,6 +170,7 @@ def test_scores_are_those_of_the_command_for_any_system(row, made, dataset, scor
         directory / "sounds" / row,
         spec=made.acoustic.mel,
         scaler=made.acoustic.scaler,
+        f0_range=scores["settings"]["f0_range_hz"],
         say=lambda sentence: None,
     )
     assert found.clips.keys() == set(TEST)

@@ -26,6 +26,13 @@ def main() -> int | None:
         "--processed_dir", type=Path, metavar="DIR", help="dataset whose mel and scaler.json standardise the mel errors"
     )
     parser.add_argument(
+        "--f0_range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="of the speakers, Hz (default: proposed from the dataset's training clips, else from the recorded wavs)",
+    )
+    parser.add_argument(
         "--seen",
         action="append",
         default=[],
@@ -43,6 +50,7 @@ def main() -> int | None:
     from rtmri_speech.dataset.filelists import read_filelist
     from rtmri_speech.dataset.meta import load_mel_spec
     from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.evaluation.f0_range import training_f0_range
     from rtmri_speech.evaluation.leak import require_unseen
     from rtmri_speech.evaluation.scores import pair_wavs, score_directories
 
@@ -56,9 +64,11 @@ def main() -> int | None:
         seen.setdefault(stage, set()).update(read_filelist(path))
     require_unseen(pair_wavs(args.reference, args.generated)[0], seen)
     spec = scaler = None
+    f0_range = args.f0_range and tuple(args.f0_range)
     if args.processed_dir is not None:
         spec = load_mel_spec(args.processed_dir)
         scaler = Scaler.load(args.processed_dir / "scaler.json")
+        f0_range = f0_range or training_f0_range(args.processed_dir, spec)
 
     scores = score_directories(
         args.reference,
@@ -66,6 +76,7 @@ def main() -> int | None:
         hop=args.hop,
         spec=spec,
         scaler=scaler,
+        f0_range=f0_range,
         say=lambda sentence: tqdm.write(sentence, file=sys.stderr),
         progress=lambda clips: tqdm(clips, unit="clip", disable=None),
     )

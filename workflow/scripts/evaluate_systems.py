@@ -23,6 +23,13 @@ def main() -> None:
     parser.add_argument("--base_checkpoint", type=Path, help="g_<steps> before fine-tuning, for rows of its own")
     parser.add_argument("--context", nargs="+", choices=CONTEXTS, default=CONTEXTS, help="rows, the main one first")
     parser.add_argument("--bf16", action="store_true", help="compute most of the models in bfloat16")
+    parser.add_argument(
+        "--f0_range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="of the speakers, Hz (default: proposed from the training clips)",
+    )
     parser.add_argument("--phonemes", type=Path, metavar="DIR", help="<id>.json or <id>.TextGrid: error by phoneme")
     parser.add_argument(
         "--trained_elsewhere",
@@ -48,6 +55,7 @@ def main() -> None:
     from rtmri_speech.dataset.scaler import Scaler
     from rtmri_speech.evaluation import systems
     from rtmri_speech.evaluation.baselines import training_frames
+    from rtmri_speech.evaluation.f0_range import require_f0_range, training_f0_range
     from rtmri_speech.evaluation.leak import caution, require_unseen
     from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.engine import load_vocoder
@@ -62,6 +70,13 @@ def main() -> None:
             "names no clip, so there is nothing to score",
             "give split.test a share or name test clips",
         )
+    if args.f0_range:
+        require_f0_range(*args.f0_range, spec.sampling_rate)
+    f0_range = tuple(args.f0_range or training_f0_range(args.processed_dir, spec))
+    say(
+        f"F0 is sought from {f0_range[0]:g} to {f0_range[1]:g} Hz"
+        + ("" if args.f0_range else ", as the training clips propose")
+    )
     acoustic = load_acoustic_model(args.mri_checkpoint, args.device, scaler=scaler, mel=spec)
     seen = systems.seen_clips(args.processed_dir, acoustic, args.trained_elsewhere)
     unsaid = require_unseen(ids, seen)
@@ -88,6 +103,7 @@ def main() -> None:
         sounds,
         spec,
         scaler,
+        f0_range=f0_range,
         seconds=seconds,
         phonemes=args.phonemes,
         workers=args.threads,

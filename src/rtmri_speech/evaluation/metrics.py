@@ -37,6 +37,9 @@ STFT_RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
 
 MCEP_ORDER = 24
 
+F0_SEARCH_HZ = (71.0, 800.0)
+"""WORLD's own range of F0, in which nothing is known of the speaker."""
+
 LAG_LIMIT_MS = 300.0
 """The largest lag that is looked for."""
 
@@ -167,19 +170,41 @@ def stft_distance(reference: np.ndarray, generated: np.ndarray) -> float:
     return float(np.mean(distances))
 
 
-def world_analysis(audio: np.ndarray, sampling_rate: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return WORLD's F0 in Hz, ``(T,)``, 0 where unvoiced, and its power envelope, ``(T, K)``; ``T = N // hop``.
+def harvest_f0(
+    audio: np.ndarray, sampling_rate: int, hop: int, f0_range: tuple[float, float] = F0_SEARCH_HZ
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Harvest's F0 in Hz, 0 where unvoiced, at the middle of each frame, and those times in s; ``(N // hop,)``.
 
-    Harvest (F0 from 71 to 800 Hz) and CheapTrick, frame period ``hop / sampling_rate``, library pyworld (Morise et al.,
-    *WORLD*, 2016). Harvest rather than DIO: on a recording made in the scanner 19 % of its frames contradict the
-    voicing of the transcribed phones, of DIO's 30 %.
+    Frame t is the samples ``[t hop, (t + 1) hop)``, as in `speech_frames`. Library pyworld (Morise, *Harvest*, 2017).
+    Harvest rather than DIO: on a recording made in the scanner 19 % of its frames contradict the voicing of the
+    transcribed phones, of DIO's 30 %.
     """
     import pyworld
 
     signal = np.ascontiguousarray(audio, np.float64)
-    count = len(signal) // hop
-    f0, times = pyworld.harvest(signal, sampling_rate, frame_period=1000 * hop / sampling_rate)
-    return f0[:count], pyworld.cheaptrick(signal, f0, times, sampling_rate)[:count]
+    low, high = f0_range
+    # Its times are multiples of the period, from 0 on: every other one of half a frame is a frame's middle.
+    f0, times = pyworld.harvest(
+        signal, sampling_rate, f0_floor=low, f0_ceil=high, frame_period=1000 * hop / sampling_rate / 2
+    )
+    middles = slice(1, 2 * (len(signal) // hop), 2)
+    return np.ascontiguousarray(f0[middles]), np.ascontiguousarray(times[middles])
+
+
+def world_analysis(
+    audio: np.ndarray, sampling_rate: int, hop: int, f0_range: tuple[float, float] = F0_SEARCH_HZ
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return WORLD's F0 in Hz, ``(N // hop,)``, 0 where unvoiced, and its power envelope, ``(N // hop, K)``.
+
+    `harvest_f0` in ``f0_range`` and CheapTrick, library pyworld (Morise et al., *WORLD*, 2016).
+    """
+    import pyworld
+
+    signal = np.ascontiguousarray(audio, np.float64)
+    f0, times = harvest_f0(signal, sampling_rate, hop, f0_range)
+    # CheapTrick takes frames under its own floor for unvoiced.
+    floor = min(f0_range[0], F0_SEARCH_HZ[0])
+    return f0, pyworld.cheaptrick(signal, f0, times, sampling_rate, f0_floor=floor)
 
 
 @lru_cache(maxsize=8)
@@ -256,13 +281,16 @@ def mel_cepstral_distortion_dtw(reference: np.ndarray, generated: np.ndarray) ->
     return float(np.mean(costs[path[:, 0], path[:, 1]]))
 
 
-def f0_errors(reference: np.ndarray, generated: np.ndarray) -> dict[str, float]:
+def f0_errors(reference: np.ndarray, generated: np.ndarray, judged: np.ndarray) -> dict[str, float]:
     """Return the errors of two F0 tracks in Hz, ``(T,)``, 0 where unvoiced.
 
-    ``f0_rmse_hz`` and ``f0_rmse_cents`` (1200 log2 of the ratio) are root mean squares, ``f0_correlation`` is
-    Pearson's, in Hz, all over the frames voiced in both; ``vuv_error`` is the share of all frames whose voicing
-    differs. NaN without such frames (the correlation needs three and two tracks that move).
+    Only ``judged`` frames count, bool ``(T,)``: those of the reference's speech, or a tone that the scanner leaves in
+    the pauses would be taken for a voice. ``f0_rmse_hz`` and ``f0_rmse_cents`` (1200 log2 of the ratio) are root mean
+    squares, ``f0_correlation`` is Pearson's, in Hz, all over the judged frames voiced in both; ``vuv_error`` is the
+    share of the judged frames whose voicing differs. NaN without such frames (the correlation needs three and two
+    tracks that move).
     """
+    reference, generated = reference[judged], generated[judged]
     voiced = (reference > 0) & (generated > 0)
     a, b = reference[voiced], generated[voiced]
     moving = len(a) >= 3 and np.ptp(a) > 0 and np.ptp(b) > 0
@@ -409,6 +437,7 @@ def score_pair(
     *,
     spec: MelSpec | None = None,
     scaler: Scaler | None = None,
+    f0_range: tuple[float, float] = F0_SEARCH_HZ,
     say: Say | None = None,
 ) -> dict[str, float]:
     """Return every metric of a generated signal against its reference.
@@ -420,12 +449,15 @@ def score_pair(
     hop : samples a frame.
     spec, scaler : the mel and the training statistics of the standardised errors; None takes `default_spec` and the
         reference's own statistics.
+    f0_range : lowest and highest F0 of the speakers, Hz (`f0_range.propose_f0_range`).
     say : told why a metric is left out.
 
     Returns
     -------
     Metric name to value; NaN where a metric is not defined. ``mcd_db`` and ``mcd_dtw_db`` are over speech frames: those
-    of the reference (``mcd_db``), those of each signal (``mcd_dtw_db``). Metrics of `missing_libraries` are absent.
+    of the reference (``mcd_db``), those of each signal (``mcd_dtw_db``). F0 and voicing are judged over the
+    reference's speech frames, and a generated frame that is no speech of its own signal is unvoiced. Metrics of
+    `missing_libraries` are absent.
 
     Raises
     ------
@@ -443,12 +475,14 @@ def score_pair(
     scores["stft_distance"] = stft_distance(a, b)
     if "pyworld" not in missing:
         alpha = warping_alpha(sampling_rate)
-        (f0_a, envelope_a), (f0_b, envelope_b) = (world_analysis(signal, sampling_rate, hop) for signal in (a, b))
+        (f0_a, envelope_a), (f0_b, envelope_b) = (
+            world_analysis(signal, sampling_rate, hop, f0_range) for signal in (a, b)
+        )
         cepstra_a, cepstra_b = mel_cepstra(envelope_a, alpha), mel_cepstra(envelope_b, alpha)
         speech_a, speech_b = speech_frames(a, hop), speech_frames(b, hop)
         scores["mcd_db"] = mel_cepstral_distortion(cepstra_a[speech_a], cepstra_b[speech_a])
         scores["mcd_dtw_db"] = mel_cepstral_distortion_dtw(cepstra_a[speech_a], cepstra_b[speech_b])
-        scores |= f0_errors(f0_a, f0_b)
+        scores |= f0_errors(f0_a, np.where(speech_b, f0_b, 0), speech_a)
     if "pystoi" not in missing:
         scores["estoi"] = estoi(a, b, sampling_rate, say)
     if "pesq" not in missing:

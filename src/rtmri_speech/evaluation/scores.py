@@ -20,6 +20,7 @@ import soundfile
 from rtmri_speech.atomic import save_json, save_text
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.f0_range import propose_f0_range, require_f0_range
 from rtmri_speech.evaluation.metrics import default_spec, missing_libraries, score_pair, summarise
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
@@ -182,6 +183,7 @@ def score_directories(
     hop: int | None = None,
     spec: MelSpec | None = None,
     scaler: Scaler | None = None,
+    f0_range: tuple[float, float] | None = None,
     say: Say,
     progress: Callable[[Any], Any] = iter,
 ) -> Scores:
@@ -193,6 +195,7 @@ def score_directories(
         rate and hop. Without them each clip is compared at its reference's rate in `default_spec`, and the statistics
         are those of all references of a rate, so that every system scored against them is measured alike.
     hop : samples a frame without ``spec``; None is what is nearest to the memo's 36.8 ms.
+    f0_range : of the speakers, Hz; None proposes it from the references (`propose_f0_range`).
     say : told of missing partners, other rates, other lengths, and metrics that a clip cannot have.
     progress : wraps the list of clips while they are scored.
 
@@ -212,6 +215,12 @@ def score_directories(
         standards = _reference_standards([reference for reference, _ in pairs.values()], hop)
     else:
         standards = {spec.sampling_rate: (spec, scaler)}
+    if f0_range is None:
+        mel = next(iter(standards.values()))[0]
+        f0_range = propose_f0_range([path for path, _ in pairs.values()], mel.sampling_rate, mel.hop_length)
+        say(f"F0 is sought from {f0_range[0]:g} to {f0_range[1]:g} Hz, as the references propose")
+    else:
+        require_f0_range(*f0_range, min(standards))
 
     clips: dict[str, dict[str, float]] = {}
     for clip, (reference, generated) in progress(pairs.items()):
@@ -221,7 +230,9 @@ def score_directories(
         try:
             a, b, rate = read_pair(reference, generated, spec and spec.sampling_rate, tell)
             mel, statistics = standards[rate]
-            clips[clip] = score_pair(a, b, rate, mel.hop_length, spec=mel, scaler=statistics, say=tell)
+            clips[clip] = score_pair(
+                a, b, rate, mel.hop_length, spec=mel, scaler=statistics, f0_range=f0_range, say=tell
+            )
         except UserError as error:
             left_out[clip] = str(error)
             sentences = {f"{error} It is left out.": None}
@@ -232,6 +243,7 @@ def score_directories(
     settings = {
         "mel": [mel.to_dict() for mel, _ in standards.values()],
         "standardised_by": "the references" if scaler is None else "the training clips",
+        "f0_range_hz": f0_range,
         "libraries": library_versions(),
     }
     return Scores(clips, summarise(clips.values()), dict(sorted(left_out.items())), settings)

@@ -181,6 +181,7 @@ class _Job:
     generated: Path
     spec: MelSpec
     scaler: Scaler
+    f0_range: tuple[float, float]
 
 
 @dataclass
@@ -199,7 +200,14 @@ def _score(job: _Job) -> _Scored:
     told: dict[str, None] = {}
     reference, generated, rate = read_pair(job.reference, job.generated, job.spec.sampling_rate, told.setdefault)
     metrics = score_pair(
-        reference, generated, rate, job.spec.hop_length, spec=job.spec, scaler=job.scaler, say=told.setdefault
+        reference,
+        generated,
+        rate,
+        job.spec.hop_length,
+        spec=job.spec,
+        scaler=job.scaler,
+        f0_range=job.f0_range,
+        say=told.setdefault,
     )
     a, b = (
         job.scaler.standardise(job.spec.db(job.spec.mel(signal)).T).astype(np.float64)
@@ -217,6 +225,7 @@ def score_sounds(
     spec: MelSpec,
     scaler: Scaler,
     *,
+    f0_range: tuple[float, float],
     seconds: Mapping[tuple[str, str], float],
     phonemes: str | Path | None = None,
     workers: int = 1,
@@ -228,6 +237,7 @@ def score_sounds(
     Parameters
     ----------
     rows : the configured system first.
+    f0_range : of the speakers, Hz (`evaluation.f0_range`).
     seconds : what `write_sounds` returned; it becomes ``real_time_factor``.
     phonemes : directory of phoneme files (`find_phonemes`), for the error by phoneme.
     workers : processes to score with.
@@ -245,7 +255,9 @@ def score_sounds(
         )
     directory, wavs = Path(directory), Path(processed_dir) / "wavs"
     jobs = [
-        _Job(row, id, wavs / f"{id}.wav", directory / row / f"{id}.wav", spec, scaler) for id in ids for row in rows
+        _Job(row, id, wavs / f"{id}.wav", directory / row / f"{id}.wav", spec, scaler, f0_range)
+        for id in ids
+        for row in rows
     ]
     scored = []
     for found in progress(_mapped(jobs, workers)):
@@ -279,7 +291,7 @@ def score_sounds(
                 },
             },
             "mel_mse_by_phoneme": _by_phoneme(found_of, spec, phonemes),
-            "settings": {"mel": spec.to_dict(), "libraries": library_versions()},
+            "settings": {"mel": spec.to_dict(), "f0_range_hz": f0_range, "libraries": library_versions()},
         }
     )
 

@@ -1,0 +1,90 @@
+"""In which range the F0 of a corpus' speakers lies: given, or proposed from clips that nothing is scored on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.metrics import F0_SEARCH_HZ, harvest_f0, missing_libraries, speech_frames
+from rtmri_speech.signal.audio import read_audio
+from rtmri_speech.signal.mel import MelSpec
+
+PROPOSAL_CLIPS, PROPOSAL_SECONDS = 24, 10.0
+"""Clips that a proposal listens to at most, evenly chosen, and how much of each: about a minute of processor."""
+
+_FLOOR_OF_QUARTILE, _CEILING_OF_QUARTILE = 0.75, 1.5
+"""Of De Looze and Hirst (2008)."""
+
+_LOWEST_CLIPS, _HIGHEST_CLIPS = 10, 90
+"""Percentiles over clips: a corpus may have several speakers, and a clip or two may be odd."""
+
+_LEAST_VOICED = 10
+"""Voiced frames of a clip, under which its quartiles say nothing."""
+
+
+def require_f0_range(low: float, high: float, sampling_rate: int) -> None:
+    """Refuse a range in Hz in which F0 cannot be sought.
+
+    Raises
+    ------
+    UserError
+        The frequencies do not rise by a third of an octave or more, or do not lie between 20 Hz and a quarter of the
+        sampling rate.
+    """
+    # Harvest seeks F0 in a band around each of 40 candidates to the octave, and needs some of them.
+    if not 20 <= low <= high / 2 ** (1 / 3) or high > sampling_rate / 4:
+        raise UserError(
+            "f0_range",
+            f"is {low:g} to {high:g} Hz",
+            f"give the speakers' lowest and highest F0, between 20 and {sampling_rate // 4} Hz",
+        )
+
+
+def propose_f0_range(wavs: Sequence[Path], sampling_rate: int, hop: int) -> tuple[float, float]:
+    """Return the range in Hz in which F0 is to be sought: three quarters of the lower, 1.5 of the upper quartile.
+
+    The quartiles are of each clip's voiced speech frames (`harvest_f0` in `F0_SEARCH_HZ`, `speech_frames`); the range
+    takes the 10th percentile over clips of the lower ones and the 90th of the upper ones (after De Looze and Hirst,
+    *Detecting changes in key and range for the automatic modelling and coding of intonation*, 2008). Without a voiced
+    clip, or without pyworld, it is `F0_SEARCH_HZ`.
+
+    Parameters
+    ----------
+    wavs : training clips; at most `PROPOSAL_CLIPS` are read, the first `PROPOSAL_SECONDS` of each. One that cannot be
+        read tells nothing here: what scores it or trains on it refuses it.
+    sampling_rate, hop : of the frames, Hz and samples.
+    """
+    if not wavs or "pyworld" in missing_libraries():
+        return F0_SEARCH_HZ
+    chosen = dict.fromkeys(wavs[number * len(wavs) // PROPOSAL_CLIPS] for number in range(PROPOSAL_CLIPS))
+    quartiles = [found for path in chosen if (found := _quartiles(path, sampling_rate, hop)) is not None]
+    if not quartiles:
+        return F0_SEARCH_HZ
+    lower, upper = zip(*quartiles, strict=True)
+    low = _FLOOR_OF_QUARTILE * np.percentile(lower, _LOWEST_CLIPS)
+    high = _CEILING_OF_QUARTILE * np.percentile(upper, _HIGHEST_CLIPS)
+    return float(round(low)), float(round(high))
+
+
+def training_f0_range(processed_dir: str | Path, spec: MelSpec) -> tuple[float, float]:
+    """Return `propose_f0_range` of a dataset's training clips, Hz."""
+    directory = Path(processed_dir)
+    ids = read_filelist(directory / "hifigan_filelists" / "training.txt")
+    wavs = [directory / "wavs" / f"{id}.wav" for id in ids]
+    return propose_f0_range(wavs, spec.sampling_rate, spec.hop_length)
+
+
+def _quartiles(path: Path, sampling_rate: int, hop: int) -> np.ndarray | None:
+    """The lower and the upper quartile of a clip's F0, Hz; None where hardly anything is voiced."""
+    try:
+        audio = read_audio(path, sampling_rate=sampling_rate)[: round(PROPOSAL_SECONDS * sampling_rate)]
+    except UserError:
+        return None
+    speech = speech_frames(audio, hop)
+    f0 = harvest_f0(audio, sampling_rate, hop)[0][speech]
+    f0 = f0[f0 > 0]
+    return np.percentile(f0, [25, 75]) if len(f0) >= _LEAST_VOICED else None

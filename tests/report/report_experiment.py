@@ -36,7 +36,12 @@ def made_up_scores(ids, spec, seed=0, rows=ROWS):
             "rows": {row: rng.uniform(0.1, 1, spec.n_mels).tolist() for row in rows},
         },
         "mel_mse_by_phoneme": {"a": {"frames": 9, "rows": dict.fromkeys(rows, 0.5)}},
-        "settings": {"vocoder": "g_00000100", "base_vocoder": None, "libraries": {"numpy": np.__version__}},
+        "settings": {
+            "vocoder": "g_00000100",
+            "base_vocoder": None,
+            "f0_range_hz": [77.0, 170.0],
+            "libraries": {"numpy": np.__version__},
+        },
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from report_experiment import HOSTILE, METRICS, ROWS
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.report.measures import MEASURES
 from rtmri_speech.report.page import write_page
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.video import probe, read_frames
@@ -115,6 +116,14 @@ def test_text_and_phonemes_are_shown_as_they_are(html, data):
 def test_the_page_says_where_it_comes_from(html):
     for fact in ("3 test clips, 5.9 s", "trained on 1 clips", "commit", "g_00000100", "2.00 hours (7200 s)", "cores"):
         assert fact in html
+
+
+def test_the_page_says_what_the_measures_mean_and_when_not_to_believe_them(html, data):
+    assert "F0 sought from 77 to 170 Hz" in html
+    for measure in data["measures"]:
+        assert f"<dt>{measure['title']}" in html
+        assert measure["meaning"] in html
+    assert all(measure.doubt for measure in MEASURES if measure.main)
 
 
 def test_two_pages_of_one_experiment_have_the_same_media(page, experiment, tmp_path):

@@ -27,6 +27,7 @@ def test_the_document_cites_the_scores(experiment):
         expected = f"{estoi['mean']:.3f} ({estoi['low']:.3f} – {estoi['high']:.3f})".replace("-", "−")
         assert found["ESTOI ↑"] == expected
     assert "Written by `a command`" in text
+    assert "F0 sought from 77 to 170 Hz" in text
     assert any(line.startswith("| date | 20") for line in lines)
     assert any(line.startswith("| machine | ") and "cores" in line for line in lines)
     assert any("commit" in line for line in lines if line.startswith("| code |"))

@@ -291,7 +291,7 @@ def score_sounds(
                 },
             },
             "mel_mse_by_phoneme": _by_phoneme(found_of, spec, phonemes),
-            "settings": {"mel": spec.to_dict(), "f0_range_hz": f0_range, "libraries": library_versions()},
+            "settings": {"mel": spec.to_dict(), "f0_range_hz": list(f0_range), "libraries": library_versions()},
         }
     )
 

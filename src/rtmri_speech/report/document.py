@@ -11,7 +11,7 @@ from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
-from rtmri_speech.report.measures import MEASURES, Measure, shown
+from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, shown
 from rtmri_speech.report.page import Experiment, duration, read_scores
 
 _CEILING_MEASURES = ("estoi", "pesq_wb", "f0_correlation")
@@ -57,7 +57,8 @@ def results_document(experiment: Experiment, command: str) -> str:
         "## Scores of the test clips",
         "Mean over the test clips and its 95 % bootstrap interval. The first row is the system as configured"
         f" (context `{scores['configured']}`). ↑ higher is better, ↓ lower is better; definitions are in"
-        " `src/rtmri_speech/evaluation/metrics.py`.",
+        " `src/rtmri_speech/evaluation/metrics.py`, and what the numbers are worth in [scores.md](scores.md).",
+        f0_range_note(scores["settings"]),
         *filter(None, [caution(scores["settings"].get("not_held_out", []))]),
         _scores(scores, main),
         _share_of_ceiling(scores),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Measure:
     better : the direction of better values; ``zero`` for those that are best at 0 and may be negative.
     main : shown without asking for all.
     meaning : one line; the exact definition is in the metric's docstring.
+    doubt : when not to believe it; nothing for what is as good as its sibling's.
     """
 
     name: str
@@ -25,18 +27,106 @@ class Measure:
     digits: int
     main: bool
     meaning: str
+    doubt: str = ""
 
 
 MEASURES = (
-    Measure("estoi", "ESTOI", "", "higher", 3, True, "intelligibility, at most 1"),
-    Measure("pesq_wb", "PESQ wide", "MOS", "higher", 2, True, "quality, 1 to 4.6, wide band"),
-    Measure("mcd_db", "MCD", "dB", "lower", 2, True, "distance of mel-cepstra in speech, not warped in time"),
-    Measure("mel_mse", "Mel MSE", "", "lower", 3, True, "squared error of the standardised mel, all frames"),
-    Measure("f0_correlation", "F0 corr.", "", "higher", 3, True, "correlation of F0 where both are voiced"),
-    Measure("f0_rmse_cents", "F0 RMSE", "cents", "lower", 0, True, "error of F0 where both are voiced"),
-    Measure("vuv_error", "V/UV", "", "lower", 3, True, "share of frames whose voicing differs"),
-    Measure("lag_ms", "Lag", "ms", "zero", 1, True, "how much later the sound comes than the recorded"),
-    Measure("real_time_factor", "RTF", "×", "lower", 2, True, "seconds to make a second of sound, frames to wav"),
+    Measure(
+        "estoi",
+        "ESTOI",
+        "",
+        "higher",
+        3,
+        True,
+        "how well the envelopes of 15 bands follow the recording's, at most 1; it predicts intelligibility",
+        "it was made for speech in noise: a vocoder's buzz can score .36 and be understood by nobody, and a shift of"
+        " 20 ms costs a lot that no listener notices; under .4 it says nothing of words",
+    ),
+    Measure(
+        "pesq_wb",
+        "PESQ wide",
+        "MOS",
+        "higher",
+        2,
+        True,
+        "quality by ITU-T P.862.2, wide band, 1 to 4.6",
+        "it was made for telephone lines: under 1.5 differences mean nothing, and only systems of one sampling rate"
+        " compare",
+    ),
+    Measure(
+        "mcd_db",
+        "MCD",
+        "dB",
+        "lower",
+        2,
+        True,
+        "distance of the mel-cepstra in the recording's speech frames, not warped in time",
+        "it averages: a mumble that fits on the whole beats clear speech that is one frame late; noise in the recording"
+        " is a target too",
+    ),
+    Measure(
+        "mel_mse",
+        "Mel MSE",
+        "",
+        "lower",
+        3,
+        True,
+        "squared error of the standardised mel, all frames; 1 is about the mean mel's",
+        "it prefers the blurred mean of what is possible, and pauses count as much as speech; a vocoder adds error of"
+        " its own, which the ceiling tells",
+    ),
+    Measure(
+        "f0_correlation",
+        "F0 corr.",
+        "",
+        "higher",
+        3,
+        True,
+        "correlation of F0 over the recording's speech frames (within 40 dB of its loudest) voiced in both",
+        "with one clip's few voiced frames it swings widely (see the interval); it does not see a wrong octave or a"
+        " wrong range; a picture of the tract hardly shows F0",
+    ),
+    Measure(
+        "f0_rmse_cents",
+        "F0 RMSE",
+        "cents",
+        "lower",
+        0,
+        True,
+        "error of F0 over the same frames",
+        "a single octave error weighs as much as a hundred small ones; a voice that is always at its mean scores well",
+    ),
+    Measure(
+        "vuv_error",
+        "V/UV",
+        "",
+        "lower",
+        3,
+        True,
+        "share of the recording's speech frames (within 40 dB of its loudest) whose voicing differs",
+        "where nearly all speech is voiced, being voiced everywhere errs little; where the scanner's noise lies within"
+        " 40 dB of the speech, pauses are judged too",
+    ),
+    Measure(
+        "lag_ms",
+        "Lag",
+        "ms",
+        "zero",
+        1,
+        True,
+        "how much later the sound comes than the recorded",
+        "of speech that does not resemble the recording (the floor) it is chance",
+    ),
+    Measure(
+        "real_time_factor",
+        "RTF",
+        "×",
+        "lower",
+        2,
+        True,
+        "seconds to make a second of sound, frames to wav",
+        "it is this machine's, and other work on it counts",
+    ),
     Measure("pesq_nb", "PESQ narrow", "MOS", "higher", 2, False, "quality, 1 to 4.5, narrow band"),
     Measure("mcd_dtw_db", "MCD-DTW", "dB", "lower", 2, False, "distance of mel-cepstra in speech, warped in time"),
     Measure("mel_mae", "Mel MAE", "", "lower", 3, False, "absolute error of the standardised mel, all frames"),
@@ -51,7 +141,14 @@ MEASURES = (
     Measure("stft_distance", "MR-STFT", "", "lower", 3, False, "multi-resolution STFT distance"),
     Measure("f0_rmse_hz", "F0 RMSE", "Hz", "lower", 1, False, "error of F0 where both are voiced"),
     Measure(
-        "silence_agreement", "Silence", "", "higher", 3, False, "share of frames in which both speak or both do not"
+        "silence_agreement",
+        "Silence",
+        "",
+        "higher",
+        3,
+        False,
+        "share of frames in which both speak or both do not, by level",
+        "where the scanner's noise fills the pauses, no frame is silent",
     ),
 )
 
@@ -62,3 +159,19 @@ def shown(value: float | None, digits: int) -> str:
         return "–"
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def f0_range_note(settings: Mapping[str, Any]) -> str:
+    """Return the sentence that says where F0 and voicing were judged; nothing where the scores do not tell.
+
+    Parameters
+    ----------
+    settings : the scores'.
+    """
+    if not settings.get("f0_range_hz"):
+        return ""
+    low, high = settings["f0_range_hz"]
+    return (
+        "F0 and voicing are judged over the recording's speech frames, those within 40 dB of its loudest, with F0"
+        f" sought from {low:g} to {high:g} Hz (evaluation.f0_range)."
+    )

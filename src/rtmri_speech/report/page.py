@@ -23,7 +23,7 @@ from rtmri_speech.evaluation.systems import SOUNDS, TITLES
 from rtmri_speech.provenance import code_version, inputs_digest, package_versions
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.figures import draw_mel, draw_plots
-from rtmri_speech.report.measures import MEASURES
+from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note
 from rtmri_speech.report.scores import read_scores
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
@@ -99,7 +99,7 @@ def page_data(
     sources : rows that can be heard, after the original.
     clips : of each clip ``id``, ``seconds`` and what else is known (``text``, ``phonemes``, ``films``).
     """
-    measures = [m for m in MEASURES if any(m.name in row["summary"] for row in scores["rows"].values())]
+    measures = _known_measures(scores)
     centres = spec.centre_frequencies()
     heard = [ORIGINAL, *((row, *TITLES.get(row, (row, ""))) for row in sources)]
     return {
@@ -146,6 +146,10 @@ def page_data(
             for clip in clips
         ],
     }
+
+
+def _known_measures(scores: Mapping[str, Any]) -> list[Measure]:
+    return [m for m in MEASURES if any(m.name in row["summary"] for row in scores["rows"].values())]
 
 
 def _rounded(value: float | None) -> float | None:
@@ -232,8 +236,23 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
         style=style.strip(),
         script=script.strip(),
         data=safe,
+        definitions=_definitions(scores),
         plots="\n".join(_plot(name, caption) for name, caption in plots.items()),
         about="\n".join(_about(experiment, scores, sizes)),
+    )
+
+
+def _definitions(scores: Mapping[str, Any]) -> str:
+    """What each measure is, and when not to believe it."""
+    entries = [
+        f"<dt>{html.escape(m.title)}{html.escape(f', {m.unit}' if m.unit else '')}</dt>"
+        f"<dd>{html.escape(m.meaning)}.{html.escape(f' Not to be believed: {m.doubt}.' if m.doubt else '')}</dd>"
+        for m in _known_measures(scores)
+    ]
+    note = html.escape(f0_range_note(scores["settings"]))
+    return (
+        "<details><summary>What the measures mean, and when not to believe them</summary>"
+        f"<p>{note}</p><dl>{''.join(entries)}</dl></details>"
     )
 
 

@@ -76,6 +76,7 @@ _SCORES = {
             "properties": {
                 "vocoder": {"type": ["string", "null"]},
                 "base_vocoder": {"type": ["string", "null"]},
+                "f0_range_hz": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
                 "libraries": {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
             },
         },

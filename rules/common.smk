@@ -6,7 +6,6 @@ import glob
 import json
 import os
 import re
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -21,7 +20,10 @@ for name, first in {
     "PATH": Path(sys.executable).parent,
 }.items():
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
+# Logs are read again, and on Windows a job would write its own in the code page of the system.
+os.environ["PYTHONIOENCODING"] = "utf-8"
 
+from rtmri_speech import command_line
 from rtmri_speech.atomic import remove_abandoned
 from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes, takes_over
 from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
@@ -36,7 +38,6 @@ from rtmri_speech.preflight import check_named
 from rtmri_speech.provenance import contents_hash
 from rtmri_speech.staleness import code_hash
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import argvquote
 
 os.environ[JOB] = "1"
 
@@ -118,23 +119,11 @@ def script(name):
 
 
 def flags(**settings):
-    """Command-line flags of a script, quoted for the shell, empty settings left out.
+    """Command-line flags of a script, quoted for the shell.
 
     One string, because Snakemake looks for wildcards in every element of a list of every job.
     """
-    words = []
-    for name, value in settings.items():
-        if value is None or value is False:
-            continue
-        words.append(f"--{name}")
-        if value is not True:
-            words.extend(quoted(word) for word in (value if isinstance(value, (list, tuple)) else [value]))
-    return " ".join(words)
-
-
-def quoted(word):
-    """``word`` for the shell of this system."""
-    return argvquote(str(word)) if os.name == "nt" else shlex.quote(str(word))
+    return command_line.flags(settings)
 
 
 # A rule asks for half as much memory again as its jobs were seen to take (benchmarks/check_resources.py), with 140 MB for Snakemake,
@@ -292,7 +281,7 @@ def refusal(id):
         return None
     for name in ("normalize_video", "prepare_clip"):
         log = Path(LOGS, name, f"{id}.log")
-        last = log.read_text(encoding="utf-8").splitlines()[-1:] if log.exists() else []
+        last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:] if log.exists() else []
         if last and last[0].startswith("error: "):
             return last[0].removeprefix("error: ")
     return None

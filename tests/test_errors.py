@@ -17,7 +17,9 @@ def test_a_refusal_survives_the_way_between_processes():
     assert (error.subject, error.fault, error.remedy) == ("clip.wav", "is empty", "record it again")
 
 
-@pytest.mark.parametrize(("encoding", "text"), [("cp1252", "結果"), ("ascii", "é"), ("latin-1", "→ ム")])
+@pytest.mark.parametrize(
+    ("encoding", "text"), [("cp1252", "結果"), ("ascii", "é"), ("latin-1", "→ ム"), ("cp932", "動画 é 한")]
+)
 def test_a_script_says_what_the_output_cannot_encode(encoding, text):
     script = (
         "import rtmri_speech.errors as e\n"

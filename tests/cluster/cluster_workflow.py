@@ -51,10 +51,11 @@ SETTINGS = {
 """Trainings of seconds, on one GPU each."""
 
 # A user waits some seconds longer for each job; the plugin asks at most every eleven.
+# The pause is short, but where a test interrupts: Snakemake forgets, while it asks, the jobs that it would cancel.
 ASKING_OFTEN = """
 import sys
 from snakemake_executor_plugin_slurm import Executor
-Executor.next_seconds_between_status_checks = property(lambda self: 0.5, lambda self, seconds: None)
+Executor.next_seconds_between_status_checks = property(lambda self: {pause}, lambda self, seconds: None)
 from snakemake.cli import main
 main(sys.argv[1:])
 """
@@ -77,11 +78,11 @@ class ClusterWorkflow:
         self.before = set(slurm.jobs())
         (self.directory / "mine.yaml").write_text(yaml.safe_dump(checkout.settings), encoding="utf-8")
 
-    def command(self, *arguments: str) -> list[str]:
-        """The command line of Snakemake with the project's profile."""
+    def command(self, *arguments: str, pause: float = 0.5) -> list[str]:
+        """The command line of Snakemake with the project's profile, asking for its jobs every ``pause`` seconds."""
         # Targets first: the options here take all words that follow.
         profile = ["--profile", "profiles/slurm", "--configfile", "mine.yaml"]
-        return [sys.executable, "-c", ASKING_OFTEN, *arguments, *profile, *QUICKLY, *SAME_THREADS]
+        return [sys.executable, "-c", ASKING_OFTEN.format(pause=pause), *arguments, *profile, *QUICKLY, *SAME_THREADS]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -89,12 +90,12 @@ class ClusterWorkflow:
         return {**os.environ, "PATH": path, "PYTHONPATH": ""}
 
     @contextlib.contextmanager
-    def started(self, *arguments: str) -> Iterator[subprocess.Popen]:
+    def started(self, *arguments: str, **options) -> Iterator[subprocess.Popen]:
         """A Snakemake in the background; what it says is in its ``log``."""
         log = self.directory / f"snakemake_{time.monotonic_ns()}.log"
         with log.open("w") as out:
             process = subprocess.Popen(
-                self.command(*arguments),
+                self.command(*arguments, **options),
                 cwd=self.directory,
                 env=self.environment,
                 stdout=out,

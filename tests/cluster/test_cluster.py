@@ -109,7 +109,7 @@ def test_an_attempt_out_of_memory_is_retried_with_more(untrained, undisturbed, s
 
 def test_an_interrupted_snakemake_cancels_its_jobs(untrained, undisturbed, slurm):
     workflow = untrained(slurm)
-    with workflow.started(MODEL) as snakemake:
+    with workflow.started(MODEL, pause=60) as snakemake:
         workflow.training()
         snakemake.send_signal(signal.SIGINT)
         assert snakemake.wait(300) != 0

@@ -141,9 +141,9 @@ def prediction(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
     frames = np.load(dataset / "samples" / "000" / "mri.npy")
     frames = np.concatenate([frames, frames[::-1]])
 
-    def bundle(model):
-        size = frames.shape[1:]
-        return AcousticBundle(model, Path("m.pt"), size, size, "unit", 4, MelSpec.preset("hifigan"), scaler, None)
+    def bundle(model, precision="float32"):
+        size, mel = frames.shape[1:], MelSpec.preset("hifigan")
+        return AcousticBundle(model, Path("m.pt"), size, size, "unit", 4, mel, scaler, None, precision)
 
     @torch.inference_mode()
     def window_by_window():
@@ -159,11 +159,11 @@ def prediction(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
         "window by window, float32 (lab)": window_by_window,
         "whole clip, window context, float32": lambda: predict_db(bundle(plain), frames, "window"),
         "the same + channels_last": lambda: predict_db(bundle(fast), frames, "window"),
-        "the same, bfloat16": lambda: predict_db(bundle(fast), frames, "window", "bfloat16"),
-        "sequence context, bfloat16": lambda: predict_db(bundle(fast), frames, "sequence", "bfloat16"),
+        "the same, bfloat16": lambda: predict_db(bundle(fast, "bfloat16"), frames, "window"),
+        "sequence context, bfloat16": lambda: predict_db(bundle(fast, "bfloat16"), frames, "sequence"),
     }
     rates, results = {name: [] for name in methods}, {}
-    predict_db(bundle(fast), frames[:32], "window", "bfloat16")
+    predict_db(bundle(fast, "bfloat16"), frames[:32], "window")
     for _ in range(args.rounds):
         for name, method in methods.items():
             begin = time.process_time()

@@ -24,7 +24,7 @@ RECORDED = {
         "products": lambda: [META, *(source for clip in CLIPS.values() for source in sources_of(clip))],
     },
     "synthesis": {
-        "modules": ["synthesis.speech", "synthesis.synthesiser"],
+        "modules": ["synthesis.speech", "synthesis.checkpoints"],
         "settings": {"context": ACOUSTIC["context"], "bf16": SYNTHESIS["bf16"]},
         "inputs": [*filter(None, SPEECH_MODELS.values()), DATASET_RECORD],
         "products": lambda: paths(rules.infer_clip.output.generated, TEST_CLIPS),

@@ -5,7 +5,7 @@ INFER = f"{RESULTS}/infer"
 INFER_NEW = f"{RESULTS}/infer_new"
 MASKED = f"{RESULTS}/masked"
 SPEECH_LOCAL = CLIPS_LOCAL and not SYNTHESIS["gpus"]
-SPEECH_CODE = code_hash("synthesis.speech", "synthesis.synthesiser")
+SPEECH_CODE = code_hash("synthesis.speech", "synthesis.checkpoints")
 
 # The models of this configuration, or given ones: the lab's, or those of another results directory.
 SPEECH_MODELS = {

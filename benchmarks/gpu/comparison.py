@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import warnings
 from collections.abc import Callable
@@ -98,7 +99,7 @@ def vocoder_losses(trial: Trial, device: str, reduced: str) -> np.ndarray:
 
 
 def predicted_mel(trial: Trial, device: str, reduced: str) -> np.ndarray:
-    return predict_db(trial.bundle(device), trial.frames()[:32], "sequence", reduced)
+    return predict_db(dataclasses.replace(trial.bundle(device), precision=reduced), trial.frames()[:32])
 
 
 def made_wave(trial: Trial, device: str, reduced: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 
@@ -234,7 +235,7 @@ def synthesis(trial: Trial, until: float) -> None:
     rows: list[tuple[str, str, Callable[[], object]]] = [
         ("mel, lab: a CNN pass a window", "float32", window_by_window),
         ("mel", "float32", lambda: predict_db(bundle, frames)),
-        ("mel", "bfloat16", lambda: predict_db(bundle, frames, "sequence", "bfloat16")),
+        ("mel", "bfloat16", lambda: predict_db(dataclasses.replace(bundle, precision="bfloat16"), frames)),
         ("wave, lab: the official module", "float32", official),
     ]
     exact, half = trial.vocoder(), trial.vocoder(bf16=True)

@@ -31,7 +31,7 @@ _SHOWN = 60
 _UNREADABLE_ARRAY = (ValueError, EOFError, TypeError, OverflowError, tokenize.TokenError, RecursionError, MemoryError)
 """What NumPy raises for a header that is damaged: it is the text of a Python tuple, parsed as such, of any content."""
 
-_UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, KeyError)
+UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, KeyError)
 """What the zip format adds: a broken directory or stream, an unknown compression, a password, a seek beyond the end."""
 
 _DENSEST = 1032
@@ -122,7 +122,7 @@ def array_of_zip(path: str | Path, name: str, *, remedy: str) -> Iterator[tuple[
                 if fortran or not shape or min(shape) < 0 or size != entry.file_size - member.tell():
                     raise ValueError(f"{member_name} has not the bytes of an array of shape {shape}")
                 yield shape, _entries(member, shape, dtype)
-    except (*_UNREADABLE_ARRAY, *_UNREADABLE_ZIP) as error:
+    except (*_UNREADABLE_ARRAY, *UNREADABLE_ZIP) as error:
         raise UserError(path, f"is no whole file of arrays ({_reason(error)})", remedy) from None
 
 

@@ -30,3 +30,15 @@ def limit_threads(count: int | None) -> None:
         os.environ.update(thread_variables(max(1, count // together)))
     elif _OPENMP in os.environ:
         os.environ.setdefault(_OPENCV, os.environ[_OPENMP])
+
+
+def available_threads() -> int:
+    """Return how many threads this process is to compute with: as many as the environment names, else its cores.
+
+    For a library that reads no variable of the environment, and would take every core of the machine.
+    """
+    named = os.environ.get(_OPENMP, "")
+    if named.isdecimal() and int(named):
+        return int(named)
+    # A cluster or a container may keep some of the machine's cores for others.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from rtmri_speech.acoustic.context import decode_in_context
 from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import (
     LAB_KEYS,
-    decode_in_context,
     export_predicted,
     frame_features,
     load_acoustic_model,
@@ -69,7 +69,7 @@ def test_each_context_is_what_it_says(checkpoint, frames):
     average = [torch.stack([windows[t - p][p] for p in range(4) if 0 <= t - p < 37]).mean(0) for t in range(40)]
     latest = [model(picture[max(t - 3, 0) : t + 1], torch.tensor([0]), min(t + 1, 4))[0, -1] for t in range(40)]
     for context, expected in (("sequence", whole), ("window", torch.stack(average)), ("causal", torch.stack(latest))):
-        standardised = decode_in_context(model, frame_features(bundle, frames), context, 4)
+        standardised = decode_in_context(model.decode, frame_features(bundle, frames), context, 4)
         torch.testing.assert_close(standardised, expected, atol=1e-5, rtol=0)
         db = predict_db(bundle, iter(frames), context)
         assert db.dtype == np.float32
@@ -96,22 +96,25 @@ def test_clips_shorter_than_a_window_are_predicted(checkpoint, frames, count, co
 
 
 def test_frames_are_taken_from_a_stream_in_flat_memory(checkpoint):
-    bundle = load_acoustic_model(checkpoint, "cpu")
+    bundle = dataclasses.replace(load_acoustic_model(checkpoint, "cpu"), frame_size=(128, 128))
 
     def peak(count):
         tracemalloc.start()
-        predict_db(bundle, (np.zeros((32, 32), np.uint8) for _ in range(count)), "window")
+        predict_db(bundle, (np.zeros((128, 128), np.uint8) for _ in range(count)), "window")
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size
 
     peak(64)
-    assert peak(640) < peak(64) + 640 * 12 * 4 * 8
+    # A frame's features and mels are kept, a fifth of its pixels.
+    assert peak(640) < peak(64) + 640 * 128 * 128 / 4
 
 
 def test_bfloat16_is_near(checkpoint, frames):
-    bundle = load_acoustic_model(checkpoint, "cpu")
-    near, exact = (predict_db(bundle, frames, "sequence", precision) for precision in ("bfloat16", "float32"))
+    near, exact = (
+        predict_db(load_acoustic_model(checkpoint, "cpu", precision=precision), frames)
+        for precision in ("bfloat16", "float32")
+    )
     assert 0 < np.abs(near - exact).max() < 0.05 * np.ptp(exact)
 
 

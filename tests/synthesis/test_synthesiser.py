@@ -11,8 +11,9 @@ import torch
 
 from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
 from rtmri_speech.errors import UserError
+from rtmri_speech.synthesis.checkpoints import load_synthesiser
 from rtmri_speech.synthesis.models import Models
-from rtmri_speech.synthesis.synthesiser import LiveSynthesiser, load_synthesiser
+from rtmri_speech.synthesis.synthesiser import LiveSynthesiser
 from rtmri_speech.vocoder.engine import load_vocoder
 
 

@@ -77,7 +77,8 @@ def main() -> None:
         f"F0 is sought from {f0_range[0]:g} to {f0_range[1]:g} Hz"
         + ("" if args.f0_range else ", as the training clips propose")
     )
-    acoustic = load_acoustic_model(args.mri_checkpoint, args.device, scaler=scaler, mel=spec)
+    precision = "bfloat16" if args.bf16 else "float32"
+    acoustic = load_acoustic_model(args.mri_checkpoint, args.device, scaler=scaler, mel=spec, precision=precision)
     seen = systems.seen_clips(args.processed_dir, acoustic, args.trained_elsewhere)
     unsaid = require_unseen(ids, seen)
 
@@ -90,7 +91,6 @@ def main() -> None:
         vocoder(args.base_checkpoint) if args.base_checkpoint else None,
         training_frames(args.processed_dir, read_filelist(lists / "training.txt")),
         list(dict.fromkeys(args.context)),
-        "bfloat16" if args.bf16 else "float32",
     )
     sounds = args.output_dir / systems.SOUNDS
     seconds = systems.write_sounds(

@@ -39,6 +39,7 @@ def main() -> int:
         "cpu" if args.cpu else args.device,
         scaler=Scaler.load(args.scaler_json or args.processed_dir / "scaler.json"),
         mel=load_mel_spec(args.processed_dir),
+        precision=args.amp,
     )
     export_predicted(
         bundle,
@@ -46,7 +47,6 @@ def main() -> int:
         args.output_dir,
         ids=args.clips or [id for part in args.parts or [] for id in read_filelist(lists / f"{part}.txt")] or None,
         context=args.context,
-        precision=args.amp,
         overwrite=args.overwrite,
         say=say,
     )

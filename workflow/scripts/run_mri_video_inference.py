@@ -1,4 +1,6 @@
-"""Make speech of rtMRI videos with a mel generator and one or more HiFi-GAN checkpoints (memo 4).
+"""Make speech of rtMRI videos with a pack, or with a mel generator and one or more HiFi-GAN checkpoints (memo 4).
+
+    run_mri_video_inference.py --video normalized_videos/000.mp4 --model model.pack --output-dir output
 
     run_mri_video_inference.py --video normalized_videos/000.mp4 --mri-checkpoint mri_acoustic_model.pt
         --scaler-json scaler.json --hifigan-checkpoint g_00330000 --output-dir output
@@ -20,6 +22,7 @@ from rtmri_speech.threads import limit_threads
 
 if TYPE_CHECKING:
     from rtmri_speech.synthesis.speech import Source
+    from rtmri_speech.synthesis.synthesiser import Synthesiser
 
 
 def parse() -> argparse.Namespace:
@@ -41,26 +44,33 @@ def parse() -> argparse.Namespace:
     )
     clips.add_argument("--gain", type=float, default=1.0, help="factor on the recordings of videos")
     models = parser.add_argument_group("models")
-    models.add_argument("--mri-checkpoint", type=Path, required=True, help="the mel generator")
+    models.add_argument("--model", type=Path, metavar="PACK", help="a file of pack_model.py: speaks without torch")
+    models.add_argument("--mri-checkpoint", type=Path, help="the mel generator, in place of a pack")
     models.add_argument("--scaler-json", type=Path, help="needed by a checkpoint that does not hold its scaler")
     models.add_argument("--hifigan-config", type=Path, help="default: config.json beside the checkpoint")
-    models.add_argument(
-        "--hifigan-checkpoint", type=Path, nargs="+", required=True, help="g_<steps>; several are compared"
-    )
+    models.add_argument("--hifigan-checkpoint", type=Path, nargs="+", help="g_<steps>; several are compared")
     models.add_argument("--n-mels", type=int, help="checked against the checkpoint")
     models.add_argument("--rnn-hidden", type=int, help="checked against the checkpoint")
     models.add_argument("--dropout", action=Ignored, help="of the memo; ignored, nothing is dropped in use")
     add_code_dir(models)
     how = parser.add_argument_group("how")
     how.add_argument(
-        "--context", choices=["sequence", "window", "causal"], default="sequence", help="what the LSTM sees of a clip"
+        "--context",
+        choices=["sequence", "window", "causal"],
+        help="what the LSTM sees of a clip (default: what the pack says; of checkpoints sequence)",
     )
-    how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; a pack computes on the processor")
     add_gpus_flag(how)
     how.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the processor has it")
     how.add_argument("--threads", type=int, help="processor threads (default: all)")
     parser.add_argument("--output-dir", type=Path, required=True)
     args = parser.parse_args()
+    checkpoints = (args.mri_checkpoint, args.hifigan_checkpoint)
+    if args.model is None and None in checkpoints:
+        parser.error("give --model, or --mri-checkpoint and --hifigan-checkpoint")
+    only_checkpoints = (*checkpoints, args.scaler_json, args.hifigan_config, args.n_mels, args.rnn_hidden, args.bf16)
+    if args.model is not None and (any(only_checkpoints) or args.gpus or args.device not in ("auto", "cpu")):
+        parser.error("--model names all of the models, which the processor computes in float32; give nothing of them")
     if not args.video and args.table is None and args.processed_dir is None:
         parser.error("give --video, --table, or --processed-dir with --clips")
     if args.processed_dir is not None and not args.clips:
@@ -70,25 +80,39 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def main() -> int:
-    args = parse()
+def speaker_of(args: argparse.Namespace) -> "Synthesiser":
+    """Load the models."""
+    if args.model is not None:
+        from rtmri_speech.pack.speak import load_pack
 
-    limit_threads(args.threads)
+        return load_pack(args.model, args.context)
 
+    take_gpus(args.gpus)
+
+    from rtmri_speech.synthesis.checkpoints import load_synthesiser
     from rtmri_speech.synthesis.models import Models
-    from rtmri_speech.synthesis.speech import corpus_source, named_clips, speak_each, video_source
 
     models = Models(
         mri_checkpoint=str(args.mri_checkpoint),
         hifigan_checkpoints=tuple(map(str, args.hifigan_checkpoint)),
         hifigan_config=args.hifigan_config and str(args.hifigan_config),
         scaler_json=args.scaler_json and str(args.scaler_json),
-        context=args.context,
+        context=args.context or "sequence",
         device=args.device,
         bf16=args.bf16,
         n_mels=args.n_mels,
         rnn_hidden=args.rnn_hidden,
     )
+    return load_synthesiser(models, print)
+
+
+def main() -> int:
+    args = parse()
+
+    limit_threads(args.threads)
+
+    from rtmri_speech.synthesis.speech import corpus_source, named_clips, speak_each, video_source
+
     clips = {} if args.processed_dir else named_clips(args.video, args.audio, args.audio_dir, args.table, args.clips)
     if args.id or args.start or args.end or args.av_offset_ms:
         (clip,) = clips.values()
@@ -96,11 +120,7 @@ def main() -> int:
             clip, id=args.id or clip.id, start=args.start, end=args.end, av_offset_ms=args.av_offset_ms
         )
         clips = {clip.id: clip}
-    take_gpus(args.gpus)
-
-    from rtmri_speech.synthesis.synthesiser import load_synthesiser
-
-    speaker = load_synthesiser(models, print)
+    speaker = speaker_of(args)
 
     def source(id: str) -> "Source":
         if args.processed_dir:

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from rtmri_speech.acoustic.context import scaled_frames
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.errors import UserError
-from rtmri_speech.signal.video import normalise_frames, resize
+from rtmri_speech.signal.video import normalise_frames
 from rtmri_speech.training.batches import StepBatches
 from rtmri_speech.training.state import seed_for_step
 
@@ -90,12 +91,6 @@ def prepared_frames(frames: np.ndarray, size: tuple[int, int], normalisation: st
     float32 ``(N, 1, *size)`` in [0, 1].
     """
     return torch.from_numpy(normalise_frames(scaled_frames(frames, size), normalisation))[:, None]
-
-
-def scaled_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return frames as uint8 ``(N, *size)``, in memory, shrunk by area."""
-    gray = np.rint(frames * 255).astype(np.uint8) if frames.dtype.kind == "f" else np.ascontiguousarray(frames)
-    return gray if gray.shape[1:] == tuple(size) else np.stack([resize(frame, size) for frame in gray])
 
 
 class Stretches(Dataset):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from rtmri_speech.acoustic.context import (
+    LARGEST_PICTURE,
+    LARGEST_WINDOW,
+    Context,
+    frame_blocks,
+    predict_db,
+)
 from rtmri_speech.acoustic.data import prepared_frames
 from rtmri_speech.acoustic.model import AcousticModel, Network, load_weights
 from rtmri_speech.dataset.clip import open_sample
@@ -24,18 +30,10 @@ from rtmri_speech.signal.video import NORMALISATIONS
 from rtmri_speech.training.distributed import chosen_device
 from rtmri_speech.training.state import is_plain, load_checkpoint
 
-Context = Literal["sequence", "window", "causal"]
-"""What the LSTM sees for a frame: the whole clip (as the lab), the windows of training that hold the frame (averaged),
-or the window that ends with it (live use).
-"""
-
 Precision = Literal["float32", "bfloat16", "float16"]
 
 CHUNK_FRAMES = {"cpu": 8, "cuda": 64}
 """Frames that pass the CNN at a time, so that memory stays the same for any length; a CPU's caches like few."""
-
-CHUNK_WINDOWS = 1024
-"""Windows that pass the LSTM at a time."""
 
 LAB_IMAGE_SIZE = (256, 256)
 LAB_NORMALISATION = "frame"
@@ -52,10 +50,6 @@ LAB_KEYS = (
     "val_mse",
     "train_loss",
 )
-
-
-LARGEST_PICTURE, LARGEST_WINDOW = 4096, 1024
-"""Pixels of a side and frames of a window beyond any use, whatever a checkpoint says."""
 
 _SETTINGS = {
     "network": dict[str, Any],
@@ -87,6 +81,7 @@ class AcousticBundle:
     mel : what the predicted mel is.
     scaler : of the mel in dB.
     seen : ids of training and validation clips, of a checkpoint that it began with too; None when one does not say.
+    precision : of the CNN.
     """
 
     model: AcousticModel
@@ -98,11 +93,22 @@ class AcousticBundle:
     mel: MelSpec
     scaler: Scaler
     seen: tuple[str, ...] | None
+    precision: Precision = "float32"
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return self.model.head.weight.device
+
+    def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
+        """Return the CNN's features of each frame, float32 ``(T, C)``; see `context.MelGenerator`."""
+        with torch.inference_mode():
+            return frame_features(self, frames).cpu().numpy()
+
+    def decode(self, features: np.ndarray) -> np.ndarray:
+        """Return the standardised mel of features; see `context.MelGenerator`."""
+        with torch.inference_mode():
+            return self.model.decode(torch.from_numpy(features).to(self.device)).cpu().numpy()
 
 
 def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> dict[str, Any]:
@@ -154,7 +160,12 @@ def seen_by(content: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def load_acoustic_model(
-    path: str | Path, device: str = "auto", *, scaler: Scaler | None = None, mel: MelSpec | None = None
+    path: str | Path,
+    device: str = "auto",
+    *,
+    scaler: Scaler | None = None,
+    mel: MelSpec | None = None,
+    precision: Precision = "float32",
 ) -> AcousticBundle:
     """Load a checkpoint strictly, for use.
 
@@ -164,6 +175,7 @@ def load_acoustic_model(
     device : a torch device or ``auto``.
     scaler, mel : those of the dataset. They must agree with the checkpoint's own; a checkpoint of the lab has none,
         needs ``scaler``, and takes the lab's mel when ``mel`` is None.
+    precision : of the CNN.
 
     Raises
     ------
@@ -203,77 +215,18 @@ def load_acoustic_model(
         mel=mel or MelSpec.preset("lab"),
         scaler=scaler,
         seen=seen_by(content),
+        precision=precision,
     )
 
 
-def predict_db(
-    bundle: AcousticBundle,
-    frames: Iterable[np.ndarray],
-    context: Context = "sequence",
-    precision: Precision = "float32",
-) -> np.ndarray:
-    """Return the mel of a clip.
-
-    Parameters
-    ----------
-    bundle : the model.
-    frames : gray frames uint8 ``(H, W)`` of the bundle's frame size, an array ``(T, H, W)`` or a stream.
-    context : what the LSTM sees for a frame.
-    precision : of the CNN.
-
-    Returns
-    -------
-    dB, float32 ``(T, n_mels)``.
-
-    Raises
-    ------
-    UserError
-        There are no frames, they have another size, or the context is unknown.
-    """
-    with torch.inference_mode():
-        features = frame_features(bundle, frames, precision)
-        standardised = decode_in_context(bundle.model, features, context, bundle.ref_frames)
-    return bundle.scaler.restore(standardised.cpu().numpy())
-
-
-def frame_features(
-    bundle: AcousticBundle, frames: Iterable[np.ndarray], precision: Precision = "float32"
-) -> torch.Tensor:
-    """Return the CNN's features of each frame, float32 ``(T, C)`` on the model's device."""
+def frame_features(bundle: AcousticBundle, frames: Iterable[np.ndarray]) -> torch.Tensor:
+    """Return the CNN's features of each frame, float32 ``(T, C)`` on the model's device; see `predict_db`."""
     parts = []
-    for chunk in _chunks(frames, CHUNK_FRAMES.get(bundle.device.type, 8)):
-        if chunk.shape[1:] != bundle.frame_size:
-            raise UserError(
-                bundle.source,
-                f"was trained on frames of {_size(bundle.frame_size)}, these have {_size(chunk.shape[1:])}",
-                "scale them to its size",
-            )
-        picture = prepared_frames(chunk, bundle.image_size, bundle.normalisation).to(bundle.device)
-        with reduced_precision(bundle.device, precision):
+    for block in frame_blocks(frames, CHUNK_FRAMES.get(bundle.device.type, 8), bundle.frame_size, bundle.source):
+        picture = prepared_frames(block, bundle.image_size, bundle.normalisation).to(bundle.device)
+        with reduced_precision(bundle.device, bundle.precision):
             parts.append(bundle.model.features(picture).float())
-    if not parts:
-        raise UserError("video", "has no frames", "give a recording with at least one")
     return torch.cat(parts)
-
-
-def decode_in_context(model: AcousticModel, features: torch.Tensor, context: Context, ref_frames: int) -> torch.Tensor:
-    """Return the standardised mel ``(T, n_mels)`` of a clip's features ``(T, C)`` with the LSTM in ``context``."""
-    if context not in get_args(Context):
-        raise UserError("--context", f"is {context!r}", f"give one of {', '.join(get_args(Context))}")
-    length, total = min(ref_frames, len(features)), len(features)
-    if context == "sequence":
-        return model.decode(features[None])[0]
-    windows = features.unfold(0, length, 1).transpose(1, 2)
-    mels = torch.cat([model.decode(part) for part in windows.split(CHUNK_WINDOWS)])
-    if context == "causal":
-        # The first frames have a shorter past.
-        early = [model.decode(features[None, :end])[0, -1:] for end in range(1, length)]
-        return torch.cat([*early, mels[:, -1]])
-    summed, count = mels.new_zeros(total, mels.shape[-1]), mels.new_zeros(total, 1)
-    for place in range(length):
-        summed[place : place + len(mels)] += mels[:, place]
-        count[place : place + len(mels)] += 1
-    return summed / count
 
 
 def reduced_precision(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
@@ -283,19 +236,6 @@ def reduced_precision(device: torch.device, precision: Precision) -> contextlib.
     return torch.autocast(device.type, getattr(torch, precision))
 
 
-def _chunks(frames: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    if isinstance(frames, np.ndarray):
-        yield from (frames[first : first + size] for first in range(0, len(frames), size))
-        return
-    stream = iter(frames)
-    while chunk := list(itertools.islice(stream, size)):
-        yield np.stack(chunk)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
-
-
 def export_predicted(
     bundle: AcousticBundle,
     processed_dir: str | Path,
@@ -303,7 +243,6 @@ def export_predicted(
     *,
     ids: Sequence[str] | None = None,
     context: Context = "sequence",
-    precision: Precision = "float32",
     overwrite: bool = False,
     say: Callable[[str], None],
 ) -> None:
@@ -311,7 +250,7 @@ def export_predicted(
     export_each(
         processed_dir,
         output_dir,
-        lambda id: predict_db(bundle, open_sample(processed_dir, id).mri, context, precision),
+        lambda id: predict_db(bundle, open_sample(processed_dir, id).mri, context),
         bundle.mel,
         ids=ids,
         overwrite=overwrite,

@@ -22,11 +22,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from rtmri_speech import provenance
 from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
+from rtmri_speech.acoustic.context import decode_in_context
 from rtmri_speech.acoustic.data import (
     Augmentation,
     MicroBatch,
     Stretches,
     TrainingSteps,
+    prepared_frames,
     validation_keys,
 )
 from rtmri_speech.acoustic.loss import LOGGED_BANDS, TERMS, LossSettings, MaskedMSEMAE
@@ -40,8 +42,6 @@ from rtmri_speech.acoustic.model import (
 )
 from rtmri_speech.acoustic.predict import (
     Precision,
-    decode_in_context,
-    prepared_frames,
     read_acoustic_checkpoint,
     reduced_precision,
     seen_by,
@@ -665,7 +665,7 @@ class _Training:
             for first in range(0, len(sample.mri), 32):
                 frames = prepared_frames(sample.mri[first : first + 32], self.image_size, self.settings.normalisation)
                 features.append(self.model.features(frames.to(self.group.device)))
-            mel = decode_in_context(self.model, torch.cat(features), "window", self.settings.ref_frames)
+            mel = decode_in_context(self.model.decode, torch.cat(features), "window", self.settings.ref_frames)
             yield id, [windows.scaler.standardise(sample.mel_db).T, mel.cpu().numpy().T]
 
     def _save(self, state: TrainingState | None) -> None:

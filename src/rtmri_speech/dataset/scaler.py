@@ -77,7 +77,11 @@ class Scaler:
 
     def save(self, path: str | Path) -> None:
         """Write ``scaler.json``."""
-        save_json(path, {"mean": self.mean.tolist(), "std": self.std.tolist(), "count_frames": self.count_frames})
+        save_json(path, self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scaler as `from_dict` reads it, of plain numbers."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist(), "count_frames": self.count_frames}
 
     def standardise(self, mel_db: np.ndarray) -> np.ndarray:
         """Return ``(mel_db - mean) / std``, float32 of the shape of ``mel_db (..., n_mels)``."""

@@ -33,7 +33,8 @@ from rtmri_speech.threads import limit_threads
 from rtmri_speech.workers import end_with_parent, telling_lost_workers
 
 if TYPE_CHECKING:
-    from rtmri_speech.acoustic.predict import AcousticBundle, Context, Precision
+    from rtmri_speech.acoustic.context import Context
+    from rtmri_speech.acoustic.predict import AcousticBundle
     from rtmri_speech.vocoder.engine import Vocoder
 
 TITLES = {
@@ -69,7 +70,6 @@ class Systems:
     base : the vocoder before fine-tuning, or None.
     look_up : the training frames.
     contexts : of the LSTM, the configured one first.
-    precision : of the CNN.
 
     Raises
     ------
@@ -82,7 +82,6 @@ class Systems:
     base: Vocoder | None
     look_up: NearestFrames
     contexts: Sequence[Context]
-    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         for vocoder in filter(None, (self.vocoder, self.base)):
@@ -101,17 +100,18 @@ class Systems:
         """
         import torch
 
-        from rtmri_speech.acoustic.predict import decode_in_context, frame_features
+        from rtmri_speech.acoustic.context import decode_in_context
+        from rtmri_speech.acoustic.predict import frame_features
 
         spec, scaler, model = self.acoustic.mel, self.acoustic.scaler, self.acoustic.model
         with torch.inference_mode():
             start = time.perf_counter()
-            features = frame_features(self.acoustic, sample.mri, self.precision)
+            features = frame_features(self.acoustic, sample.mri)
             seconds_cnn = time.perf_counter() - start
             predicted = {}
             for context in self.contexts:
                 start = time.perf_counter()
-                standardised = decode_in_context(model, features, context, self.acoustic.ref_frames)
+                standardised = decode_in_context(model.decode, features, context, self.acoustic.ref_frames)
                 mel_db = scaler.restore(standardised.cpu().numpy()).T
                 predicted[context] = spec.log_from_db(mel_db)
                 audio = self.vocoder.synthesise(predicted[context])

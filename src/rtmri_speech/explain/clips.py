@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rtmri_speech.acoustic.predict import AcousticBundle, Context, read_acoustic_checkpoint
+from rtmri_speech.acoustic.context import Context
+from rtmri_speech.acoustic.predict import AcousticBundle, read_acoustic_checkpoint
 from rtmri_speech.explain.gradcam import Band, Reduction, grad_cam
 from rtmri_speech.explain.overlay import Style, legend, overlay, save_picture, stretched
 from rtmri_speech.explain.sequences import (

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from rtmri_speech.acoustic.context import Context, decode_in_context
 from rtmri_speech.acoustic.data import prepared_frames
 from rtmri_speech.acoustic.model import AcousticModel
-from rtmri_speech.acoustic.predict import AcousticBundle, Context, decode_in_context
+from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.errors import UserError
 
 Reduction = Literal["mean", "sum"]
@@ -185,7 +186,7 @@ def _feature_gradients(
     features = features.clone().requires_grad_()
     # cuDNN has no backward pass of an LSTM in evaluation mode.
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        standardised = decode_in_context(bundle.model, features, context, bundle.ref_frames)
+        standardised = decode_in_context(bundle.model.decode, features, context, bundle.ref_frames)
         scaler = bundle.scaler
         # The deviation as `Scaler.restore` takes it: a standardised mel of 0 and 1 tell scale and offset.
         offset = scaler.restore(np.zeros(len(scaler.mean)))

@@ -1,0 +1,188 @@
+"""From frames to the mel of a clip, in blocks and by what the LSTM sees: the same for every engine that computes.
+
+Nothing here imports torch; features and mels may be its tensors or NumPy's arrays.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, get_args
+
+import numpy as np
+
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.signal.video import resize
+
+Context = Literal["sequence", "window", "causal"]
+"""What the LSTM sees for a frame: the whole clip (as the lab), the windows of training that hold the frame (averaged),
+or the window that ends with it (live use).
+"""
+
+CHUNK_WINDOWS = 1024
+"""Windows that pass the LSTM at a time."""
+
+LARGEST_PICTURE, LARGEST_WINDOW = 4096, 1024
+"""Pixels of a side and frames of a window beyond any use, whatever a file says."""
+
+Array = TypeVar("Array")
+"""NumPy's arrays or torch's tensors, here and there the same."""
+
+
+class MelGenerator(Protocol):
+    """A trained mel generator in use, computed by torch or by another engine.
+
+    Attributes
+    ----------
+    source : its file.
+    frame_size : height and width of the frames to give, pixels.
+    ref_frames : frames a window of training.
+    mel : what the predicted mel is.
+    scaler : of the mel in dB.
+    """
+
+    source: Path
+    frame_size: tuple[int, int]
+    ref_frames: int
+    mel: MelSpec
+    scaler: Scaler
+
+    def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
+        """Return the features, float32 ``(T, C)``, of gray frames uint8 ``(H, W)`` of `frame_size`."""
+        ...
+
+    def decode(self, features: np.ndarray) -> np.ndarray:
+        """Return the standardised mel, float32 ``(B, T, n_mels)``, of features ``(B, T, C)``."""
+        ...
+
+
+def predict_db(generator: MelGenerator, frames: Iterable[np.ndarray], context: Context = "sequence") -> np.ndarray:
+    """Return the mel of a clip.
+
+    Parameters
+    ----------
+    generator : the model.
+    frames : gray frames uint8 ``(H, W)`` of its frame size, an array ``(T, H, W)`` or a stream.
+    context : what the LSTM sees for a frame.
+
+    Returns
+    -------
+    dB, float32 ``(T, n_mels)``.
+
+    Raises
+    ------
+    UserError
+        There are no frames, they have another size, or the context is unknown.
+    """
+    features = generator.features(frames)
+    return generator.scaler.restore(decode_in_context(generator.decode, features, context, generator.ref_frames))
+
+
+def decode_in_context(decode: Callable[[Array], Array], features: Array, context: Context, ref_frames: int) -> Array:
+    """Return the standardised mel ``(T, n_mels)`` of a clip's features ``(T, C)`` with the LSTM in ``context``.
+
+    Parameters
+    ----------
+    decode : from features ``(B, T, C)`` to mels ``(B, T, n_mels)``.
+    ref_frames : frames a window.
+
+    Raises
+    ------
+    UserError
+        The context is unknown.
+    """
+    if context not in get_args(Context):
+        raise UserError("--context", f"is {context!r}", f"give one of {', '.join(get_args(Context))}")
+    if context == "sequence":
+        return decode(features[None])[0]
+    of_kind = _functions(features)
+    length = min(ref_frames, len(features))
+    count = len(features) - length + 1
+    mels = of_kind.concatenate(
+        [
+            decode(_windows(features, first, min(first + CHUNK_WINDOWS, count), length))
+            for first in range(0, count, CHUNK_WINDOWS)
+        ]
+    )
+    if context == "causal":
+        # The first frames have a shorter past.
+        early = [decode(features[None, :end])[0, -1:] for end in range(1, length)]
+        return of_kind.concatenate([*early, mels[:, -1]])
+    summed = of_kind.zeros_like(of_kind.concatenate([mels[:, 0], mels[-1, 1:]]))
+    looks = of_kind.zeros_like(summed[:, :1])
+    for place in range(length):
+        summed[place : place + count] += mels[:, place]
+        looks[place : place + count] += 1
+    return summed / looks
+
+
+def _windows(features: Array, first: int, end: int, length: int) -> Array:
+    """The windows that begin with frames ``[first, end)``, ``(end - first, length, C)``."""
+    return _functions(features).stack([features[first + place : end + place] for place in range(length)], 1)
+
+
+def _functions(array: Any) -> Any:
+    """The module whose functions take ``array``."""
+    if isinstance(array, np.ndarray):
+        return np
+    import torch
+
+    return torch
+
+
+def frame_blocks(
+    frames: Iterable[np.ndarray], block_frames: int, frame_size: tuple[int, int], source: str | Path
+) -> Iterator[np.ndarray]:
+    """Yield the frames of a clip in blocks, ``(block_frames, H, W)``, the last one shorter.
+
+    Parameters
+    ----------
+    frames : an array ``(T, H, W)`` or a stream of ``(H, W)``.
+    frame_size, source : of the model, and its file.
+
+    Raises
+    ------
+    UserError
+        There are no frames, or they have another size.
+    """
+    blocks = _in_blocks(frames, block_frames)
+    some = False
+    for block in blocks:
+        if block.shape[1:] != tuple(frame_size):
+            raise UserError(
+                source,
+                f"was trained on frames of {_size(frame_size)}, these have {_size(block.shape[1:])}",
+                "scale them to its size",
+            )
+        some = True
+        yield block
+    if not some:
+        raise UserError("video", "has no frames", "give a recording with at least one")
+
+
+def _in_blocks(frames: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    if isinstance(frames, np.ndarray):
+        yield from (frames[first : first + size] for first in range(0, len(frames), size))
+        return
+    stream = iter(frames)
+    while block := list(itertools.islice(stream, size)):
+        yield np.stack(block)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def scaled_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return frames as uint8 ``(N, *size)``, in memory, shrunk by area.
+
+    Parameters
+    ----------
+    frames : uint8 ``(N, H, W)`` gray; float32 in [0, 1] is the lab's ``mri.npy``.
+    size : height and width of the result, pixels.
+    """
+    gray = np.rint(frames * 255).astype(np.uint8) if frames.dtype.kind == "f" else np.ascontiguousarray(frames)
+    return gray if gray.shape[1:] == tuple(size) else np.stack([resize(frame, size) for frame in gray])

@@ -1,0 +1,1 @@
+"""ONNX graphs: written from torch modules, read without trust, and run without torch."""

@@ -1,0 +1,121 @@
+"""Torch modules as ONNX graphs: the same bytes for the same weights, whatever machine and directory they come from."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from rtmri_speech.errors import UserError
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET, IR_VERSION = 20, 10
+"""Of the graphs; every ONNX Runtime that the project allows knows them."""
+
+
+def require_onnx(subject: str | Path) -> None:
+    """Refuse to write ``subject`` where a package that writes graphs is not installed.
+
+    Raises
+    ------
+    UserError
+        One is missing; it is named.
+    """
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            subject, f"cannot be written without {' and '.join(missing)}", 'in the checkout, pip install -e ".[train]"'
+        )
+
+
+def traced(
+    module: nn.Module, example: torch.Tensor, names: tuple[str, str], what: str, dynamic_shapes: Any = None
+) -> bytes:
+    """Return a module in evaluation mode as a graph.
+
+    Parameters
+    ----------
+    module : of one input and one output.
+    example : an input.
+    names : of input and output.
+    what : it is, for a refusal.
+    dynamic_shapes : lengths that are free, as `torch.export` takes them.
+
+    Raises
+    ------
+    UserError
+        The exporter cannot write it.
+    """
+    try:
+        with torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                module,
+                (example,),
+                input_names=names[:1],
+                output_names=names[1:],
+                dynamic_shapes=dynamic_shapes,
+                dynamo=True,
+                external_data=False,
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().split("\n")[0][:200]
+        raise UserError(
+            what, f"cannot be written as an ONNX graph ({reason})", "speak by torch (synthesis: {engine: torch})"
+        ) from None
+    return serialised(program.model_proto)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter says of itself from the user, who need not act on it."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def serialised(model: onnx.ModelProto) -> bytes:
+    """Return a graph as bytes without what tells of its making: stack traces, paths, versions, shapes in between."""
+    import onnx
+    from onnx import numpy_helper
+
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    graph = model.graph
+    tensors = [*graph.initializer]
+    for number, node in enumerate(graph.node):
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+        node.name = f"{node.op_type}_{number}"
+        tensors += [attribute.t for attribute in node.attribute if attribute.HasField("t")]
+        for attribute in node.attribute:
+            attribute.ClearField("doc_string")
+    for tensor in tensors:
+        # In one coding, with the bytes of its shape and nothing else.
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
+    for value in (*graph.input, *graph.output):
+        value.ClearField("metadata_props")
+        value.ClearField("doc_string")
+    plain = onnx.helper.make_graph(graph.node, "graph", graph.input, graph.output, graph.initializer)
+    opsets = [onnx.helper.make_opsetid("", OPSET)]
+    whole = onnx.helper.make_model(plain, opset_imports=opsets, ir_version=IR_VERSION)
+    for field in ("producer_name", "producer_version"):
+        whole.ClearField(field)
+    onnx.checker.check_model(whole)
+    return whole.SerializeToString(deterministic=True)

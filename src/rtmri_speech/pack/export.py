@@ -1,0 +1,199 @@
+"""A pack made from a mel generator and a vocoder, and compared with them before it is written."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from rtmri_speech.acoustic.context import Context, predict_db
+from rtmri_speech.acoustic.fold import fold_batch_norm
+from rtmri_speech.acoustic.model import AcousticModel, Network
+from rtmri_speech.acoustic.predict import AcousticBundle, load_acoustic_model, read_acoustic_checkpoint
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
+from rtmri_speech.graphs.run import Graph
+from rtmri_speech.graphs.trace import require_onnx, traced
+from rtmri_speech.pack.format import GRAPHS, About, digests, require_ports, write_pack
+from rtmri_speech.pack.recurrence import recurrence_graph
+from rtmri_speech.pack.speak import models_of
+from rtmri_speech.provenance import contents_hash, inputs_digest, require_record
+from rtmri_speech.threads import available_threads
+from rtmri_speech.training.state import load_checkpoint
+from rtmri_speech.vocoder.engine import Vocoder, generator_graph, load_vocoder
+
+MEL_TOLERANCE = 1e-4
+"""Largest difference of standardised mels between torch and a pack."""
+
+SMALLEST_SNR = 90.0
+"""Smallest ratio of the vocoder's sound by torch to its difference from the pack's, dB."""
+
+_COMPARED_FRAMES = (1, 7)
+"""Lengths at which a pack is compared; the graphs are not made at the second."""
+
+_CARRIED_SETTINGS = {"backbone", "output_stride", "rnn_hidden", "dropout", "n_mels"}
+"""What a network may be made of; another setting is refused unless it is at its default."""
+
+_CARRIED_PARTS = {"cnn", "rnn", "dropout", "head"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """What a pack is shared under: see `About`."""
+
+    licence: str
+    speaker: str
+    consent: str
+
+
+def make_pack(
+    path: str | Path,
+    mri_checkpoint: str | Path,
+    hifigan_checkpoint: str | Path,
+    terms: Terms,
+    *,
+    hifigan_config: str | Path | None = None,
+    scaler_json: str | Path | None = None,
+    context: Context = "sequence",
+) -> None:
+    """Write a pack.
+
+    Parameters
+    ----------
+    path : the pack.
+    mri_checkpoint, hifigan_checkpoint : the models.
+    terms : licence, speaker and consent.
+    hifigan_config : None for the ``config.json`` beside the checkpoint.
+    scaler_json : needed by a checkpoint that does not hold its scaler.
+    context : what the LSTM sees for a frame, unless the pack's user chooses otherwise.
+
+    Raises
+    ------
+    UserError
+        A model cannot be read, the two do not fit each other, one has what a pack cannot hold, or what the pack makes
+        differs from what torch makes; then nothing is written.
+    """
+    require_onnx(path)
+    scaler = Scaler.load(scaler_json) if scaler_json else None
+    acoustic = load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler)
+    vocoder = load_vocoder(hifigan_checkpoint, hifigan_config)
+    acoustic.mel.require_same(vocoder.spec, str(mri_checkpoint), str(hifigan_checkpoint))
+    graphs = dict(zip(GRAPHS, (*acoustic_graphs(acoustic), generator_graph(vocoder)), strict=True))
+    files = {"mel generator": mri_checkpoint, "vocoder": hifigan_checkpoint, "scaler": scaler_json}
+    trainings = {
+        "mel generator": read_acoustic_checkpoint(mri_checkpoint, memory_map=True),
+        "vocoder": load_checkpoint(hifigan_checkpoint, memory_map=True),
+    }
+    about = About(
+        **dataclasses.asdict(terms),
+        mel=acoustic.mel.to_dict(),
+        frame_rate=str(acoustic.mel.frame_rate),
+        frame_size=tuple(acoustic.frame_size),
+        image_size=tuple(acoustic.image_size),
+        frame_normalisation=acoustic.normalisation,
+        scaler=acoustic.scaler.to_dict(),
+        context=context,
+        ref_frames=acoustic.ref_frames,
+        receptive_field=vocoder.receptive_field,
+        graphs=digests(graphs),
+        models={name: contents_hash(file) for name, file in files.items() if file},
+        trainings={name: _training(content, files[name]) for name, content in trainings.items()},
+    )
+    for name, graph in graphs.items():
+        require_ports(graph, about, name, f"{path}, {name}")
+    _require_equal(path, about, graphs, acoustic, vocoder)
+    write_pack(path, about, graphs)
+
+
+def acoustic_graphs(acoustic: AcousticBundle) -> tuple[bytes, bytes]:
+    """Return the CNN, from one frame uint8 ``(1, *image_size)`` to features ``(1, C)``, and the recurrent part.
+
+    Raises
+    ------
+    UserError
+        The network has a part that a pack cannot hold, or a backbone that cannot be written as a graph.
+    """
+    source = str(acoustic.source)
+    _require_known(acoustic.model, source)
+    model = copy.deepcopy(acoustic.model).float().eval()
+    fold_batch_norm(model)
+    frame = torch.zeros(1, *acoustic.image_size, dtype=torch.uint8)
+    what = f"{source}, backbone {model.network.backbone}"
+    cnn = traced(_FrameFeatures(model, acoustic.normalisation), frame, ("frame", "features"), what)
+    return cnn, recurrence_graph(model, source)
+
+
+def _require_known(model: AcousticModel, source: str) -> None:
+    """Refuse a network with anything that the graphs would leave out."""
+    usual = Network()
+    unknown = [
+        f"the setting {name}"
+        for name, value in dataclasses.asdict(model.network).items()
+        if name not in _CARRIED_SETTINGS and value != getattr(usual, name)
+    ]
+    unknown += [f"the part {name}" for name, _ in model.named_children() if name not in _CARRIED_PARTS]
+    if unknown:
+        raise UserError(
+            source, f"has {unknown[0]}, which a pack cannot hold", "speak by torch (synthesis: {engine: torch})"
+        )
+
+
+class _FrameFeatures(nn.Module):
+    """Frames uint8 ``(N, H, W)`` to features ``(N, C)``, normalised as `signal.video.normalise_frames` does."""
+
+    def __init__(self, model: AcousticModel, normalisation: Literal["unit", "frame"]) -> None:
+        super().__init__()
+        self.model, self.normalisation = model, normalisation
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        picture = frames.float()
+        if self.normalisation == "unit":
+            return self.model.features((picture / 255)[:, None])
+        low = picture.amin((1, 2), keepdim=True)
+        spread = picture.amax((1, 2), keepdim=True) - low
+        return self.model.features(((picture - low) / spread.clamp(min=1))[:, None])
+
+
+def _training(content: Mapping[str, Any], source: str | Path) -> dict[str, Any] | None:
+    """What a model's training says of itself, without names of files or clips; None when it says nothing."""
+    if content.get("provenance") is None:
+        return None
+    record = require_record(content["provenance"], source)
+    makers = [{name: maker.get(name) for name in ("code", "packages", "from_step")} for maker in record["made_by"]]
+    return {"made_by": makers, "seed": record["seed"], "data": inputs_digest(record)}
+
+
+def _require_equal(
+    path: str | Path, about: About, graphs: Mapping[str, bytes], acoustic: AcousticBundle, vocoder: Vocoder
+) -> None:
+    """Refuse graphs that make something else than torch does, of frames of noise and of a mel like speech."""
+    sessions = {name: Graph(graph, f"{path}, {name}", available_threads()) for name, graph in graphs.items()}
+    generator, speaker = models_of(Path(path), about, sessions)
+    rng = np.random.default_rng(0)
+    for count in _COMPARED_FRAMES:
+        frames = rng.integers(0, 256, (count, *about.frame_size), dtype=np.uint8)
+        found, expected = (predict_db(model, frames, "sequence") for model in (generator, acoustic))
+        difference = np.abs(acoustic.scaler.standardise(found) - acoustic.scaler.standardise(expected)).max()
+        # Written so that a difference that is no number is too large, too.
+        if not difference <= MEL_TOLERANCE:
+            raise _unequal(path, f"its mels differ from torch's by {difference:.1e} deviations")
+        log_mel = rng.normal(-4, 1, (acoustic.mel.n_mels, count)).astype(np.float32)
+        snr = signal_to_noise_db(vocoder.synthesise(log_mel), speaker.synthesise(log_mel))
+        if not snr >= SMALLEST_SNR:
+            raise _unequal(path, f"its sound differs from torch's, {snr:.0f} dB under it")
+
+
+def _unequal(path: str | Path, fault: str) -> UserError:
+    return UserError(path, fault, "report it with the versions in constraints.txt, and speak by torch")
+
+
+def signal_to_noise_db(expected: np.ndarray, found: np.ndarray) -> float:
+    """Return by how much the power of ``expected`` is above that of its difference from ``found``, dB."""
+    signal, noise = (float(np.square(np.float64(part)).sum()) for part in (expected, found - expected))
+    return np.inf if noise == 0 else 10 * float(np.log10(signal / noise))

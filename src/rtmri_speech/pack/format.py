@@ -1,0 +1,244 @@
+"""The file of a pack: a zip, stored without compression, of a description and three ONNX graphs.
+
+``pack.json`` says what the pack is and needs; ``cnn.onnx`` makes features of a frame, ``recurrence.onnx`` the
+standardised mel of features, ``vocoder.onnx`` samples of a log mel. Nothing in it is run as code. The same models give
+the same bytes: no date, path or name of a machine is in it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rtmri_speech.acoustic.context import LARGEST_PICTURE, LARGEST_WINDOW, Context
+from rtmri_speech.atomic import replacing
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
+from rtmri_speech.foreign import UNREADABLE_ZIP, build, parse_json, read_json, require_type
+from rtmri_speech.graphs.read import Port, ports
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.signal.video import NORMALISATIONS
+
+FORMAT, VERSION = "rtmri-speech pack", 1
+
+DESCRIPTION = "pack.json"
+GRAPHS = ("cnn.onnx", "recurrence.onnx", "vocoder.onnx")
+
+_LARGEST_DESCRIPTION, _LARGEST_GRAPH = 1 << 20, (1 << 31) - 1
+"""Bytes of a member; of a graph, as many as a message of protocol buffers can have."""
+
+_LONGEST_REACH = 10_000
+"""Frames around its own that a vocoder's samples can depend on."""
+
+_LONGEST_WORDS = 2000
+"""Letters of what a pack says of licence, speaker and consent."""
+
+_LARGEST_FEATURES = 1 << 16
+
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
+_UNIX, _READABLE = 3, 0o644 << 16
+
+_REMEDY = "get the pack again, or make it with pack_model.py"
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What ``pack.json`` says.
+
+    Attributes
+    ----------
+    licence : under which the pack may be used.
+    speaker : whose voice and pictures the models were trained on.
+    consent : what the speaker agreed to; a voice is personal data.
+    mel : `MelSpec.to_dict` of the mel that is predicted and spoken.
+    frame_rate : frames a second, as ``mel`` has it, a fraction.
+    frame_size : height and width of the frames to give, pixels.
+    image_size : height and width they are shrunk to for the CNN, pixels.
+    frame_normalisation : of frames; done in the graph, and said for the reader.
+    scaler : mean and deviation of each mel bin, dB.
+    context : what the LSTM sees for a frame, unless the user chooses otherwise.
+    ref_frames : frames a window of training.
+    receptive_field : frames before and after a frame that the vocoder's samples of it depend on.
+    graphs : SHA-256 of each graph.
+    models : SHA-256 of each file that the pack was made from, by what it is.
+    trainings : of each model that says so, what it was trained by and with; see `pack.export`.
+    scores : what an evaluation found, if it was added.
+    """
+
+    licence: str
+    speaker: str
+    consent: str
+    mel: dict[str, Any]
+    frame_rate: str
+    frame_size: tuple[int, int]
+    image_size: tuple[int, int]
+    frame_normalisation: Literal[NORMALISATIONS]
+    scaler: dict[str, Any]
+    context: Context
+    ref_frames: int
+    receptive_field: tuple[int, int]
+    graphs: dict[str, str]
+    models: dict[str, str]
+    trainings: dict[str, Any]
+    scores: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("licence", "speaker", "consent"):
+            if len(getattr(self, name)) > _LONGEST_WORDS:
+                raise UserError(name, f"has {len(getattr(self, name))} letters", f"give at most {_LONGEST_WORDS}")
+        for name, largest in (("frame_size", LARGEST_PICTURE), ("image_size", LARGEST_PICTURE)):
+            if not all(1 <= side <= largest for side in getattr(self, name)):
+                raise UserError(name, f"is {getattr(self, name)}", f"give 1 to {largest} pixels a side")
+        if not 1 <= self.ref_frames <= LARGEST_WINDOW:
+            raise UserError("ref_frames", f"is {self.ref_frames}", f"give 1 to {LARGEST_WINDOW}")
+        if not all(0 <= frames <= _LONGEST_REACH for frames in self.receptive_field):
+            raise UserError("receptive_field", f"is {self.receptive_field}", f"give 0 to {_LONGEST_REACH} frames")
+        if sorted(self.graphs) != sorted(GRAPHS):
+            raise UserError("graphs", f"names {', '.join(self.graphs) or 'none'}", f"name {', '.join(GRAPHS)}")
+
+
+def encoded(about: About) -> bytes:
+    """Return ``pack.json``."""
+    content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(about)}
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def digests(graphs: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the SHA-256 of each graph."""
+    return {name: hashlib.sha256(graph).hexdigest() for name, graph in graphs.items()}
+
+
+def write_pack(path: str | Path, about: About, graphs: Mapping[str, bytes]) -> None:
+    """Write a pack, whole or not at all."""
+    members = {DESCRIPTION: encoded(about), **{name: graphs[name] for name in GRAPHS}}
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            member = zipfile.ZipInfo(name, _NO_DATE)
+            member.create_system, member.external_attr = _UNIX, _READABLE
+            archive.writestr(member, content)
+
+
+def read_about(path: str | Path) -> About:
+    """Return what a pack says of itself; no graph is read.
+
+    Raises
+    ------
+    UserError
+        There is no such file, it is no pack or one of another version, a member is missing, unknown or larger than can
+        be, or its description does not hold what it should.
+    """
+    content = parse_json(_decoded(_member(path, DESCRIPTION), path), f"{path}, {DESCRIPTION}", _REMEDY)
+    require_type(content, dict[str, Any], "its content", path, _REMEDY)
+    if content.pop("format", None) != FORMAT:
+        raise UserError(path, "is no pack of models", "give a file that pack_model.py wrote")
+    version = require_type(content.pop("version", None), int, "version", path, _REMEDY)
+    if version != VERSION:
+        known = f"this program reads version {VERSION}"
+        raise UserError(
+            path,
+            f"is a pack of version {version}, and {known}",
+            "update this program" if version > VERSION else "make the pack again with pack_model.py",
+        )
+    about = build(About, content, path, _REMEDY)
+    spec, scaler = MelSpec.from_dict(about.mel, str(path)), Scaler.from_dict(about.scaler, path)
+    if len(scaler.mean) != spec.n_mels:
+        raise UserError(path, f"has {spec.n_mels} mel bins and a scaler of {len(scaler.mean)}", _REMEDY)
+    if about.frame_rate != str(spec.frame_rate):
+        raise UserError(path, f"names the frame rate {about.frame_rate}, its mel has {spec.frame_rate}", _REMEDY)
+    return about
+
+
+def read_graph(path: str | Path, about: About, name: str) -> bytes:
+    """Return a graph of a pack, which has the inputs and outputs that the description asks for.
+
+    Raises
+    ------
+    UserError
+        The graph is not the one that the description names, or not of this kind.
+    """
+    graph = _member(path, name)
+    if hashlib.sha256(graph).hexdigest() != about.graphs[name]:
+        raise UserError(path, f"its {name} is damaged", "get the pack again")
+    require_ports(graph, about, name, f"{path}, {name}")
+    return graph
+
+
+def require_ports(graph: bytes, about: About, name: str, source: str) -> None:
+    """Refuse a graph whose input or output is not what the description asks for, naming ``source``."""
+    n_mels = about.mel["n_mels"]
+    wanted = {
+        "cnn.onnx": (("uint8", (1, *about.image_size)), ("float32", (1, "C"))),
+        "recurrence.onnx": (("float32", (None, None, "C")), ("float32", (None, None, n_mels))),
+        "vocoder.onnx": (("float32", (1, n_mels, None)), ("float32", (1, 1, None))),
+    }[name]
+    for what, found, (kind, shape) in zip(("input", "output"), ports(graph, source), wanted, strict=True):
+        if len(found) != 1 or found[0].type != kind or not _fits(found[0], shape):
+            named = ", ".join(f"{port.type} {port.shape}" for port in found) or "none"
+            raise UserError(source, f"has the {what} {named}, not {kind} {shape}", _REMEDY)
+
+
+def _fits(port: Port, wanted: tuple[int | str | None, ...]) -> bool:
+    return len(port.shape) == len(wanted) and all(
+        length is not None and 1 <= length <= _LARGEST_FEATURES if needed == "C" else length == needed
+        for length, needed in zip(port.shape, wanted, strict=True)
+    )
+
+
+def add_scores(path: str | Path, scores: str | Path, target: str | Path) -> None:
+    """Write a copy of a pack with what an evaluation found: the summary and settings of a ``scores.json``.
+
+    Raises
+    ------
+    UserError
+        The pack or the scores cannot be read.
+    """
+    remedy = "give a scores.json of evaluate.py or of the workflow's evaluation"
+    content = require_type(
+        read_json(scores, missing="check --scores", remedy=remedy), dict[str, Any], "its content", scores, remedy
+    )
+    if "summary" not in content:
+        raise UserError(scores, "holds no summary of scores", remedy)
+    about = read_about(path)
+    graphs = {name: read_graph(path, about, name) for name in GRAPHS}
+    write_pack(target, dataclasses.replace(about, scores={"summary": content["summary"]}), graphs)
+
+
+def _decoded(content: bytes, path: str | Path) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise UserError(path, f"its {DESCRIPTION} is no UTF-8 text", _REMEDY) from None
+
+
+def _member(path: str | Path, name: str) -> bytes:
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(path, "there is no such file", "check the path of the pack")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _require_members(archive.infolist(), path)
+            return archive.read(name)
+    except UNREADABLE_ZIP as error:
+        reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
+        raise UserError(path, f"is no whole pack ({reason})", _REMEDY) from None
+
+
+def _require_members(members: list[zipfile.ZipInfo], path: Path) -> None:
+    """Refuse a zip that has other members than a pack, or whose members claim more bytes than the file has."""
+    names = [member.filename for member in members]
+    if sorted(names) != sorted((DESCRIPTION, *GRAPHS)):
+        shown = ", ".join(repr(name[:60]) for name in names[:6]) or "nothing"
+        raise UserError(path, f"holds {shown}, not {', '.join((DESCRIPTION, *GRAPHS))}", _REMEDY)
+    for member in members:
+        largest = _LARGEST_DESCRIPTION if member.filename == DESCRIPTION else _LARGEST_GRAPH
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise UserError(path, f"its {member.filename} is compressed, which no pack's is", _REMEDY)
+        if member.file_size > largest:
+            raise UserError(path, f"its {member.filename} has {member.file_size} bytes", _REMEDY)
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise UserError(path, "claims more bytes than it has", _REMEDY)

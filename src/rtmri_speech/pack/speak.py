@@ -1,0 +1,103 @@
+"""Speech from a pack: its models in use by ONNX Runtime, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from rtmri_speech.acoustic.context import Context, frame_blocks, scaled_frames
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.graphs.run import Graph
+from rtmri_speech.pack.format import GRAPHS, About, read_about, read_graph
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.synthesis.synthesiser import LIVE_BLOCK_FRAMES, LiveSynthesiser, Synthesiser
+from rtmri_speech.threads import available_threads
+from rtmri_speech.vocoder.blocks import BLOCK_FRAMES, BlockVocoder
+
+
+class PackMelGenerator:
+    """The mel generator of a pack; see `acoustic.context.MelGenerator`.
+
+    Parameters
+    ----------
+    source : the pack.
+    about : what it says.
+    cnn, recurrence : its graphs.
+    """
+
+    def __init__(self, source: Path, about: About, cnn: Graph, recurrence: Graph) -> None:
+        self.source, self.frame_size, self.ref_frames = source, about.frame_size, about.ref_frames
+        self.mel, self.scaler = MelSpec.from_dict(about.mel), Scaler.from_dict(about.scaler, source)
+        self._image_size, self._cnn, self._recurrence = about.image_size, cnn, recurrence
+
+    def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
+        """Return the features of frames."""
+        # One at a time: several are no faster, and ONNX Runtime keeps the memory of the most it has seen.
+        blocks = frame_blocks(frames, 1, self.frame_size, self.source)
+        return np.concatenate([self._cnn(scaled_frames(block, self._image_size)) for block in blocks])
+
+    def decode(self, features: np.ndarray) -> np.ndarray:
+        """Return the standardised mel of features."""
+        return self._recurrence(features)
+
+
+class PackVocoder(BlockVocoder):
+    """The vocoder of a pack.
+
+    Parameters
+    ----------
+    about : what the pack says.
+    vocoder : its graph.
+    block_frames : frames made at a time.
+    """
+
+    def __init__(self, about: About, vocoder: Graph, block_frames: int = BLOCK_FRAMES) -> None:
+        super().__init__(MelSpec.from_dict(about.mel), about.receptive_field, block_frames)
+        self._vocoder = vocoder
+
+    def samples(self, log_mel: np.ndarray) -> np.ndarray:
+        """Return the graph's samples of a log mel taken whole; see `BlockVocoder.samples`."""
+        return self._vocoder(log_mel[None])[0, 0]
+
+
+def models_of(
+    source: Path, about: About, graphs: Mapping[str, Graph], block_frames: int = BLOCK_FRAMES
+) -> tuple[PackMelGenerator, PackVocoder]:
+    """Return the mel generator and the vocoder of a pack's graphs."""
+    cnn, recurrence, vocoder = (graphs[name] for name in GRAPHS)
+    return PackMelGenerator(source, about, cnn, recurrence), PackVocoder(about, vocoder, block_frames)
+
+
+def load_pack(path: str | Path, context: Context | None = None, threads: int | None = None) -> Synthesiser:
+    """Load a pack for use on clips.
+
+    Parameters
+    ----------
+    path : the pack.
+    context : what the LSTM sees for a frame; None for the pack's own.
+    threads : processor threads; None for as many as this process may use.
+
+    Raises
+    ------
+    UserError
+        The file is no whole pack of this version.
+    """
+    about = read_about(path)
+    acoustic, vocoder = models_of(Path(path), about, _graphs(path, about, threads))
+    return Synthesiser(acoustic, {"vocoder": vocoder}, context or about.context)
+
+
+def load_live_pack(
+    path: str | Path, block_frames: int = LIVE_BLOCK_FRAMES, threads: int | None = None
+) -> LiveSynthesiser:
+    """Load a pack for use on frames while they come in, ``block_frames`` of them at a time; see `load_pack`."""
+    about = read_about(path)
+    return LiveSynthesiser(*models_of(Path(path), about, _graphs(path, about, threads), block_frames))
+
+
+def _graphs(path: str | Path, about: About, threads: int | None) -> dict[str, Graph]:
+    count = threads or available_threads()
+    # One after the other, so that the bytes of one graph at a time are in memory beside what is made of them.
+    return {name: Graph(read_graph(path, about, name), f"{path}, {name}", count) for name in GRAPHS}

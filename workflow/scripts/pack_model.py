@@ -1,0 +1,76 @@
+"""Write one file, a pack, from which run_mri_video_inference.py --model speaks without torch (docs/packs.md).
+
+    pack_model.py --mri-checkpoint mri_acoustic_model.pt --hifigan-checkpoint g_00330000 --output model.pack
+        --licence "CC BY 4.0" --speaker "one woman, Tokyo Japanese" --consent "research and sharing, signed 2024"
+
+The models are those that speak by torch; what the pack makes is compared with what they make before it is written.
+
+    pack_model.py --pack model.pack --scores scores.json --output shared.pack
+
+adds the summary of an evaluation to a copy.
+"""
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import run_script
+from rtmri_speech.threads import limit_threads
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    models = parser.add_argument_group("a new pack")
+    models.add_argument("--mri-checkpoint", type=Path, help="the mel generator")
+    models.add_argument("--scaler-json", type=Path, help="needed by a checkpoint that does not hold its scaler")
+    models.add_argument("--hifigan-checkpoint", type=Path, help="g_<steps>")
+    models.add_argument("--hifigan-config", type=Path, help="default: config.json beside the checkpoint")
+    models.add_argument(
+        "--context", choices=["sequence", "window", "causal"], default="sequence", help="what the LSTM sees of a clip"
+    )
+    terms = parser.add_argument_group("what it is shared under; a voice is personal data")
+    terms.add_argument("--licence", metavar="TEXT", help="under which the pack may be used")
+    terms.add_argument("--speaker", metavar="TEXT", help="whose voice and pictures the models were trained on")
+    terms.add_argument("--consent", metavar="TEXT", help="what the speaker agreed to")
+    copy = parser.add_argument_group("a copy with scores")
+    copy.add_argument("--pack", type=Path, help="the pack")
+    copy.add_argument("--scores", type=Path, help="scores.json of an evaluation")
+    parser.add_argument("--threads", type=int, help="processor threads (default: all)")
+    parser.add_argument("--output", type=Path, required=True, help="the pack to write")
+    args = parser.parse_args()
+    if args.pack is not None or args.scores is not None:
+        if args.pack is None or args.scores is None or args.mri_checkpoint or args.hifigan_checkpoint:
+            parser.error("--pack and --scores go together, without checkpoints")
+        return args
+    for name in ("mri_checkpoint", "hifigan_checkpoint", "licence", "speaker", "consent"):
+        if getattr(args, name) is None:
+            parser.error(f"a new pack needs --{name.replace('_', '-')}")
+    return args
+
+
+def main() -> int:
+    args = parse()
+
+    limit_threads(args.threads)
+
+    if args.pack is not None:
+        from rtmri_speech.pack.format import add_scores
+
+        add_scores(args.pack, args.scores, args.output)
+    else:
+        from rtmri_speech.pack.export import Terms, make_pack
+
+        make_pack(
+            args.output,
+            args.mri_checkpoint,
+            args.hifigan_checkpoint,
+            Terms(args.licence, args.speaker, args.consent),
+            hifigan_config=args.hifigan_config,
+            scaler_json=args.scaler_json,
+            context=args.context,
+        )
+    print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

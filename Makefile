@@ -24,5 +24,5 @@ environment: $(STAMP)
 # Anew only when what is to be installed has changed; the stamp is written last, so that a broken set-up is not taken for one.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,metrics,pesq,cluster,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,demo,metrics,pesq,cluster,dev]"
 	touch $(STAMP)

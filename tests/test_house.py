@@ -111,7 +111,7 @@ def test_the_conda_environment_has_the_packages_of_pyproject():
     extras = project["optional-dependencies"]
     environment = yaml.safe_load((ROOT / "envs" / "rtmri.yaml").read_text(encoding="utf-8"))
     pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    assert sorted(pip) == sorted(project["dependencies"] + extras["demo"] + extras["metrics"])
+    assert sorted(pip) == sorted([*project["dependencies"], *extras["train"], *extras["demo"], *extras["metrics"]])
     assert f"python{project['requires-python']}" in environment["dependencies"]
 
 

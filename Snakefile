@@ -44,6 +44,7 @@ onstart:
 
 onsuccess:
     whereabouts()
+    tell_harmful_vocoder()
 
 
 onerror:
@@ -109,4 +110,5 @@ rule evaluation:
     input:
         rules.evaluate_systems.output,
         rules.evaluate_mel_generator.output,
+        JUDGED,
         f"{RESULTS}/provenance/evaluation.json",

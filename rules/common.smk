@@ -299,3 +299,10 @@ def whereabouts():
         print(f"Speech: {sounds[0]}, beside the recording {sounds[0].stem.removesuffix('_generated')}_original.wav.")
     if page.exists():
         print(f"To listen and look: open {page} in a browser.")
+
+
+def tell_harmful_vocoder():
+    """The verdict on the vocoder in use, where it is a bad one."""
+    judged = Path(RESULTS, "evaluation", "copy_synthesis.json")
+    if judged.exists() and (sentence := json.loads(judged.read_text(encoding="utf-8"))["verdict"]):
+        print(sentence, file=sys.stderr)

@@ -107,3 +107,38 @@ rule evaluate_mel_generator:
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q} --output {output:q}"
         " --gpus {resources.gpu} > {log:q} 2>&1"
+
+
+rule judge_vocoder:
+    """Copy synthesis of validation clips through the vocoder in use, beside Griffin-Lim: one that is below it does harm."""
+    input:
+        checkpoint=SPEECH_MODELS["hifigan-checkpoint"],
+        config=SPEECH_MODELS["hifigan-config"],
+        clips=f"{DATASET}/hifigan_filelists/validation.txt",
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, PART_CLIPS["validation"]),
+    output:
+        scores=f"{EVALUATION}/copy_synthesis.json",
+        table=f"{EVALUATION}/copy_synthesis.md",
+    log:
+        f"{LOGS}/judge_vocoder.log",
+    benchmark:
+        f"{BENCHMARKS}/judge_vocoder.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(1500),
+        runtime=more_on_retry(minutes_for(PART_CLIPS["validation"][:24], 60)),
+    params:
+        script=script("score_copy_synthesis.py"),
+        code=code_hash("evaluation.copy_synthesis"),
+        wavs=lambda wildcards, input: str(Path(input.wavs[0]).parent),
+        flags=flags(f0_range=SETTINGS["evaluation"]["f0_range"], bf16=SYNTHESIS["bf16"]),
+    shell:
+        "python {params.script:q} --checkpoint_file {input.checkpoint:q} --config {input.config:q}"
+        " --input_wavs_dir {params.wavs:q} --input_file {input.clips:q} --output {output.scores:q}"
+        " {params.flags} > {log:q} 2>&1"
+
+
+# Without validation clips there is nothing to judge a vocoder on.
+JUDGED = rules.judge_vocoder.output.scores if PART_CLIPS["validation"] else []

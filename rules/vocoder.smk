@@ -189,4 +189,4 @@ rule base_vocoder:
         code=code_hash("evaluation.copy_synthesis"),
     shell:
         "python {params.script:q} --checkpoint_file {input.generator:q} --input_wavs_dir {input.speech:q}/audio"
-        " --input_file {input.held_out:q} --output {output.table:q} > {log:q} 2>&1"
+        " --input_file {input.held_out:q} --output {output.scores:q} > {log:q} 2>&1"

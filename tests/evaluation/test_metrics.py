@@ -212,6 +212,32 @@ def test_world_finds_the_f0_of_a_harmonic_tone(f0):
     np.testing.assert_allclose(found[3:-3], f0, rtol=2e-3)
 
 
+def test_neighbouring_periods_of_a_tone_correlate_by_its_share_of_the_power():
+    time = np.arange(2 * RATE) / RATE
+    tone = math.sqrt(2) * np.sin(2 * np.pi * 120 * time)
+    hiss = np.random.default_rng(0).standard_normal(len(time))
+    times = np.linspace(0.1, 1.9, 60)
+    f0 = np.full(60, 120.0)
+    assert metrics.period_correlation(tone, RATE, f0, times).min() > 0.99
+    half = np.median(metrics.period_correlation(tone + hiss, RATE, f0, times))
+    assert half == pytest.approx(0.5, abs=0.1)
+    assert np.median(metrics.period_correlation(hiss, RATE, f0, times)) < 0.3
+    assert not metrics.period_correlation(tone, RATE, 0 * f0, times).any()
+
+
+def test_hiss_between_vowels_is_unvoiced():
+    """What Harvest by itself carries a neighbouring vowel's F0 into."""
+    pytest.importorskip("pyworld")
+    time = np.arange(3 * RATE) / RATE
+    vowel = time % 0.4 < 0.28
+    signal = np.where(vowel, spoken(np.full(len(time), 120.0), 0, -50), 0.02 * noise(3) / 0.1)
+    found, times = metrics.harvest_f0(signal, RATE, HOP, (75, 220))
+    # Frames that lie wholly in a vowel, or in the hiss.
+    edges = np.minimum((times % 0.4 - 0.28) % 0.4, (-(times % 0.4 - 0.28)) % 0.4)
+    inner = (edges > 0.03) & (np.minimum(times % 0.4, 0.4 - times % 0.4) > 0.03)
+    assert np.mean((found > 0)[inner] == (times % 0.4 < 0.28)[inner]) > 0.95
+
+
 def test_f0_errors_have_their_closed_forms():
     reference = np.array([0, 100.0, 110, 120, 130, 0])
     everywhere = np.ones(6, bool)
@@ -251,7 +277,7 @@ def voice_f0() -> np.ndarray:
     return np.where(time % 1 < 0.55, 120 + 25 * np.sin(2 * np.pi * time / 1.7), 0)
 
 
-@pytest.mark.parametrize(("pause_db", "vuv_error"), [(-50, 0.03), (-25, 0.2)], ids=["soft", "loud"])
+@pytest.mark.parametrize(("pause_db", "vuv_error"), [(-50, 0.06), (-25, 0.2)], ids=["soft", "loud"])
 def test_a_tone_in_the_pauses_is_no_voice(pause_db, vuv_error, voice_f0):
     """The recording has 500 Hz in its pauses, the copies 300 Hz or nothing; one voice speaks, in the copies higher."""
     pytest.importorskip("pyworld")
@@ -270,7 +296,7 @@ def test_voicing_is_not_judged_in_pauses(voice_f0):
     wide = metrics.F0_SEARCH_HZ
     found, _ = metrics.harvest_f0(recording, RATE, HOP, wide)
     assert np.mean(found > 400) > 0.3
-    assert metrics.score_pair(recording, clean, RATE, HOP, f0_range=wide)["vuv_error"] < 0.03
+    assert metrics.score_pair(recording, clean, RATE, HOP, f0_range=wide)["vuv_error"] < 0.06
 
 
 def test_a_voice_that_is_missing_is_an_error_of_voicing():
@@ -465,3 +491,23 @@ def test_a_summary_leaves_out_what_is_not_defined():
     assert summary["c"]["n"] == 0
     assert math.isnan(summary["c"]["mean"])
     assert summary["a"] == metrics.summarise([{"a": 1.0}, {"a": 2.0}, {"a": 6.0}])["a"]
+
+
+def test_paired_differences_see_what_intervals_of_each_do_not():
+    """Clips differ by far more than the systems do, and one of two further metrics does not differ at all."""
+    rng = np.random.default_rng(0)
+    level, jitter = rng.normal(0.5, 0.2, 24), rng.normal(0, 0.01, (2, 24))
+    ours = {str(i): {"a": level[i] + 0.02, "b": level[i] + jitter[0, i], "c": None} for i in range(24)}
+    theirs = {str(i): {"a": level[i] + jitter[1, i], "b": level[i], "c": 1.0} for i in range(24)} | {
+        "other": {"a": 9.0}
+    }
+    found = metrics.paired_differences(ours, theirs, ["a", "b", "c"])
+    assert found["a"]["mean"] == pytest.approx(0.02 - jitter[1].mean())
+    assert found["a"]["low"] > 0
+    assert found["b"]["low"] < 0 < found["b"]["high"]
+    assert found["c"]["n"] == 0
+    assert math.isnan(found["c"]["low"])
+    # Three metrics share the 5 %.
+    alone = metrics.paired_differences(ours, theirs, ["a"])["a"]
+    assert alone["low"] > found["a"]["low"]
+    assert alone["low"] == pytest.approx(metrics.bootstrap_interval(0.02 - jitter[1])[0], abs=1e-3)

@@ -126,6 +126,21 @@ def test_the_page_says_what_the_measures_mean_and_when_not_to_believe_them(html,
     assert all(measure.doubt for measure in MEASURES if measure.main)
 
 
+def test_a_vocoder_that_does_harm_is_named(experiment, tmp_path):
+    evaluation = tmp_path / "evaluation"
+    shutil.copytree(experiment.evaluation, evaluation)
+    told = replace(experiment, evaluation=evaluation)
+    (evaluation / "copy_synthesis.json").write_text(json.dumps({"verdict": "The vocoder <g> does harm."}))
+    write_page(tmp_path / "page", told)
+    assert "The vocoder &lt;g&gt; does harm." in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    (evaluation / "copy_synthesis.json").write_text(json.dumps({"verdict": None}))
+    write_page(tmp_path / "page", told)
+    assert "does harm" not in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    (evaluation / "copy_synthesis.json").write_text("[]")
+    with pytest.raises(UserError, match="copy_synthesis"):
+        write_page(tmp_path / "page", told)
+
+
 def test_two_pages_of_one_experiment_have_the_same_media(page, experiment, tmp_path):
     write_page(tmp_path, experiment)
     for path in [*page.rglob("*.png"), *page.rglob("*.mp4"), *page.rglob("*.wav")]:

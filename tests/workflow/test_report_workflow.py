@@ -35,6 +35,7 @@ def test_the_page_is_made_and_made_again_when_something_of_it_changes(reported, 
     use_own_scaler(reported, tmp_path / "mri_acoustic_model.pt")
     assert reported.pending(PAGE) == {
         "evaluate_systems",
+        "judge_vocoder",
         "record_provenance evaluation",
         "write_settings",
         "make_report",
@@ -48,6 +49,8 @@ def test_the_page_is_made_and_made_again_when_something_of_it_changes(reported, 
     assert {path.parent.name for path in (results / "report" / "media").glob("*/video.mp4")} == {"b0", "b1"}
     page = (results / "report" / "index.html").read_text(encoding="utf-8")
     assert "test clips" in page
+    # An untrained vocoder only hisses.
+    assert "does harm: copy synthesis of" in page
     for stage in ("dataset", "evaluation"):
         record = json.loads((results / "provenance" / f"{stage}.json").read_text(encoding="utf-8"))
         assert record["made_by"][0]["code"]["stage"] in page

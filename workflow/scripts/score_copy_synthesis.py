@@ -1,35 +1,46 @@
-"""Score a vocoder by copy-synthesis, true mel to speech, against Griffin-Lim from the same mels, as a table."""
+"""Score a vocoder by copy synthesis, true mel to speech, against Griffin-Lim from the same mels, and judge it."""
 
 import argparse
 from pathlib import Path
 
-from rtmri_speech.errors import run_script
+from rtmri_speech.errors import UserError, run_script
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>, its config.json beside it")
+    parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>")
+    parser.add_argument("--config", type=Path, help="its config.json (default: the one beside it)")
     parser.add_argument("--input_wavs_dir", type=Path, required=True)
     parser.add_argument("--input_file", type=Path, required=True, help="file list of clips it was not trained on")
-    parser.add_argument("--output", type=Path, help="Markdown file for the table; the scores go beside it as .json")
-    parser.add_argument("--iterations", type=int, default=512, help="of Griffin-Lim")
+    parser.add_argument("--f0_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="Hz (default: by the clips)")
+    parser.add_argument("--output", type=Path, help="JSON of the scores; the table goes beside it as .md")
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
+    if args.output and args.output.suffix != ".json":
+        raise UserError(args.output, "is no .json file", "give --output a name that ends in .json")
 
     from rtmri_speech.atomic import save_json, save_text
     from rtmri_speech.dataset.filelists import read_filelist
-    from rtmri_speech.evaluation.copy_synthesis import score_copy_synthesis, table
+    from rtmri_speech.evaluation.copy_synthesis import judged_clips, score_copy_synthesis, table, verdict
+    from rtmri_speech.evaluation.f0_range import require_f0_range
+    from rtmri_speech.evaluation.scores import null_for_nan
     from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.engine import load_vocoder
 
-    vocoder = load_vocoder(args.checkpoint_file, bf16=args.bf16, warn=say)
-    ids = read_filelist(args.input_file)
-    scores = score_copy_synthesis(vocoder, [args.input_wavs_dir / f"{id}.wav" for id in ids], args.iterations, say)
-    text = table(scores)
+    vocoder = load_vocoder(args.checkpoint_file, args.config, bf16=args.bf16, warn=say)
+    if args.f0_range:
+        require_f0_range(*args.f0_range, vocoder.spec.sampling_rate)
+    ids = judged_clips(read_filelist(args.input_file))
+    wavs = [args.input_wavs_dir / f"{id}.wav" for id in ids]
+    scores = score_copy_synthesis(vocoder, wavs, args.f0_range and tuple(args.f0_range), say)
+    text, sentence = table(scores), verdict(scores, args.checkpoint_file.name)
     print(f"{args.checkpoint_file.name}, {len(ids)} clips\n\n{text}")
+    if sentence:
+        print(sentence)
     if args.output:
-        save_text(args.output, text)
-        save_json(args.output.with_suffix(".json"), {"checkpoint": args.checkpoint_file.name, "ids": ids, **scores})
+        content = {"checkpoint": args.checkpoint_file.name, "ids": ids, "verdict": sentence, **scores}
+        save_text(args.output.with_suffix(".md"), text)
+        save_json(args.output, null_for_nan(content))
     return 0
 
 

@@ -26,6 +26,9 @@ LOOKUP_FRAMES = 2**15
 """Training frames that a look-up knows at most (20 minutes, 130 MB), evenly chosen among more."""
 
 GRIFFIN_LIM_ITERATIONS = 32
+"""Of every table; more of them score worse (`griffin_lim`)."""
+
+GRIFFIN_LIM_TITLE = f"Griffin-Lim, {GRIFFIN_LIM_ITERATIONS} iterations"
 
 _BLOCK = 256
 """Frames compared at a time: the memory of a look-up is this times the training frames."""

@@ -1,19 +1,24 @@
-"""How well a vocoder speaks true mels: copy-synthesis of recordings, against Griffin-Lim from the same mels."""
+"""How well a vocoder speaks true mels: copy synthesis of recordings, against Griffin-Lim from the same mels."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.baselines import GRIFFIN_LIM_ITERATIONS, griffin_lim
+from rtmri_speech.evaluation.baselines import GRIFFIN_LIM_TITLE, griffin_lim
+from rtmri_speech.evaluation.f0_range import propose_f0_range
 from rtmri_speech.evaluation.metrics import score_pair
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import log_mel
-from rtmri_speech.vocoder.engine import Vocoder
+
+if TYPE_CHECKING:
+    from rtmri_speech.vocoder.engine import Vocoder
 
 METRICS = {
     "estoi": "ESTOI",
@@ -25,14 +30,29 @@ METRICS = {
 }
 HIGHER_IS_BETTER = {"estoi"}
 
+JUDGED_CLIPS = 24
+"""Clips that judge a vocoder at most, evenly chosen."""
+
+FILE = "copy_synthesis.json"
+"""What is found of an experiment's vocoder, beside the scores of its test clips."""
+
+
+def judged_clips(ids: Sequence[str]) -> list[str]:
+    """Return the clips that judge a vocoder: all, or `JUDGED_CLIPS` of them, evenly chosen."""
+    return [ids[number * len(ids) // JUDGED_CLIPS] for number in range(JUDGED_CLIPS)] if ids[JUDGED_CLIPS:] else [*ids]
+
 
 def score_copy_synthesis(
     vocoder: Vocoder,
     wavs: Sequence[Path],
-    iterations: int = GRIFFIN_LIM_ITERATIONS,
+    f0_range: tuple[float, float] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, dict[str, list[float]]]:
-    """Score the vocoder and Griffin-Lim on each wav, from the wav's own mel.
+    """Score the vocoder and Griffin-Lim (`griffin_lim`, with its own number of iterations) on each wav's own mel.
+
+    Parameters
+    ----------
+    f0_range : of the speakers, Hz; None proposes it from the wavs.
 
     Returns
     -------
@@ -46,6 +66,7 @@ def score_copy_synthesis(
     if not wavs:
         raise UserError("the file list", "names no wav", "give some that the vocoder was not trained on")
     spec = vocoder.spec
+    f0_range = f0_range or propose_f0_range(wavs, spec.sampling_rate, spec.hop_length)
     scores: dict[str, dict[str, list[float]]] = {"vocoder": {}, "griffin_lim": {}}
     for path in wavs:
         audio = read_audio(path, sampling_rate=spec.sampling_rate)
@@ -53,16 +74,16 @@ def score_copy_synthesis(
         condition = log_mel(mel)
         for system, speak in (
             ("vocoder", lambda condition=condition: vocoder.synthesise(condition)),
-            ("griffin_lim", lambda mel=mel: griffin_lim(spec, mel, iterations)),
+            ("griffin_lim", lambda mel=mel: griffin_lim(spec, mel)),
         ):
             begin = time.process_time()
             made = speak()
             seconds = time.process_time() - begin
-            found = score_pair(audio, made, spec.sampling_rate, spec.hop_length, spec=spec, say=say)
+            found = score_pair(audio, made, spec.sampling_rate, spec.hop_length, spec=spec, f0_range=f0_range, say=say)
             found["cpu_seconds"] = seconds
             found["log_mel_error"] = log_mel_error(condition, made, vocoder)
             for name in (*METRICS, "cpu_seconds"):
-                scores[system].setdefault(name, []).append(found[name])
+                scores[system].setdefault(name, []).append(found.get(name, math.nan))
     return scores
 
 
@@ -73,13 +94,36 @@ def log_mel_error(condition: np.ndarray, made: np.ndarray, vocoder: Vocoder) -> 
     return float(np.abs(condition[:, :frames] - again[:, :frames]).mean())
 
 
-def table(scores: dict[str, dict[str, list[float]]]) -> str:
+def verdict(scores: Mapping[str, Mapping[str, Sequence[float]]], vocoder: str) -> str | None:
+    """Return the sentence that says that a vocoder does harm, and what to do; None for one that does not.
+
+    It does when the mean ESTOI of its copy synthesis is below Griffin-Lim's, over the clips where both are defined.
+
+    Parameters
+    ----------
+    scores : what `score_copy_synthesis` returned, of clips that the vocoder's training was not fitted to.
+    vocoder : its name.
+    """
+    ours, theirs = (np.array(scores[system]["estoi"], np.float64) for system in ("vocoder", "griffin_lim"))
+    defined = ~(np.isnan(ours) | np.isnan(theirs))
+    if not defined.any() or ours[defined].mean() >= theirs[defined].mean():
+        return None
+    return (
+        f"The vocoder {vocoder} does harm: copy synthesis of {defined.sum()} validation clips has ESTOI"
+        f" {ours[defined].mean():.3f}, {GRIFFIN_LIM_TITLE} {theirs[defined].mean():.3f}. Train it longer"
+        " (vocoder.steps), begin with one that knows this mel and such voices (vocoder.base), or give another"
+        " (synthesis.hifigan_checkpoint)."
+    )
+
+
+def table(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Return the means as a Markdown table, with the number of clips on which the vocoder is the better one."""
-    lines = ["| metric | vocoder | Griffin-Lim | clips better |", "|---|---|---|---|"]
+    lines = [f"| metric | copy synthesis | {GRIFFIN_LIM_TITLE} | clips better |", "|---|---|---|---|"]
     for name, title in METRICS.items():
         ours, theirs = (np.array(scores[system][name]) for system in ("vocoder", "griffin_lim"))
         better = ours > theirs if name in HIGHER_IS_BETTER else ours < theirs
-        means = " | ".join(f"{np.nanmean(values):.3f}" for values in (ours, theirs))
+        known = [values[~np.isnan(values)] for values in (ours, theirs)]
+        means = " | ".join(f"{values.mean():.3f}" if len(values) else "–" for values in known)
         lines.append(f"| {title} | {means} | {better.sum()} of {len(ours)} |")
     seconds = " | ".join(f"{sum(scores[system]['cpu_seconds']):.1f}" for system in ("vocoder", "griffin_lim"))
     lines.append(f"| CPU seconds in all | {seconds} | |")

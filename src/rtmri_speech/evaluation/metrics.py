@@ -40,6 +40,12 @@ MCEP_ORDER = 24
 F0_SEARCH_HZ = (71.0, 800.0)
 """WORLD's own range of F0, in which nothing is known of the speaker."""
 
+VOICED_CORRELATION = 0.3
+"""What two neighbouring periods of a voice correlate by at least; Praat's 0.45 is for recordings without a scanner."""
+
+_PERIOD_TOLERANCE = 0.05
+_PERIODS, _LEAST_WINDOW_S = 2, 0.02
+
 LAG_LIMIT_MS = 300.0
 """The largest lag that is looked for."""
 
@@ -175,9 +181,11 @@ def harvest_f0(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return Harvest's F0 in Hz, 0 where unvoiced, at the middle of each frame, and those times in s; ``(N // hop,)``.
 
-    Frame t is the samples ``[t hop, (t + 1) hop)``, as in `speech_frames`. Library pyworld (Morise, *Harvest*, 2017).
-    Harvest rather than DIO: on a recording made in the scanner 19 % of its frames contradict the voicing of the
-    transcribed phones, of DIO's 30 %.
+    Frame t is the samples ``[t hop, (t + 1) hop)``, as in `speech_frames`. Library pyworld (Morise, *Harvest*, 2017). A
+    frame is voiced when Harvest finds an F0 and the signal repeats itself after that period (`period_correlation` of
+    `VOICED_CORRELATION` at least): Harvest by itself finds one in nearly all of speech. Of the speech frames that are
+    known to be unvoiced it leaves 25 % so on clips of the embedded corpus and 9 % on a recording made in the scanner,
+    with the correlation 59 % and 50 %; of the voiced ones it finds 99 % and 95 %, with it 96 % and 80 %.
     """
     import pyworld
 
@@ -188,7 +196,37 @@ def harvest_f0(
         signal, sampling_rate, f0_floor=low, f0_ceil=high, frame_period=1000 * hop / sampling_rate / 2
     )
     middles = slice(1, 2 * (len(signal) // hop), 2)
-    return np.ascontiguousarray(f0[middles]), np.ascontiguousarray(times[middles])
+    f0, times = np.ascontiguousarray(f0[middles]), np.ascontiguousarray(times[middles])
+    f0[period_correlation(signal, sampling_rate, f0, times) < VOICED_CORRELATION] = 0
+    return f0, times
+
+
+def period_correlation(audio: np.ndarray, sampling_rate: int, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return how well the signal repeats itself after a period of ``f0``, at most 1, float64 ``(T,)``; 0 without F0.
+
+    Pearson's correlation of a window of two periods, or of 20 ms if that is longer, with the window one period later,
+    both about the frame's time; the largest for periods within 5 % of ``1 / f0``. 0 where the signal ends before that.
+
+    Parameters
+    ----------
+    audio : ``(N,)``.
+    f0, times : Hz, 0 where unvoiced, and seconds; ``(T,)``.
+    """
+    found = np.zeros(len(f0))
+    for frame in np.flatnonzero(f0 > 0):
+        period = sampling_rate / f0[frame]
+        width = math.ceil(max(_PERIODS * period, _LEAST_WINDOW_S * sampling_rate))
+        middle = round(times[frame] * sampling_rate)
+        low, high = (round(period * (1 + tolerance)) for tolerance in (-_PERIOD_TOLERANCE, _PERIOD_TOLERANCE))
+        for lag in range(low, high + 1):
+            first = middle - (width + lag) // 2
+            if first < 0 or first + width + lag > len(audio):
+                continue
+            a, b = audio[first : first + width], audio[first + lag : first + lag + width]
+            a, b = a - a.mean(), b - b.mean()
+            energy = math.sqrt(float(a @ a) * float(b @ b))
+            found[frame] = max(found[frame], float(a @ b) / energy if energy > 0 else 0.0)
+    return found
 
 
 def world_analysis(
@@ -530,6 +568,32 @@ def summarise(scores: Iterable[Mapping[str, float]], seed: int = 0) -> dict[str,
             "n": len(values),
         }
     return summary
+
+
+def paired_differences(
+    ours: Mapping[str, Mapping[str, float | None]],
+    theirs: Mapping[str, Mapping[str, float | None]],
+    metrics: Sequence[str],
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Return ``{metric: {mean, low, high, n}}`` of the differences ours - theirs, clip by clip.
+
+    ``low`` and ``high`` bound the mean difference (`bootstrap_interval`, over clips) so that all ``metrics`` together
+    are covered with 95 % confidence (Bonferroni): of five measures that do not differ, one would else seem to in
+    every fourth comparison. Clips where either value is undefined are left out, ``n`` counts the others.
+
+    Parameters
+    ----------
+    ours, theirs : clip to metric to value, None or NaN where it is not defined.
+    """
+    differences = {}
+    for name in metrics:
+        pairs = [(clip.get(name), theirs[id].get(name)) for id, clip in ours.items() if id in theirs]
+        values = np.array([b for a, c in pairs if a is not None and c is not None and not math.isnan(b := a - c)])
+        low, high = bootstrap_interval(values, 1 - 0.05 / len(metrics), resamples=20_000, seed=seed)
+        mean = float(values.mean()) if len(values) else math.nan
+        differences[name] = {"mean": mean, "low": low, "high": high, "n": len(values)}
+    return differences
 
 
 def _tell(say: Say | None, sentence: str) -> None:

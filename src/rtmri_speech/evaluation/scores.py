@@ -287,7 +287,9 @@ def library_versions() -> dict[str, str]:
 
 
 def null_for_nan(value: Any) -> Any:
-    """Return nested mappings with None in place of NaN, which JSON does not have."""
+    """Return nested mappings and lists with None in place of NaN, which JSON does not have."""
     if isinstance(value, Mapping):
         return {key: null_for_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [null_for_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value

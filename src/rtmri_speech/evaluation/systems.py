@@ -23,7 +23,7 @@ from rtmri_speech.atomic import save_json, save_text
 from rtmri_speech.dataset.clip import Sample, open_sample
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.scaler import Scaler
-from rtmri_speech.evaluation.baselines import NEIGHBOURS, NearestFrames, griffin_lim, mean_mel
+from rtmri_speech.evaluation.baselines import GRIFFIN_LIM_TITLE, NEIGHBOURS, NearestFrames, griffin_lim, mean_mel
 from rtmri_speech.evaluation.metrics import missing_libraries, real_time_factor, score_pair, summarise
 from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_frames, read_phonemes
 from rtmri_speech.evaluation.scores import library_versions, null_for_nan, read_pair
@@ -47,9 +47,17 @@ TITLES = {
         "Look-up",
         "the mel of the training frames that look most alike, through the vocoder: memory, no model",
     ),
-    "ceiling": ("Ceiling", "the true mel through the same vocoder: what a perfect mel generator would reach"),
-    "ceiling_base": ("Ceiling, base vocoder", "the true mel through the vocoder before its fine-tuning"),
-    "griffin_lim": ("Ceiling, Griffin-Lim", "the true mel by Griffin and Lim's algorithm: no vocoder at all"),
+    "ceiling": (
+        "Ceiling: copy synthesis",
+        "the true mel through the same vocoder: what a perfect mel generator would reach",
+    ),
+    "ceiling_base": ("Copy synthesis, base vocoder", "the true mel through the vocoder before its fine-tuning"),
+    "griffin_lim": (GRIFFIN_LIM_TITLE, "the true mel by Griffin and Lim's algorithm: no vocoder at all"),
+    "against": ("Compared system", "the models of the other results directory, in the same context"),
+    "against_ceiling": (
+        "Compared system: copy synthesis",
+        "the true mel through the other results directory's vocoder",
+    ),
 }
 """Every row that there can be: its title, and what it is."""
 

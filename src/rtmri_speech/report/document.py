@@ -13,6 +13,7 @@ from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, shown
 from rtmri_speech.report.page import Experiment, duration, read_scores
+from rtmri_speech.report.scores import vocoder_verdict
 
 _CEILING_MEASURES = ("estoi", "pesq_wb", "f0_correlation")
 """Measures of which it makes sense to say how much of the ceiling's is reached."""
@@ -59,7 +60,7 @@ def results_document(experiment: Experiment, command: str) -> str:
         f" (context `{scores['configured']}`). ↑ higher is better, ↓ lower is better; definitions are in"
         " `src/rtmri_speech/evaluation/metrics.py`, and what the numbers are worth in [scores.md](scores.md).",
         f0_range_note(scores["settings"]),
-        *filter(None, [caution(scores["settings"].get("not_held_out", []))]),
+        *filter(None, [caution(scores["settings"].get("not_held_out", [])), vocoder_verdict(experiment.evaluation)]),
         _scores(scores, main),
         _share_of_ceiling(scores),
         "What the rows are:",

@@ -24,7 +24,7 @@ from rtmri_speech.provenance import code_version, inputs_digest, package_version
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.figures import draw_mel, draw_plots
 from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note
-from rtmri_speech.report.scores import read_scores
+from rtmri_speech.report.scores import read_scores, vocoder_verdict
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import write_video
@@ -227,6 +227,8 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
         f"rtmri-speech {code_version()}",
     ]
     if told := caution(scores["settings"].get("not_held_out", [])):
+        facts.append(told)
+    if told := vocoder_verdict(experiment.evaluation):
         facts.append(told)
     # Nothing in the data can end its script element.
     safe = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -10,8 +10,9 @@ import jsonschema
 
 from rtmri_speech.dataset.clip import require_id
 from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.copy_synthesis import FILE as COPY_SYNTHESIS_FILE
 from rtmri_speech.evaluation.systems import SCORES_FILE
-from rtmri_speech.foreign import read_json
+from rtmri_speech.foreign import read_json, require_type
 
 _ROW_NAME = re.compile(r"[\w-]{1,100}")
 """What a row may be called: the name becomes that of a directory and of files."""
@@ -114,3 +115,19 @@ def read_scores(evaluation: str | Path) -> dict[str, Any]:
         if configured not in found["rows"]:
             raise UserError(path, f"has no error of the phoneme {phoneme!r} in the row {configured}", again)
     return scores
+
+
+def vocoder_verdict(evaluation: str | Path) -> str | None:
+    """Return the sentence that the experiment's vocoder does harm (`copy_synthesis.verdict`); None where it does not.
+
+    Raises
+    ------
+    UserError
+        There is such a file, and it is malformed.
+    """
+    path = Path(evaluation) / COPY_SYNTHESIS_FILE
+    if not path.exists():
+        return None
+    again = "judge the vocoder again (score_copy_synthesis.py)"
+    content = require_type(read_json(path, missing=again, remedy=again), dict, "its content", path, again)
+    return require_type(content.get("verdict"), str | None, "verdict", path, again)

@@ -1,0 +1,118 @@
+"""A demo system on further clips that no training has seen, against another one: four test clips say little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rtmri_speech.dataset.clip import Clip, open_sample
+from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta
+from rtmri_speech.dataset.process import DatasetSettings, Processing
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.baselines import training_frames
+from rtmri_speech.evaluation.metrics import paired_differences
+from rtmri_speech.evaluation.systems import Systems, write_sounds
+from rtmri_speech.signal.audio import write_wav
+from rtmri_speech.vocoder.naming import PAIR_FILE, steps_of
+
+if TYPE_CHECKING:
+    from rtmri_speech.acoustic.predict import Context
+
+COMPARED = ("estoi", "mcd_db", "mel_mse", "f0_correlation", "vuv_error")
+"""Metrics whose paired differences are judged."""
+
+PAIRS = {"against": None, "against_ceiling": "ceiling"}
+"""Rows of the other system, and the row of the first that each is compared with; None for the configured one."""
+
+
+def load_system(results: str | Path, context: Context, say: Callable[[str], None]) -> Systems:
+    """Return the mel generator of a results directory with its vocoder of the most steps.
+
+    Parameters
+    ----------
+    context : what the LSTM sees for a frame.
+    say : told of what an existing vocoder config has that a new one may not.
+
+    Raises
+    ------
+    UserError
+        A model is missing, cannot be read, or is of another mel than the directory's dataset.
+    """
+    from rtmri_speech.acoustic.predict import load_acoustic_model
+    from rtmri_speech.vocoder.engine import load_vocoder
+
+    results = Path(results)
+    dataset = results / "dataset"
+    vocoders = [path for path in (results / "vocoder").glob("g_*") if PAIR_FILE.fullmatch(path.name)]
+    if not vocoders:
+        raise UserError(results / "vocoder", "holds no g_<steps>", "make the system first, or name its results")
+    acoustic = load_acoustic_model(
+        results / "acoustic" / "mri_acoustic_model.pt",
+        scaler=Scaler.load(dataset / "scaler.json"),
+        mel=load_mel_spec(dataset),
+    )
+    vocoder = load_vocoder(max(vocoders, key=steps_of), device=acoustic.device, warn=say)
+    look_up = training_frames(dataset, read_filelist(dataset / "hifigan_filelists" / "training.txt"))
+    return Systems(acoustic, vocoder, None, look_up, [context])
+
+
+def prepare(results: str | Path, directory: str | Path, clips: Sequence[Clip]) -> None:
+    """Make the samples of further clips in ``directory``, with mel, frame size and scaler of a results directory.
+
+    Raises
+    ------
+    UserError
+        A clip cannot be read, or the results directory has no dataset.
+    """
+    dataset = Path(results) / "dataset"
+    meta = read_meta(dataset)
+    size = meta["resize_h"], meta["resize_w"]
+    processing = Processing(Path(directory), DatasetSettings(load_mel_spec(dataset), size))
+    for clip in clips:
+        processing.frames(clip)
+        processing.sound(clip)
+    (Path(directory) / META).write_bytes((dataset / META).read_bytes())
+
+
+def speak_both(
+    ours: Systems,
+    theirs: Systems | None,
+    processed_dir: str | Path,
+    ids: Sequence[str],
+    sounds: str | Path,
+    progress: Callable[[Any], Any] = iter,
+) -> tuple[list[str], dict[tuple[str, str], float]]:
+    """Write every row of the one system, and what the other generates and copies; return the rows and the seconds.
+
+    Raises
+    ------
+    UserError
+        The two are of different mels.
+    """
+    seconds = write_sounds(ours, processed_dir, ids, sounds, progress)
+    rows = ours.rows()
+    if theirs is None:
+        return rows, seconds
+    mel = theirs.acoustic.mel
+    mel.require_same(ours.acoustic.mel, str(theirs.acoustic.source), str(ours.acoustic.source))
+    for id in progress(ids):
+        for row, audio, _ in theirs.speak(open_sample(processed_dir, id)):
+            name = {theirs.contexts[0]: "against", "ceiling": "against_ceiling"}.get(row)
+            if name:
+                write_wav(Path(sounds) / name / f"{id}.wav", audio, mel.sampling_rate)
+            if row == "ceiling":
+                break
+    return [*rows, *PAIRS], seconds
+
+
+def compare(scores: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return `paired_differences` of `COMPARED`, ours less theirs, by row of the other system."""
+    rows = scores["rows"]
+    return {
+        row: paired_differences(rows[ours or scores["configured"]]["clips"], rows[row]["clips"], COMPARED)
+        for row, ours in PAIRS.items()
+        if row in rows
+    }

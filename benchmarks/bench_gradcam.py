@@ -43,7 +43,6 @@ def make_input(folder: Path, count: int) -> tuple[Path, Path]:
     import torch
 
     from rtmri_speech.acoustic.model import AcousticModel, Network
-    from rtmri_speech.acoustic.predict import LAB_KEYS
     from rtmri_speech.atomic import save_json
     from rtmri_speech.signal.video import write_video
 
@@ -56,7 +55,7 @@ def make_input(folder: Path, count: int) -> tuple[Path, Path]:
     write_video(folder / "clip.mp4", frames, RATE)
     torch.manual_seed(0)
     model = AcousticModel(Network())
-    torch.save(dict.fromkeys(LAB_KEYS) | {"model_state_dict": model.state_dict()}, folder / "model.pt")
+    torch.save({"model_state_dict": model.state_dict()}, folder / "model.pt")
     save_json(folder / "scaler.json", {"mean": [-40.0] * 64, "std": [10.0] * 64, "count_frames": 1})
     return folder / "clip.mp4", folder / "model.pt"
 

@@ -81,10 +81,7 @@ def write_models(folder: Path) -> list[str]:
     write_config(folder / "config.json", config)
     torch.save({"generator": official_state(Generator(config))}, folder / "g_00000000")
     network = Network()
-    unused = ["epoch", "optimizer_state_dict", "scheduler_state_dict", "scaler_state_dict"]
-    unused += ["val_loss", "val_mse", "train_loss"]
     content = {
-        **dict.fromkeys(unused, 0),
         "model_state_dict": AcousticModel(network).state_dict(),
         "network": dataclasses.asdict(network),
         "image_size": [256, 256],

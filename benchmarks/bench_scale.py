@@ -251,9 +251,7 @@ def write_models(folder: Path) -> dict[str, str]:
     write_config(folder / "models" / "config.json", config)
     torch.save({"generator": official_state(Generator(config))}, folder / "models" / "g_00000001")
     network = Network("test_efficientnet", rnn_hidden=8, n_mels=16)
-    unused = ("epoch", "optimizer_state_dict", "scheduler_state_dict", "scaler_state_dict")
     content = {
-        **dict.fromkeys((*unused, "val_loss", "val_mse", "train_loss"), 0),
         "model_state_dict": AcousticModel(network).state_dict(),
         "network": dataclasses.asdict(network),
         "image_size": [32, 32],

@@ -46,23 +46,13 @@ def write_noise(directory, training):
 
 
 def write_acoustic(path, seed=0, spec=SPEC, size=SIZE, normalisation="unit"):
-    """A mel generator with random weights."""
+    """A mel generator with random weights, without what only a training goes on from."""
     torch.manual_seed(seed)
     network = Network("test_efficientnet", rnn_hidden=8, n_mels=spec.n_mels)
-    lab_keys = (
-        "optimizer_state_dict",
-        "scheduler_state_dict",
-        "scaler_state_dict",
-        "val_loss",
-        "val_mse",
-        "train_loss",
-    )
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(
         {
-            "epoch": 1,
             "model_state_dict": AcousticModel(network).state_dict(),
-            **dict.fromkeys(lab_keys, 0),
             "network": dataclasses.asdict(network),
             "image_size": list(size),
             "frame_size": list(size),

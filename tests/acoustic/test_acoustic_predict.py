@@ -11,7 +11,6 @@ import torch
 from rtmri_speech.acoustic.context import decode_in_context
 from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import (
-    LAB_KEYS,
     export_predicted,
     frame_features,
     load_acoustic_model,
@@ -33,8 +32,7 @@ def checkpoint(tmp_path, tiny_processed):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     scaler = Scaler.load(tiny_processed / "scaler.json")
-    content = dict.fromkeys(LAB_KEYS)
-    content |= {
+    content = {
         "model_state_dict": AcousticModel(NETWORK).state_dict(),
         "network": dataclasses.asdict(NETWORK),
         "image_size": [32, 32],
@@ -136,8 +134,21 @@ def test_a_dataset_that_does_not_fit_the_checkpoint_is_refused(checkpoint):
         load_acoustic_model(checkpoint, "cpu", mel=dataclasses.replace(spec, hop_length=256))
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_names_of_a_training_over_several_devices_are_the_networks(checkpoint, frames, prefix):
+    before = predict_db(load_acoustic_model(checkpoint, "cpu"), frames)
+    content = load_checkpoint(checkpoint)
+    state = content["model_state_dict"]
+    save_checkpoint(checkpoint, {**content, "model_state_dict": {prefix + key: state[key] for key in state}})
+    np.testing.assert_array_equal(predict_db(load_acoustic_model(checkpoint, "cpu"), frames), before)
+    # One name with a prefix is no wrapper.
+    save_checkpoint(checkpoint, {**content, "model_state_dict": {**state, prefix + "head.bias": state["head.bias"]}})
+    with pytest.raises(UserError, match=rf"has the unknown key {prefix}head\.bias"):
+        load_acoustic_model(checkpoint, "cpu")
+
+
 def test_a_checkpoint_of_the_lab_gets_its_settings_and_needs_a_scaler(tmp_path):
-    content = {**dict.fromkeys(LAB_KEYS), "model_state_dict": AcousticModel().state_dict()}
+    content = {"model_state_dict": AcousticModel().state_dict()}
     save_checkpoint(tmp_path / "lab.pt", content)
     with pytest.raises(UserError, match=r"lab\.pt: holds no scaler"):
         load_acoustic_model(tmp_path / "lab.pt", "cpu")

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lab_tree import write_lab_acoustic
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rtmri_speech.acoustic.loss import LossSettings
 from rtmri_speech.acoustic.model import AcousticModel, Network, Recomputing
-from rtmri_speech.acoustic.predict import LAB_KEYS, load_acoustic_model
+from rtmri_speech.acoustic.predict import load_acoustic_model
 from rtmri_speech.acoustic.train import _Training, train
 from rtmri_speech.errors import UserError
 from rtmri_speech.training.distributed import Processes
@@ -58,7 +59,8 @@ def test_the_checkpoint_has_the_labs_keys_and_all_to_use_it(tiny_training, said)
     settings = tiny_training()
     train(settings, said.append)
     content = load_checkpoint(settings.out_ckpt)
-    assert set(LAB_KEYS) < set(content)
+    lab = write_lab_acoustic(settings.out_ckpt.with_name("lab.pt"))
+    assert set(load_checkpoint(lab)) < set(content)
     assert content["val_loss"] == pytest.approx(min(value for _, value in scalars(settings)["loss/val"]), rel=1e-6)
     assert content["training_ids"] == ["a0", "a1", "a2"]
     bundle = load_acoustic_model(settings.out_ckpt, "cpu")
@@ -196,8 +198,7 @@ def lab_file(path, settings, epoch=2, without=None):
     model = AcousticModel(dataclasses.replace(settings.network, n_mels=12))
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
     state = {key: value for key, value in model.state_dict().items() if key != without}
-    values = dict.fromkeys(LAB_KEYS)
-    values |= {"epoch": epoch, "model_state_dict": state, "optimizer_state_dict": optimizer.state_dict()}
+    values = {"epoch": epoch, "model_state_dict": state, "optimizer_state_dict": optimizer.state_dict()}
     save_checkpoint(path, {**values, "val_loss": 1.0, "val_mse": 1.0, "train_loss": 1.0})
     return model
 
@@ -208,6 +209,25 @@ def test_a_checkpoint_of_the_lab_trains_on_from_its_epoch(tiny_training, said, t
     train(settings, said.append)
     assert any("lab.pt: goes on from its epoch 2" in sentence for sentence in said)
     assert [step for step, _ in scalars(settings)["lr"]] == [3]
+    torch.testing.assert_close(load_checkpoint(settings.out_ckpt)["model_state_dict"], model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("left_out", "first_epoch", "sentence"),
+    [
+        (["optimizer_state_dict"], 3, "lab.pt: its optimiser is left out (it has none)."),
+        (["optimizer_state_dict", "val_mse"], 1, "lab.pt: lacks val_mse; its weights are trained from the first epoch"),
+        (["epoch"], 1, "lab.pt: lacks epoch; its weights are trained from the first epoch on."),
+    ],
+)
+def test_published_weights_train_on(tiny_training, said, tmp_path, left_out, first_epoch, sentence):
+    settings = tiny_training(resume_ckpt=tmp_path / "lab.pt", lr=1e-30, weight_decay=0.0, **STILL)
+    model = lab_file(tmp_path / "lab.pt", settings)
+    content = load_checkpoint(tmp_path / "lab.pt")
+    save_checkpoint(tmp_path / "lab.pt", {key: content[key] for key in content if key not in left_out})
+    train(settings, said.append)
+    assert any(sentence in line for line in said)
+    assert scalars(settings)["lr"][0][0] == first_epoch
     torch.testing.assert_close(load_checkpoint(settings.out_ckpt)["model_state_dict"], model.state_dict())
 
 

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import Clip
+from rtmri_speech.dataset.clip import Clip, open_sample
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler, restore_samples, stored_clips, take_frames
 from rtmri_speech.dataset.process import DatasetSettings, Processing
@@ -52,6 +52,21 @@ def test_our_windows_equal_the_labs_value_for_value(tmp_path, layout):
         np.testing.assert_array_equal(np.float32(ours[index]["mri"]) / np.float32(255), windows["mri"][index, :, 0])
         np.testing.assert_allclose(ours[index]["mel"], windows["mel"][index], atol=1e-5)
     assert restore_samples(tmp_path) == []
+
+
+@pytest.mark.parametrize("layout", ["npz", "npy"])
+def test_windows_beside_a_stored_mel_need_no_scaler(tmp_path, layout):
+    lab_directory(tmp_path, layout)
+    (tmp_path / "scaler.json").unlink()
+    with pytest.raises(UserError, match=r"holds its mel standardised, and neither scaler\.json nor meta\.json in"):
+        restore_samples(tmp_path)
+    assert not (tmp_path / "samples").exists()
+    mel_db = np.float32(np.random.default_rng(0).normal(-30, 10, (9, 5)))
+    (tmp_path / "samples" / "000").mkdir(parents=True)
+    np.save(tmp_path / "samples" / "000" / "mel_db.npy", mel_db)
+    assert restore_samples(tmp_path) == ["000"]
+    assert write_pairs(tmp_path, "training") == 6
+    np.testing.assert_array_equal(open_sample(tmp_path, "000").mel_db, mel_db)
 
 
 def test_windows_of_another_stride_are_refused(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from lab_tree import lab_weights
 
 from rtmri_speech.acoustic.model import AcousticModel, Network
-from rtmri_speech.acoustic.predict import LAB_KEYS, load_acoustic_model, predict_db
+from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
 from rtmri_speech.graphs.run import Graph
 from rtmri_speech.pack.export import MEL_TOLERANCE, SMALLEST_SNR, Terms, make_pack, signal_to_noise_db
 from rtmri_speech.pack.format import GRAPHS, read_about, read_graph
@@ -118,7 +118,7 @@ def test_the_labs_mel_generator_makes_its_reference_numbers_from_a_pack(tmp_path
         "scaler": {"mean": [0.0] * 64, "std": [1.0] * 64, "count_frames": 1},
     }
     weights = lab_weights(AcousticModel().state_dict())
-    torch.save({**dict.fromkeys(LAB_KEYS, 0), "model_state_dict": weights, **settings}, tmp_path / "lab.pt")
+    torch.save({"model_state_dict": weights, **settings}, tmp_path / "lab.pt")
     make_pack(tmp_path / "lab.pack", tmp_path / "lab.pt", VOCODERS / "hifigan_lab_tiny" / "g_00000000", TERMS)
     base = np.random.default_rng(0).integers(0, 256, (6, 8, 8)).astype(np.uint8)
     speech = load_pack(tmp_path / "lab.pack").speech(base.repeat(32, 1).repeat(32, 2))

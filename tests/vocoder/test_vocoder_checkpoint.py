@@ -42,6 +42,17 @@ def test_load_save_load_keeps_keys_shapes_and_bits(folder, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), generator.parameters(), strict=True))
 
 
+def test_names_of_a_training_over_several_devices_are_the_networks(folder, tmp_path):
+    content = torch.load(folder / "g_00000000", weights_only=True)
+    wrapped = {f"module.{name}": tensor for name, tensor in content["generator"].items()}
+    torch.save({**content, "generator": wrapped}, tmp_path / "g_00000000")
+    (ours, config), (there, _) = (
+        read_generator(place / "g_00000000", read_config(folder)) for place in (tmp_path, folder)
+    )
+    assert config.padding in ("lab", "official")
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), there.parameters(), strict=True))
+
+
 @pytest.mark.parametrize(
     ("name", "claimed", "reason"),
     [

@@ -40,16 +40,6 @@ LAB_NORMALISATION = "frame"
 LAB_REF_FRAMES = 4
 """What a checkpoint without settings of its own, one of the lab's system, was used with."""
 
-LAB_KEYS = (
-    "epoch",
-    "model_state_dict",
-    "optimizer_state_dict",
-    "scheduler_state_dict",
-    "scaler_state_dict",
-    "val_loss",
-    "val_mse",
-    "train_loss",
-)
 
 _SETTINGS = {
     "network": dict[str, Any],
@@ -114,16 +104,18 @@ class AcousticBundle:
 def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> dict[str, Any]:
     """Return a checkpoint of ours, or of the lab with its settings filled in; ``memory_map`` as in `load_checkpoint`.
 
+    Only the weights must be there: what a training goes on from (``epoch``, optimiser, losses) people leave out when
+    they publish a model.
+
     Raises
     ------
     UserError
-        The file cannot be read, lacks a key, or has a setting of another type; the key is named.
+        The file cannot be read, lacks its weights, or has a setting of another type; the key is named.
     """
     remedy = "give a mel generator's checkpoint (mri_acoustic_model.pt)"
     content = load_checkpoint(path, remedy, memory_map=memory_map)
-    for key in LAB_KEYS:
-        if key not in content:
-            raise UserError(path, f"lacks the key {key}", remedy)
+    if "model_state_dict" not in content:
+        raise UserError(path, "lacks the key model_state_dict", remedy)
     if "network" not in content:
         content |= {
             "network": _lab_network(content["model_state_dict"], path, remedy),

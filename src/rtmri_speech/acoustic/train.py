@@ -73,6 +73,8 @@ from rtmri_speech.workers import telling_lost_workers
 PICTURED_CLIPS = 3
 """Validation clips whose mels are drawn for TensorBoard."""
 
+_LOSSES = "val_loss", "val_mse", "train_loss"
+
 MEMORY_REMEDY = "lower --micro_batch_size or --stretch, or add --use_checkpoint"
 
 
@@ -380,17 +382,19 @@ class _Training:
         content = read_acoustic_checkpoint(file)
         load_weights(self.model, content["model_state_dict"], file)
         self.seen_before = seen_by(content)
-        if fault := adamw_difference(content["optimizer_state_dict"], self.optimizer):
+        optimiser = content.get("optimizer_state_dict")
+        if fault := "it has none" if optimiser is None else adamw_difference(optimiser, self.optimizer):
             self.say(f"{file}: its optimiser is left out ({fault}).")
         else:
-            self.optimizer.load_state_dict(
-                {**content["optimizer_state_dict"], "param_groups": self.optimizer.state_dict()["param_groups"]}
-            )
+            self.optimizer.load_state_dict({**optimiser, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self._set_hyperparameters(self.settings.lr)
+        if missing := [name for name in ("epoch", *_LOSSES) if name not in content]:
+            self.say(f"{file}: lacks {missing[0]}; its weights are trained from the first epoch on.")
+            return
         epoch = require_type(content["epoch"], int, "epoch", file, "use another checkpoint")
         if epoch < 0:
             raise UserError(file, f"its epoch is {epoch}", "use another checkpoint")
-        losses = {name: content[name] for name in ("val_loss", "val_mse", "train_loss")}
+        losses = {name: content[name] for name in _LOSSES}
         losses = {name: loss.item() if _is_number(loss) else loss for name, loss in losses.items()}
         require_alike(losses, dict.fromkeys(losses, 0.0), file, "its losses", "use another checkpoint")
         self.step = min(epoch * self.plan.per_epoch, self.total_steps)

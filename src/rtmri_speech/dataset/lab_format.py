@@ -104,9 +104,21 @@ class StoredClip:
             yield _bytes_of(frame, f"{self.frame_files[0]}, frame {number}")
 
     def mel_db(self) -> np.ndarray:
-        """Return the mel, dB, float32 ``(T, n_mels)``; that of windows is restored with the lab's scaler."""
+        """Return the mel, dB, float32 ``(T, n_mels)``; that of windows is restored with the lab's scaler.
+
+        Raises
+        ------
+        UserError
+            A file is broken, windows do not follow each other, or they have no scaler.
+        """
         if self.whole:
             return load_array(self.source / "mel_db.npy", 2)
+        if not any((self.processed_dir / name).exists() for name in ("scaler.json", META)):
+            raise UserError(
+                self.source,
+                f"holds its mel standardised, and neither scaler.json nor {META} in {self.processed_dir} says by what",
+                "copy scaler.json from where the windows were made, or make the clip anew from its video",
+            )
         return lab_scaler(self.processed_dir).restore(np.stack(list(self._sequence("mel"))))
 
     def mask(self) -> np.ndarray:
@@ -197,7 +209,7 @@ def restore_samples(processed_dir: str | Path, ref_frames: int = 4) -> list[str]
     Raises
     ------
     UserError
-        Stored windows are broken or not of stride 1, or ``scaler.json`` is missing.
+        Stored windows are broken or not of stride 1, or the only mel is theirs and they have no scaler.
     """
     processed_dir = Path(processed_dir)
     sources = {path.stem: path for path in (processed_dir / f"pairs_ref{ref_frames}").glob("*.npz")}
@@ -209,8 +221,9 @@ def restore_samples(processed_dir: str | Path, ref_frames: int = 4) -> list[str]
         if (directory / "mask.npy").exists():
             continue
         clip = StoredClip(source)
+        if not (directory / "mel_db.npy").exists():
+            save_npy(directory / "mel_db.npy", clip.mel_db())
         take_frames(directory / "mri.npy", clip, clip.shape("mri")[1:])
-        save_npy(directory / "mel_db.npy", clip.mel_db())
         # The mask comes last: a clip that has one is whole.
         save_npy(directory / "mask.npy", clip.mask())
         restored.append(id)

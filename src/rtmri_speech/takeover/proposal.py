@@ -176,10 +176,11 @@ def described(found: Survey) -> Iterator[str]:
         yield f"{place.path}: {len(place.files)} {place.kind}."
     for acoustic in found.acoustic:
         maker = "the old system's" if acoustic.of_lab else "this system's"
+        age = "an unsaid epoch" if acoustic.epoch is None else f"epoch {acoustic.epoch}"
         more = "with an optimiser to train on from" if acoustic.optimizer else "without an optimiser's state"
         yield (
-            f"{acoustic.path}: {maker} mel generator of epoch {acoustic.epoch}, {acoustic.n_mels} bins, LSTM "
-            f"{acoustic.rnn_hidden}, {more}."
+            f"{acoustic.path}: {maker} mel generator of {age}, {acoustic.n_mels} bins, LSTM {acoustic.rnn_hidden}, "
+            f"{more}."
         )
     for vocoder in found.vocoders:
         rest = f"do_ beside it with {vocoder.optimizer}" if vocoder.optimizer else "no do_ beside it to train on from"

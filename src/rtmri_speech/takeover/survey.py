@@ -23,7 +23,7 @@ from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import read_json
+from rtmri_speech.foreign import read_json, require_type
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.vocoder.checkpoint import official_name, tell_padding
@@ -85,11 +85,11 @@ class Recordings:
 class AcousticCheckpoint:
     """A mel generator: the lab's, or one of this system, which names its mel and the clips it saw.
 
-    ``optimizer`` says whether it holds an optimiser's state to train on from.
+    ``epoch`` is None where it does not say; ``optimizer`` says whether it holds an optimiser's state to train on from.
     """
 
     path: Path
-    epoch: int
+    epoch: int | None
     n_mels: int
     rnn_hidden: int
     of_lab: bool
@@ -260,10 +260,10 @@ def _acoustic(path: Path, found: Survey) -> AcousticCheckpoint | None:
         return None
     content = read_acoustic_checkpoint(path, memory_map=True)
     network, scaler = content["network"], content.get("scaler")
-    state = content["optimizer_state_dict"]
+    state = content.get("optimizer_state_dict")
     return AcousticCheckpoint(
         path,
-        int(content["epoch"]),
+        require_type(content.get("epoch"), int | None, "epoch", path, "copy it again"),
         network["n_mels"],
         network["rnn_hidden"],
         "mel" not in content,

@@ -54,6 +54,9 @@ _REAL = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 _REAL |= {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 """Types of tensors that networks and their states are made of."""
 
+_WRAPPERS = "_orig_mod.", "module.", "_orig_mod."
+"""Prefixes of `torch.compile` and `DistributedDataParallel`, which wrap a network in either order."""
+
 _TWISTER_WORDS = 624
 """Words of NumPy's random generator, among which its position must lie: beyond them it would read foreign memory."""
 
@@ -101,7 +104,9 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Read a file of `save_checkpoint`, or of another program of torch, onto the CPU without running any code of it.
 
-    With ``memory_map`` tensors are read from the disk when they are used; a file of torch before 1.6 is read whole.
+    Names of weights are those of the network, also where a training over several devices, or a compiled network, wrote
+    them under a prefix. With ``memory_map`` tensors are read from the disk when they are used; a file of torch before
+    1.6 is read whole.
 
     Raises
     ------
@@ -119,7 +124,15 @@ def load_checkpoint(
         raise UserError(path, f"cannot be read as a checkpoint ({reason})", remedy) from error
     if not isinstance(content, dict):
         raise UserError(path, f"holds a {type(content).__name__}, not a dict", remedy)
-    return content
+    return _without_wrapper({key: _without_wrapper(value) for key, value in content.items()})
+
+
+def _without_wrapper(value: Any) -> Any:
+    """A table whose keys all begin with a prefix of `_WRAPPERS` without it; anything else as it is."""
+    for prefix in _WRAPPERS:
+        if isinstance(value, dict) and value and all(isinstance(key, str) and key.startswith(prefix) for key in value):
+            value = {key.removeprefix(prefix): part for key, part in value.items()}
+    return value
 
 
 def difference(found: Any, like: Any, name: str = "it") -> str | None:

@@ -6,12 +6,33 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from rtmri_speech.atomic import save_json, save_npy
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.mel import MelSpec
 
 ROOT = Path(__file__).parents[2]
+
+
+SCRIPT = ROOT / "workflow" / "scripts" / "audit_sync.py"
+
+
+def audited(processed_dir, output, *arguments):
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), "--processed_dir", str(processed_dir), "--output", str(output), *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.parametrize("named", [["999"], ["a1", "../a1"], ["a1", ""]])
+def test_clips_that_are_not_there_are_refused_by_name(tiny_processed, tmp_path, named):
+    done = audited(tiny_processed, tmp_path / "sync.json", "--clips", *named)
+    sentence = f"holds no clip {named[-1]!r}; name some of its 6 clips, such as a0"
+    assert done.returncode == 2 and sentence in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "sync.json").exists()
 
 
 def test_the_command_names_the_clip_that_is_late(tmp_path):
@@ -35,13 +56,7 @@ def test_the_command_names_the_clip_that_is_late(tmp_path):
         save_npy(sample / "mel_db.npy", np.zeros((frames, 64), np.float32))
         save_npy(sample / "mask.npy", np.ones(frames, np.float32))
     (tmp_path / "wavs" / "c5.wav").unlink()
-    script = ROOT / "workflow" / "scripts" / "audit_sync.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "--processed_dir", str(tmp_path), "--output", str(tmp_path / "sync.json")],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
+    done = audited(tmp_path, tmp_path / "sync.json")
     assert done.returncode == 0, done.stderr
     audit = json.loads((tmp_path / "sync.json").read_text(encoding="utf-8"))
     assert [clip for clip, found in audit["clips"].items() if found["flagged"]] == ["c2"]

@@ -93,3 +93,15 @@ def test_a_still_picture_is_refused():
     audio = np.random.default_rng(0).standard_normal(300 * HOP) * 0.1
     with pytest.raises(UserError, match="no movement"):
         audit_sync({"a": sync_clip(frames, audio, RATE, HOP)})
+
+
+def test_no_clip_at_all_is_too_little_sound():
+    with pytest.raises(UserError, match=r"sync audit: has 0\.0 s of clips"):
+        audit_sync({})
+
+
+def test_a_still_clip_beside_a_moving_one_is_not_known():
+    still = moving_clip(20, 1)
+    still.pictures[:] = still.pictures[0]
+    audit = audit_sync({"still": still, "moving": moving_clip(20, 2)})
+    assert math.isnan(audit.clips["still"].offset_ms) and not audit.flagged

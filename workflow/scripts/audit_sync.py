@@ -30,9 +30,14 @@ def main() -> int | None:
     samples = args.processed_dir / "samples"
     if not samples.is_dir():
         raise UserError(samples, "is no directory", "make the dataset first (snakemake dataset)")
-    ids = args.clips or sorted(path.parent.name for path in samples.glob("*/mri.npy"))
-    if not ids:
+    there = sorted(path.parent.name for path in samples.glob("*/mri.npy"))
+    if not there:
         raise UserError(samples, "holds no clip", "make the dataset first (snakemake dataset)")
+    ids = args.clips or there
+    if unknown := [id for id in ids if id not in there]:
+        raise UserError(
+            samples, f"holds no clip {unknown[0]!r}", f"name some of its {len(there)} clips, such as {there[0]}"
+        )
     spec = load_mel_spec(args.processed_dir)
 
     clips, left_out = {}, {}

@@ -181,9 +181,9 @@ def audit_sync(clips: Mapping[str, SyncClip]) -> SyncAudit:
     UserError
         All clips together have less than `SHORTEST_TOTAL_S`, or nothing in them moves.
     """
-    stretches = _stretches(clips)
     seconds = sum(len(clip.pictures) * clip.hop / clip.sampling_rate for clip in clips.values())
-    if seconds < SHORTEST_TOTAL_S or len({stretch.fold for stretch in stretches}) < 2:
+    stretches = _stretches(clips) if seconds >= SHORTEST_TOTAL_S else []
+    if len({stretch.fold for stretch in stretches}) < 2:
         raise UserError("sync audit", f"has {seconds:.1f} s of clips", f"give it at least {SHORTEST_TOTAL_S:g} s")
     usable = {stretch.clip for stretch in stretches}
     lags = dict.fromkeys(usable, _common_lag(stretches, dict.fromkeys(usable, len(_LAGS) // 2)))
@@ -254,10 +254,15 @@ def _sound_at(clip: SyncClip, frames: np.ndarray) -> np.ndarray:
 
 
 def _weights(stretches: list[_Stretch], lags: Mapping[str, int], fold: int) -> np.ndarray:
-    """Ridge weights ``(D, bands)`` of the stretches outside ``fold``, each clip's sound at its own lag."""
+    """Ridge weights ``(D, bands)`` of the stretches outside ``fold``, each clip's sound at its own lag.
+
+    Where nothing moves outside ``fold`` they are zero: nothing is predicted.
+    """
     others = [stretch for stretch in stretches if stretch.fold != fold]
     xx = sum(stretch.xx for stretch in others)
     xy = sum(stretch.xy[lags[stretch.clip]] for stretch in others)
+    if not np.trace(xx) > 0:
+        return np.zeros_like(xy)
     return np.linalg.solve(xx + _PENALTY * np.trace(xx) / len(xx) * np.eye(len(xx)), xy)
 
 

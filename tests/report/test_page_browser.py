@@ -31,6 +31,10 @@ FLAGS = [
 POSITION = "return parseFloat(document.getElementById('time').textContent)"
 CURSORS = "return [...document.querySelectorAll('.cursor')].map((cursor) => parseFloat(cursor.style.left))"
 PRESSED = "return document.querySelector('#sources [aria-pressed=true]').dataset.source"
+BARS = """return [...document.querySelectorAll('#scores tbody tr')].map(
+    (row) => [...row.querySelectorAll('td')].map((cell) => cell.querySelector('.meter i')?.style.width ?? null))"""
+SPANLESS = """return [...document.querySelectorAll('#scores th[data-measure]')].map(
+    (head) => head.textContent.includes('no span'))"""
 IDS = "return [...document.querySelectorAll('#clips .id')].map((id) => id.textContent)"
 
 
@@ -206,6 +210,22 @@ def test_five_hundred_clips_open_at_once(browser, page, experiment, tmp_path):
     begin = time.monotonic()
     browser.execute_script("document.getElementById('direction').click()")
     assert time.monotonic() - begin < 1
+
+
+def test_bars_are_drawn_where_there_is_a_span(browser, page, experiment, tmp_path):
+    scores = made_up_scores(["a2", "a3", "a4"], SPEC)
+    for name, ends in {"estoi": (0.5, 0.1, 0.9), "mel_mse": (0.5, 0.2, 0.89)}.items():
+        for row, mean in zip(scores["rows"].values(), ends, strict=True):
+            row["summary"][name] |= dict.fromkeys(("mean", "low", "high"), mean)
+    shutil.copytree(page, tmp_path / "page")
+    clips = [{"id": id, "seconds": 2.0} for id in scores["clips"]]
+    data = page_data(scores, list(scores["rows"]), clips, SPEC)
+    plots = {path.stem.removesuffix("_light"): "a plot" for path in (page / "figures").glob("*_light.png")}
+    path = tmp_path / "page" / "index.html"
+    path.write_text(render(data, plots, experiment, scores), encoding="utf-8")
+    browser.get(path.as_uri())
+    assert browser.execute_script(BARS) == [["50%", None, None], ["0%", None, None], ["100%", None, None]]
+    assert browser.execute_script(SPANLESS) == [False, True, False]
 
 
 def browser_first(data):

@@ -1,6 +1,7 @@
 """Numbers for readers: the document, the measures, the times of stages, the curves of a log."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from rtmri_speech.evaluation.metrics import score_pair
 from rtmri_speech.report.document import results_document
 from rtmri_speech.report.facts import PartSize, StageTime, part_sizes, stage_times
 from rtmri_speech.report.figures import read_scalars
-from rtmri_speech.report.measures import MEASURES, shown
+from rtmri_speech.report.measures import MEASURES, shown, span
 
 
 def cells(line):
@@ -48,6 +49,52 @@ def test_the_document_tells_what_was_learned_and_where_grad_cam_looks(experiment
     lines = results_document(experiment, "a command").splitlines()
     assert "| model, window | 0.2000 (0.250) | 0.4000 (0.250) |" in lines
     assert "- F1: more mass here than there." in lines
+
+
+def of_floor_and_ceiling(name, floor, ceiling, ours=0.5):
+    """Rows of scores with one metric; each end is mean, low and high."""
+    ends = {"floor": floor, "ceiling": ceiling, "window": (ours, None, None)}
+    keys = ("mean", "low", "high")
+    return {row: {"summary": {name: dict(zip(keys, end, strict=True))}} for row, end in ends.items()}
+
+
+NOT_DEFINED = (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "floor", "ceiling", "expected"),
+    [
+        ("estoi", (0.1, 0.05, 0.2), (0.7, 0.6, 0.8), (0.1, 0.7)),
+        ("vuv_error", (0.9, 0.8, 0.95), (0.1, 0.05, 0.15), (0.9, 0.1)),
+        ("vuv_error", (0.5, 0.4, 0.6), (0.89, 0.8, 0.95), None),
+        ("vuv_error", (0.5, 0.4, 0.6), (0.45, 0.3, 0.55), None),
+        ("estoi", (0.3, 0.3, 0.3), (0.3, 0.3, 0.3), None),
+        ("estoi", (0.1, None, None), (0.2, None, None), (0.1, 0.2)),
+        ("f0_correlation", NOT_DEFINED, (0.013, -0.1, 0.1), None),
+        ("f0_correlation", (0.2, 0.1, 0.3), NOT_DEFINED, None),
+        ("lag_ms", (70.0, 60.0, 80.0), (0.7, 0.1, 1.2), None),
+    ],
+)
+def test_there_is_a_span_where_the_ceiling_is_better_than_the_floor(name, floor, ceiling, expected):
+    measure = next(measure for measure in MEASURES if measure.name == name)
+    assert span(measure, of_floor_and_ceiling(name, floor, ceiling)) == expected
+    assert span(measure, {"window": of_floor_and_ceiling(name, floor, ceiling)["window"]}) is None
+
+
+def test_the_document_gives_shares_of_a_span_and_names_the_measures_without_one(experiment, tmp_path):
+    scores = json.loads((experiment.evaluation / "scores.json").read_text())
+    rows = scores["rows"]
+    kept = {"n": 3, "median": 0}
+    for row, estoi, f0 in (("sequence", 0.5, 0.7), ("floor", 0.1, None), ("ceiling", 0.9, 0.013)):
+        for name, mean in (("estoi", estoi), ("f0_correlation", f0)):
+            rows[row]["summary"][name] = {"mean": mean, "low": mean, "high": mean, **kept}
+    (tmp_path / "scores.json").write_text(json.dumps(scores))
+    text = results_document(replace(experiment, evaluation=tmp_path), "a command")
+    assert "On the way from the floor to the ceiling, the first row has gone 50 % in ESTOI." in text
+    assert "F0 corr cannot be put so: floor or ceiling is not defined, or the ceiling is no better" in text
+    del rows["ceiling"], scores["mel_mse_by_bin"]["rows"]["ceiling"]
+    (tmp_path / "scores.json").write_text(json.dumps(scores))
+    assert "cannot be put so" not in results_document(replace(experiment, evaluation=tmp_path), "a command")
 
 
 def test_every_metric_has_a_measure_and_the_other_way_round():

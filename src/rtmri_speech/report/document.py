@@ -11,12 +11,12 @@ from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
-from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, shown
+from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, shown, span
 from rtmri_speech.report.page import Experiment, duration, read_scores
 from rtmri_speech.report.scores import vocoder_verdict
 
 _CEILING_MEASURES = ("estoi", "pesq_wb", "f0_correlation")
-"""Measures of which it makes sense to say how much of the ceiling's is reached."""
+"""Measures of which the document says how much of the way from floor to ceiling is reached."""
 
 
 def results_document(experiment: Experiment, command: str) -> str:
@@ -155,18 +155,28 @@ def _heading(measure: Measure) -> str:
 
 
 def _share_of_ceiling(scores: Mapping[str, Any]) -> str:
-    """One sentence that says how much of the ceiling the configured system reaches."""
-    if "ceiling" not in scores["rows"]:
+    """How much of the way from floor to ceiling the configured system goes, and where there is no such way."""
+    if not {"floor", "ceiling"} <= scores["rows"].keys():
         return ""
-    told = []
+    shares, spanless = [], []
     for measure in MEASURES:
-        ours, ceiling = (
-            scores["rows"][row]["summary"].get(measure.name, {}).get("mean")
-            for row in (scores["configured"], "ceiling")
+        ours = _mean(scores["rows"][scores["configured"]], measure)
+        if measure.name not in _CEILING_MEASURES or ours is None:
+            continue
+        title = measure.title.rstrip(".")
+        if (ends := span(measure, scores["rows"])) is None:
+            spanless.append(title)
+        else:
+            shares.append(f"{100 * (ours - ends[0]) / (ends[1] - ends[0]):.0f} % in {title}")
+    told = []
+    if shares:
+        told.append(f"On the way from the floor to the ceiling, the first row has gone {', '.join(shares)}.")
+    if spanless:
+        told.append(
+            f"{', '.join(spanless)} cannot be put so: floor or ceiling is not defined, or the ceiling is no better than"
+            " the floor beyond the intervals."
         )
-        if measure.name in _CEILING_MEASURES and ours is not None and ceiling:
-            told.append(f"{100 * ours / ceiling:.0f} % in {measure.title.rstrip('.')}")
-    return f"Of the ceiling, the first row reaches {', '.join(told)}." if told else ""
+    return " ".join(told)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -153,6 +153,26 @@ MEASURES = (
 )
 
 
+def span(measure: Measure, rows: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the means of floor and ceiling, between which a system's is drawn; None where they span nothing.
+
+    They do not where one of the rows is missing or not defined, nor where the ceiling is not better than the floor
+    beyond their 95 % intervals: a share of such a distance would be a share of chance.
+
+    Parameters
+    ----------
+    rows : of ``scores.json``, by name.
+    """
+    ends = [rows.get(name, {}).get("summary", {}).get(measure.name) for name in ("floor", "ceiling")]
+    if measure.better == "zero" or any(end is None or end["mean"] is None for end in ends):
+        return None
+    # Of the floor the better bound, of the ceiling the worse one; a single clip has neither.
+    bounds = ("high", "low") if measure.better == "higher" else ("low", "high")
+    floor, ceiling = (end["mean"] if end[key] is None else end[key] for end, key in zip(ends, bounds, strict=True))
+    apart = ceiling > floor if measure.better == "higher" else ceiling < floor
+    return (ends[0]["mean"], ends[1]["mean"]) if apart else None
+
+
 def shown(value: float | None, digits: int) -> str:
     """Return a value for readers, with a true minus sign; a dash where there is none."""
     if value is None or math.isnan(value):

@@ -31,9 +31,10 @@
     const columns = data.measures.map((measure, index) => ({ measure, index }))
       .filter(({ measure }) => measure.main || allMeasures.checked);
     const head = make("tr", {}, make("th", { scope: "col", textContent: "System" }));
-    for (const { measure } of columns) {
+    for (const { measure, index } of columns) {
       const button = make("button", { type: "button", title: measure.meaning },
         `${measure.title} ${ARROWS[measure.better]}`, make("span", { className: "unit", textContent: measure.unit || " " }));
+      if (spanless(measure, index)) button.append(make("span", { className: "unit", textContent: "no span" }));
       button.addEventListener("click", () => { find("sort").value = measure.name; sortClips(); });
       const cell = make("th", { scope: "col" }, button);
       cell.dataset.measure = measure.name;
@@ -49,6 +50,11 @@
     find("scores").replaceChildren(make("thead", {}, head), body);
     markSorted();
   };
+  // Floor and ceiling are known, and the ceiling is no better.
+  const spanless = (measure, index) => measure.better !== "zero" && !measure.span && ["floor", "ceiling"].every((name) => {
+    const end = data.rows.find((row) => row.name === name);
+    return end && typeof (end.summary[index] || [null])[0] === "number";
+  });
   const scoreCell = (row, measure, index) => {
     const [mean, low, high, count] = row.summary[index] || [null];
     const cell = make("td", { title: count ? `${count} clips` : "not defined" },
@@ -57,12 +63,9 @@
       className: "interval",
       textContent: low === null || low === undefined ? " " : `${shown(low, measure)} – ${shown(high, measure)}`,
     }));
-    const ends = ["floor", "ceiling"].map((name) => {
-      const end = data.rows.find((other) => other.name === name);
-      return end && (end.summary[index] || [null])[0];
-    });
-    if (mean !== null && ends.every((end) => typeof end === "number") && ends[0] !== ends[1] && measure.better !== "zero") {
-      const share = Math.min(Math.max((mean - ends[0]) / (ends[1] - ends[0]), 0), 1);
+    if (mean !== null && measure.span) {
+      const [floor, ceiling] = measure.span;
+      const share = Math.min(Math.max((mean - floor) / (ceiling - floor), 0), 1);
       const fill = make("i");
       fill.style.width = `${100 * share}%`;
       cell.append(make("span", { className: "meter" }, fill));

@@ -23,7 +23,7 @@ from rtmri_speech.evaluation.systems import SOUNDS, TITLES
 from rtmri_speech.provenance import code_version, inputs_digest, package_versions
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.figures import draw_mel, draw_plots
-from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note
+from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, span
 from rtmri_speech.report.scores import read_scores, vocoder_verdict
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
@@ -114,7 +114,10 @@ def page_data(
             if centres[0] <= hertz <= centres[-1]
         ],
         "measures": [
-            {key: getattr(m, key) for key in ("name", "title", "unit", "better", "digits", "main", "meaning")}
+            {
+                **{key: getattr(m, key) for key in ("name", "title", "unit", "better", "digits", "main", "meaning")},
+                "span": span(m, scores["rows"]),
+            }
             for m in measures
         ],
         "rows": [

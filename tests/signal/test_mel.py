@@ -3,6 +3,8 @@ import json
 import os
 import subprocess
 import sys
+from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import librosa
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.signal.mel import LOG_FLOOR, MelSpec, log_mel, log_mel_tensor
+from rtmri_speech.signal.mel import LOG_FLOOR, MelSpec, fitting_mel, log_mel, log_mel_tensor
 
 OFFICIAL = Path(__file__).parents[2].parent / "shared/fixtures/mel_official"
 needs_official = pytest.mark.skipif(not OFFICIAL.exists(), reason="reference numbers are not here")
@@ -325,3 +327,28 @@ def test_decibels_block_by_block_are_those_of_the_whole(preset):
     spec = MelSpec.preset(preset)
     audio = np.random.default_rng(2).standard_normal(420 * 1100) * np.linspace(1e-4, 0.3, 420 * 1100)
     np.testing.assert_allclose(spec.mel_db(audio), spec.db(spec.mel(audio)), atol=1e-4)
+
+
+@cache
+def upsamplings(hop):
+    """Whether stages of 2 to 10 make ``hop``, by trying all."""
+    return hop == 1 or any(hop % rate == 0 and upsamplings(hop // rate) for rate in range(2, 11))
+
+
+RATES = [Fraction(n, 8) for n in range(15 * 8, 120 * 8 + 1)]
+RATES += [Fraction(83278, 1000), Fraction(30000, 1001), Fraction("23.18"), Fraction(11413, 420), Fraction("101.01")]
+
+
+@pytest.mark.parametrize("wish", [8000, 11413, 20000, 44100])
+def test_the_proposed_hop_can_be_upsampled(wish):
+    for rate in RATES:
+        sampling_rate, hop = fitting_mel(rate, wish)
+        assert upsamplings(hop), (rate, hop)
+        # At most half a frame of drift in two minutes.
+        assert abs(Fraction(sampling_rate, hop) - rate) * 120 <= Fraction(1, 2)
+        assert abs(sampling_rate / max(wish, 20000) - 1) < 0.03
+
+
+def test_the_proposal_for_the_rate_of_uscs_recordings():
+    assert fitting_mel(Fraction(83278, 1000), 11413) == (19987, 240)
+    assert not upsamplings(137)

@@ -553,10 +553,13 @@ def test_another_rate_is_refused_with_the_hop_and_sampling_rate_that_fit(tmp_pat
         next(frames_at_rate(tmp_path / "a.mp4", MEL_RATE, sampling_rate=11413))
     sentence = str(refusal.value)
     assert "has 25.000 frames/s where the mel has 27.174" in sentence
-    hop, sampling_rate = round(11413 / 25), round(11413 / 25) * 25
-    assert f"hop_length {hop} (exact with sampling_rate {sampling_rate})" in sentence
-    assert "'nearest' or 'mean'" in sentence
-    assert len(list(frames_at_rate(tmp_path / "a.mp4", Fraction(sampling_rate, hop)))) == 20
+    assert (
+        "; make a mel of sampling_rate 20000 and hop_length 800, or set resampling to 'nearest' or 'mean'" in sentence
+    )
+    assert len(list(frames_at_rate(tmp_path / "a.mp4", Fraction(20000, 800)))) == 20
+    with pytest.raises(UserError) as refusal:
+        next(frames_at_rate(tmp_path / "a.mp4", MEL_RATE))
+    assert "hop_length" not in str(refusal.value) and "; set resampling to 'nearest' or 'mean'" in str(refusal.value)
 
 
 def test_variable_rate_is_refused_even_when_its_mean_fits(tmp_path):

@@ -32,7 +32,7 @@ def write_frames(
     rate : frames per second of the result, the mel's.
     size : height and width, pixels; frames are shrunk by area.
     resampling : what to do with a video of another rate: ``refuse``, ``nearest`` or ``mean``.
-    sampling_rate : of the mel, Hz; with it a refusal names the hop that would fit.
+    sampling_rate : of the mel, Hz; with it a refusal names a mel that would fit.
 
     Raises
     ------

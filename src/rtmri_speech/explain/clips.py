@@ -59,8 +59,7 @@ def checkpoint_mel(path: str | Path, given: Mapping[str, Any]) -> MelSpec | None
 
 def video_frames(video: str | Path, bundle: AcousticBundle, resampling: str = "refuse") -> np.ndarray:
     """Return a video's frames as the model takes them, gray uint8 ``(T, H, W)`` at the mel's rate."""
-    rate, hertz = bundle.mel.frame_rate, bundle.mel.sampling_rate
-    return np.stack(list(frames_at_rate(video, rate, resampling, size=bundle.frame_size, sampling_rate=hertz)))
+    return np.stack(list(frames_at_rate(video, bundle.mel.frame_rate, resampling, size=bundle.frame_size)))
 
 
 def explain_clip(

@@ -41,12 +41,34 @@ LARGEST = {"sampling_rate": 1_000_000, "n_fft": 1 << 16, "n_mels": 1024}
 """Far beyond any speech, and so small that a filterbank fits into memory whatever a file says."""
 
 
+SPEECH_HZ = 20_000
+"""A sampling rate that holds all of speech, and that the sound of rtMRI often has."""
+
+
 class Samples(Protocol):
     """What the NumPy front end reads: an array, a memory map or an open wav."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: slice) -> np.ndarray: ...
+
+
+def fitting_mel(rate: Fraction, sampling_rate: int) -> tuple[int, int]:
+    """Return the sampling rate (Hz) and hop (samples) of a mel with ``rate`` frames a second that HiFi-GAN can make.
+
+    The hop is a product of 2, 3, 5 and 7, so that upsampling rates of at most 10 reach it. Of these it is the one whose
+    sampling rate lies nearest ``sampling_rate`` or, where that is lower, nearest `SPEECH_HZ`.
+    """
+    wanted = max(sampling_rate, SPEECH_HZ) / float(rate)
+    hop = min(filter(_in_small_rates, range(1, math.ceil(2 * wanted) + 1)), key=lambda hop: abs(hop - wanted))
+    return round(hop * rate), hop
+
+
+def _in_small_rates(hop: int) -> bool:
+    for prime in (2, 3, 5, 7):
+        while hop % prime == 0:
+            hop //= prime
+    return hop == 1
 
 
 @dataclasses.dataclass(frozen=True)

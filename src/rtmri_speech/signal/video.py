@@ -25,6 +25,7 @@ import soxr
 from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.media import begin_of_picture, decoded, open_media, packets, stamps_go_back, video_stream
+from rtmri_speech.signal.mel import fitting_mel
 
 AAC_RATES = (22050, 24000, 32000, 44100, 48000)
 """Sampling rates at which every browser plays AAC, Hz; below them some take the sound for a half-rate (SBR) stream."""
@@ -298,7 +299,8 @@ def frames_at_rate(
     rate : frames per second of the result.
     method : ``refuse``; ``nearest``: the frame shown at the middle of the interval, in a video of constant rate the one
         nearest in time; ``mean``: the mean over the interval, each frame weighted by how long it is shown in it.
-    sampling_rate : of the audio, Hz, for the advice of a refusal only.
+    sampling_rate : of a mel that can still be chosen, Hz: a refusal then names one that would fit. With trained models
+        there is no other.
 
     Yields
     ------
@@ -307,8 +309,7 @@ def frames_at_rate(
     Raises
     ------
     UserError
-        As `read_frames`; or the rate is another or variable and ``method`` is ``refuse``: the hop and sampling rate
-        that would fit are named.
+        As `read_frames`; or the rate is another or variable and ``method`` is ``refuse``.
     """
     if method not in RESAMPLING:
         raise UserError("resampling of frames", f"is {method!r}", f"give one of {', '.join(RESAMPLING)}")
@@ -318,7 +319,7 @@ def frames_at_rate(
     if abs(own / rate - 1) <= RATE_TOLERANCE and apart <= MOST_DRIFT:
         yield from read_frames(path, size=size, start=start, end=end, depth=depth)
         return
-    choice = "choose to resample its frames by 'nearest' or 'mean'"
+    choice = "set resampling to 'nearest' or 'mean' (video.resampling, --resampling)"
     if method == "refuse" and _drift(times, own) > MOST_DRIFT:
         raise UserError(path, f"has a variable frame rate (declared: {float(own):.3f} frames/s)", choice)
     if method == "refuse":
@@ -326,8 +327,8 @@ def frames_at_rate(
         if abs(own / rate - 1) <= RATE_TOLERANCE:
             fault = f"{fault}: picture and sound would part by {apart:.1f} frames"
         if sampling_rate is not None:
-            hop = max(round(sampling_rate / own), 1)
-            choice = f"give hop_length {hop} (exact with sampling_rate {round(hop * own)}), or {choice}"
+            fitting, hop = fitting_mel(own, sampling_rate)
+            choice = f"make a mel of sampling_rate {fitting} and hop_length {hop}, or {choice}"
         raise UserError(path, fault, choice)
     shown = _shown(path, start, end, size, depth)
     resampled = (_nearest if method == "nearest" else _mean)(shown, rate, start, end)

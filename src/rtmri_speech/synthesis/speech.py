@@ -116,15 +116,7 @@ def video_source(
     gain : factor on every sample of the recording.
     max_frames : frames to take at most.
     """
-    frames = frames_at_rate(
-        clip.video,
-        spec.frame_rate,
-        resampling,
-        size=frame_size,
-        start=clip.start,
-        end=clip.end,
-        sampling_rate=spec.sampling_rate,
-    )
+    frames = frames_at_rate(clip.video, spec.frame_rate, resampling, size=frame_size, start=clip.start, end=clip.end)
     sound = clip.audio or (clip.video if track_rate(clip.video) else None)
 
     def recording(samples: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Whether each rule asks for what its jobs take: memory, time and threads, by Snakemake's benchmark files.
 
     snakemake --cores 2 && python benchmarks/check_resources.py
-    python benchmarks/check_resources.py --configfile config/mine.yaml --targets all gradcam masking
+    python benchmarks/check_resources.py --configfile=config/mine.yaml --targets all gradcam masking
 
 shows for each rule that has run the most that a job took beside what its first attempt asks for, and ends with 1 where
 a job took more. Snakemake looks at a job's memory every few seconds, so of a job of a second it knows little.

@@ -178,13 +178,18 @@ def models_hash():
     return contents_hash(*filter(None, SPEECH_MODELS.values())) if MODELS_MADE else None
 
 
-def new_speech():
-    """The files of `infer_new`; without new videos the target is refused."""
+def require_new_videos():
+    """Refuse `infer_new` where there are none."""
     if not NEW_CLIPS:
         raise WorkflowError(
             "infer_new: synthesis.new_videos names no video; give a directory or a table,"
             " such as --config 'synthesis={new_videos: my_videos}'."
         )
+
+
+def new_speech():
+    """The files of `infer_new`."""
+    require_new_videos()
     return [rules.infer_new_video.output.generated.replace("{new_id}", id) for id in NEW_CLIPS]
 
 

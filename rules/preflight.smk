@@ -10,6 +10,9 @@ if workflow.is_main_process:
         check_named(SETTINGS, BASE, TEST_CLIPS)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+    # From an input function Snakemake would print it amid a traceback; it does not hand targets to a Snakefile.
+    if "infer_new" in sys.argv[1:]:
+        require_new_videos()
 
 TRAINS_ACOUSTIC = not SYNTHESIS["mri_checkpoint"]
 TRAINS_VOCODER = not SYNTHESIS["hifigan_checkpoint"]

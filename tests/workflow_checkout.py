@@ -122,7 +122,7 @@ class Checkout:
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", path.name],
+            [sys.executable, "-m", "snakemake", "--cores", "2", f"--configfile={path.name}", *arguments],
             cwd=self.directory,
             env={**os.environ, "PYTHONPATH": "", **(environment or {})},
             text=True,

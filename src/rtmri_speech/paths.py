@@ -1,20 +1,22 @@
-"""Paths as people write them in a configuration: the home directory, another Unicode form, files of the checkout."""
+"""Paths as people write them in a configuration or a table: the home directory, another Unicode form, files of the checkout."""
 
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 
 from rtmri_speech.errors import UserError
 
 
-def written_path(text: str, key: str) -> str:
+def written_path(text: str, key: str, base: Path | None = None) -> str:
     """Return the path that ``text`` stands for: ``~`` is the home directory, and names are spelled as on the disk.
 
     Parameters
     ----------
     text : as written in the configuration.
     key : the setting, for a refusal.
+    base : where a relative path begins; None for the working directory, and the path stays relative.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def written_path(text: str, key: str) -> str:
     if "{" in text or "}" in text:
         raise UserError(key, f"is {text!r}, and braces stand for wildcards in a path", "rename it without { and }")
     if not text.startswith("~"):
-        return spelled_as_on_disk(text)
+        return spelled_as_on_disk(text if base is None else str(base / text))
     try:
         return spelled_as_on_disk(str(Path(text).expanduser()))
     except RuntimeError:
@@ -46,16 +48,20 @@ def spelled_as_on_disk(text: str) -> str:
     A Mac, and an archive made on one, names a file in NFD (a letter, then its mark); keyboards write NFC.
     """
     path = Path(text)
-    if path.exists() or text.isascii():
+    if text.isascii() or path.exists():
         return text
     found = Path(path.anchor)
     for part in path.parts[1:] if path.anchor else path.parts:
         if not (found / part).exists() and found.is_dir():
-            wanted = unicodedata.normalize("NFC", part)
-            entries = (entry.name for entry in found.iterdir())
-            part = next((name for name in entries if unicodedata.normalize("NFC", name) == wanted), part)
+            part = _names(found, found.stat().st_mtime_ns).get(unicodedata.normalize("NFC", part), part)
         found /= part
     return str(found)
+
+
+@lru_cache(maxsize=16)
+def _names(directory: Path, changed: int) -> dict[str, str]:
+    """The names in a directory by their NFC form; read once, as a table may name thousands of files in it."""
+    return {unicodedata.normalize("NFC", entry.name): entry.name for entry in directory.iterdir()}
 
 
 def of_checkout(name: str, checkout: Path) -> str:

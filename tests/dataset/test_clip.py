@@ -1,6 +1,7 @@
 """Which clips a corpus has, and what is refused about it."""
 
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -89,6 +90,26 @@ def test_a_table_cuts_and_shifts(tmp_path):
 def test_a_wrong_table_is_refused_with_its_line(tmp_path, text, told):
     with pytest.raises(UserError, match=re.escape(told)):
         clips_from_table(write_table(tmp_path, text))
+
+
+@pytest.mark.parametrize("written", ["~/動画 が/ば.mp4", "動画 が/ば.mp4", "./動画 が/ば.mp4"])
+def test_files_of_a_table_are_written_as_in_a_configuration(tmp_path, monkeypatch, written):
+    """The home directory and names of a Mac (NFD), relative to the table wherever the command runs."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    video = tmp_path / unicodedata.normalize("NFD", "動画 が/ば.mp4")
+    video.parent.mkdir()
+    video.write_bytes(b"")
+    (tmp_path / "clips.tsv").write_text(f"id\tvideo\taudio\na\t{written}\t{written}\n", encoding="utf-8")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    clip = clips_from_table(tmp_path / "clips.tsv")["a"]
+    assert clip.video.exists() and clip.audio.samefile(video)
+    # A file that is added later is found too.
+    later = video.with_name(unicodedata.normalize("NFD", "ぱ.mp4"))
+    later.write_bytes(b"")
+    (tmp_path / "clips.tsv").write_text(f"id\tvideo\nb\t{written.replace('ば', 'ぱ')}\n", encoding="utf-8")
+    assert clips_from_table(tmp_path / "clips.tsv")["b"].video.samefile(later)
 
 
 def test_a_table_that_is_no_text_is_refused(tmp_path):

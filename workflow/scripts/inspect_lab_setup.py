@@ -44,7 +44,7 @@ def main() -> int:
     load_configuration(yaml.safe_load(proposal.text), SCHEMA)
     if args.write:
         save_text(args.write, proposal.text)
-        print(f"\nThe configuration is in {args.write}: snakemake -n --configfile {args.write} says what it makes.")
+        print(f"\nThe configuration is in {args.write}: snakemake -n --configfile={args.write} says what it makes.")
     else:
         print(f"\nThe configuration to write (--write FILE does it):\n\n{proposal.text}")
     return int(bool(found.broken) or any(one.defect is None for one in told))

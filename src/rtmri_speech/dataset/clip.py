@@ -12,6 +12,7 @@ import numpy as np
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.foreign import read_array, read_text
+from rtmri_speech.paths import written_path
 
 ID_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]*"
 """What an id may be: it becomes a file name on every system and a Snakemake wildcard."""
@@ -169,7 +170,7 @@ def clips_from_table(table: Path) -> dict[str, Clip]:
     """Return the clips of a TSV by id, in its order.
 
     Columns ``id`` and ``video`` are needed; ``audio``, ``start``, ``end`` (seconds) and ``av_offset_ms`` may be missing
-    or empty. Relative paths are taken from the table's directory.
+    or empty. Paths are written as in a configuration (`written_path`), relative ones from the table's directory.
 
     Raises
     ------
@@ -224,14 +225,18 @@ def _clip_of_row(row: Mapping[str, str | None], where: str, base: Path) -> Clip:
             raise UserError(where, f"{column} is {field!r}", "give a number or leave it empty")
         return value
 
-    video, audio = ((row.get(column) or "").strip() for column in ("video", "audio"))
-    if not video:
+    def file(column: str) -> Path | None:
+        field = (row.get(column) or "").strip()
+        return Path(written_path(field, f"{where}, {column}", base)) if field else None
+
+    video, audio = file("video"), file("audio")
+    if video is None:
         raise UserError(where, "names no video", "fill in the video column")
     try:
         return Clip(
             id=require_id((row["id"] or "").strip(), where),
-            video=base / video,
-            audio=base / audio if audio else None,
+            video=video,
+            audio=audio,
             start=number("start"),
             end=number("end"),
             av_offset_ms=number("av_offset_ms") or 0.0,

@@ -1,4 +1,5 @@
 # Two commands that do all the set-up they need: `make demo` and `make test`. The environment in .venv is made once.
+# `make results` writes docs/results.md and README's pictures anew from the demo's results, which it makes or completes.
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -6,13 +7,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/ready
 
-.PHONY: demo test lint environment
+.PHONY: demo test results lint environment
 
 demo: environment
 	$(BIN)/snakemake --cores $(CORES) results/infer/000_generated.wav
 
 test: environment
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+results: environment
+	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/python workflow/scripts/write_results.py --pictures
 
 lint: environment
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Paths as people write them in a configuration or a table: the home directory, another Unicode form, files of the checkout."""
+"""Paths as people write them in a configuration or a table: the home directory, another Unicode form, the checkout."""
 
 from __future__ import annotations
 

@@ -1,10 +1,17 @@
 """Evaluation and page through Snakemake itself: from models to index.html, again when something of them changes."""
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 
+import cv2
 import pytest
 import tiny_models
 import torch
+from test_docs import missing
+from workflow_checkout import ROOT
 
 PAGE = "結果 1/report/index.html"
 
@@ -21,6 +28,25 @@ def reported(checkout, tmp_path):
         evaluation={"contexts": ["causal"]},
     )
     return checkout
+
+
+def written_results(checkout, output):
+    """The document and README's pictures from the finished results; where no browser is installed, the document."""
+    pictures = ["--pictures"] if shutil.which("chromium") and shutil.which("chromedriver") else []
+    script = ROOT / "workflow" / "scripts" / "write_results.py"
+    command = [sys.executable, script, "--results", checkout.results, "--output", output / "results.md", *pictures]
+    run = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    assert run.returncode == 0, run.stderr
+    sizes = {}
+    for name in ("report_1280.png", "report_390.png", "sample.jpg") if pictures else ():
+        picture = cv2.imread(str(output / name))
+        assert picture.std() > 10
+        sizes[name] = picture.shape[1::-1]
+    if pictures:
+        assert sizes["report_1280.png"] == (1280, 1180) and sizes["report_390.png"] == (390, 844)
+        assert sizes["sample.jpg"][0] == 1200
+    assert {path.name for path in output.iterdir()} == {"results.md", *sizes}
+    return (output / "results.md").read_text(encoding="utf-8")
 
 
 def use_own_scaler(checkout, checkpoint):
@@ -55,6 +81,11 @@ def test_the_page_is_made_and_made_again_when_something_of_it_changes(reported, 
         record = json.loads((results / "provenance" / f"{stage}.json").read_text(encoding="utf-8"))
         assert record["made_by"][0]["code"]["stage"] in page
     assert str(tmp_path / "mri_acoustic_model.pt") in record["inputs"]
+
+    text = written_results(reported, tmp_path / "docs")
+    assert "Written by `make results`" in text and "| test clips | 2, " in text
+    assert re.search(r"^\| `evaluate_systems` \| 1 \|", text, re.MULTILINE)
+    assert missing(text, ROOT / "docs" / "results.md") == []
 
     # The look of the page alone.
     style = reported.directory / "src" / "rtmri_speech" / "report" / "page.css"

@@ -1,4 +1,4 @@
-"""Write an experiment's scores as a Markdown document with date, commit and kind of machine."""
+"""Write an experiment's scores as a Markdown document with date, commit and kind of machine, and README's pictures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="results directory of the experiment")
     parser.add_argument("--processed_dir", type=Path, help="its dataset (default: <results>/dataset)")
     parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
+    parser.add_argument(
+        "--pictures",
+        action="store_true",
+        help="also take the pictures of the page and of a clip, beside the document (needs Chromium and the extra dev)",
+    )
     args = parser.parse_args()
 
     from rtmri_speech.atomic import save_text
     from rtmri_speech.foreign import read_json
     from rtmri_speech.report.document import results_document
     from rtmri_speech.report.page import Experiment
+    from rtmri_speech.report.pictures import page_pictures, sample_picture
+    from rtmri_speech.report.scores import read_scores
 
     settings = args.results / "settings.json"
     experiment = Experiment(
@@ -27,8 +34,13 @@ def main() -> None:
         benchmarks=args.results / "benchmarks",
         settings=read_json(settings, missing="check --results", remedy="make it again") if settings.exists() else {},
     )
-    save_text(args.output, results_document(experiment, "python workflow/scripts/write_results.py"))
-    print(args.output)
+    made = [args.output]
+    if args.pictures:
+        clip = min(read_scores(experiment.evaluation)["clips"])
+        made += page_pictures(args.results / "report" / "index.html", args.output.parent)
+        made.append(sample_picture(experiment.processed_dir / "samples" / clip / "figure.png", args.output.parent))
+    save_text(args.output, results_document(experiment, "make results"))
+    print(*made, sep="\n")
 
 
 if __name__ == "__main__":

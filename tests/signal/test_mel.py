@@ -342,13 +342,14 @@ RATES += [Fraction(83278, 1000), Fraction(30000, 1001), Fraction("23.18"), Fract
 @pytest.mark.parametrize("wish", [8000, 11413, 20000, 44100])
 def test_the_proposed_hop_can_be_upsampled(wish):
     for rate in RATES:
-        sampling_rate, hop = fitting_mel(rate, wish)
-        assert upsamplings(hop), (rate, hop)
-        # At most half a frame of drift in two minutes.
-        assert abs(Fraction(sampling_rate, hop) - rate) * 120 <= Fraction(1, 2)
-        assert abs(sampling_rate / max(wish, 20000) - 1) < 0.05
+        # At most half a frame of drift in two and in ten minutes.
+        for seconds, near in ((120, 0.05), (600, 0.2)):
+            sampling_rate, hop = fitting_mel(rate, wish, 0.5 / seconds)
+            assert upsamplings(hop), (rate, hop)
+            assert abs(Fraction(sampling_rate, hop) - rate) * seconds <= Fraction(1, 2)
+            assert abs(sampling_rate / max(wish, 20000) - 1) < near
 
 
 def test_the_proposal_for_the_rate_of_uscs_recordings():
-    assert fitting_mel(Fraction(83278, 1000), 11413) == (19987, 240)
+    assert fitting_mel(Fraction(83278, 1000), 11413, 0.5 / 120) == (19987, 240)
     assert not upsamplings(137)

@@ -53,14 +53,19 @@ class Samples(Protocol):
     def __getitem__(self, index: slice) -> np.ndarray: ...
 
 
-def fitting_mel(rate: Fraction, sampling_rate: int) -> tuple[int, int]:
+def fitting_mel(rate: Fraction, sampling_rate: int, tolerance: float) -> tuple[int, int]:
     """Return the sampling rate (Hz) and hop (samples) of a mel with ``rate`` frames a second that HiFi-GAN can make.
 
     The hop is a product of 2, 3, 5 and 7, so that upsampling rates of at most 10 reach it. Of these it is the one whose
-    sampling rate lies nearest ``sampling_rate`` or, where that is lower, nearest `SPEECH_HZ`.
+    sampling rate lies nearest ``sampling_rate`` or, where that is lower, nearest `SPEECH_HZ`. The mel's own rate, which
+    is not exact as the sampling rate is a whole number, differs by at most ``tolerance`` frames a second, if any can.
     """
     wanted = max(sampling_rate, SPEECH_HZ) / float(rate)
-    hop = min(filter(_in_small_rates, range(1, math.ceil(2 * wanted) + 1)), key=lambda hop: abs(hop - wanted))
+
+    def badness(hop: int) -> tuple[bool, float]:
+        return abs(Fraction(round(hop * rate), hop) - rate) > tolerance, abs(hop - wanted)
+
+    hop = min(filter(_in_small_rates, range(1, math.ceil(2 * wanted) + 1)), key=badness)
     return round(hop * rate), hop
 
 

@@ -327,7 +327,7 @@ def frames_at_rate(
         if abs(own / rate - 1) <= RATE_TOLERANCE:
             fault = f"{fault}: picture and sound would part by {apart:.1f} frames"
         if sampling_rate is not None:
-            fitting, hop = fitting_mel(own, sampling_rate)
+            fitting, hop = fitting_mel(own, sampling_rate, MOST_DRIFT / max(np.ptp(times), 1.0))
             choice = f"make a mel of sampling_rate {fitting} and hop_length {hop}, or {choice}"
         raise UserError(path, fault, choice)
     shown = _shown(path, start, end, size, depth)

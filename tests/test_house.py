@@ -15,6 +15,7 @@ PACKAGE = ROOT / "src" / "rtmri_speech"
 ORDER = [
     "threads",
     "errors",
+    "command_line",
     "memo",
     "devices",
     "foreign",

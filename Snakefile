@@ -111,4 +111,5 @@ rule evaluation:
         rules.evaluate_systems.output,
         rules.evaluate_mel_generator.output,
         JUDGED,
+        UNDERSTOOD,
         f"{RESULTS}/provenance/evaluation.json",

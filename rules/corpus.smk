@@ -69,3 +69,5 @@ if SETTINGS["corpus"]["source"] == "demo":
 else:
     PHONEMES = SETTINGS["corpus"]["phonemes"]
     PHONEME_FILES = [path for id in TEST_CLIPS if PHONEMES and (path := find_phonemes(PHONEMES, id))]
+# What is said, where a text file tells it.
+TRANSCRIPTS = [path for id in TEST_CLIPS if PHONEMES and (path := Path(PHONEMES, f"{id}.txt")).is_file()]

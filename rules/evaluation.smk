@@ -142,3 +142,43 @@ rule judge_vocoder:
 
 # Without validation clips there is nothing to judge a vocoder on.
 JUDGED = rules.judge_vocoder.output.scores if PART_CLIPS["validation"] else []
+
+
+rule score_intelligibility:
+    """What a recogniser understands of the configured system, beside recordings, copy synthesis, Griffin-Lim and chance."""
+    input:
+        sounds=rules.evaluate_systems.output.sounds,
+        clips=f"{DATASET}/hifigan_filelists/test.txt",
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, TEST_CLIPS),
+        texts=[*PHONEME_FILES, *TRANSCRIPTS],
+    output:
+        scores=f"{EVALUATION}/intelligibility.json",
+        table=f"{EVALUATION}/intelligibility.md",
+    log:
+        f"{LOGS}/score_intelligibility.log",
+    benchmark:
+        f"{BENCHMARKS}/score_intelligibility.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 4
+    resources:
+        mem_mb=more_on_retry(3000),
+        runtime=more_on_retry(minutes_for(TEST_CLIPS, 60)),
+    params:
+        script=script("score_intelligibility.py"),
+        code=code_hash("evaluation.intelligibility", "evaluation.recognition"),
+        wavs=lambda wildcards, input: str(Path(input.wavs[0]).parent),
+        rows=lambda wildcards, input: flags(
+            generated=[f"{row}={input.sounds}/{row}" for row in ("ceiling", "griffin_lim", CONTEXTS[0])]
+        ),
+        flags=flags(
+            asr=SETTINGS["evaluation"]["asr"],
+            language=SETTINGS["evaluation"]["language"],
+            transcripts=PHONEMES,
+        ),
+    shell:
+        "python {params.script:q} --recorded {params.wavs:q} --input_file {input.clips:q} --threads {threads}"
+        " --output {output.scores:q} {params.rows} {params.flags} > {log:q} 2>&1"
+
+
+UNDERSTOOD = rules.score_intelligibility.output.scores if SETTINGS["evaluation"]["asr"] and TEST_CLIPS else []

@@ -37,6 +37,7 @@ rule make_report:
         scores=rules.evaluate_systems.output.scores,
         sounds=rules.evaluate_systems.output.sounds,
         vocoder=JUDGED,
+        understood=UNDERSTOOD,
         settings=rules.write_settings.output,
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, TEST_CLIPS),
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, TEST_CLIPS),

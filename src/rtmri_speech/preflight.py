@@ -14,6 +14,7 @@ from rtmri_speech.configuration import mel_spec
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.f0_range import require_f0_range
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
+from rtmri_speech.evaluation.recognition import missing_recognition
 from rtmri_speech.paths import of_checkout
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.vocoder.config import CONFIG_NAME, read_config
@@ -69,6 +70,9 @@ def check_named(settings: Mapping[str, Any], checkout: Path, test_clips: Iterabl
     _check_vocoder_config(settings, files)
     _check_polygons(settings["synthesis"]["masks"], files.get("explain.regions"), found)
     _check_phonemes(settings["corpus"], test_clips)
+    asr, language = settings["evaluation"]["asr"], settings["evaluation"]["language"]
+    if asr and (sentence := missing_recognition(language)):
+        raise UserError("evaluation.asr", f"is {asr}, but {sentence}", "install what is missing, or leave it empty")
     if given := settings["evaluation"]["f0_range"]:
         require_f0_range(*given, settings["mel"]["sampling_rate"])
 

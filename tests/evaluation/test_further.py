@@ -37,15 +37,17 @@ def test_each_row_of_the_other_system_is_compared_with_its_counterpart():
 @pytest.mark.parametrize(
     ("metric", "low", "high", "said"),
     [
-        ("estoi", 0.01, 0.03, "better"),
-        ("estoi", -0.03, -0.01, "worse"),
-        ("mcd_db", 0.1, 0.3, "worse"),
+        ("estoi", 0.02, 0.04, "better"),
+        ("estoi", -0.04, -0.02, "worse"),
+        ("mcd_db", 0.2, 0.4, "worse"),
         ("vuv_error", -0.2, -0.1, "better"),
         ("estoi", -0.01, 0.03, "no difference"),
+        ("estoi", 0.002, 0.03, "no difference"),
+        ("f0_correlation", 0.06, 0.22, "no difference"),
         ("estoi", None, None, "no difference"),
     ],
 )
-def test_a_difference_counts_when_its_interval_leaves_out_zero(metric, low, high, said):
+def test_a_difference_counts_when_its_interval_lies_beyond_another_seeds(metric, low, high, said):
     difference = {"mean": low, "low": low, "high": high, "n": 24}
     assert verdict(metric, difference) == said
     assert comparison_table({metric: difference}, "that").splitlines()[-1].endswith(f"| 24 | {said} |")

@@ -141,6 +141,30 @@ def test_a_vocoder_that_does_harm_is_named(experiment, tmp_path):
         write_page(tmp_path / "page", told)
 
 
+def test_what_is_understood_stands_on_the_page(experiment, html, tmp_path):
+    assert "name a Whisper model on this machine (evaluation.asr)" in html
+    evaluation = tmp_path / "evaluation"
+    shutil.copytree(experiment.evaluation, evaluation)
+    summary = {"phoneme_error": {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 3}}
+    found = {
+        "language": "en",
+        "model": "a <model>",
+        "against": {"transcript": ["a2", "a3", "a4"], "recognised_recording": []},
+        "left_out": {"too_short": [], "unknown_words": {"blurgh": 2}},
+        "rows": {"chance": {"title": "Chance", "summary": summary, "cpu_seconds": None}},
+    }
+    (evaluation / "intelligibility.json").write_text(json.dumps(found))
+    write_page(tmp_path / "page", replace(experiment, evaluation=evaluation))
+    text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert '<th scope="row">Chance</th><td>0.50 (0.40 – 0.60)</td><td>–</td>' in text
+    assert "Recognised by a &lt;model&gt;, language en. 2 words have no pronunciation" in text
+    assert "(evaluation.asr)" not in text.partition("All settings")[0]
+    found["rows"]["chance"]["summary"] = []
+    (evaluation / "intelligibility.json").write_text(json.dumps(found))
+    with pytest.raises(UserError, match="holds no scores of intelligibility"):
+        write_page(tmp_path / "page", replace(experiment, evaluation=evaluation))
+
+
 def test_two_pages_of_one_experiment_have_the_same_media(page, experiment, tmp_path):
     write_page(tmp_path, experiment)
     for path in [*page.rglob("*.png"), *page.rglob("*.mp4"), *page.rglob("*.wav")]:

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 COMPARED = ("estoi", "mcd_db", "mel_mse", "f0_correlation", "vuv_error")
 """Metrics whose paired differences are judged."""
 
+TRAINING_SPREAD = {"estoi": 0.01, "mcd_db": 0.1, "mel_mse": 0.01, "f0_correlation": 0.15, "vuv_error": 0.03}
+"""By how much two trainings of one recipe may differ: two seeds of the demo did so by .000, .02, .002, .14 and .02.
+
+The intervals are over clips and know nothing of that: a difference within it is luck of the training.
+"""
+
 PAIRS = {"against": None, "against_ceiling": "ceiling"}
 """Rows of the other system, and the row of the first that each is compared with; None for the configured one."""
 

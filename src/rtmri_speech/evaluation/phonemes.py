@@ -70,6 +70,31 @@ def spoken_text(path: str | Path) -> str | None:
     return require_type(content.get("text"), str | None, "text", path, "give the sentence as one word in quotes")
 
 
+def transcript(directory: str | Path, id: str) -> str | None:
+    """Return what is said in a clip, or None where nothing tells.
+
+    Parameters
+    ----------
+    directory : holds ``<id>.txt``, or ``<id>.json`` with ``text``, or ``<id>.TextGrid`` with a tier ``words``.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read.
+    """
+    path = Path(directory) / f"{id}.txt"
+    if path.is_file():
+        return " ".join(_text(path).split()) or None
+    path = find_phonemes(directory, id)
+    if path is None:
+        return None
+    if path.suffix == ".json":
+        return spoken_text(path)
+    tiers = {name.lower(): body for name, body in _TIER.findall(_text(path))}
+    words = (label.replace('""', '"') for _, _, label in _INTERVAL.findall(tiers.get("words", "")))
+    return " ".join(word for word in words if word.lower() not in _PAUSES) or None
+
+
 def _text(path: Path) -> str:
     content = require_file(path, "phonemes").read_bytes()
     try:

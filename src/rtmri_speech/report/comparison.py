@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from rtmri_speech.evaluation.further import TRAINING_SPREAD
 from rtmri_speech.report.measures import MEASURES, shown
 
 _MEASURES = {measure.name: measure for measure in MEASURES}
@@ -13,14 +14,15 @@ _MEASURES = {measure.name: measure for measure in MEASURES}
 def verdict(metric: str, difference: Mapping[str, float | None]) -> str:
     """Return ``better``, ``worse`` or ``no difference``, of ours against theirs.
 
-    A difference counts when its interval leaves out 0.
+    A difference counts when all of its interval lies further from 0 than another seed of the same recipe would take it
+    (`TRAINING_SPREAD`).
 
     Parameters
     ----------
     difference : of `paired_differences`.
     """
-    low, high = difference["low"], difference["high"]
-    if low is None or high is None or math.isnan(low) or low <= 0 <= high:
+    low, high, spread = difference["low"], difference["high"], TRAINING_SPREAD[metric]
+    if low is None or high is None or math.isnan(low) or (low <= spread and high >= -spread):
         return "no difference"
     return "better" if (low > 0) == (_MEASURES[metric].better == "higher") else "worse"
 
@@ -33,10 +35,14 @@ def comparison_table(differences: Mapping[str, Mapping[str, float | None]], thei
     differences : of `paired_differences`.
     theirs : what ours is compared with.
     """
-    lines = [f"| ours less {theirs} | difference | interval | clips | ours is |", "|---|---|---|---|---|"]
+    lines = [
+        f"| ours less {theirs} | difference | interval | another seed | clips | ours is |",
+        "|---|---|---|---|---|---|",
+    ]
     for metric, found in differences.items():
         measure = _MEASURES[metric]
         mean, low, high = (shown(found[key], measure.digits + 1) for key in ("mean", "low", "high"))
         title = measure.title + (f", {measure.unit}" if measure.unit else "")
-        lines.append(f"| {title} | {mean} | {low} to {high} | {found['n']} | {verdict(metric, found)} |")
+        spread = f"± {TRAINING_SPREAD[metric]:g}"
+        lines.append(f"| {title} | {mean} | {low} to {high} | {spread} | {found['n']} | {verdict(metric, found)} |")
     return "\n".join(lines)

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.evaluation.intelligibility import intelligibility_note, intelligibility_table
 from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, shown, span
 from rtmri_speech.report.page import Experiment, duration, read_scores
-from rtmri_speech.report.scores import vocoder_verdict
+from rtmri_speech.report.scores import NOT_UNDERSTOOD, read_intelligibility, vocoder_verdict
 
 _CEILING_MEASURES = ("estoi", "pesq_wb", "f0_correlation")
 """Measures of which the document says how much of the way from floor to ceiling is reached."""
@@ -61,6 +62,7 @@ def results_document(experiment: Experiment, command: str) -> str:
         " `src/rtmri_speech/evaluation/metrics.py`, and what the numbers are worth in [scores.md](scores.md).",
         f0_range_note(scores["settings"]),
         *filter(None, [caution(scores["settings"].get("not_held_out", [])), vocoder_verdict(experiment.evaluation)]),
+        *_intelligibility(read_intelligibility(experiment.evaluation)),
         _scores(scores, main),
         _share_of_ceiling(scores),
         "What the rows are:",
@@ -104,6 +106,13 @@ def results_document(experiment: Experiment, command: str) -> str:
             ),
         ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _intelligibility(scores: Mapping[str, Any] | None) -> list[str]:
+    """The table of what a recogniser understands, or how to get it."""
+    if scores is None:
+        return [NOT_UNDERSTOOD]
+    return [intelligibility_table(scores), intelligibility_note(scores)]
 
 
 def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:

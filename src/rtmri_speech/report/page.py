@@ -17,6 +17,7 @@ import numpy as np
 from rtmri_speech.atomic import replacing, save_text
 from rtmri_speech.dataset.clip import Sample, open_sample
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.evaluation.intelligibility import intelligibility_note, table_cells
 from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes, spoken_text
 from rtmri_speech.evaluation.systems import SOUNDS, TITLES
@@ -24,7 +25,7 @@ from rtmri_speech.provenance import code_version, inputs_digest, package_version
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.figures import draw_mel, draw_plots
 from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, span
-from rtmri_speech.report.scores import read_scores, vocoder_verdict
+from rtmri_speech.report.scores import NOT_UNDERSTOOD, read_intelligibility, read_scores, vocoder_verdict
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import write_video
@@ -241,10 +242,21 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
         style=style.strip(),
         script=script.strip(),
         data=safe,
+        intelligibility=_intelligibility(experiment.evaluation),
         definitions=_definitions(scores),
         plots="\n".join(_plot(name, caption) for name, caption in plots.items()),
         about="\n".join(_about(experiment, scores, sizes)),
     )
+
+
+def _intelligibility(evaluation: Path) -> str:
+    """The table of what a recogniser understands, or how to get it."""
+    scores = read_intelligibility(evaluation)
+    if scores is None:
+        return f'<p class="note">{html.escape(NOT_UNDERSTOOD)}</p>'
+    head, lines = table_cells(scores)
+    note = html.escape(intelligibility_note(scores))
+    return f'{_table("How much is understood", lines, head, "times")}<p class="note">{note}</p>'
 
 
 def _definitions(scores: Mapping[str, Any]) -> str:

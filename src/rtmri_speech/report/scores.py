@@ -11,6 +11,7 @@ import jsonschema
 from rtmri_speech.dataset.clip import require_id
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.copy_synthesis import FILE as COPY_SYNTHESIS_FILE
+from rtmri_speech.evaluation.intelligibility import FILE as INTELLIGIBILITY_FILE
 from rtmri_speech.evaluation.systems import SCORES_FILE
 from rtmri_speech.foreign import read_json, require_type
 
@@ -85,6 +86,41 @@ _SCORES = {
 }
 """What the page and the results document read of the scores."""
 
+_INTELLIGIBILITY = {
+    "type": "object",
+    "required": ["language", "against", "left_out", "rows"],
+    "properties": {
+        "model": {"type": "string"},
+        "language": {"type": "string"},
+        "against": {"type": "object", "required": ["recognised_recording"]},
+        "left_out": {"type": "object", "required": ["too_short", "unknown_words"]},
+        "rows": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["title", "summary", "cpu_seconds"],
+                "properties": {
+                    "title": {"type": "string"},
+                    "cpu_seconds": _NUMBER,
+                    "summary": {
+                        "type": "object",
+                        "additionalProperties": {
+                            "type": "object",
+                            "required": ["mean", "low", "high", "n"],
+                            "additionalProperties": _NUMBER,
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+
+NOT_UNDERSTOOD = (
+    "How much of the speech is understood (phoneme error) was not measured: install the extra asr"
+    " (pip install -e '.[asr]') and name a Whisper model on this machine (evaluation.asr)."
+)
+
 
 def read_scores(evaluation: str | Path) -> dict[str, Any]:
     """Return ``scores.json`` of an evaluation directory.
@@ -131,3 +167,23 @@ def vocoder_verdict(evaluation: str | Path) -> str | None:
     again = "judge the vocoder again (score_copy_synthesis.py)"
     content = require_type(read_json(path, missing=again, remedy=again), dict, "its content", path, again)
     return require_type(content.get("verdict"), str | None, "verdict", path, again)
+
+
+def read_intelligibility(evaluation: str | Path) -> dict[str, Any] | None:
+    """Return what `score_intelligibility` found, or None where it was not measured (`NOT_UNDERSTOOD`).
+
+    Raises
+    ------
+    UserError
+        There is such a file, and it is malformed.
+    """
+    path = Path(evaluation) / INTELLIGIBILITY_FILE
+    if not path.exists():
+        return None
+    again = "score it again (score_intelligibility.py)"
+    content = read_json(path, missing=again, remedy=again)
+    fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_INTELLIGIBILITY).iter_errors(content))
+    if fault is not None:
+        where = ".".join(map(str, fault.absolute_path)) or "its content"
+        raise UserError(path, f"holds no scores of intelligibility ({where}: {fault.message})", again)
+    return content

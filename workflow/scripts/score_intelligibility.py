@@ -1,0 +1,82 @@
+"""Score how much of generated speech a recogniser understands, beside the recordings and chance."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.threads import limit_threads
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recorded", required=True, type=Path, metavar="DIR", help="<id>.wav of the recordings")
+    parser.add_argument(
+        "--generated",
+        nargs="+",
+        required=True,
+        metavar="NAME=DIR",
+        help="rows: a name and the directory of its <id>.wav; ceiling and griffin_lim are called by their titles",
+    )
+    parser.add_argument("--input_file", type=Path, help="file list of the clips (default: all of --recorded)")
+    parser.add_argument("--transcripts", type=Path, metavar="DIR", help="<id>.txt, <id>.json or <id>.TextGrid")
+    parser.add_argument("--asr", required=True, help="Whisper model: a directory, or a name that was fetched before")
+    parser.add_argument("--language", choices=("en", "ja"), default="ja", help="default %(default)s")
+    parser.add_argument("--output", required=True, type=Path, metavar="FILE.json", help="the table goes beside it, .md")
+    parser.add_argument("--threads", type=int, default=1, help="processor cores to use")
+    args = parser.parse_args()
+    if args.output.suffix != ".json":
+        raise UserError(args.output, "is no .json file", "give --output a name that ends in .json")
+    rows = {}
+    for item in args.generated:
+        name, _, directory = item.partition("=")
+        if not name or not directory:
+            raise UserError("--generated", f"is {item!r}", "give NAME=DIR")
+        rows[name] = Path(directory)
+
+    limit_threads(args.threads)
+
+    from tqdm import tqdm
+
+    from rtmri_speech.atomic import save_json, save_text
+    from rtmri_speech.dataset.filelists import read_filelist
+    from rtmri_speech.evaluation.intelligibility import (
+        RECORDING,
+        intelligibility_note,
+        intelligibility_table,
+        score_intelligibility,
+    )
+    from rtmri_speech.evaluation.phonemes import transcript
+    from rtmri_speech.evaluation.recognition import Recogniser
+    from rtmri_speech.evaluation.systems import TITLES
+
+    if args.input_file:
+        ids = read_filelist(args.input_file)
+    else:
+        ids = sorted(path.stem for path in args.recorded.glob("*.wav"))
+    if not ids:
+        raise UserError(args.recorded, "holds no .wav file", "give the directory of the recordings")
+    recogniser = Recogniser(args.asr, args.language, args.threads)
+    wavs = {
+        row: {id: directory / f"{id}.wav" for id in ids}
+        for row, directory in {RECORDING: args.recorded, **rows}.items()
+    }
+    said = {id: text for id in ids if args.transcripts and (text := transcript(args.transcripts, id))}
+    scores = score_intelligibility(
+        wavs,
+        said,
+        recogniser,
+        titles={name: title for name, (title, _) in TITLES.items()},
+        progress=lambda all: tqdm(all, "recognised", unit="wav", disable=None),
+    )
+    scores["model"] = Path(args.asr).name
+    table = intelligibility_table(scores)
+    save_text(args.output.with_suffix(".md"), table + "\n")
+    save_json(args.output, scores)
+    print(table)
+    print(intelligibility_note(scores))
+
+
+if __name__ == "__main__":
+    run_script(main)

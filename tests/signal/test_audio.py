@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import tracemalloc
 import wave
@@ -224,6 +225,75 @@ def test_track_of_a_real_recording_agrees_with_the_wav_beside_it():
     spectra = np.fft.rfft(own, 2**19).conj() * np.fft.rfft(beside, 2**19)
     lag = np.fft.irfft(spectra).argmax()
     assert min(lag, 2**19 - lag) <= 20000 * 0.01
+
+
+def with_length(wav: Path, target: Path, length: int, riff: int | None = None) -> Path:
+    """Copy a wav with other lengths in its header."""
+    content = bytearray(wav.read_bytes())
+    place = content.index(b"data") + 4
+    content[place : place + 4] = length.to_bytes(4, "little")
+    if riff is not None:
+        content[4:8] = riff.to_bytes(4, "little")
+    target.write_bytes(content)
+    return target
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("length", "riff"),
+    [(0, 0), (0, 36), (0, None), (0x7FFFF000, 0x7FFFF024), (0x80000000, 0x80000024), (0xFFFFFFFF, 0xFFFFFFFF)],
+)
+def test_wav_of_unknown_length_is_read_to_its_end(tmp_path, subtype, channels, length, riff):
+    audio = np.repeat(sound(5, 8000)[:, None], channels, axis=1)
+    soundfile.write(tmp_path / "whole.wav", audio, 8000, subtype=subtype)
+    block = channels * {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[subtype]
+    piped = with_length(tmp_path / "whole.wav", tmp_path / "piped.wav", length, riff)
+    rounded = with_length(tmp_path / "whole.wav", tmp_path / "rounded.wav", length // block * block, riff)
+    for cut in ({}, {"start": 1.25, "end": 3.5}):
+        wanted = read_audio(tmp_path / "whole.wav", sampling_rate=8000, **cut)
+        for path in (piped, rounded):
+            np.testing.assert_allclose(read_audio(path, sampling_rate=8000, **cut), wanted, atol=1e-7)
+
+
+def test_empty_wav_with_a_chunk_behind_is_no_wav_of_unknown_length(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(0), 8000)
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(content + b"LIST" + (200).to_bytes(4, "little") + bytes(200))
+    assert "has no samples" in refusal(read_audio, tmp_path / "a.wav", sampling_rate=8000)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050])
+def test_flac_of_unknown_length_is_read_to_its_end_and_refused_where_it_is_damaged(tmp_path, rate):
+    soundfile.write(tmp_path / "whole.flac", sound(5, rate), rate)
+    content = bytearray((tmp_path / "whole.flac").read_bytes())
+    # STREAMINFO: the lower 36 bits of the 8 bytes that begin with the rate.
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    (tmp_path / "piped.flac").write_bytes(content)
+    assert soundfile.info(tmp_path / "piped.flac").frames > 2**60
+    for cut in ({}, {"start": 1.25, "end": 3.5}):
+        wanted = read_audio(tmp_path / "whole.flac", sampling_rate=rate, **cut)
+        assert np.array_equal(read_audio(tmp_path / "piped.flac", sampling_rate=rate, **cut), wanted)
+    (tmp_path / "cut.flac").write_bytes(content[: len(content) // 2])
+    content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
+    (tmp_path / "damaged.flac").write_bytes(content)
+    for name in ("cut.flac", "damaged.flac"):
+        assert re.search("damaged|cannot be decoded", refusal(read_audio, tmp_path / name, sampling_rate=rate))
+
+
+def test_mp3_of_unknown_length_is_read_to_its_end(tmp_path):
+    with av.open(str(tmp_path / "a.mp3"), "w", options={"write_xing": "0"}) as container:
+        track = container.add_stream("libmp3lame", rate=22050, layout="mono")
+        block = av.AudioFrame.from_ndarray(sound(8, 22050)[None].astype(np.float32), "fltp", "mono")
+        block.sample_rate = 22050
+        resampler = av.AudioResampler(track.format, "mono", 22050, track.codec_context.frame_size)
+        for piece in [*resampler.resample(block), *resampler.resample(None), None]:
+            container.mux(track.encode(piece))
+    read = read_audio(tmp_path / "a.mp3", sampling_rate=22050)
+    # The coder's delay is not said either.
+    assert 0 <= len(read) - 8 * 22050 <= 3 * 1152
+    assert np.abs(read[-2 * 1152 - 4000 : -2 * 1152]).max() > 0.05
 
 
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:

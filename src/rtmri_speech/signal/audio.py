@@ -9,6 +9,7 @@ import wave
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -36,6 +37,15 @@ _LONGEST_GAP = 3600.0
 
 _BLOCK = 1 << 16
 """Samples read at a time."""
+
+_UNKNOWN_LENGTHS = (0x7FFFF000, 0x80000000, 0xFFFFFFFF)
+"""Bytes that programs declare for a wav whose length they do not know: SoX and MPlayer, arecord, FFmpeg and others."""
+
+_UNKNOWN_FRAMES = 2**63 - 1
+"""Samples that libsndfile gives for a FLAC which does not say how many it has."""
+
+_FIRST_MP3_FRAME = 2048
+"""Bytes that hold the first frame of an mp3, whose longest has 1441."""
 
 _GAP = 0.02
 """Jump in the time stamps of a track, in seconds, from which on it is a gap in the sound and not a rounded clock."""
@@ -270,34 +280,72 @@ def _cut(path: Path, blocks: Iterator[np.ndarray], position: int, first: int, st
 
 
 def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
-    """Open what libsndfile knows; None for anything else."""
+    """Open what libsndfile knows; None for anything else, and for what does not say how long it is."""
+    if _wav_of_unknown_length(path):
+        return None
     try:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:
         return None
-    _require_whole_wav(path)
+    if file.frames == _UNKNOWN_FRAMES or (file.format == "MP3" and not _mp3_tells_length(path)):
+        file.close()
+        return None
     return file
 
 
-def _require_whole_wav(path: Path) -> None:
-    """Refuse a RIFF wav whose data chunk is longer than the file: libsndfile reads what is there without a word."""
+def _wav_of_unknown_length(path: Path) -> bool:
+    """Tell whether a RIFF wav was written without knowing its length, as to a pipe.
+
+    Raises
+    ------
+    UserError
+        Its data chunk is longer than the file: libsndfile reads what is there without a word.
+    """
     size = path.stat().st_size
+    block = 1
     with path.open("rb") as file:
         if file.read(4) != b"RIFF":
-            return
+            return False
         file.seek(12)
         while len(header := file.read(8)) == 8:
             length = int.from_bytes(header[4:], "little")
             if header[:4] == b"data":
-                # A program that writes to a pipe does not know the length and writes the largest number.
-                if length != 0xFFFFFFFF and file.tell() + length > size:
-                    raise UserError(
-                        path,
-                        f"is cut off: it declares {length} bytes of sound and holds {size - file.tell()}",
-                        "copy or record it again",
-                    )
-                return
-            file.seek(length + length % 2, 1)
+                held = size - file.tell()
+                if not length:
+                    return held > 0 and not _only_chunks_follow(file, size)
+                if length <= held:
+                    return False
+                # Some round the number down to whole samples.
+                if any(unknown - block < length <= unknown for unknown in _UNKNOWN_LENGTHS):
+                    return True
+                raise UserError(
+                    path,
+                    f"is cut off: it declares {length} bytes of sound and holds {held}",
+                    "copy or record it again",
+                )
+            content = file.read(min(length, 14)) if header[:4] == b"fmt " else b""
+            if len(content) == 14:
+                block = max(int.from_bytes(content[12:], "little"), 1)
+            file.seek(length + length % 2 - len(content), 1)
+    return False
+
+
+def _only_chunks_follow(file: BinaryIO, size: int) -> bool:
+    """Tell whether RIFF chunks, such as those that may come after the sound, are all the rest of a file."""
+    while len(header := file.read(8)) == 8 and header[:4].isalnum():
+        length = int.from_bytes(header[4:], "little")
+        file.seek(length + length % 2, 1)
+    return not header and file.tell() == size
+
+
+def _mp3_tells_length(path: Path) -> bool:
+    """Tell whether an mp3 begins with a frame that holds its length; else libsndfile guesses it from the first ones."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        if head[:3] == b"ID3":
+            file.seek(sum((byte & 0x7F) << 7 * place for place, byte in enumerate(reversed(head[6:]))), 1)
+        first = file.read(_FIRST_MP3_FRAME)
+    return any(tag in first for tag in (b"Xing", b"Info", b"VBRI"))
 
 
 def _file_blocks(path: Path, file: soundfile.SoundFile, first: int) -> Iterator[np.ndarray]:
@@ -340,6 +388,8 @@ def _track_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
             if frame.pts is not None:
                 stamped = round((frame.pts * frame.time_base - origin) * rate)
                 if expected is None or abs(stamped - expected) > _GAP * rate:
+                    if expected is not None and container.format.name == "flac":
+                        raise UserError(path, f"is damaged after {expected / rate:.3f} s", "copy or record it again")
                     begin = stamped
                 if begin - given > _LONGEST_GAP * rate:
                     raise UserError(

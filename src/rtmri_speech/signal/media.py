@@ -176,12 +176,15 @@ def _decoded(
             raise UserError(path, f"says that its pictures are {coder.width}x{coder.height}", "crop or copy it again")
         # A stream may change its size later.
         coder.options = {"max_pixels": str(_MOST_PIXELS)}
+    if coder.name == "flac":
+        coder.options = {"err_detect": "crccheck"}
     coder.thread_count = _threads()
     count = frames = ticks = 0
     until = Fraction(0)
     try:
         for packet in packets(container, stream):
-            if packet.is_corrupt:
+            # A wav that does not say its length ends with what FFmpeg takes for a part of a packet.
+            if packet.is_corrupt and container.format.name != "wav":
                 raise UserError(path, f"is damaged or cut off after {float(until):.3f} s", _AGAIN)
             if packet.size:
                 count += 1

@@ -38,6 +38,7 @@ localrules:
 
 
 onstart:
+    refuse_future_files()
     take_results()
     check_models_in_use()
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 BASE = Path(workflow.basedir)
@@ -27,7 +28,7 @@ from rtmri_speech import command_line
 from rtmri_speech.atomic import remove_abandoned
 from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes, takes_over
 from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
-from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
+from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips, recording_names
 from rtmri_speech.dataset.filelists import moved_clips
 from rtmri_speech.dataset.lab_format import StoredClip
 from rtmri_speech.dataset.split import PARTS, SMALL, split
@@ -222,6 +223,27 @@ def mask_flags(mask):
 # The rules that make files of one prepared clip.
 OF_A_CLIP = "export_groundtruth_mel infer_clip mask_video infer_masked compare_masked explain_clip film_gradcam".split()
 
+# Seconds by which the clocks of machines that share a disk may differ.
+CLOCKS_DIFFER = 60
+
+
+def refuse_future_files():
+    """End a run that would read files of a later date than now: Snakemake takes what is made of them for stale."""
+    jobs = list(workflow.dag.needrun_jobs())
+    made = {str(file) for job in jobs for file in job.output}
+    read = {str(file) for job in jobs for file in job.input} - made
+    late = sorted(
+        file for file in read if os.path.exists(file) and os.path.getmtime(file) > time.time() + CLOCKS_DIFFER
+    )
+    if late:
+        others = f" (and {len(late) - 1} more)" if late[1:] else ""
+        date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(os.path.getmtime(late[0])))
+        raise WorkflowError(
+            f"{late[0]}{others}: is dated in the future ({date}); correct the clock of this machine,"
+            " or give the file the date of today (touch)."
+        )
+
+
 HELD = []
 
 
@@ -276,7 +298,9 @@ def report_refused_clips():
             for id in refused:
                 for made in glob.glob(re.sub(r"{\w+}", "*", glob.escape(pattern).replace("{id}", id))):
                     Path(made).unlink()
-    print(f"Clips that were refused: {len(refused)} of {len(CLIPS)}.", *refused.values(), sep="\n", file=sys.stderr)
+    print(f"Clips that were refused: {len(refused)} of {len(CLIPS)}.", file=sys.stderr)
+    # One sentence refuses all clips of a recording.
+    print(*dict.fromkeys(refused.values()), sep="\n", file=sys.stderr)
     print(f"Mend them, or leave them out: corpus: {{exclude: {json.dumps(list(refused))}}}", file=sys.stderr)
 
 
@@ -284,8 +308,10 @@ def refusal(id):
     """The sentence with which the jobs of a clip refused it; None where its sample is there or it was not tried."""
     if Path(DATASET, "samples", id, "mel_db.npy").exists():
         return None
-    for name in ("normalize_video", "prepare_clip"):
-        log = Path(LOGS, name, f"{id}.log")
+    for log in (
+        Path(LOGS, "normalize_video", f"{CLIPS[id].video.stem}.log"),
+        Path(LOGS, "prepare_clip", f"{id}.log"),
+    ):
         last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:] if log.exists() else []
         if last and last[0].startswith("error: "):
             return last[0].removeprefix("error: ")

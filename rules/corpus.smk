@@ -32,16 +32,20 @@ if SETTINGS["corpus"]["source"] == "demo":
 
 if SETTINGS["corpus"]["raw_videos"] is not None:
 
+    RECORDINGS = {name: video for video, name in recording_names(RAW_CLIPS).items()}
+
     rule normalize_video:
-        """A raw recording, cropped, turned, gray and normalised frame by frame."""
+        """A raw recording, of one clip or many, cropped, turned, gray and normalised frame by frame."""
         input:
-            lambda wildcards: existing(RAW_CLIPS[wildcards.id].video),
+            lambda wildcards: existing(RECORDINGS[wildcards.recording]),
         output:
-            f"{RESULTS}/normalized_videos/{{id}}.mp4",
+            f"{RESULTS}/normalized_videos/{{recording}}.mp4",
         log:
-            f"{LOGS}/normalize_video/{{id}}.log",
+            f"{LOGS}/normalize_video/{{recording}}.log",
         benchmark:
-            f"{BENCHMARKS}/normalize_video/{{id}}.tsv"
+            f"{BENCHMARKS}/normalize_video/{{recording}}.tsv"
+        wildcard_constraints:
+            recording=ids_pattern(RECORDINGS),
         localrule: CLIPS_LOCAL
         conda:
             "../envs/rtmri.yaml"
@@ -52,7 +56,7 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
         params:
             script=script("normalize_videos.py"),
             code=code_hash("dataset.normalize"),
-            video=lambda wildcards: str(RAW_CLIPS[wildcards.id].video),
+            video=lambda wildcards: str(RECORDINGS[wildcards.recording]),
             flags=flags(
                 size=SETTINGS["video"]["size"],
                 crop=SETTINGS["corpus"]["raw_videos"]["crop"],

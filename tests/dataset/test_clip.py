@@ -2,11 +2,19 @@
 
 import re
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern, open_sample
+from rtmri_speech.dataset.clip import (
+    Clip,
+    clips_from_directories,
+    clips_from_table,
+    ids_pattern,
+    open_sample,
+    require_id,
+)
 from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
 from rtmri_speech.errors import UserError
 
@@ -139,6 +147,31 @@ def test_a_normalised_video_keeps_the_recordings_sound(tmp_path):
     clips = clips_from_directories(touch(tmp_path / "v", "a.avi"))
     assert normalised_clips(clips, tmp_path / "n")["a"].video == tmp_path / "n" / "a.mp4"
     assert normalised_clips(clips, tmp_path / "n")["a"].audio == tmp_path / "v" / "a.avi"
+
+
+def test_each_recording_of_a_table_has_one_normalised_video_of_its_own(tmp_path):
+    rows = {
+        "u1": "day 1/take.avi",
+        "u2": "take7.avi",
+        "u3": "day 2/take.avi",
+        "u4": "take7.avi",
+        "u5": "take7.avi",
+        "u6": "録音 1.avi",
+        "u7": "u8.avi",
+        "u8": "day 1/take.avi",
+        "a": "a.avi",
+    }
+    clips = {id: Clip(id, tmp_path / video, start=1.0, end=2.0) for id, video in rows.items()}
+    normalised = normalised_clips(clips, tmp_path / "n")
+    names = {id: clip.video.relative_to(tmp_path / "n").as_posix() for id, clip in normalised.items()}
+    assert {names[id] for id in ("u2", "u4", "u5")} == {"take7.mp4"}
+    assert names["a"] == "a.mp4"
+    # Two videos share a name exactly when they are one recording; no name needs more than an id may hold.
+    for one in rows:
+        assert require_id(Path(names[one]).stem, "name")
+        for other in rows:
+            assert (names[one] == names[other]) == (rows[one] == rows[other])
+    assert all((clip.start, clip.end, clip.audio) == (1.0, 2.0, clips[id].video) for id, clip in normalised.items())
 
 
 def test_a_sample_of_unequal_lengths_is_refused(tmp_path):

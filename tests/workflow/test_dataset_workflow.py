@@ -1,7 +1,9 @@
 """What the workflow makes again after a change, through Snakemake itself: just what the change touches."""
 
 import json
+import os
 import re
+import time
 
 import numpy as np
 import pytest
@@ -115,6 +117,42 @@ def test_raw_recordings_are_normalised_first(checkout):
     checkout.configure(corpus={"raw_videos": {"crop": [4, 4, 40, 40], "rotation": 5}})
     checkout.make("結果 1/dataset/samples/b0/mri.npy")
     assert (checkout.directory / "結果 1" / "normalized_videos" / "b0.mp4").stat().st_size > 0
+
+
+def test_a_recording_of_many_clips_is_normalised_once(checkout):
+    folder = checkout.directory
+    make_recording(folder / "long.mp4", folder / "long.wav", seed=5, frames=40)
+    hop = float(1 / RATE)
+    rows = [f"u{k}\tlong.mp4\tlong.wav\t{8 * k * hop:.4f}\t{(8 * k + 8) * hop:.4f}" for k in range(4)]
+    (folder / "clips.tsv").write_text("\n".join(["id\tvideo\taudio\tstart\tend", *rows]) + "\n", encoding="utf-8")
+    checkout.configure(
+        corpus={"source": "table", "table": "clips.tsv", "raw_videos": {"crop": [4, 4, 40, 40], "rotation": 5}},
+        split={"named": {}},
+        results="cut",
+    )
+    checkout.make(*(f"cut/dataset/samples/u{k}/mri.npy" for k in range(3)))
+    assert [path.name for path in (folder / "cut" / "normalized_videos").glob("*")] == ["long.mp4"]
+    frames = [np.load(folder / f"cut/dataset/samples/u{k}/mri.npy") for k in range(3)]
+    assert [len(clip) for clip in frames] == [8, 8, 8]
+    assert checkout.pending("dataset") & {"normalize_video long"} == set()
+    assert "prepare_clip u3" in checkout.pending("dataset")
+    (folder / "long.mp4").write_bytes(b"no video")
+    run = checkout.snakemake("cut/dataset/samples/u0/mri.npy", "cut/dataset/samples/u1/mri.npy")
+    assert run.returncode != 0
+    assert (run.stdout + run.stderr).count("long.mp4: holds no video that can be read") <= 2
+
+
+@pytest.mark.parametrize("name", ["動画 videos/a0.mp4", "audio/b1.wav"])
+def test_a_recording_dated_in_the_future_is_refused_before_any_job(checkout, name):
+    later = time.time() + 9 * 3600
+    os.utime(checkout.directory / name, (later, later))
+    checkout.configure(results="later")
+    run = checkout.snakemake("dataset")
+    assert run.returncode != 0
+    said = run.stdout + run.stderr
+    assert re.search(rf"{re.escape(name)}: is dated in the future \(.*\); .*touch", said)
+    assert "clock skew" not in said and "Traceback" not in said
+    assert not (checkout.directory / "later" / "dataset" / "samples").exists()
 
 
 def test_no_shell_line_needs_bash():

@@ -79,16 +79,21 @@ class Clip:
 
 def require_id(text: str, source: str | Path) -> str:
     """Return ``text`` when it can be a clip's id; refuse it otherwise, naming ``source``."""
-    if not re.fullmatch(ID_PATTERN, text) or len(text) > LONGEST_ID:
-        raise UserError(
-            source,
-            f"{text[:LONGEST_ID]!r} is no clip id",
-            f"use up to {LONGEST_ID} letters, digits, '_' and '-', beginning with a letter or digit (a TSV gives any "
-            "file an id)",
-        )
+    if is_id(text):
+        return text
     if _DEVICES.fullmatch(text):
         raise UserError(source, f"{text!r} is a device's name on Windows and no clip id", "give the clip another id")
-    return text
+    raise UserError(
+        source,
+        f"{text[:LONGEST_ID]!r} is no clip id",
+        f"use up to {LONGEST_ID} letters, digits, '_' and '-', beginning with a letter or digit (a TSV gives any "
+        "file an id)",
+    )
+
+
+def is_id(text: str) -> bool:
+    """Tell whether ``text`` can be a clip's id."""
+    return len(text) <= LONGEST_ID and bool(re.fullmatch(ID_PATTERN, text)) and not _DEVICES.fullmatch(text)
 
 
 def _require_file_name(id: str) -> None:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, Clip, clips_from_directories, clips_from_table, recordings
+from rtmri_speech.dataset.clip import (
+    AUDIO_EXTENSIONS,
+    Clip,
+    clips_from_directories,
+    clips_from_table,
+    is_id,
+    recordings,
+)
 from rtmri_speech.dataset.lab_format import stored_clips
 from rtmri_speech.errors import UserError
 
@@ -67,9 +75,27 @@ def lab_clips(processed_dir: Path, videos: Path, audio: Path) -> dict[str, Clip]
     }
 
 
+def recording_names(clips: Mapping[str, Clip]) -> dict[Path, str]:
+    """Return a name for each video of ``clips``, of which several may be stretches of one: each name is an id.
+
+    It is the file's stem, or the id of the video's first clip where the stem is no id, another video's stem or the id
+    of another video's clip.
+    """
+    videos: dict[Path, list[str]] = {}
+    for id, clip in clips.items():
+        videos.setdefault(clip.video, []).append(id)
+    stems = Counter(video.stem for video in videos)
+
+    def is_free(stem: str, own: list[str]) -> bool:
+        return stems[stem] == 1 and (stem in own or stem not in clips) and is_id(stem)
+
+    return {video: video.stem if is_free(video.stem, ids) else ids[0] for video, ids in videos.items()}
+
+
 def normalised_clips(clips: Mapping[str, Clip], directory: Path) -> dict[str, Clip]:
-    """Return ``clips`` with each video replaced by its normalised one, ``<directory>/<id>.mp4``."""
+    """Return ``clips`` with each video replaced by its normalised one, ``<directory>/<name of the recording>.mp4``."""
+    names = recording_names(clips)
     return {
-        id: dataclasses.replace(clip, video=directory / f"{id}.mp4", audio=clip.audio or clip.video)
+        id: dataclasses.replace(clip, video=directory / f"{names[clip.video]}.mp4", audio=clip.audio or clip.video)
         for id, clip in clips.items()
     }

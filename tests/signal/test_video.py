@@ -562,6 +562,12 @@ def test_another_rate_is_refused_with_the_hop_and_sampling_rate_that_fit(tmp_pat
     assert "hop_length" not in str(refusal.value) and "; set resampling to 'nearest' or 'mean'" in str(refusal.value)
 
 
+def test_another_rate_is_refused_where_the_cut_holds_nothing_too(tmp_path):
+    write_video(tmp_path / "a.mp4", numbered(20), Fraction(25))
+    with pytest.raises(UserError, match=r"a\.mp4: has 25\.000 frames/s"):
+        list(frames_at_rate(tmp_path / "a.mp4", MEL_RATE, start=3, sampling_rate=11413))
+
+
 def test_variable_rate_is_refused_even_when_its_mean_fits(tmp_path):
     pts = np.cumsum([0, *[40] * 20, *[80] * 10, *[20] * 20])[:50].tolist()
     encode(tmp_path / "a.mkv", numbered(50), "ffv1", "gray", pts=pts)

@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import math
 import re
+from array import array
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import lru_cache
@@ -327,7 +328,7 @@ def frames_at_rate(
         if abs(own / rate - 1) <= RATE_TOLERANCE:
             fault = f"{fault}: picture and sound would part by {apart:.1f} frames"
         if sampling_rate is not None:
-            fitting, hop = fitting_mel(own, sampling_rate, MOST_DRIFT / max(np.ptp(times), 1.0))
+            fitting, hop = fitting_mel(own, sampling_rate, MOST_DRIFT / max(np.ptp(times) if len(times) else 0.0, 1.0))
             choice = f"make a mel of sampling_rate {fitting} and hop_length {hop}, or {choice}"
         raise UserError(path, fault, choice)
     shown = _shown(path, start, end, size, depth)
@@ -486,12 +487,16 @@ def _times(path: str | Path, start: float | None, end: float | None) -> tuple[Fr
     with _opened(path) as (container, stream):
         rate = _frame_rate(path, stream)
         origin = begin_of_picture(path, container)
-        stamps = []
+        stamps, count = array("q"), 0
         with contextlib.suppress(av.FFmpegError):  # decoding will tell what is wrong, and where
-            stamps = [packet.pts for packet in packets(container, stream) if packet.size and not packet.is_discard]
+            for packet in packets(container, stream):
+                if packet.size and not packet.is_discard:
+                    count += 1
+                    if packet.pts is not None:
+                        stamps.append(packet.pts)
         tick = stream.time_base
-    if None in stamps:
-        times = np.arange(len(stamps)) / float(rate)
+    if len(stamps) < count:
+        times = np.arange(count) / float(rate)
     else:
         times = np.sort(np.array(stamps, dtype=np.float64)) * float(tick) - float(origin)
     middles = times + 0.5 / float(rate)

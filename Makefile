@@ -17,6 +17,7 @@ test: environment
 
 results: environment
 	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/python workflow/scripts/score_further_clips.py --threads $(CORES)
 	$(BIN)/python workflow/scripts/write_results.py --pictures
 
 lint: environment

@@ -1,6 +1,7 @@
 """Numbers for readers: the document, the measures, the times of stages, the curves of a log."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +35,20 @@ def test_the_document_cites_the_scores(experiment):
     assert any("commit" in line for line in lines if line.startswith("| code |"))
     assert "| `train_acoustic` | 1 | 7200 | 9000 | 900 |" in lines
     assert f"| a2 | – | {shown(scores['rows']['sequence']['clips']['a2']['mel_mse'], 3)} |" in text
+
+
+def test_the_document_cites_further_clips_and_what_they_are_compared_with(experiment, tmp_path):
+    copied = tmp_path / "results" / "evaluation"
+    shutil.copytree(experiment.evaluation, copied)
+    told = replace(experiment, evaluation=copied)
+    assert "further clips" not in results_document(told, "a command")
+    scores = json.loads((experiment.evaluation / "scores.json").read_text())
+    scores["compared"] = {"against": {"estoi": {"mean": 0.05, "low": 0.02, "high": 0.08, "n": 3}}}
+    (tmp_path / "results" / "further").mkdir()
+    (tmp_path / "results" / "further" / "scores.json").write_text(json.dumps(scores))
+    lines = results_document(told, "a command").splitlines()
+    assert "## Scores of 3 further clips" in lines
+    assert "| ESTOI | 0.0500 | 0.0200 to 0.0800 | ± 0.01 | 3 | better |" in lines
 
 
 def test_the_document_tells_what_was_learned_and_where_grad_cam_looks(experiment):

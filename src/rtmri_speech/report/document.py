@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.evaluation.intelligibility import intelligibility_note, intelligibility_table
 from rtmri_speech.evaluation.leak import caution
+from rtmri_speech.evaluation.systems import SCORES_FILE, TITLES
 from rtmri_speech.provenance import code_version, package_versions
+from rtmri_speech.report.comparison import comparison_table
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, shown, span
 from rtmri_speech.report.page import Experiment, duration, read_scores
@@ -67,6 +70,7 @@ def results_document(experiment: Experiment, command: str) -> str:
         _share_of_ceiling(scores),
         "What the rows are:",
         "\n".join(f"- **{row['title']}**: {row['note']}." for row in scores["rows"].values()),
+        *_further(experiment.evaluation.parent / "further", main),
         "## All other metrics",
         "Means over the test clips; intervals and medians are in `scores.json`.",
         _table(
@@ -106,6 +110,20 @@ def results_document(experiment: Experiment, command: str) -> str:
             ),
         ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _further(directory: Path, measures: Sequence[Measure]) -> list[str]:
+    """The scores of further clips, where there are any, and what they are compared with."""
+    if not (directory / SCORES_FILE).exists():
+        return []
+    scores = read_scores(directory)
+    return [
+        f"## Scores of {len(scores['clips'])} further clips",
+        "The demo's test clips are few; these are of the same kind, made from another seed"
+        " (`workflow/scripts/score_further_clips.py`), and the demo is to be judged on them.",
+        _scores(scores, measures),
+        *(comparison_table(found, TITLES[row][0].lower()) for row, found in scores.get("compared", {}).items()),
+    ]
 
 
 def _intelligibility(scores: Mapping[str, Any] | None) -> list[str]:

@@ -28,6 +28,7 @@ localrules:
     dataset,
     acoustic,
     vocoder,
+    pack,
     infer,
     infer_all,
     infer_new,
@@ -58,7 +59,7 @@ rule all:
     default_target: True
     input:
         lambda wildcards: paths(rules.infer_clip.output.generated, TEST_CLIPS),
-        rules.make_report.output if TEST_CLIPS else rules.name_models.output,
+        rules.make_report.output if TEST_CLIPS else MODELS_DIGEST,
         rules.evaluate_mel_generator.output,
         f"{RESULTS}/provenance/synthesis.json" if TEST_CLIPS else [],
 
@@ -85,6 +86,13 @@ rule vocoder:
     """The fine-tuned HiFi-GAN."""
     input:
         rules.fine_tune_vocoder.output,
+
+
+rule pack:
+    """The models as one file that speaks without torch and can be shared (docs/packs.md)."""
+    input:
+        PACK,
+        MODELS_DIGEST,
 
 
 rule infer:

@@ -1,7 +1,6 @@
 # What every stage uses: the checked configuration, the clips and their parts, paths, and the code each stage depends on.
 
 import errno
-import functools
 import glob
 import json
 import os
@@ -22,7 +21,7 @@ for name, first in {
 }.items():
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 # Logs are read again, and on Windows a job would write its own in the code page of the system.
-os.environ["PYTHONIOENCODING"] = "utf-8"
+os.environ |= {"PYTHONIOENCODING": "utf-8"}
 
 from rtmri_speech import command_line
 from rtmri_speech.atomic import remove_abandoned
@@ -173,10 +172,21 @@ def new_clips(source):
     return clips_from_table(source) if source.is_file() else clips_from_directories(source, source, own_track=True)
 
 
-@functools.cache
-def models_hash():
-    """What the models hold, where they are made."""
-    return contents_hash(*filter(None, SPEECH_MODELS.values())) if MODELS_MADE else None
+def asks_for_new_speech():
+    """Whether the command line names `infer_new`, or files of it: Snakemake does not say which its targets are."""
+    return any(word == "infer_new" or word.startswith(f"{INFER_NEW}/") for word in sys.argv[1:])
+
+
+def models_digest():
+    """What speaks: the context, and each file with its hash."""
+    files = {name: {"file": file, "sha256": contents_hash(file)} for name, file in SPEAKING_FILES.items()}
+    return {"context": ACOUSTIC["context"], **files}
+
+
+def models_are_made():
+    """Whether the models of this configuration were made, and digested, as they are now."""
+    files = [Path(file) for file in (MODELS_DIGEST, *SPEAKING_FILES.values())]
+    return all(file.is_file() for file in files) and json.loads(files[0].read_text(encoding="utf-8")) == models_digest()
 
 
 def require_new_videos():

@@ -53,7 +53,7 @@ rule evaluate_systems:
     resources:
         mem_mb=more_on_retry(3000),
         runtime=more_on_retry(minutes_for(TEST_CLIPS, 120)),
-        gpu=SYNTHESIS["gpus"],
+        gpu=ANALYSIS_GPUS,
     params:
         script=script("evaluate_systems.py"),
         dataset=subpath(input.scaler, parent=True),
@@ -99,7 +99,7 @@ rule evaluate_mel_generator:
     resources:
         mem_mb=more_on_retry(2000),
         runtime=more_on_retry(minutes_for(CLIPS, 10)),
-        gpu=SYNTHESIS["gpus"],
+        gpu=ANALYSIS_GPUS,
     params:
         script=script("evaluate_mel_generator.py"),
         code=code_hash("evaluation.mel_generator"),

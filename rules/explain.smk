@@ -26,14 +26,14 @@ rule explain_clip:
         f"{LOGS}/explain_clip/{{id}}.log",
     benchmark:
         f"{BENCHMARKS}/explain_clip/{{id}}.tsv"
-    localrule: SPEECH_LOCAL
+    localrule: ANALYSIS_LOCAL
     conda:
         "../envs/rtmri.yaml"
     threads: 2
     resources:
         mem_mb=more_on_retry(2000),
         runtime=more_on_retry(15),
-        gpu=SYNTHESIS["gpus"],
+        gpu=ANALYSIS_GPUS,
     params:
         script=script("mri_gradcam_formant.py"),
         code=code_hash("explain.clips", "acoustic.fold"),
@@ -169,7 +169,7 @@ rule masking_study:
     resources:
         mem_mb=more_on_retry(2500),
         runtime=more_on_retry(minutes_for(TEST_CLIPS, 300)),
-        gpu=SYNTHESIS["gpus"],
+        gpu=ANALYSIS_GPUS,
     params:
         script=script("study_masking.py"),
         code=code_hash("explain.study"),

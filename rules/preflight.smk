@@ -34,8 +34,8 @@ CHECKED_FILES = {
 CHECKED_FILES = {name: file for name, file in CHECKED_FILES.items() if file}
 # Rules that train or use a model.
 OF_MODELS = set(
-    "train_acoustic export_predicted_mels fine_tune_vocoder name_models infer_clip infer_new_video infer_masked explain_clip"
-    " masking_study evaluate_systems evaluate_mel_generator judge_vocoder".split()
+    "train_acoustic export_predicted_mels fine_tune_vocoder make_pack digest_models infer_clip infer_new_video infer_masked"
+    " explain_clip masking_study evaluate_systems evaluate_mel_generator judge_vocoder".split()
 )
 
 

@@ -24,9 +24,9 @@ RECORDED = {
         "products": lambda: [META, *(source for clip in CLIPS.values() for source in sources_of(clip))],
     },
     "synthesis": {
-        "modules": ["synthesis.speech", "synthesis.checkpoints"],
-        "settings": {"context": ACOUSTIC["context"], "bf16": SYNTHESIS["bf16"]},
-        "inputs": [*filter(None, SPEECH_MODELS.values()), DATASET_RECORD],
+        "modules": ["synthesis.speech", "synthesis.checkpoints" if BY_TORCH else "pack.speak"],
+        "settings": {"context": ACOUSTIC["context"], "engine": SYNTHESIS["engine"], "bf16": SYNTHESIS["bf16"]},
+        "inputs": [*SPEECH_MODEL_FILES.values(), *([] if BY_TORCH else [PACK]), DATASET_RECORD],
         "products": lambda: paths(rules.infer_clip.output.generated, TEST_CLIPS),
     },
     "evaluation": {

@@ -4,8 +4,14 @@ SYNTHESIS = SETTINGS["synthesis"]
 INFER = f"{RESULTS}/infer"
 INFER_NEW = f"{RESULTS}/infer_new"
 MASKED = f"{RESULTS}/masked"
-SPEECH_LOCAL = CLIPS_LOCAL and not SYNTHESIS["gpus"]
-SPEECH_CODE = code_hash("synthesis.speech", "synthesis.checkpoints")
+PACK = f"{RESULTS}/pack/model.pack"
+BY_TORCH = SYNTHESIS["engine"] == "torch"
+# Jobs that use the trained models by torch take a GPU where one is wanted; a pack needs none.
+ANALYSIS_GPUS = SETTINGS["analysis"]["gpus"]
+ANALYSIS_LOCAL = CLIPS_LOCAL and not ANALYSIS_GPUS
+SPEECH_GPUS = ANALYSIS_GPUS if BY_TORCH else 0
+SPEECH_LOCAL = CLIPS_LOCAL and not SPEECH_GPUS
+SPEECH_CODE = code_hash("synthesis.speech", "synthesis.checkpoints" if BY_TORCH else "pack.speak")
 
 # The models of this configuration, or given ones: the lab's, or those of another results directory.
 SPEECH_MODELS = {
@@ -15,10 +21,10 @@ SPEECH_MODELS = {
     or f"{Path(SYNTHESIS['hifigan_checkpoint'] or VOCODER_CHECKPOINT).parent}/config.json",
     "scaler-json": SYNTHESIS["scaler_json"],
 }
-SPEECH_FLAGS = flags(
-    **SPEECH_MODELS,
-    context=ACOUSTIC["context"],
-    bf16=SYNTHESIS["bf16"],
+SPEECH_MODEL_FILES = {name.replace("-", "_"): file for name, file in SPEECH_MODELS.items() if file}
+SPEAKING_FILES = {**SPEECH_MODEL_FILES, **({} if BY_TORCH else {"pack": PACK})}
+SPEECH_FLAGS = (
+    flags(**SPEECH_MODELS, context=ACOUSTIC["context"], bf16=SYNTHESIS["bf16"]) if BY_TORCH else flags(model=PACK)
 )
 
 
@@ -28,7 +34,9 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
-MODELS_MADE = all(Path(file).is_file() for file in SPEECH_MODELS.values() if file)
+MODELS_DIGEST = f"{INFER}/models.json"
+# `infer_new` uses models that are made as they are: what they were made from may have changed since, and is not looked at.
+AS_THEY_ARE = asks_for_new_speech() and models_are_made()
 
 
 wildcard_constraints:
@@ -36,30 +44,56 @@ wildcard_constraints:
     new_id=ids_pattern(NEW_CLIPS) or "(?!)",
 
 
-rule name_models:
-    """The models that speak, with their hashes: a clip's speech depends on this in place of them.
-
-    Whoever makes a model takes the files of all clips, and a dry run would go through them for each clip that needs the model;
-    and a model is read for its hash once, not by each clip's job.
-    """
+rule make_pack:
+    """Both models in one file, which ONNX Runtime speaks from without torch (docs/packs.md)."""
     input:
-        **{name.replace("-", "_"): file for name, file in SPEECH_MODELS.items() if file},
+        **SPEECH_MODEL_FILES,
     output:
-        f"{INFER}/models.json",
+        PACK,
     log:
-        f"{LOGS}/name_models.log",
-    localrule: True
-    run:
-        from rtmri_speech.atomic import save_json
-        from rtmri_speech.provenance import contents_hash
+        f"{LOGS}/make_pack.log",
+    benchmark:
+        f"{BENCHMARKS}/make_pack.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(3000),
+        runtime=more_on_retry(20),
+    params:
+        script=script("pack_model.py"),
+        code=code_hash("pack.export"),
+        flags=flags(**SPEECH_MODELS, context=ACOUSTIC["context"], **SETTINGS["pack"]),
+    shell:
+        "python {params.script:q} --output {output:q} --threads {threads} {params.flags} > {log:q} 2>&1"
 
-        save_json(output[0], {name: {"file": file, "sha256": contents_hash(file)} for name, file in input.items()})
+
+if not AS_THEY_ARE:
+
+    rule digest_models:
+        """The models that speak, with their hashes: a clip's speech depends on this small file in place of them.
+
+        A model that is made again and is the same changes nothing.
+        """
+        input:
+            **SPEAKING_FILES,
+        output:
+            MODELS_DIGEST,
+        log:
+            f"{LOGS}/digest_models.log",
+        localrule: True
+        params:
+            context=ACOUSTIC["context"],
+        run:
+            from rtmri_speech.atomic import save_json
+
+            save_json(output[0], models_digest())
 
 
 rule infer_clip:
     """A clip's speech from its video alone, beside the recording, with the predicted mel and a picture of it."""
     input:
-        models=rules.name_models.output,
+        models=MODELS_DIGEST,
         mri=rules.prepare_clip.output.mri,
         wav=rules.prepare_clip.output.wav,
     output:
@@ -79,7 +113,7 @@ rule infer_clip:
     resources:
         mem_mb=more_on_retry(SYNTHESIS["memory_mb"]),
         runtime=more_on_retry(10),
-        gpu=SYNTHESIS["gpus"],
+        gpu=SPEECH_GPUS,
     params:
         script=script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
@@ -94,8 +128,7 @@ rule infer_clip:
 rule infer_new_video:
     """The speech of a video that is not of the corpus; what the models were trained on is not touched."""
     input:
-        # The models as they are: what they were made from may have changed since, and is not looked at.
-        models=rules.name_models.output if not MODELS_MADE else [],
+        models=MODELS_DIGEST,
         video=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].video),
         audio=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].audio or NEW_CLIPS[wildcards.new_id].video),
     output:
@@ -114,11 +147,10 @@ rule infer_new_video:
     resources:
         mem_mb=more_on_retry(SYNTHESIS["memory_mb"]),
         runtime=more_on_retry(10),
-        gpu=SYNTHESIS["gpus"],
+        gpu=SPEECH_GPUS,
     params:
         script=script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
-        models=lambda wildcards: models_hash(),
         directory=subpath(output.generated, parent=True),
         clip=lambda wildcards: new_clip_flags(NEW_CLIPS[wildcards.new_id]),
         flags=SPEECH_FLAGS,
@@ -159,7 +191,7 @@ rule mask_video:
 rule infer_masked:
     """The speech of a masked video."""
     input:
-        models=rules.name_models.output,
+        models=MODELS_DIGEST,
         video=rules.mask_video.output,
         wav=rules.prepare_clip.output.wav,
     output:
@@ -179,7 +211,7 @@ rule infer_masked:
     resources:
         mem_mb=more_on_retry(SYNTHESIS["memory_mb"]),
         runtime=more_on_retry(10),
-        gpu=SYNTHESIS["gpus"],
+        gpu=SPEECH_GPUS,
     params:
         script=script("run_mri_video_inference.py"),
         code=SPEECH_CODE,

@@ -42,6 +42,12 @@ def load_configuration(settings: Mapping[str, Any], schema: Path) -> dict[str, A
     spec = mel_spec(complete["mel"])
     for name, (low, high) in complete["bands"].items():
         _check_band(name, low, high, spec)
+    if complete["synthesis"]["bf16"] and complete["synthesis"]["engine"] == "pack":
+        raise UserError(
+            "synthesis.bf16",
+            "is true, but a pack computes in float32",
+            "set synthesis.engine: torch, or leave bf16 out",
+        )
     return complete
 
 

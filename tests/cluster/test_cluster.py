@@ -41,7 +41,7 @@ def test_nothing_becomes_speech_with_all_clips_in_one_submission(undisturbed):
 
 
 def test_two_gpu_jobs_at_a_time_on_two_gpus(undisturbed, slurm):
-    undisturbed.checkout.configure(synthesis={"gpus": 1})
+    undisturbed.checkout.configure(analysis={"gpus": 1})
     workflow = ClusterWorkflow(undisturbed.checkout, slurm)
     clips = ["a0", "a1", "b0", "b1"]
     workflow.make(*(f"results/gradcam/{id}/gradcam_F1.json" for id in clips))

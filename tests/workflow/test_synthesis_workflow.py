@@ -6,10 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import tiny_models
 from workflow_checkout import make_recording
 
 from rtmri_speech.signal.video import read_frames
+
+
+def read_wav(path: Path) -> np.ndarray:
+    return soundfile.read(path)[0]
+
 
 INFER = "結果 1/infer"
 
@@ -47,13 +53,14 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
     made = {path.name for path in (folder / INFER).iterdir()}
     assert made == {"models.json", *(f"b{n}_{name}" for n in "01" for name in names)}
     named = json.loads((folder / INFER / "models.json").read_text(encoding="utf-8"))
-    assert {named[name]["file"]: named[name]["sha256"] for name in models} == {
-        file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in models.values()
-    }
+    files = {**models, "pack": "結果 1/pack/model.pack"}
+    assert named["context"] == "sequence"
+    for name, file in files.items():
+        assert named[name] == {"file": file, "sha256": hashlib.sha256((folder / file).read_bytes()).hexdigest()}
 
     # Another context, and back.
     inferred.configure(acoustic={"context": "causal"})
-    assert both(inferred) == {"infer_clip b0", "infer_clip b1"}
+    assert both(inferred) == {"make_pack", "digest_models", "infer_clip b0", "infer_clip b1"}
     inferred.configure(acoustic={"context": "sequence"})
 
     # Code and comments.
@@ -62,7 +69,8 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
     code.write_text(text.replace("def draw_mels", "# Draws.\ndef draw_mels"), encoding="utf-8")
     assert both(inferred) == set()
     code.write_text(text.replace('"predicted"', '"foretold"'), encoding="utf-8")
-    assert both(inferred) == {"infer_clip b0", "infer_clip b1"}
+    # Making a pack ends with speaking from it, to compare it with torch.
+    assert both(inferred) == {"make_pack", "digest_models", "infer_clip b0", "infer_clip b1"}
     code.write_text(text, encoding="utf-8")
 
     # A deleted output, made again with the same bytes.
@@ -83,7 +91,16 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
     other = tmp_path / "other.pt"
     tiny_models.write_acoustic(other, seed=5)
     inferred.configure(synthesis={**models, "mri_checkpoint": str(other)})
-    assert both(inferred) == {"name_models", "infer_clip b0", "infer_clip b1"}
+    assert both(inferred) == {"make_pack", "digest_models", "infer_clip b0", "infer_clip b1"}
+    inferred.configure(synthesis=models)
+
+    # By torch, from the checkpoints: the same speech, but for the last bits.
+    packed = read_wav(wav)
+    inferred.configure(synthesis={**models, "engine": "torch"})
+    assert both(inferred) == {"digest_models", "infer_clip b0", "infer_clip b1"}
+    inferred.make(f"{INFER}/b0_generated.wav")
+    np.testing.assert_allclose(read_wav(wav), packed, rtol=0, atol=2e-4)
+    assert "pack" not in json.loads((folder / INFER / "models.json").read_text(encoding="utf-8"))
 
 
 def test_new_videos_become_speech_without_any_training(checkout, models):
@@ -92,12 +109,16 @@ def test_new_videos_become_speech_without_any_training(checkout, models):
     make_recording(new / "n2.mp4", new / "n2.wav", seed=6)
     checkout.configure(synthesis={**models, "new_videos": "新しい videos"})
     targets = [f"結果 1/infer_new/{id}_generated.wav" for id in ("n1", "n2")]
-    assert checkout.pending(*targets) == {"infer_new_video n1", "infer_new_video n2"}
+    new_jobs = {"infer_new_video n1", "infer_new_video n2"}
+    assert checkout.pending(*targets) == {"make_pack", "digest_models", *new_jobs}
     checkout.make(*targets)
     made = {path.name for path in (checkout.directory / "結果 1" / "infer_new").iterdir()}
     assert {"n1_generated.wav", "n2_generated.wav", "n2_original.wav"} <= made
     assert "n1_original.wav" not in made
     assert checkout.pending(*targets) == set()
+    # Other models than those that the pack was made of are packed first.
+    checkout.configure(acoustic={"context": "causal"})
+    assert {"make_pack", "digest_models", *new_jobs} <= checkout.pending("infer_new")
 
 
 def test_a_masked_clip_stands_beside_the_unmasked_one(checkout, models):

@@ -150,3 +150,8 @@ def test_a_clip_that_is_refused_now_leaves_nothing_of_before_and_trains_nothing(
     assert not list((checkout.results / "dataset" / "samples").glob("a0/*"))
     assert (checkout.results / "dataset" / "samples" / "a1" / "mri.npy").exists()
     assert not (checkout.results / "acoustic").exists()
+    # Mended, it is made, alone of the clips, and what follows.
+    make_recording(checkout.directory / "動画 videos" / "a0.mp4", checkout.directory / "audio" / "a0.wav", seed=0)
+    pending = checkout.pending("acoustic")
+    assert {job for job in pending if job.startswith("prepare_clip")} == {"prepare_clip a0"}
+    assert {"fit_scaler", "train_acoustic", "export_predicted_mels"} <= pending

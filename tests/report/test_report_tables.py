@@ -11,7 +11,7 @@ from rtmri_speech.evaluation.metrics import score_pair
 from rtmri_speech.report.document import results_document
 from rtmri_speech.report.facts import PartSize, StageTime, part_sizes, stage_times
 from rtmri_speech.report.figures import read_scalars
-from rtmri_speech.report.measures import MEASURES, shown, span
+from rtmri_speech.report.measures import MEASURES, floor_voicing_note, shown, span
 
 
 def cells(line):
@@ -49,6 +49,14 @@ def test_the_document_cites_further_clips_and_what_they_are_compared_with(experi
     lines = results_document(told, "a command").splitlines()
     assert "## Scores of 3 further clips" in lines
     assert "| ESTOI | 0.0500 | 0.0200 to 0.0800 | ± 0.01 | 3 | better |" in lines
+
+
+@pytest.mark.parametrize(("floor", "told"), [(0.10, True), (0.12, True), (0.16, False), (None, False)])
+def test_a_floor_that_errs_no_more_in_voicing_is_explained(floor, told):
+    rows = {name: {"summary": {"vuv_error": {"mean": mean}}} for name, mean in (("window", 0.12), ("floor", floor))}
+    note = floor_voicing_note({"configured": "window", "rows": rows})
+    assert note.startswith("V/UV of the floor") == told
+    assert not floor_voicing_note({"configured": "window", "rows": {"window": rows["window"]}})
 
 
 def test_the_document_tells_what_was_learned_and_where_grad_cam_looks(experiment):

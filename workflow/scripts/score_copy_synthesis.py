@@ -11,7 +11,9 @@ def main() -> int:
     parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>")
     parser.add_argument("--config", type=Path, help="its config.json (default: the one beside it)")
     parser.add_argument("--input_wavs_dir", type=Path, required=True)
-    parser.add_argument("--input_file", type=Path, required=True, help="file list of clips it was not trained on; at most 24 are taken")
+    parser.add_argument(
+        "--input_file", type=Path, required=True, help="file list of clips it was not trained on; at most 24 are taken"
+    )
     parser.add_argument("--f0_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="Hz (default: by the clips)")
     parser.add_argument("--output", type=Path, help="JSON of the scores; the table goes beside it as .md")
     parser.add_argument("--bf16", action="store_true")

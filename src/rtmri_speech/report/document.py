@@ -15,7 +15,7 @@ from rtmri_speech.evaluation.systems import SCORES_FILE, TITLES
 from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.comparison import comparison_table
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
-from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, shown, span
+from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, floor_voicing_note, shown, span
 from rtmri_speech.report.page import Experiment, duration, read_scores
 from rtmri_speech.report.scores import NOT_UNDERSTOOD, read_intelligibility, vocoder_verdict
 
@@ -64,6 +64,7 @@ def results_document(experiment: Experiment, command: str) -> str:
         f" (context `{scores['configured']}`). ↑ higher is better, ↓ lower is better; definitions are in"
         " `src/rtmri_speech/evaluation/metrics.py`, and what the numbers are worth in [scores.md](scores.md).",
         f0_range_note(scores["settings"]),
+        floor_voicing_note(scores),
         *filter(None, [caution(scores["settings"].get("not_held_out", [])), vocoder_verdict(experiment.evaluation)]),
         *_intelligibility(read_intelligibility(experiment.evaluation)),
         _scores(scores, main),

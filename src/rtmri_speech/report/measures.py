@@ -195,3 +195,23 @@ def f0_range_note(settings: Mapping[str, Any]) -> str:
         "F0 and voicing are judged over the recording's speech frames, those within 40 dB of its loudest, with F0"
         f" sought from {low:g} to {high:g} Hz (evaluation.f0_range)."
     )
+
+
+def floor_voicing_note(scores: Mapping[str, Any]) -> str:
+    """Return the sentence that says why the floor errs no more in voicing than the system; nothing where it does.
+
+    Parameters
+    ----------
+    scores : of systems.
+    """
+    means = [
+        scores["rows"].get(row, {}).get("summary", {}).get("vuv_error", {}).get("mean")
+        for row in (scores["configured"], "floor")
+    ]
+    if None in means or means[1] > means[0]:
+        return ""
+    return (
+        f"V/UV of the floor, {shown(means[1], 3)}, is no worse than the system's, {shown(means[0], 3)}: a mel that"
+        " never moves is voiced or unvoiced throughout, and so is nearly all speech of these recordings. V/UV tells"
+        " nothing here."
+    )

@@ -24,7 +24,7 @@ from rtmri_speech.evaluation.systems import SOUNDS, TITLES
 from rtmri_speech.provenance import code_version, inputs_digest, package_versions
 from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
 from rtmri_speech.report.figures import draw_mel, draw_plots
-from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, span
+from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, floor_voicing_note, span
 from rtmri_speech.report.scores import NOT_UNDERSTOOD, read_intelligibility, read_scores, vocoder_verdict
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
@@ -266,7 +266,7 @@ def _definitions(scores: Mapping[str, Any]) -> str:
         f"<dd>{html.escape(m.meaning)}.{html.escape(f' Not to be believed: {m.doubt}.' if m.doubt else '')}</dd>"
         for m in _known_measures(scores)
     ]
-    note = html.escape(f0_range_note(scores["settings"]))
+    note = html.escape(" ".join(filter(None, [f0_range_note(scores["settings"]), floor_voicing_note(scores)])))
     return (
         "<details><summary>What the measures mean, and when not to believe them</summary>"
         f"<p>{note}</p><dl>{''.join(entries)}</dl></details>"

@@ -1,14 +1,17 @@
-"""Speed of inference at full size: one clip with start-up, many in one call, live, and through the workflow.
+"""Speed of inference, from a pack and by torch: one clip with start-up, many in one call, live, and through the workflow.
 
-The models are those of the memo (EfficientNetV2-B2 at 256x256, HiFi-GAN V1 with 512 channels) with random weights, the
-clips noise of 4 s (109 frames): neither changes how long it takes. Each row is a command of its own; seconds are of the
-wall clock and of the processor. --workflow N makes N short clips through Snakemake.
+At two sizes: the demo's (config/config.yaml, its own vocoder) with clips of 57 frames, and the memo's (EfficientNetV2-B2
+at 256x256, HiFi-GAN V1 with 512 channels) with clips of 4 s (109 frames). Mel generators have random weights and clips are
+noise: neither changes how long it takes. Each row is a command of its own; pack and torch take turns, seconds and the
+largest memory are of the whole process, start included, and the median is shown. --workflow N makes N short clips
+through Snakemake.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -18,9 +21,12 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "workflow" / "scripts" / "run_mri_video_inference.py"
-FRAMES = 109
-SECONDS = FRAMES * 420 / 11413
+SCRIPTS = ROOT / "workflow" / "scripts"
+SCRIPT = SCRIPTS / "run_mri_video_inference.py"
+FRAMES = {"demo": 57, "full": 109}
+SECONDS = {size: frames * 420 / 11413 for size, frames in FRAMES.items()}
+MEGABYTE = 1e6 if sys.platform == "darwin" else 1e3
+"""Units of ru_maxrss in a megabyte."""
 
 
 def main() -> None:
@@ -33,28 +39,54 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
-        models = write_models(place / "models")
-        write_clips(place / "processed", args.clips, FRAMES)
-        print(f"{args.threads} threads, load {os.getloadavg()[0]:.1f}, clips of {SECONDS:.2f} s")
-        print(f"{'what':<44}{'wall s':>8}{'CPU s':>8}{'x real time':>13}")
-        call = [str(SCRIPT), *models, "--processed-dir", str(place / "processed"), "--threads", str(args.threads)]
-        call += ["--output-dir", str(place / "out"), "--clips"]
-        many = [f"c{number}" for number in range(args.clips)]
-        report("--help", [str(SCRIPT), "--help"], args.repeats)
-        report("import of torch and timm alone", ["-c", "import torch, timm"], args.repeats)
-        report("a clip alone, start-up included", [*call, "c0"], args.repeats, SECONDS)
-        report("a clip alone, start-up included, bf16", [*call, "c0", "--bf16"], args.repeats, SECONDS)
-        report(f"{args.clips} clips in one call", [*call, *many], 1, SECONDS * args.clips)
-        report(f"{args.clips} clips in one call, bf16", [*call, *many, "--bf16"], 1, SECONDS * args.clips)
-        live(models, args.threads)
+        print(f"{args.threads} threads, load {os.getloadavg()[0]:.1f}")
+        print(f"{'what':<56}{'wall s':>8}{'CPU s':>8}{'MB':>8}{'x real time':>13}")
+        report(
+            {"--help": [SCRIPT, "--help"], "import of torch and timm alone": ["-c", "import torch, timm"]}, args.repeats
+        )
+        for size in FRAMES:
+            models = made_models(place / size, size)
+            write_clips(place / size / "processed", args.clips, FRAMES[size])
+            many = [f"c{number}" for number in range(args.clips)]
+            ways = {"from its pack": ["--model", place / size / "a.pack"], "by torch": models}
+            if size == "full":
+                ways["by torch, bf16"] = [*models, "--bf16"]
+            common = ["--processed-dir", place / size / "processed", "--output-dir", place / "out"]
+            common += ["--threads", args.threads, "--clips"]
+            for name, clips, repeats in (("a clip alone", many[:1], args.repeats), (f"{len(many)} clips", many, 1)):
+                what = f"{size}, {name} of {SECONDS[size]:.1f} s"
+                commands = {f"{what}, {way}": [SCRIPT, *flags, *common, *clips] for way, flags in ways.items()}
+                report(commands, repeats, SECONDS[size] * len(clips))
+        live(place / "full" / "a.pack", models, args.threads)
         if args.workflow:
             workflow(place, models, args.workflow)
 
 
-def report(name: str, command: list[str], repeats: int, seconds: float = 0) -> None:
-    measured = sorted(timed([sys.executable, *command]) for _ in range(repeats))
-    wall, processor = measured[len(measured) // 2]
-    print(f"{name:<44}{wall:8.2f}{processor:8.2f}" + (f"{seconds / wall:13.2f}" if seconds else ""), flush=True)
+def report(commands: dict[str, list[object]], repeats: int, seconds: float = 0) -> None:
+    """Run commands in turns and print the median of each."""
+    measured = {name: [] for name in commands}
+    for _ in range(repeats):
+        for name, command in commands.items():
+            measured[name].append(resources([sys.executable, *map(str, command)]))
+    for name, rows in measured.items():
+        wall, processor, memory = sorted(rows, key=lambda row: row[1])[len(rows) // 2]
+        speed = f"{seconds / wall:13.2f}" if seconds else ""
+        print(f"{name:<56}{wall:8.2f}{processor:8.2f}{memory:8.0f}{speed}", flush=True)
+
+
+def resources(command: list[str]) -> tuple[float, float, float]:
+    """Wall and processor seconds and the largest memory, MB, of a command of one process.
+
+    This process must stay small: what it held at the start of another counts as that one's.
+    """
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - begin
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / MEGABYTE
 
 
 def timed(command: list[str], **where: object) -> tuple[float, float]:
@@ -66,8 +98,27 @@ def timed(command: list[str], **where: object) -> tuple[float, float]:
     return time.perf_counter() - begin, used
 
 
-def write_models(folder: Path) -> list[str]:
-    """Full-size models with random weights; the flags that name them."""
+def made_models(folder: Path, size: str) -> list[str]:
+    """Models of a size and their pack; the flags that name the models."""
+    # In a process of its own, for torch takes memory.
+    writer = multiprocessing.get_context("spawn").Process(target=write_models, args=(folder, size))
+    writer.start()
+    writer.join()
+    vocoder = ROOT / "models" / "demo_vocoder" / "g_00016200" if size == "demo" else folder / "g_00000000"
+    models = ["--mri-checkpoint", str(folder / "mri_acoustic_model.pt"), "--hifigan-checkpoint", str(vocoder)]
+    terms = ["--licence", "MIT", "--speaker", "nobody", "--consent", "none is needed"]
+    pack = folder / "a.pack"
+    command = [sys.executable, str(SCRIPTS / "pack_model.py"), *models, *terms, "--output", str(pack)]
+    wall, processor, memory = resources(command)
+    print(
+        f"{size}, pack of {pack.stat().st_size / 1e6:.0f} MB made".ljust(56)
+        + f"{wall:8.2f}{processor:8.2f}{memory:8.0f}"
+    )
+    return models
+
+
+def write_models(folder: Path, size: str) -> None:
+    """A mel generator with random weights, and at full size a vocoder too."""
     import torch
 
     from rtmri_speech.acoustic.model import AcousticModel, Network
@@ -77,14 +128,16 @@ def write_models(folder: Path) -> list[str]:
     from rtmri_speech.vocoder.generator import Generator
 
     folder.mkdir()
-    config = dataclasses.replace(read_config(ROOT / "config" / "hifigan_v1_11413.json"), padding="official")
-    write_config(folder / "config.json", config)
-    torch.save({"generator": official_state(Generator(config))}, folder / "g_00000000")
-    network = Network()
+    if size == "full":
+        config = dataclasses.replace(read_config(ROOT / "config" / "hifigan_v1_11413.json"), padding="official")
+        write_config(folder / "config.json", config)
+        torch.save({"generator": official_state(Generator(config))}, folder / "g_00000000")
+    demo = Network("test_efficientnet", output_stride=8, rnn_hidden=128)
+    network, side = (demo, 64) if size == "demo" else (Network(), 256)
     content = {
         "model_state_dict": AcousticModel(network).state_dict(),
         "network": dataclasses.asdict(network),
-        "image_size": [256, 256],
+        "image_size": [side, side],
         "frame_size": [256, 256],
         "frame_normalisation": "unit",
         "ref_frames": 4,
@@ -94,12 +147,6 @@ def write_models(folder: Path) -> list[str]:
         "validation_ids": [],
     }
     torch.save(content, folder / "mri_acoustic_model.pt")
-    return [
-        "--mri-checkpoint",
-        str(folder / "mri_acoustic_model.pt"),
-        "--hifigan-checkpoint",
-        str(folder / "g_00000000"),
-    ]
 
 
 def write_clips(processed: Path, count: int, frames: int) -> None:
@@ -116,25 +163,28 @@ def write_clips(processed: Path, count: int, frames: int) -> None:
         write_wav(processed / "wavs" / f"c{number}.wav", rng.normal(0, 0.1, frames * 420), 11413)
 
 
-def live(models: list[str], threads: int) -> None:
+def live(pack: Path, models: list[str], threads: int) -> None:
     import numpy as np
     import torch
 
     from rtmri_speech.acoustic.predict import load_acoustic_model
+    from rtmri_speech.pack.speak import load_live_pack
     from rtmri_speech.synthesis.synthesiser import LIVE_BLOCK_FRAMES, LiveSynthesiser
     from rtmri_speech.vocoder.engine import load_vocoder
 
     torch.set_num_threads(threads)
-    frames = np.random.default_rng(0).integers(0, 256, (FRAMES, 256, 256), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (FRAMES["full"], 256, 256), dtype=np.uint8)
     for block_frames in (1, LIVE_BLOCK_FRAMES, 16):
-        stream = LiveSynthesiser(
+        by_torch = LiveSynthesiser(
             load_acoustic_model(models[1], "cpu"), load_vocoder(models[3], block_frames=block_frames)
         )
-        begin = time.perf_counter()
-        samples = sum(map(len, stream.stream(frames)))
-        wall = time.perf_counter() - begin
-        stated = f"{block_frames} + {stream.look_ahead} frames, {1000 * stream.latency:.0f} ms behind"
-        print(f"{'live, ' + stated:<44}{wall:8.2f}{'':8}{samples / 11413 / wall:13.2f}", flush=True)
+        for way, stream in (("from its pack", load_live_pack(pack, block_frames, threads)), ("by torch", by_torch)):
+            begin = time.perf_counter(), time.process_time()
+            samples = sum(map(len, stream.stream(frames)))
+            wall, processor = time.perf_counter() - begin[0], time.process_time() - begin[1]
+            stated = f"{block_frames} + {stream.look_ahead} frames, {1000 * stream.latency:.0f} ms behind"
+            what = f"full, live, {stated}, {way}"
+            print(f"{what:<56}{wall:8.2f}{processor:8.2f}{'':8}{samples / 11413 / wall:13.2f}", flush=True)
 
 
 def workflow(place: Path, models: list[str], count: int) -> None:

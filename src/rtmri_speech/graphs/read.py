@@ -146,7 +146,7 @@ def _fields(message: memoryview, known: Mapping[int, str], what: str) -> dict[st
         key, place = _varint(message, place)
         number, wire = key >> 3, key & 7
         if number not in known:
-            raise _Unknown(f"a {what} with the part {number}")
+            raise _Unknown(f"part {number} of a {what} is not known")
         if wire == _VARINT:
             value, place = _varint(message, place)
         elif wire in (_BYTES, _FIXED32, _FIXED64):
@@ -156,9 +156,9 @@ def _fields(message: memoryview, known: Mapping[int, str], what: str) -> dict[st
                 size = 4 if wire == _FIXED32 else 8
             value, place = message[place : place + size], place + size
         else:
-            raise _Unknown(f"a {what} of unknown coding")
+            raise _Unknown(f"the coding of a {what} is not known")
         if place > len(message):
-            raise _Unknown(f"a {what} that is cut off")
+            raise _Unknown(f"its {what} is cut off")
         found[known[number]].append(value)
     return found
 

@@ -64,18 +64,20 @@ class Graph:
             raise self._refusal(error) from None
         (self._input,) = (port.name for port in self._session.get_inputs())
 
-    def __call__(self, array: np.ndarray) -> np.ndarray:
+    def __call__(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Return the output for an input.
 
         Raises
         ------
         UserError
-            ONNX Runtime fails.
+            ONNX Runtime fails, or the output has not the ``shape``, whatever the graph promised.
         """
         try:
             (output,) = self._session.run(None, {self._input: array})
         except _FAULTS as error:
             raise self._refusal(error) from None
+        if output.shape != shape:
+            raise UserError(self._source, f"makes an output {output.shape} where {shape} is wanted", _REMEDY)
         return output
 
     def _refusal(self, error: BaseException) -> UserError:

@@ -14,7 +14,7 @@ from torch import nn
 
 from rtmri_speech.acoustic.context import Context, predict_db
 from rtmri_speech.acoustic.fold import fold_batch_norm
-from rtmri_speech.acoustic.model import AcousticModel, Network
+from rtmri_speech.acoustic.model import AcousticModel
 from rtmri_speech.acoustic.predict import AcousticBundle, load_acoustic_model, read_acoustic_checkpoint
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
@@ -97,6 +97,7 @@ def make_pack(
         frame_size=tuple(acoustic.frame_size),
         image_size=tuple(acoustic.image_size),
         frame_normalisation=acoustic.normalisation,
+        features=acoustic.model.cnn.channels,
         scaler=acoustic.scaler.to_dict(),
         context=context,
         ref_frames=acoustic.ref_frames,
@@ -131,7 +132,7 @@ def acoustic_graphs(acoustic: AcousticBundle) -> tuple[bytes, bytes]:
 
 def _require_known(model: AcousticModel, source: str) -> None:
     """Refuse a network with anything that the graphs would leave out."""
-    usual = Network()
+    usual = type(model.network)()
     unknown = [
         f"the setting {name}"
         for name, value in dataclasses.asdict(model.network).items()

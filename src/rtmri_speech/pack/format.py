@@ -20,7 +20,7 @@ from rtmri_speech.atomic import replacing
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.foreign import UNREADABLE_ZIP, build, parse_json, read_json, require_type
-from rtmri_speech.graphs.read import Port, ports
+from rtmri_speech.graphs.read import ports
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import NORMALISATIONS
 
@@ -60,6 +60,7 @@ class About:
     frame_size : height and width of the frames to give, pixels.
     image_size : height and width they are shrunk to for the CNN, pixels.
     frame_normalisation : of frames; done in the graph, and said for the reader.
+    features : of a frame, C: what the CNN makes and the recurrent part reads.
     scaler : mean and deviation of each mel bin, dB.
     context : what the LSTM sees for a frame, unless the user chooses otherwise.
     ref_frames : frames a window of training.
@@ -78,6 +79,7 @@ class About:
     frame_size: tuple[int, int]
     image_size: tuple[int, int]
     frame_normalisation: Literal[NORMALISATIONS]
+    features: int
     scaler: dict[str, Any]
     context: Context
     ref_frames: int
@@ -94,8 +96,9 @@ class About:
         for name, largest in (("frame_size", LARGEST_PICTURE), ("image_size", LARGEST_PICTURE)):
             if not all(1 <= side <= largest for side in getattr(self, name)):
                 raise UserError(name, f"is {getattr(self, name)}", f"give 1 to {largest} pixels a side")
-        if not 1 <= self.ref_frames <= LARGEST_WINDOW:
-            raise UserError("ref_frames", f"is {self.ref_frames}", f"give 1 to {LARGEST_WINDOW}")
+        for name, largest in (("ref_frames", LARGEST_WINDOW), ("features", _LARGEST_FEATURES)):
+            if not 1 <= getattr(self, name) <= largest:
+                raise UserError(name, f"is {getattr(self, name)}", f"give 1 to {largest}")
         if not all(0 <= frames <= _LONGEST_REACH for frames in self.receptive_field):
             raise UserError("receptive_field", f"is {self.receptive_field}", f"give 0 to {_LONGEST_REACH} frames")
         if sorted(self.graphs) != sorted(GRAPHS):
@@ -170,23 +173,20 @@ def read_graph(path: str | Path, about: About, name: str) -> bytes:
 
 def require_ports(graph: bytes, about: About, name: str, source: str) -> None:
     """Refuse a graph whose input or output is not what the description asks for, naming ``source``."""
-    n_mels = about.mel["n_mels"]
+    n_mels, features = about.mel["n_mels"], about.features
     wanted = {
-        "cnn.onnx": (("uint8", (1, *about.image_size)), ("float32", (1, "C"))),
-        "recurrence.onnx": (("float32", (None, None, "C")), ("float32", (None, None, n_mels))),
+        "cnn.onnx": (("uint8", (1, *about.image_size)), ("float32", (1, features))),
+        "recurrence.onnx": (("float32", (None, None, features)), ("float32", (None, None, n_mels))),
         "vocoder.onnx": (("float32", (1, n_mels, None)), ("float32", (1, 1, None))),
     }[name]
     for what, found, (kind, shape) in zip(("input", "output"), ports(graph, source), wanted, strict=True):
-        if len(found) != 1 or found[0].type != kind or not _fits(found[0], shape):
-            named = ", ".join(f"{port.type} {port.shape}" for port in found) or "none"
-            raise UserError(source, f"has the {what} {named}, not {kind} {shape}", _REMEDY)
+        if [(port.type, port.shape) for port in found] != [(kind, shape)]:
+            named = " and ".join(f"{port.type} {_lengths(port.shape)}" for port in found) or "none"
+            raise UserError(source, f"has the {what} {named}, not {kind} {_lengths(shape)}", _REMEDY)
 
 
-def _fits(port: Port, wanted: tuple[int | str | None, ...]) -> bool:
-    return len(port.shape) == len(wanted) and all(
-        length is not None and 1 <= length <= _LARGEST_FEATURES if needed == "C" else length == needed
-        for length, needed in zip(port.shape, wanted, strict=True)
-    )
+def _lengths(shape: tuple[int | None, ...]) -> str:
+    return "×".join("any" if length is None else str(length) for length in shape)
 
 
 def add_scores(path: str | Path, scores: str | Path, target: str | Path) -> None:

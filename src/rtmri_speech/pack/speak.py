@@ -31,16 +31,18 @@ class PackMelGenerator:
         self.source, self.frame_size, self.ref_frames = source, about.frame_size, about.ref_frames
         self.mel, self.scaler = MelSpec.from_dict(about.mel), Scaler.from_dict(about.scaler, source)
         self._image_size, self._cnn, self._recurrence = about.image_size, cnn, recurrence
+        self._features = about.features
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """Return the features of frames."""
         # One at a time: several are no faster, and ONNX Runtime keeps the memory of the most it has seen.
         blocks = frame_blocks(frames, 1, self.frame_size, self.source)
-        return np.concatenate([self._cnn(scaled_frames(block, self._image_size)) for block in blocks])
+        shape = (1, self._features)
+        return np.concatenate([self._cnn(scaled_frames(block, self._image_size), shape) for block in blocks])
 
     def decode(self, features: np.ndarray) -> np.ndarray:
         """Return the standardised mel of features."""
-        return self._recurrence(features)
+        return self._recurrence(features, (*features.shape[:2], self.mel.n_mels))
 
 
 class PackVocoder(BlockVocoder):
@@ -59,7 +61,7 @@ class PackVocoder(BlockVocoder):
 
     def samples(self, log_mel: np.ndarray) -> np.ndarray:
         """Return the graph's samples of a log mel taken whole; see `BlockVocoder.samples`."""
-        return self._vocoder(log_mel[None])[0, 0]
+        return self._vocoder(log_mel[None], (1, 1, log_mel.shape[1] * self.hop_length))[0, 0]
 
 
 def models_of(

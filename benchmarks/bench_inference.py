@@ -1,10 +1,10 @@
-"""Speed of inference, from a pack and by torch: one clip with start-up, many in one call, live, and through the workflow.
+"""Speed of inference, from a pack and by torch: one clip with start-up, many in one call, live, and by the workflow.
 
-At two sizes: the demo's (config/config.yaml, its own vocoder) with clips of 57 frames, and the memo's (EfficientNetV2-B2
-at 256x256, HiFi-GAN V1 with 512 channels) with clips of 4 s (109 frames). Mel generators have random weights and clips are
-noise: neither changes how long it takes. Each row is a command of its own; pack and torch take turns, seconds and the
-largest memory are of the whole process, start included, and the median is shown. --workflow N makes N short clips
-through Snakemake.
+At two sizes: the demo's (config/config.yaml, its own vocoder) with clips of 57 frames, and the memo's
+(EfficientNetV2-B2 at 256x256, HiFi-GAN V1 with 512 channels) with clips of 4 s (109 frames). Mel generators have random
+weights and clips are noise: neither changes how long it takes. Each row is a command of its own; pack and torch take
+turns, seconds and the largest memory are of the whole process, start included, and the median is shown. --workflow N
+makes N short clips through Snakemake.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtmri_speech.threads import thread_variables
+from rtmri_speech.threads import limit_threads, thread_variables
 
 SOURCE = Path(__file__).parent.parent / "src"
 JOB = """
@@ -81,3 +81,11 @@ def test_decoding_uses_one_thread(tmp_path, monkeypatch):
         stream = container.streams.video[0]
         assert len(list(media.decoded(tmp_path / "v.mp4", container, stream))) == 3
         assert stream.codec_context.thread_count == 1
+
+
+def test_an_empty_variable_names_no_number(monkeypatch):
+    """OpenCV fails on an empty one of its own."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    monkeypatch.delenv("OPENCV_FOR_THREADS_NUM", raising=False)
+    limit_threads(None)
+    assert "OPENCV_FOR_THREADS_NUM" not in os.environ

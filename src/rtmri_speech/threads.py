@@ -28,7 +28,7 @@ def limit_threads(count: int | None) -> None:
         count = int(os.environ.get(_OPENMP, "0"))
     if count:
         os.environ.update(thread_variables(max(1, count // together)))
-    elif _OPENMP in os.environ:
+    elif os.environ.get(_OPENMP):
         os.environ.setdefault(_OPENCV, os.environ[_OPENMP])
 
 

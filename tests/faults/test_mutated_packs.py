@@ -190,6 +190,7 @@ def assert_a_sentence(said, path, what):
     assert path.name in said and "\n" not in said and said.endswith("."), f"{what}: {said}"
 
 
+@pytest.mark.slow
 def test_a_forged_pack_ends_in_one_sentence(pack, tmp_path):
     content, rng, refused = members(pack), random.Random(SEED), 0
     path = tmp_path / "forged.pack"

@@ -116,7 +116,7 @@ def test_a_signal_before_the_wait_ends_it_too():
         assert stop.exit_code == 143
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_without_locks_is_reported_and_used(tmp_path, monkeypatch, capsys, number):
     def flock(*_):
         raise OSError(number, "no locks")

@@ -1,0 +1,130 @@
+"""Ridge regression from the picture to the mel: the closed form that a network must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from rtmri_speech.dataset.clip import open_sample
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.baselines import LOOKUP_FRAMES, LOOKUP_SIZE, reduced_frames
+
+COMPONENTS = 60
+"""Principal components of a picture."""
+
+REACH = 2
+"""Frames before and after a frame that its mel is predicted from."""
+
+PENALTIES = np.geomspace(1e-6, 1e2, 33)
+"""Penalties to choose from, in units of the mean sum of squares of a feature."""
+
+
+class RidgeMel:
+    """Mel of a frame by ridge regression on principal components of the pictures around it.
+
+    Pictures are gray frames scaled to `LOOKUP_SIZE` pixels a side by area; the penalty is the one of `PENALTIES` with
+    the least generalised cross-validation error (Golub, Heath and Wahba, 1979) over the training frames, so that no
+    other clip is needed to choose it.
+
+    Parameters
+    ----------
+    processed_dir : the dataset.
+    ids : training clips; frames without sound are left out.
+
+    Attributes
+    ----------
+    penalty : the one chosen.
+
+    Raises
+    ------
+    UserError
+        Fewer than two frames have sound.
+    """
+
+    def __init__(self, processed_dir: str | Path, ids: Iterable[str]) -> None:
+        processed_dir, ids = Path(processed_dir), list(ids)
+        self._mean, self._axes = _principal_axes(processed_dir, ids)
+        width = (2 * REACH + 1) * self._axes.shape[1]
+        sums = _Sums(width)
+        for id in ids:
+            sample = open_sample(processed_dir, id)
+            heard = sample.mask > 0
+            sums.add(self._features(sample.mri)[heard], np.asarray(sample.mel_db, np.float64)[heard])
+        if sums.frames < 2:
+            raise UserError("ridge regression", f"has {sums.frames} training frames with sound", "give more clips")
+        self.penalty, self._weights, self._offset = sums.solution()
+
+    def predict(self, frames: np.ndarray) -> np.ndarray:
+        """Return the mel in dB of the frames ``(T, H, W)`` of one clip, float32 ``(T, n_mels)``."""
+        return (self._features(frames) @ self._weights + self._offset).astype(np.float32)
+
+    def _features(self, frames: np.ndarray) -> np.ndarray:
+        """Components of each frame and those around it, float64 ``(T, width)``; the clip's ends are repeated."""
+        components = (reduced_frames(frames, LOOKUP_SIZE) - self._mean) @ self._axes
+        padded = np.pad(components.astype(np.float64), ((REACH, REACH), (0, 0)), mode="edge")
+        return np.concatenate([padded[place : place + len(frames)] for place in range(2 * REACH + 1)], axis=1)
+
+
+class _Sums:
+    """Sums of products over frames, from which the regression is solved; memory does not grow with the frames."""
+
+    def __init__(self, width: int) -> None:
+        self.frames = 0
+        self._features, self._gram = np.zeros(width), np.zeros((width, width))
+        self._mels = self._products = self._squares = 0.0
+
+    def add(self, features: np.ndarray, mels: np.ndarray) -> None:
+        self.frames += len(features)
+        self._features += features.sum(0)
+        self._gram += features.T @ features
+        self._mels = self._mels + mels.sum(0)
+        self._products = self._products + features.T @ mels
+        self._squares += (mels**2).sum()
+
+    def solution(self) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return penalty, weights ``(width, n_mels)`` and offset ``(n_mels,)``."""
+        count, bins = self.frames, len(self._mels)
+        mean_features, mean_mels = self._features / count, self._mels / count
+        gram = self._gram - count * np.outer(mean_features, mean_features)
+        products = self._products - count * np.outer(mean_features, mean_mels)
+        squares = self._squares - count * (mean_mels**2).sum()
+        values, vectors = np.linalg.eigh(gram)
+        values = np.maximum(values, 0)
+        turned = vectors.T @ products
+        power = (turned**2).sum(1)
+
+        def cross_validation_error(penalty: float) -> float:
+            residual = squares - (power * (values + 2 * penalty) / (values + penalty) ** 2).sum()
+            # The mean took one degree of freedom.
+            freedom = count - 1 - (values / (values + penalty)).sum()
+            return residual / bins / max(freedom, 1e-9) ** 2
+
+        unit = max(values.mean(), np.finfo(float).tiny)
+        penalty = min((unit * factor for factor in PENALTIES), key=cross_validation_error)
+        weights = vectors @ (turned / (values + penalty)[:, None])
+        return penalty, weights, mean_mels - mean_features @ weights
+
+
+def _principal_axes(processed_dir: Path, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean picture and principal axes, float32 ``(pixels,)`` and ``(pixels, components)``, of at most `LOOKUP_FRAMES`.
+
+    Of many frames every n-th is taken.
+    """
+    total = sum(len(open_sample(processed_dir, id).mask) for id in ids)
+    step = -(-total // LOOKUP_FRAMES) or 1
+    count, first = 0, 0
+    sums, products = np.zeros(LOOKUP_SIZE**2), np.zeros((LOOKUP_SIZE**2, LOOKUP_SIZE**2))
+    for id in ids:
+        frames = open_sample(processed_dir, id).mri
+        pictures = reduced_frames(frames[first::step], LOOKUP_SIZE).astype(np.float64)
+        first = (first - len(frames)) % step
+        count += len(pictures)
+        sums += pictures.sum(0)
+        products += pictures.T @ pictures
+    if not count:
+        raise UserError("ridge regression", "has no training frame", "check the file list of the training part")
+    mean = sums / count
+    _, axes = np.linalg.eigh(products - count * np.outer(mean, mean))
+    return mean.astype(np.float32), axes[:, ::-1][:, :COMPONENTS].astype(np.float32)

@@ -23,6 +23,7 @@ from rtmri_speech.evaluation import systems
 from rtmri_speech.evaluation.baselines import training_frames
 from rtmri_speech.evaluation.f0_range import training_f0_range
 from rtmri_speech.evaluation.leak import require_unseen
+from rtmri_speech.evaluation.ridge import RidgeMel
 from rtmri_speech.evaluation.scores import score_directories
 from rtmri_speech.signal.audio import read_audio, write_wav
 from rtmri_speech.vocoder.config import VocoderConfig
@@ -38,6 +39,7 @@ EVERY_ROW = [
     "base_vocoder",
     "floor",
     "look_up",
+    "ridge",
     "ceiling",
     "ceiling_base",
     "griffin_lim",
@@ -95,9 +97,14 @@ def made(dataset):
         scaler=Scaler.load(dataset / "scaler.json"),
         seen=("a0", "a1", "a2", "a3"),
     )
-    look_up = training_frames(dataset, ["a0", "a1"])
+    training = ["a0", "a1"]
     return systems.Systems(
-        acoustic, make_vocoder(spec, 1), make_vocoder(spec, 2), look_up, ("window", "sequence", "causal")
+        acoustic,
+        make_vocoder(spec, 1),
+        make_vocoder(spec, 2),
+        training_frames(dataset, training),
+        RidgeMel(dataset, training),
+        ("window", "sequence", "causal"),
     )
 
 
@@ -225,12 +232,12 @@ def test_files_hold_the_scores(scored):
 def test_a_vocoder_of_another_mel_is_refused(made):
     other = make_vocoder(replace(made.acoustic.mel, fmin=50.0), 3)
     with pytest.raises(UserError, match="fmin"):
-        systems.Systems(made.acoustic, other, None, made.look_up, ("sequence",))
+        systems.Systems(made.acoustic, other, None, made.look_up, made.ridge, ("sequence",))
 
 
 def test_without_a_base_there_are_no_rows_of_one(made):
-    alone = systems.Systems(made.acoustic, made.vocoder, None, made.look_up, ("causal",))
-    assert alone.rows() == ["causal", "floor", "look_up", "ceiling", "griffin_lim"]
+    alone = systems.Systems(made.acoustic, made.vocoder, None, made.look_up, made.ridge, ("causal",))
+    assert alone.rows() == ["causal", "floor", "look_up", "ridge", "ceiling", "griffin_lim"]
 
 
 def test_stages_name_what_they_saw(made, dataset):

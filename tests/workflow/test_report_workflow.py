@@ -70,7 +70,7 @@ def test_the_page_is_made_and_made_again_when_something_of_it_changes(reported, 
     assert reported.pending(PAGE) == set()
     results = reported.directory / "結果 1"
     scores = json.loads((results / "evaluation" / "scores.json").read_text(encoding="utf-8"))
-    assert list(scores["rows"]) == ["sequence", "causal", "floor", "look_up", "ceiling", "griffin_lim"]
+    assert list(scores["rows"]) == ["sequence", "causal", "floor", "look_up", "ridge", "ceiling", "griffin_lim"]
     assert set(scores["clips"]) == {"b0", "b1"}
     assert {path.parent.name for path in (results / "report" / "media").glob("*/video.mp4")} == {"b0", "b1"}
     page = (results / "report" / "index.html").read_text(encoding="utf-8")

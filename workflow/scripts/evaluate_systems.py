@@ -57,6 +57,7 @@ def main() -> None:
     from rtmri_speech.evaluation.baselines import training_frames
     from rtmri_speech.evaluation.f0_range import require_f0_range, training_f0_range
     from rtmri_speech.evaluation.leak import caution, require_unseen
+    from rtmri_speech.evaluation.ridge import RidgeMel
     from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.engine import load_vocoder
 
@@ -85,11 +86,13 @@ def main() -> None:
     def vocoder(path: Path, config: Path | None = None) -> object:
         return load_vocoder(path, config, acoustic.device, bf16=args.bf16, warn=say)
 
+    training = read_filelist(lists / "training.txt")
     made = systems.Systems(
         acoustic,
         vocoder(args.hifigan_checkpoint, args.hifigan_config),
         vocoder(args.base_checkpoint) if args.base_checkpoint else None,
-        training_frames(args.processed_dir, read_filelist(lists / "training.txt")),
+        training_frames(args.processed_dir, training),
+        RidgeMel(args.processed_dir, training),
         list(dict.fromkeys(args.context)),
     )
     sounds = args.output_dir / systems.SOUNDS

@@ -14,6 +14,7 @@ from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.baselines import training_frames
 from rtmri_speech.evaluation.metrics import paired_differences
+from rtmri_speech.evaluation.ridge import RidgeMel
 from rtmri_speech.evaluation.systems import Systems, write_sounds
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.vocoder.naming import PAIR_FILE, steps_of
@@ -61,8 +62,8 @@ def load_system(results: str | Path, context: Context, say: Callable[[str], None
         mel=load_mel_spec(dataset),
     )
     vocoder = load_vocoder(max(vocoders, key=steps_of), device=acoustic.device, warn=say)
-    look_up = training_frames(dataset, read_filelist(dataset / "hifigan_filelists" / "training.txt"))
-    return Systems(acoustic, vocoder, None, look_up, [context])
+    training = read_filelist(dataset / "hifigan_filelists" / "training.txt")
+    return Systems(acoustic, vocoder, None, training_frames(dataset, training), RidgeMel(dataset, training), [context])
 
 
 def prepare(results: str | Path, directory: str | Path, clips: Sequence[Clip]) -> None:

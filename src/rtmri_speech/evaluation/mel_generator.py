@@ -1,4 +1,4 @@
-"""What a mel generator has learned: its error on held-out clips beside floor, look-up and a control."""
+"""What a mel generator has learned: its error on held-out clips beside floor, look-up, regression and a control."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rtmri_speech.dataset.clip import Sample, open_sample
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, mean_mel, shuffled_in_time, training_frames
 from rtmri_speech.evaluation.metrics import speech_frames
+from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
 from rtmri_speech.signal.audio import read_audio
 
 
@@ -24,7 +25,7 @@ def mel_generator_errors(
     Parameters
     ----------
     bundle : the model.
-    processed_dir : the dataset; the look-up knows its training clips.
+    processed_dir : the dataset; look-up and regression know its training clips.
     parts : which file lists to measure on. The training chose its best checkpoint by ``validation``.
     seed : of the control's order of frames.
 
@@ -36,11 +37,13 @@ def mel_generator_errors(
     model in its ``window`` context on the clip's frames in random order.
     """
     lists = Path(processed_dir) / "hifigan_filelists"
-    look_up = training_frames(processed_dir, read_filelist(lists / "training.txt"))
+    training = read_filelist(lists / "training.txt")
+    look_up, ridge = training_frames(processed_dir, training), RidgeMel(processed_dir, training)
     neighbours = min(NEIGHBOURS, look_up.count)
     systems: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "mean mel": lambda mri: mean_mel(bundle.scaler, len(mri)),
         f"{neighbours} nearest training frames": lambda mri: look_up.predict(mri, neighbours),
+        RIDGE: ridge.predict,
         "model, sequence": lambda mri: predict_db(bundle, mri, "sequence"),
         "model, window": lambda mri: predict_db(bundle, mri, "window"),
         "model, causal": lambda mri: predict_db(bundle, mri, "causal"),

@@ -11,6 +11,9 @@ from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.baselines import LOOKUP_FRAMES, LOOKUP_SIZE, reduced_frames
 
+RIDGE = "Ridge regression"
+"""Its name in every table."""
+
 COMPONENTS = 60
 """Principal components of a picture."""
 

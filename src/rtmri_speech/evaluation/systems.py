@@ -26,6 +26,7 @@ from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.evaluation.baselines import GRIFFIN_LIM_TITLE, NEIGHBOURS, NearestFrames, griffin_lim, mean_mel
 from rtmri_speech.evaluation.metrics import missing_libraries, real_time_factor, score_pair, summarise
 from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_frames, read_phonemes
+from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
 from rtmri_speech.evaluation.scores import library_versions, null_for_nan, read_pair
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.mel import MelSpec
@@ -46,6 +47,10 @@ TITLES = {
     "look_up": (
         "Look-up",
         "the mel of the training frames that look most alike, through the vocoder: memory, no model",
+    ),
+    "ridge": (
+        RIDGE,
+        "the mel that ridge regression finds in the frames around, through the vocoder: a closed form, no network",
     ),
     "ceiling": (
         "Ceiling: copy synthesis",
@@ -76,7 +81,7 @@ class Systems:
     ----------
     acoustic, vocoder : the experiment's; the vocoder is the fine-tuned one.
     base : the vocoder before fine-tuning, or None.
-    look_up : the training frames.
+    look_up, ridge : the training frames, and a regression on them.
     contexts : of the LSTM, the configured one first.
 
     Raises
@@ -89,6 +94,7 @@ class Systems:
     vocoder: Vocoder
     base: Vocoder | None
     look_up: NearestFrames
+    ridge: RidgeMel
     contexts: Sequence[Context]
 
     def __post_init__(self) -> None:
@@ -99,7 +105,7 @@ class Systems:
         """Return the names of the rows, in `TITLES`, in the order of the table: the configured system first."""
         with_base = ("base_vocoder",) if self.base else ()
         ceilings = ("ceiling", "ceiling_base", "griffin_lim") if self.base else ("ceiling", "griffin_lim")
-        return [*self.contexts, *with_base, "floor", "look_up", *ceilings]
+        return [*self.contexts, *with_base, "floor", "look_up", "ridge", *ceilings]
 
     def speak(self, sample: Sample) -> Iterator[tuple[str, np.ndarray, float | None]]:
         """Yield each row's name, its samples float32 ``(T * hop,)``, and the seconds from frames to sound.
@@ -132,6 +138,7 @@ class Systems:
         yield "floor", self.vocoder.synthesise(spec.log_from_db(floor)), None
         nearest = self.look_up.predict(sample.mri, min(NEIGHBOURS, self.look_up.count)).T
         yield "look_up", self.vocoder.synthesise(spec.log_from_db(nearest)), None
+        yield "ridge", self.vocoder.synthesise(spec.log_from_db(self.ridge.predict(sample.mri).T)), None
         yield "ceiling", self.vocoder.synthesise(true), None
         if self.base:
             yield "ceiling_base", self.base.synthesise(true), None

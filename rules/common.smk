@@ -340,6 +340,11 @@ def whereabouts():
         print(f"Speech: {sounds[0]}, beside the recording {sounds[0].stem.removesuffix('_generated')}_original.wav.")
     if page.exists():
         print(f"To listen and look: open {page} in a browser.")
+    unsaid = [name for name, said in SETTINGS["pack"].items() if said == "not stated"]
+    if unsaid and any(job.rule.name == "make_pack" for job in workflow.dag.jobs):
+        print(
+            f"Before you share {PACK}, say its {', '.join(unsaid)} under pack: in the configuration; a voice is personal data."
+        )
 
 
 def tell_harmful_vocoder():

@@ -11,6 +11,7 @@ ANALYSIS_GPUS = SETTINGS["analysis"]["gpus"]
 ANALYSIS_LOCAL = CLIPS_LOCAL and not ANALYSIS_GPUS
 SPEECH_GPUS = ANALYSIS_GPUS if BY_TORCH else 0
 SPEECH_LOCAL = CLIPS_LOCAL and not SPEECH_GPUS
+SPEECH_MB = SYNTHESIS["memory_mb"] or (2000 if BY_TORCH else 1000)
 SPEECH_CODE = code_hash("synthesis.speech", "synthesis.checkpoints" if BY_TORCH else "pack.speak")
 
 # The models of this configuration, or given ones: the lab's, or those of another results directory.
@@ -111,7 +112,7 @@ rule infer_clip:
         "../envs/rtmri.yaml"
     threads: 1
     resources:
-        mem_mb=more_on_retry(SYNTHESIS["memory_mb"]),
+        mem_mb=more_on_retry(SPEECH_MB),
         runtime=more_on_retry(10),
         gpu=SPEECH_GPUS,
     params:
@@ -145,7 +146,7 @@ rule infer_new_video:
         "../envs/rtmri.yaml"
     threads: 1
     resources:
-        mem_mb=more_on_retry(SYNTHESIS["memory_mb"]),
+        mem_mb=more_on_retry(SPEECH_MB),
         runtime=more_on_retry(10),
         gpu=SPEECH_GPUS,
     params:
@@ -209,7 +210,7 @@ rule infer_masked:
         "../envs/rtmri.yaml"
     threads: 1
     resources:
-        mem_mb=more_on_retry(SYNTHESIS["memory_mb"]),
+        mem_mb=more_on_retry(SPEECH_MB),
         runtime=more_on_retry(10),
         gpu=SPEECH_GPUS,
     params:

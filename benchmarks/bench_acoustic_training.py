@@ -81,18 +81,18 @@ def settings(dataset: Path, folder: Path, **changed):
 def one_training(dataset: Path, folder: Path, **changed):
     import torch
 
-    from rtmri_speech.acoustic.train import _Training
+    from rtmri_speech.acoustic.train import AcousticTask
     from rtmri_speech.training.distributed import Processes
 
-    return _Training(settings(dataset, folder, **changed), Processes(0, 1, torch.device("cpu")), print)
+    return AcousticTask(settings(dataset, folder, **changed), Processes(0, 1, torch.device("cpu")), print)
 
 
 def step_of(training) -> tuple[float, int]:
     """CPU seconds of one step and the windows trained in it."""
     begin = time.process_time()
-    batch = training.stretches.micro_batches(training.plan.keys(training.step))
-    training._step(training.model, batch)
-    training.step += 1
+    batch = training.stretches.micro_batches(training.plan.keys(training.steps))
+    training.step(batch)
+    training.steps += 1
     return time.process_time() - begin, sum(len(part.starts) for part in batch)
 
 

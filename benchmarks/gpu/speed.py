@@ -12,7 +12,7 @@ from bench_vocoder import official_forward, official_step
 from gpu.comparison import BANDS
 from gpu.subjects import CLIP_FRAMES, UTTERANCES, Trial, precision
 from rtmri_speech.acoustic.predict import predict_db
-from rtmri_speech.acoustic.train import _Training
+from rtmri_speech.acoustic.train import AcousticTask
 from rtmri_speech.explain.gradcam import grad_cam
 from rtmri_speech.signal.video import normalise_frames
 from rtmri_speech.training.loading import batches as loaded
@@ -61,7 +61,7 @@ def rate(trial: Trial, step: Callable[[], object], longest: float = 6.0) -> floa
     return (time.perf_counter() - begin) / count
 
 
-def batches(training: _Training, workers: int) -> Iterator[list]:
+def batches(training: AcousticTask, workers: int) -> Iterator[list]:
     keys = training.plan.between(0, 10**6)
     pinned = training.group.device.type == "cuda"
     return loaded(load(training.stretches.micro_batches, keys, workers=workers, prefetch=4, pin_memory=pinned))
@@ -92,25 +92,25 @@ def acoustic(trial: Trial, until: float) -> None:
         with precision(name) as reduced:
             training = trial.training(precision=reduced, **changed)
             batch = training.stretches.micro_batches(training.plan.keys(0))
-            batch = [training._here(part) for part in batch]
-            took = rate(trial, lambda t=training, b=batch: t._step(t.model, b))
+            batch = [training.on_device(part) for part in batch]
+            took = rate(trial, lambda t=training, b=batch: t.step(b))
         windows = sum(len(part.starts) for part in batch) / took
         trial.report.row(how, name, 1 / took, windows, WINDOWS / windows / 60, gigabytes(trial))
     training = trial.training(precision="bfloat16", **ours)
     batch = training.stretches.micro_batches(training.plan.keys(0))
-    here = [training._here(part) for part in batch]
-    alone = rate(trial, lambda: training._step(training.model, here))
-    copying = rate(trial, lambda: [training._here(part) for part in batch], 1.0)
+    here = [training.on_device(part) for part in batch]
+    alone = rate(trial, lambda: training.step(here))
+    copying = rate(trial, lambda: [training.on_device(part) for part in batch], 1.0)
     trial.report.table(
         "The same in bfloat16 with the loader feeding it", "loader processes", "steps/s", "loader alone, batches/s"
     )
     for workers in (0, 1) if trial.tiny else (0, 4, 8):
         feed = batches(training, workers)
         loading = rate(trial, lambda f=feed: next(f), 3.0)
-        fed = rate(trial, lambda f=feed: training._step(training.model, next(f)))
+        fed = rate(trial, lambda f=feed: training.step(next(f)))
         trial.report.row(str(workers), 1 / fed, 1 / loading)
         del feed
-    bound(trial, "Mel generator", lambda: training._step(training.model, here), loading, copying, alone)
+    bound(trial, "Mel generator", lambda: training.step(here), loading, copying, alone)
 
 
 def bound(trial: Trial, what: str, step: Callable[[], object], loading: float, copying: float, alone: float) -> None:
@@ -146,8 +146,8 @@ def acoustic_batches(trial: Trial, until: float) -> None:
         free(trial)
         try:
             training = trial.training(precision="bfloat16", batch_size=count, micro_batch_size=count)
-            here = [training._here(p) for p in training.stretches.micro_batches(training.plan.keys(0))]
-            took = rate(trial, lambda t=training, b=here: t._step(t.model, b), 3.0)
+            here = [training.on_device(p) for p in training.stretches.micro_batches(training.plan.keys(0))]
+            took = rate(trial, lambda t=training, b=here: t.step(b), 3.0)
         except torch.OutOfMemoryError:
             trial.report.row(str(count), "out of memory", "-")
             return

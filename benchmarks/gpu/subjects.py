@@ -17,7 +17,7 @@ from gpu.report import Report
 from rtmri_speech.acoustic.loss import LossSettings
 from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import AcousticBundle
-from rtmri_speech.acoustic.train import TrainingSettings, _Training
+from rtmri_speech.acoustic.train import AcousticTask, TrainingSettings
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.signal.mel import MelSpec
@@ -73,7 +73,7 @@ class Trial:
             config = dataclasses.replace(config, **changed)
         return config
 
-    def training(self, device: str | None = None, **changed) -> _Training:
+    def training(self, device: str | None = None, **changed) -> AcousticTask:
         """A training of the mel generator, whose steps are taken one by one."""
         device = device or self.device
         # Dropout's random numbers differ between devices; the others of a training do not.
@@ -82,7 +82,7 @@ class Trial:
         values |= {"stretch": 4 if self.tiny else 16}
         places = {name: self.work / "acoustic" / name for name in ("out_ckpt", "log_dir", "state_dir")}
         settings = TrainingSettings(self.dataset, **places, device=device, **{**values, **changed})
-        return _Training(settings, Processes(0, 1, torch.device(device)), print)
+        return AcousticTask(settings, Processes(0, 1, torch.device(device)), print)
 
     def networks(self, device: str | None = None, bf16: bool = False) -> Networks:
         """A vocoder's networks with their optimisers, always the same random weights."""

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rtmri_speech.acoustic.loss import LossSettings
 from rtmri_speech.acoustic.model import AcousticModel, Network, Recomputing
 from rtmri_speech.acoustic.predict import load_acoustic_model
-from rtmri_speech.acoustic.train import _Training, train
+from rtmri_speech.acoustic.train import AcousticTask, train
 from rtmri_speech.errors import UserError
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.state import load_checkpoint, save_checkpoint
@@ -75,8 +75,8 @@ def test_accumulated_gradients_are_those_of_one_big_batch(tiny_training, said, m
     gradients = []
     for size in (4, micro):
         settings = tiny_training(micro_batch_size=size, grad_clip=0.0, lr=1e-30, **STILL)
-        training = _Training(settings, ALONE, said.append)
-        training._step(training.model, training.stretches.micro_batches(training.plan.keys(0)))
+        training = AcousticTask(settings, ALONE, said.append)
+        training.step(training.stretches.micro_batches(training.plan.keys(0)))
         gradients.append({name: parameter.grad for name, parameter in training.model.named_parameters()})
     for name, value in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], value, rtol=1e-3, atol=1e-6, msg=name)
@@ -87,9 +87,9 @@ def test_stretches_and_single_windows_have_the_same_loss(tiny_training, said):
     losses = []
     for stretch in (1, 100):
         settings = tiny_training(stretch=stretch, batch_size=1000, lr=1e-30, **STILL)
-        training = _Training(settings, ALONE, said.append)
+        training = AcousticTask(settings, ALONE, said.append)
         keys = [(0, number) for number in range(len(training.stretches))]
-        losses.append(training._step(training.model, training.stretches.micro_batches(keys)))
+        losses.append(training.step(training.stretches.micro_batches(keys))["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
@@ -355,7 +355,7 @@ def test_the_script_trains_in_several_processes_and_stops_them(tiny_processed, t
         endless.kill()
     (state,) = (tmp_path / ".m.state").glob("state_*.pt")
     step = int(state.stem.split("_")[1])
-    (planned,) = re.findall(rf"Stopped by a signal after step {step} of (\d+)", log.read_text())
+    (planned,) = re.findall(rf"stopped by a signal after step {step} of (\d+)", log.read_text())
     epochs = step * 100_000 // int(planned) + 2
     command = [str(word) for word in (*command, epochs)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)

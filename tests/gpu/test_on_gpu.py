@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from rtmri_speech.acoustic.model import Network
 from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
-from rtmri_speech.acoustic.train import _Training, train
+from rtmri_speech.acoustic.train import AcousticTask, train
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.gradcam import Band, grad_cam
 from rtmri_speech.synthesis.synthesiser import LiveSynthesiser, Synthesiser
@@ -67,12 +67,12 @@ def models(tmp_path):
 def losses(settings, count=1, parallel=lambda model: model):
     """Losses of the first steps."""
     device = torch.device(settings.device)
-    training = _Training(settings, Processes(0, 1, device), print)
-    model, found = parallel(training.model), []
+    training = AcousticTask(settings, Processes(0, 1, device), print)
+    training.parallel, found = parallel(training.model), []
     for step in range(count):
         batch = training.stretches.micro_batches(training.plan.keys(step))
-        found.append(training._step(model, batch))
-        training.step += 1
+        found.append(training.step(batch)["loss"])
+        training.steps += 1
     return found
 
 
@@ -98,10 +98,10 @@ def test_a_mel_generators_state_is_restored_exactly_and_resumed(device, tiny_tra
     settings = tiny_training(device=device, precision=precision, epochs=2)
     assert train(settings, print) == 0
     state = load_checkpoint(max(settings.state_dir.glob("state_*.pt")))["payload"]
-    again = _Training(settings, Processes(0, 1, torch.device(device)), print)
-    again.restore({**state, "step": 2 * again.plan.per_epoch})
+    again = AcousticTask(settings, Processes(0, 1, torch.device(device)), print)
+    again.load_state({**state, "step": 2 * again.plan.per_epoch})
     for name in ("model", "optimizer", "scaler"):
-        assert_same(again._state()[name], state[name])
+        assert_same(again.state()[name], state[name])
     assert bool(state["scaler"]) == (precision == "float16")
     assert train(dataclasses.replace(settings, epochs=3), print) == 0
     assert load_checkpoint(settings.out_ckpt.with_name("model_last.pt"))["epoch"] == 3

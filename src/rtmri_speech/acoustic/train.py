@@ -1,30 +1,29 @@
-"""Training the mel generator: from a processed directory to the best checkpoint, however often it is killed.
+"""Training the mel generator: from a processed directory to the best checkpoint, a task of `training.trainer`.
 
-The batch of step k depends on the seed and k alone, dropout too, and the state holds the rest; a resumed run ends like
-one that was never stopped, bit for bit on a CPU.
+The batch of step k and its dropout depend on the seed and k alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from rtmri_speech import provenance
 from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
 from rtmri_speech.acoustic.context import decode_in_context
 from rtmri_speech.acoustic.data import (
     Augmentation,
+    Key,
     MicroBatch,
     Stretches,
     TrainingSteps,
@@ -46,32 +45,35 @@ from rtmri_speech.acoustic.predict import (
     reduced_precision,
     seen_by,
 )
-from rtmri_speech.atomic import save_json
 from rtmri_speech.dataset.clip import SAMPLE_FILES
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.windows import WindowDataset, pairs_path
 from rtmri_speech.errors import UserError
 from rtmri_speech.foreign import require_type
-from rtmri_speech.training.distributed import Processes, processes
-from rtmri_speech.training.faults import require_finite, telling_out_of_memory
-from rtmri_speech.training.loading import LOST_LOADER, batches, load
-from rtmri_speech.training.logging import Progress, TrainingLog
+from rtmri_speech.training.distributed import Processes
+from rtmri_speech.training.faults import require_finite
+from rtmri_speech.training.loading import batches, load
+from rtmri_speech.training.logging import TrainingLog
+from rtmri_speech.training.schedule import LearningRate
 from rtmri_speech.training.state import (
     ANEW,
-    Stopped,
     StopRequest,
-    TrainingState,
     adamw_difference,
     require_alike,
+    require_optimizer_state,
     require_plain,
     save_checkpoint,
     seed_for_step,
     seed_random_generators,
 )
-from rtmri_speech.workers import telling_lost_workers
+from rtmri_speech.training.trainer import Intervals, Say, Task, TrainerSettings
+from rtmri_speech.training.trainer import run as run_training
 
 PICTURED_CLIPS = 3
 """Validation clips whose mels are drawn for TensorBoard."""
+
+_LEAST_CHANGE = 1e-8
+"""The plateau schedule leaves the rate as it is rather than lower it by less, as torch's does."""
 
 _LOSSES = "val_loss", "val_mse", "train_loss"
 
@@ -173,8 +175,12 @@ class TrainingSettings:
             "loss": self.loss.to_dict(),
         }
 
+    def loading(self) -> dict[str, Any]:
+        """Return the settings of the loader."""
+        return {"workers": self.workers, "prefetch": self.prefetch, "pin_memory": self.pin_memory}
 
-def train(settings: TrainingSettings, say: Callable[[str], None]) -> int:
+
+def train(settings: TrainingSettings, say: Say) -> int:
     """Train until the last epoch, an early stop, or a signal; return the exit code for the shell.
 
     Raises
@@ -182,35 +188,18 @@ def train(settings: TrainingSettings, say: Callable[[str], None]) -> int:
     UserError
         The data cannot be used, memory ran out, or the loss is no number; the last state is intact.
     """
-    with contextlib.ExitStack() as held:
-        group = held.enter_context(processes(settings.device))
-        held.enter_context(telling_out_of_memory(MEMORY_REMEDY))
-        held.enter_context(telling_lost_workers(LOST_LOADER))
-        whisper = say if group.first else _nothing
-        if settings.batch_size % group.size:
-            raise UserError("--batch_size", f"is {settings.batch_size}", f"give a multiple of {group.size} processes")
-        training = _Training(settings, group, whisper)
-        state, saved, superseded = None, None, None
-        if group.first:
-            state = held.enter_context(
-                TrainingState(
-                    settings.state_dir, training.fingerprint(), settings.adjustable(), wait=settings.wait, say=whisper
-                )
-            )
-            saved = state.load()
-            superseded = state.superseded if settings.resume == "warm" else None
-        saved, superseded = group.shared((saved, superseded))
-        if saved is not None:
-            training.restore(saved)
-        else:
-            training.begin(superseded)
-        log = held.enter_context(TrainingLog(settings.log_dir, training.logged_epochs)) if group.first else None
-        stop = held.enter_context(StopRequest())
-        return training.run(state, log, stop)
-
-
-def _nothing(sentence: str) -> None:
-    pass
+    running = TrainerSettings(
+        state_dir=settings.state_dir,
+        log_dir=settings.log_dir,
+        device=settings.device,
+        wait=settings.wait,
+        memory_remedy=MEMORY_REMEDY,
+        longer="--epochs",
+        warm=settings.resume == "warm",
+        provenance=settings.provenance,
+        **settings.loading(),
+    )
+    return run_training(running, functools.partial(AcousticTask, settings), say)
 
 
 @dataclasses.dataclass
@@ -252,11 +241,16 @@ class _Sums:
         return found
 
 
-class _Training:
-    """Model, optimiser and data of one training, and where it stands."""
+class AcousticTask(Task):
+    """Model, optimiser and data of one training of the mel generator, and where it stands."""
 
-    def __init__(self, settings: TrainingSettings, group: Processes, say: Callable[[str], None]) -> None:
-        self.settings, self.group, self.say = settings, group, say
+    name: ClassVar[str] = "acoustic"
+    module: ClassVar[str] = "acoustic.train"
+
+    def __init__(self, settings: TrainingSettings, group: Processes, say: Say) -> None:
+        if settings.batch_size % group.size:
+            raise UserError("--batch_size", f"is {settings.batch_size}", f"give a multiple of {group.size} processes")
+        self.settings, self.group, self.say, self.seed = settings, group, say, settings.seed
         self.mel = load_mel_spec(settings.processed_dir)
         self.windows = {
             part: WindowDataset(settings.processed_dir, part, settings.ref_frames)
@@ -275,7 +269,9 @@ class _Training:
         self.plan = TrainingSteps(
             len(self.stretches), settings.batch_size, settings.seed, settings.max_train_steps, group.rank, group.size
         )
-        self.total_steps = settings.epochs * self.plan.per_epoch
+        self.total_steps, self.length = settings.epochs * self.plan.per_epoch, f"{settings.epochs} epochs"
+        epoch = self.plan.per_epoch
+        self.intervals = Intervals(validation=epoch, checkpoint=epoch, state_minutes=settings.save_minutes)
 
         seed_random_generators(settings.seed)
         self.model = AcousticModel(dataclasses.replace(settings.network, n_mels=self.mel.n_mels))
@@ -285,25 +281,41 @@ class _Training:
         self.criterion = MaskedMSEMAE(settings.loss, self.mel.n_mels).to(group.device)
         self.precision = _precision(settings.precision, group.device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.lr, weight_decay=settings.weight_decay)
-        self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimizer, factor=settings.plateau_factor, patience=settings.plateau_patience, min_lr=settings.min_lr
+        self.learning_rate = LearningRate(
+            settings.schedule,
+            settings.lr,
+            warmup_steps=settings.warmup_steps,
+            total_steps=self.total_steps,
+            factor=settings.plateau_factor,
+            patience=settings.plateau_patience,
+            floor=settings.min_lr,
+            least_change=_LEAST_CHANGE,
         )
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=self.precision == "float16")
 
-        self.step = 0
-        self.logged_epochs: int | None = None
         self.best_loss, self.since_best = math.inf, 0
         self.best: dict[str, Any] | None = None
-        self.ended: str | None = None
         self.last_losses: dict[str, float] = {}
         self.sums = _Sums.zero(group.device)
         self.seen_before: tuple[str, ...] | None = ()
         """Clips that weights begun with have seen; None when they do not say."""
-        self.record: dict[str, Any] | None = None
-        """Where the model comes from; the first process's."""
+
+    @functools.cached_property
+    def parallel(self) -> nn.Module:
+        """The model, over all processes."""
+        return self.group.parallel(self.model)
+
+    @property
+    def batch_of(self) -> Callable[[list[Key]], list[MicroBatch]]:
+        """Return the function from the stretches of a step to its micro-batches."""
+        return self.stretches.micro_batches
+
+    def keys(self, first: int, last: int) -> Iterable[list[Key]]:
+        """Return the stretches of each step, this process's share."""
+        return self.plan.between(first, last)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What one training is of; a state of something else is not continued."""
+        """Return digests of data and design; see `Task.fingerprint`."""
         return {"data": {part: _digest(windows) for part, windows in self.windows.items()}, **self._design()}
 
     def _design(self) -> dict[str, Any]:
@@ -328,17 +340,20 @@ class _Training:
             "stage_version": ACOUSTIC_STAGE_VERSION,
         }
 
-    def _maker(self) -> dict[str, Any]:
-        """Who trains from here on, and how."""
-        settings = {**self._design(), **self.settings.adjustable()}
+    def adjustable(self) -> dict[str, Any]:
+        """Return `TrainingSettings.adjustable`."""
+        return self.settings.adjustable()
+
+    def recorded_settings(self) -> dict[str, Any]:
+        """Return design and adjustable settings."""
+        settings = {**self._design(), **self.adjustable()}
         if settings["schedule"] != "cosine":
             # How far the training went stands beside the weights; more epochs alone do not make it another.
             del settings["epochs"]
-        settings |= {"device": self.group.device.type, "processes": self.group.size}
-        return {**provenance.maker("acoustic.train"), "settings": settings}
+        return settings
 
-    def _recorded(self) -> dict[str, Any]:
-        """The record of a training that begins here; every file is read once, whole."""
+    def sources(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return the hashes of the inputs and of the clips; every file is read once, whole."""
         settings, base = self.settings, self.settings.processed_dir
         parts = self.windows.values()
         files = [base / "scaler.json"]
@@ -354,8 +369,7 @@ class _Training:
         hashes = provenance.clip_hashes(
             (id, [base / "samples" / id / name for name in SAMPLE_FILES]) for windows in parts for id in windows.ids
         )
-        clips = {"files": [f"samples/<id>/{name}" for name in SAMPLE_FILES], "sha256": hashes}
-        return provenance.record("acoustic", {"from_step": self.step, **self._maker()}, settings.seed, inputs, clips)
+        return inputs, {"files": [f"samples/<id>/{name}" for name in SAMPLE_FILES], "sha256": hashes}
 
     def begin(self, superseded: Mapping[str, Any] | None) -> None:
         """Start without a state: from a checkpoint, from the weights of a state that does not fit, or from nothing."""
@@ -373,10 +387,6 @@ class _Training:
             if self.settings.pretrained:
                 named = None if self.settings.pretrained is True else Path(self.settings.pretrained)
                 load_pretrained_backbone(self.model, named)
-        if self.group.first:
-            self.record = self._recorded()
-            if superseded is not None:
-                self.record["warm_start"] = superseded.get("provenance")
 
     def _begin_from(self, file: Path) -> None:
         content = read_acoustic_checkpoint(file)
@@ -387,7 +397,6 @@ class _Training:
             self.say(f"{file}: its optimiser is left out ({fault}).")
         else:
             self.optimizer.load_state_dict({**optimiser, "param_groups": self.optimizer.state_dict()["param_groups"]})
-        self._set_hyperparameters(self.settings.lr)
         if missing := [name for name in ("epoch", *_LOSSES) if name not in content]:
             self.say(f"{file}: lacks {missing[0]}; its weights are trained from the first epoch on.")
             return
@@ -397,8 +406,8 @@ class _Training:
         losses = {name: content[name] for name in _LOSSES}
         losses = {name: loss.item() if _is_number(loss) else loss for name, loss in losses.items()}
         require_alike(losses, dict.fromkeys(losses, 0.0), file, "its losses", "use another checkpoint")
-        self.step = min(epoch * self.plan.per_epoch, self.total_steps)
-        self.logged_epochs = self.step // self.plan.per_epoch
+        self.steps = min(epoch * self.plan.per_epoch, self.total_steps)
+        self.logged_until = self._epoch
         self.last_losses = {name: float(loss) for name, loss in losses.items()}
         ours = content.get("loss") == self.settings.loss.to_dict()
         if ours and content.get("validation_ids") == self.windows["validation"].ids:
@@ -407,21 +416,16 @@ class _Training:
         else:
             self.say(f"{file}: goes on from its epoch {epoch}; its loss does not compare, the best is judged anew.")
 
-    def _set_hyperparameters(self, lr: float | None) -> None:
-        for group in self.optimizer.param_groups:
-            group["weight_decay"] = self.settings.weight_decay
-            if lr is not None:
-                group["lr"] = lr
-
-    def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a state; what the user changed meanwhile takes effect."""
+    def load_state(self, saved: Mapping[str, Any]) -> None:
+        """Resume; under another loss the best model and the plateau are judged anew."""
         settings = self.settings
         self._require_state(saved)
-        self.step = saved["step"]
-        self.logged_epochs = self.step // self.plan.per_epoch
+        self.steps = saved["step"]
+        self.logged_until = self._epoch
         load_weights(self.model, saved["model"], settings.state_dir)
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.scheduler.load_state_dict(saved["scheduler"])
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.learning_rate.load_torch_state(saved["scheduler"], rate, settings.state_dir)
         if saved["scaler"]:
             self.scaler.load_state_dict(saved["scaler"])
         self.best, self.best_loss, self.since_best = saved["best"], saved["best_loss"], saved["since_best"]
@@ -429,41 +433,31 @@ class _Training:
         self.last_losses = saved["last_losses"]
         self.seen_before = saved.get("seen_before", ())
         self.ended = saved["ended"]
-        if self.group.first:
-            # The data did not change, or the state would not be this training's: it need not be read again.
-            before = saved.get("provenance") or self._recorded()
-            self.record = provenance.continued(before, self._maker(), self.step)
         before, now = saved["adjustable"], settings.adjustable()
         if before == now:
             return
         self.ended = None
-        self.scheduler.factor, self.scheduler.patience = settings.plateau_factor, settings.plateau_patience
-        self.scheduler.min_lrs = [settings.min_lr]
-        self._set_hyperparameters(settings.lr if before["lr"] != now["lr"] else None)
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = settings.weight_decay
+        if before["lr"] != now["lr"]:
+            self.learning_rate.rate = settings.lr
         if before["loss"] != now["loss"]:
             # Losses of other weights do not compare.
             self.best_loss, self.since_best = math.inf, 0
-            self.scheduler.best, self.scheduler.num_bad_epochs = math.inf, 0
-            if self._lr() <= settings.min_lr:
-                self._set_hyperparameters(settings.lr)
+            self.learning_rate.forget()
+            if self.learning_rate.rate <= settings.min_lr:
+                self.learning_rate.rate = settings.lr
             self.say("The loss has other coefficients: the best model and the learning rate's plateau are judged anew.")
+        self.learning_rate.apply(self.optimizer)
 
     def _require_state(self, saved: Mapping[str, Any]) -> None:
-        """Refuse a state whose parts are not of the make that `_save` gives them."""
+        """Refuse a state whose parts are not of the form that `state` gives them."""
         source = self.settings.state_dir
-        like = self._state() | dict.fromkeys(("optimizer", "scheduler", "best", "last_losses", "ended", "provenance"))
+        like = self.state() | dict.fromkeys(("optimizer", "scheduler", "best", "last_losses", "ended", "provenance"))
         like |= {"adjustable": None, "scaler": None, "seen_before": None, "step": 0}
         require_alike({"provenance": None, "seen_before": (), **saved}, like, source, "state")
         require_type(saved.get("seen_before"), tuple[str, ...] | None, "seen_before", source, ANEW)
-        if fault := adamw_difference(saved["optimizer"], self.optimizer):
-            raise UserError(source, f"optimizer: {fault}", ANEW)
-        groups = self.optimizer.state_dict()["param_groups"]
-        require_alike(saved["optimizer"]["param_groups"], groups, source, "optimizer.param_groups")
-        # Versions of torch differ in what a scheduler keeps.
-        schedule, found = self.scheduler.state_dict(), saved["scheduler"]
-        require_type(found, dict[str, Any], "scheduler", source, ANEW)
-        known = schedule.keys() & found.keys()
-        require_alike(*({key: each[key] for key in known} for each in (found, schedule)), source, "scheduler")
+        require_optimizer_state(saved["optimizer"], self.optimizer, source, "optimizer")
         if saved["scaler"]:
             require_alike(saved["scaler"], self.scaler.state_dict(), source, "scaler")
         require_type(saved["last_losses"], dict[str, float], "last_losses", source, ANEW)
@@ -472,93 +466,23 @@ class _Training:
             require_type(saved["best"], dict[str, Any], "best", source, ANEW)
             facts = {"epoch": 0, "val_loss": 0.0, "model_state_dict": self.model.state_dict()}
             require_alike({name: saved["best"].get(name) for name in facts}, facts, source, "best")
-        if saved.get("provenance") is not None:
-            provenance.require_record(saved["provenance"], source)
         before = require_type(saved["adjustable"], dict[str, Any], "adjustable", source, ANEW)
         require_alike({"lr": before.get("lr")}, {"lr": 0.0}, source, "adjustable")
         require_type(before.get("loss"), dict[str, Any], "adjustable.loss", source, ANEW)
         require_plain(before, source, "adjustable")
 
-    def _lr(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
-
-    def run(self, state: TrainingState | None, log: TrainingLog | None, stop: StopRequest) -> int:
-        """Train to the end; ``state`` and ``log`` are the first process's."""
-        if self.ended is not None:
-            self.say(f"The training is finished ({self.ended}); raise --epochs to go on.")
-        elif self.step < self.total_steps:
-            self._steps(state, log, stop)
-        if stop.requested and self.ended is None:
-            self.say(f"Stopped by a signal after step {self.step} of {self.total_steps}; the same command goes on.")
-            return stop.exit_code
-        if self.ended is None:
-            self.ended = f"all {self.settings.epochs} epochs"
-            self._save(state)
-        if self.group.first:
-            if self.best is None:
-                raise UserError(
-                    self.settings.out_ckpt, "no epoch has been validated", "raise --epochs above the checkpoint's epoch"
-                )
-            save_checkpoint(self.settings.out_ckpt, self.best)
-            last = self.settings.out_ckpt.with_stem(self.settings.out_ckpt.stem + "_last")
-            save_checkpoint(last, self._checkpoint())
-            if self.settings.provenance is not None:
-                save_json(self.settings.provenance, self.best.get("provenance", self.record))
-            self.say(
-                f"{self.settings.out_ckpt}: the best model, of epoch {self.best['epoch']}, validation loss "
-                f"{self.best['val_loss']:.4f} ({self.ended})."
-            )
-        return 0
-
-    def _steps(self, state: TrainingState | None, log: TrainingLog | None, stop: StopRequest) -> None:
-        settings, group = self.settings, self.group
-        model: nn.Module = self.model
-        if group.size > 1:
-            devices = [group.device.index] if group.device.type == "cuda" else None
-            model = DistributedDataParallel(self.model, device_ids=devices)
-        loading = {"workers": settings.workers, "prefetch": settings.prefetch, "pin_memory": settings.pin_memory}
-        steps = load(self.stretches.micro_batches, self.plan.between(self.step, self.total_steps), **loading)
-        keys = validation_keys(
-            len(self.validation), settings.val_batch_size, settings.max_val_steps, group.rank, group.size
-        )
-        validation = load(self.validation.micro_batches, keys, **loading)
-        saved_at = time.monotonic()
-        show = Progress(self.total_steps, self.step, "acoustic", self.say) if group.first else None
-        # Several processes stop between steps only, together.
-        waiting = stop if group.size == 1 else None
-        try:
-            with show or contextlib.nullcontext():
-                for batch in batches(steps, waiting):
-                    loss = self._step(model, batch)
-                    self.step += 1
-                    if show is not None:
-                        show.advance({"loss": loss, "best": self.best_loss})
-                    if self.step % self.plan.per_epoch == 0:
-                        try:
-                            self._end_epoch(validation, log, waiting)
-                        except Stopped:
-                            # Half an epoch's end is not saved: the training resumes from the last state on disk.
-                            return
-                    stopping = group.any(stop.requested)
-                    if self.ended or stopping or time.monotonic() - saved_at >= 60 * settings.save_minutes:
-                        self._save(state)
-                        saved_at = time.monotonic()
-                    if self.ended or stopping:
-                        return
-        except Stopped:
-            self._save(state)
-
-    def _step(self, model: nn.Module, batch: list[MicroBatch]) -> float:
-        """Take one step of the optimiser and return the loss."""
-        settings, group = self.settings, self.group
+    def step(self, batch: list[MicroBatch]) -> dict[str, float]:
+        """Step on the gradient of the whole batch, gathered over its micro-batches, and return the ``loss``."""
+        settings, group, model = self.settings, self.group, self.parallel
         # Dropout, too, depends on the step alone, in every process.
-        torch.manual_seed(seed_for_step(settings.seed, self.step, group.rank))
-        self._set_scheduled_lr()
-        ramp = settings.loss.ramp(self.step)
+        torch.manual_seed(seed_for_step(settings.seed, self.steps, group.rank))
+        self.learning_rate.begin_step(self.steps)
+        self.learning_rate.apply(self.optimizer)
+        ramp = settings.loss.ramp(self.steps)
         model.train()
         if settings.freeze_batch_norm:
             self.model.freeze_batch_norm()
-        batch = [self._here(part) for part in batch]
+        batch = [self.on_device(part) for part in batch]
         totals = group.total(torch.stack([self.criterion.totals(part.mask, ramp) for part in batch]).sum(0))
         self.optimizer.zero_grad(set_to_none=True)
         value = torch.zeros((), device=group.device)
@@ -577,46 +501,51 @@ class _Training:
             own = self.criterion.totals(part.mask, ramp)
             self.sums.add([squares, own, absolute, self.criterion.band_sums(mel, part.mel, part.mask)])
         whole = group.total(value).item()
-        require_finite(whole, "loss", self.step)
+        require_finite(whole, "loss", self.steps)
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.grad_clip or math.inf)
         if self.precision != "float16":
             # In float16 an infinite gradient is ordinary: the gradient scaler leaves the step out and lowers its scale.
-            require_finite(norm.item(), "gradient", self.step)
+            require_finite(norm.item(), "gradient", self.steps)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.sums.loss += whole
         self.sums.steps += 1
-        return whole
+        return {"loss": whole}
 
-    def _here(self, part: MicroBatch) -> MicroBatch:
+    def shown(self, losses: Mapping[str, float]) -> dict[str, float]:
+        """Return the loss and the best validation loss."""
+        return {**losses, "best": self.best_loss}
+
+    @property
+    def _epoch(self) -> int:
+        return self.steps // self.plan.per_epoch
+
+    def on_device(self, part: MicroBatch) -> MicroBatch:
+        """Return ``part`` on the device of the training."""
         return MicroBatch(*(tensor.to(self.group.device, non_blocking=True) for tensor in part))
 
-    def _set_scheduled_lr(self) -> None:
-        settings = self.settings
-        rise = min(1.0, (self.step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
-        if settings.schedule == "cosine":
-            fall = 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
-            self._set_hyperparameters(settings.lr * rise * fall)
-        elif self.step < settings.warmup_steps:
-            self._set_hyperparameters(settings.lr * rise)
+    @functools.cached_property
+    def _validation_loader(self) -> torch.utils.data.DataLoader:
+        settings, group = self.settings, self.group
+        limits = settings.val_batch_size, settings.max_val_steps
+        keys = validation_keys(len(self.validation), *limits, group.rank, group.size)
+        return load(self.validation.micro_batches, keys, **settings.loading())
 
-    def _end_epoch(
-        self, validation: torch.utils.data.DataLoader, log: TrainingLog | None, stop: StopRequest | None
-    ) -> None:
+    def validate(self, log: TrainingLog | None, stop: StopRequest | None) -> None:
+        """Validate at the end of an epoch; the log counts epochs."""
         settings = self.settings
-        epoch = self.step // self.plan.per_epoch
         for part in self.sums.tensors():
             part.copy_(self.group.total(part))
         scalars = {"loss/train": self.sums.loss / max(self.sums.steps, 1), **self.sums.metrics("train")}
-        sums = self._validate(validation, stop)
+        sums = self._validation_sums(stop)
         val_loss = self.criterion.loss(sums.squares, sums.totals, 1.0).item()
-        scalars |= {"loss/val": val_loss, **sums.metrics("val"), "lr": self._lr()}
-        scalars |= {"ramp": settings.loss.ramp(self.step)}
+        scalars |= {"loss/val": val_loss, **sums.metrics("val"), "lr": self.learning_rate.rate}
+        scalars |= {"ramp": settings.loss.ramp(self.steps)}
         self.sums = _Sums.zero(self.group.device)
-        require_finite(val_loss, "validation loss", self.step)
-        if settings.schedule == "plateau" and self.step >= settings.warmup_steps:
-            self.scheduler.step(val_loss)
+        require_finite(val_loss, "validation loss", self.steps)
+        self.learning_rate.validated(val_loss, self.steps)
+        self.learning_rate.apply(self.optimizer)
         self.last_losses = {
             "val_loss": val_loss,
             "val_mse": scalars["metrics/val_mse"],
@@ -625,30 +554,27 @@ class _Training:
         if val_loss < self.best_loss:
             self.best_loss, self.since_best = val_loss, 0
             self.best = _copied(self._checkpoint())
-            if self.group.first:
-                save_checkpoint(settings.out_ckpt, self.best)
         else:
             self.since_best += 1
-        if self.step >= self.total_steps:
-            self.ended = f"all {settings.epochs} epochs"
-        elif settings.early_stop and self.since_best >= settings.early_stop:
-            self.ended = f"no better for {self.since_best} epochs"
-        elif settings.schedule == "plateau" and self.step >= settings.warmup_steps and self._lr() <= settings.min_lr:
-            self.ended = "the learning rate has reached its floor"
+        at_end = self.steps >= self.total_steps
+        if not at_end:
+            if settings.early_stop and self.since_best >= settings.early_stop:
+                self.ended = f"no better for {self.since_best} epochs"
+            elif self.learning_rate.at_floor(self.steps):
+                self.ended = "the learning rate has reached its floor"
         if log is not None:
-            log.scalars(scalars, epoch)
-            if settings.picture_epochs and (epoch % settings.picture_epochs == 0 or self.ended):
+            log.scalars(scalars, self._epoch)
+            if settings.picture_epochs and (self._epoch % settings.picture_epochs == 0 or at_end or self.ended):
                 for id, mels in self._drawn():
-                    log.pictures(f"mel_true_above_predicted/{id}", mels, epoch)
-            log.flush()
+                    log.pictures(f"mel_true_above_predicted/{id}", mels, self._epoch)
 
     @torch.no_grad()
-    def _validate(self, validation: torch.utils.data.DataLoader, stop: StopRequest | None) -> _Sums:
+    def _validation_sums(self, stop: StopRequest | None) -> _Sums:
         """Sum the errors over the validation windows at the full weights of the loss, whatever the ramp."""
         self.model.eval()
         sums = _Sums.zero(self.group.device)
-        for batch in batches(validation, stop):
-            for part in map(self._here, batch):
+        for batch in batches(self._validation_loader, stop):
+            for part in map(self.on_device, batch):
                 with reduced_precision(self.group.device, self.precision):
                     mel = self.model(part.frames, part.starts, self.settings.ref_frames)
                 squares, absolute = self.criterion.sums(mel, part.mel, part.mask, 1.0)
@@ -672,17 +598,30 @@ class _Training:
             mel = decode_in_context(self.model.decode, torch.cat(features), "window", self.settings.ref_frames)
             yield id, [windows.scaler.standardise(sample.mel_db).T, mel.cpu().numpy().T]
 
-    def _save(self, state: TrainingState | None) -> None:
-        if state is None:
-            return
-        state.save(self.step, self._state())
+    def write_checkpoint(self) -> None:
+        """Write the best model where the last validation found it."""
+        if self.since_best == 0:
+            save_checkpoint(self.settings.out_ckpt, self.best)
 
-    def _state(self) -> dict[str, Any]:
-        """All that a run goes on from."""
+    def finish(self) -> Mapping[str, Any]:
+        """Write the best and the last model."""
+        out = self.settings.out_ckpt
+        if self.best is None:
+            raise UserError(out, "no epoch has been validated", "raise --epochs above the checkpoint's epoch")
+        save_checkpoint(out, self.best)
+        save_checkpoint(out.with_stem(out.stem + "_last"), self._checkpoint())
+        self.say(
+            f"{out}: the best model, of epoch {self.best['epoch']}, validation loss "
+            f"{self.best['val_loss']:.4f} ({self.ended})."
+        )
+        return self.best.get("provenance", self.record)
+
+    def state(self) -> dict[str, Any]:
+        """Return model, optimiser, schedule, the best model and the sums of a begun epoch."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
+            "scheduler": self.learning_rate.torch_state(),
             "scaler": self.scaler.state_dict(),
             "best": self.best,
             "best_loss": self.best_loss,
@@ -699,10 +638,10 @@ class _Training:
         """The model as it is, in the lab's keys, with what is needed to use it."""
         scaler = self.windows["training"].scaler
         return {
-            "epoch": self.step // self.plan.per_epoch,
+            "epoch": self._epoch,
             "model_state_dict": self.model.state_dict(),
             "optimizer_state_dict": self.optimizer.state_dict(),
-            "scheduler_state_dict": self.scheduler.state_dict(),
+            "scheduler_state_dict": self.learning_rate.torch_state(),
             "scaler_state_dict": self.scaler.state_dict(),
             **self.last_losses,
             "network": dataclasses.asdict(self.model.network),

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from rtmri_speech.errors import UserError
 
@@ -49,6 +51,16 @@ class Processes:
     def any(self, flag: bool) -> bool:
         """Return whether ``flag`` is true in any process."""
         return flag if self.size == 1 else bool(self.total(torch.tensor(float(flag))) > 0)
+
+    def parallel(self, module: nn.Module, **options: Any) -> nn.Module:
+        """Return ``module`` so that a backward pass averages its gradients over all processes.
+
+        ``options`` are those of `torch.nn.parallel.DistributedDataParallel`.
+        """
+        if self.size == 1:
+            return module
+        devices = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=devices, **options)
 
 
 def chosen_device(name: str) -> torch.device:

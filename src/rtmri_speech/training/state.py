@@ -223,6 +223,16 @@ def adamw_difference(found: Any, optimiser: torch.optim.Optimizer) -> str | None
     return None
 
 
+def require_optimizer_state(found: Any, optimiser: torch.optim.Optimizer, source: str | Path, name: str) -> None:
+    """Refuse a value from the state ``source`` that cannot be the state of ``optimiser``, an AdamW."""
+    if fault := adamw_difference(found, optimiser):
+        raise UserError(source, f"{name}: {fault}", ANEW)
+    groups = optimiser.state_dict()["param_groups"]
+    # Keys that only other programs read may be there from the first step on.
+    known = [{key: group.get(key) for key in groups[0]} for group in found["param_groups"]]
+    require_alike(known, groups, source, f"{name}.param_groups")
+
+
 def random_state() -> dict[str, Any]:
     """Return the states of all random generators (Python, NumPy, torch, every CUDA device) as values and tensors."""
     version, words, gauss = random.getstate()

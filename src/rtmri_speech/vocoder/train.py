@@ -1,4 +1,4 @@
-"""HiFi-GAN's training: from nothing or from a base, resumable bit for bit, as one step-indexed loop.
+"""HiFi-GAN's training, from nothing or from a base, as a task of `training.trainer`.
 
 After Kong et al., *HiFi-GAN* (2020), with a first stage without discriminators and a multi-resolution STFT loss as
 settings. The discriminators' parameters need no gradient in the generator's step, which computes none to throw away.
@@ -8,35 +8,34 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from rtmri_speech import atomic, provenance
 from rtmri_speech.errors import UserError
 from rtmri_speech.foreign import require_type
 from rtmri_speech.signal.mel import MelSpec, log_mel
-from rtmri_speech.training.distributed import Processes, processes
-from rtmri_speech.training.faults import require_finite, telling_out_of_memory
-from rtmri_speech.training.loading import LOST_LOADER, batches, load
-from rtmri_speech.training.logging import Progress, TrainingLog
+from rtmri_speech.training.distributed import Processes
+from rtmri_speech.training.logging import TrainingLog
+from rtmri_speech.training.schedule import LearningRate
 from rtmri_speech.training.state import (
     ANEW,
-    Stopped,
     StopRequest,
-    TrainingState,
     adamw_difference,
     load_checkpoint,
     require_alike,
+    require_optimizer_state,
 )
+from rtmri_speech.training.trainer import Intervals, Say, Task, TrainerSettings
+from rtmri_speech.training.trainer import run as run_training
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
 from rtmri_speech.vocoder.checkpoint import (
     load_official,
@@ -60,9 +59,8 @@ from rtmri_speech.vocoder.naming import (
     pairs,
     steps_of,
 )
-from rtmri_speech.workers import telling_lost_workers
 
-PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_THRESHOLD = 0.1, 4, 1e-4
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.1, 4
 """The lab's plateau schedule: a tenth of the rate after more than 4 validations that are not 0.01 % better."""
 
 SHOWN_CLIPS = 5
@@ -114,45 +112,6 @@ class Run:
     provenance: Path | None = None
 
 
-class LearningRate:
-    """The learning rate of both optimisers: ``exponential`` an epoch, or ``plateau`` by the validation error."""
-
-    def __init__(self, config: VocoderConfig) -> None:
-        self.schedule, self.decay = config.schedule, config.lr_decay
-        self.rate, self.base = config.learning_rate, config.learning_rate
-        self.best, self.stalled = float("inf"), 0
-
-    def state(self) -> dict[str, float]:
-        """Return what a resumed training needs."""
-        return {"rate": self.rate, "base": self.base, "best": self.best, "stalled": self.stalled}
-
-    def resume(self, state: Mapping[str, float]) -> None:
-        """Go on from ``state``; a learning rate that the config changed since scales the one reached."""
-        self.best, self.stalled = state["best"], int(state["stalled"])
-        self.rate = state["rate"] * self.base / state["base"] if state["base"] != self.base else state["rate"]
-
-    def epoch_ended(self) -> None:
-        """Decay an exponential rate."""
-        if self.schedule == "exponential":
-            self.rate *= self.decay
-
-    def validated(self, error: float) -> None:
-        """Lower a plateau rate when ``error`` has stalled too often (as torch's ReduceLROnPlateau)."""
-        if error < self.best * (1 - PLATEAU_THRESHOLD):
-            self.best, self.stalled = error, 0
-        else:
-            self.stalled += 1
-        if self.schedule == "plateau" and self.stalled > PLATEAU_PATIENCE:
-            self.rate, self.stalled = self.rate * PLATEAU_FACTOR, 0
-
-    def apply(self, *optimisers: torch.optim.Optimizer) -> None:
-        """Set the rate of every parameter group."""
-        for group in itertools.chain.from_iterable(optimiser.param_groups for optimiser in optimisers):
-            group["lr"] = self.rate
-            # The official program builds its schedule from this key.
-            group["initial_lr"] = self.base
-
-
 class Networks:
     """Generator, discriminators, their optimisers and the moving average of the generator's weights."""
 
@@ -167,9 +126,8 @@ class Networks:
         self.optim_d = torch.optim.AdamW(itertools.chain(self.msd.parameters(), self.mpd.parameters()), **settings)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self._parallel = [self.generator, self.mpd, self.msd]
-        if group.size > 1:
-            # Spectral norm's vectors are buffers that change alike in every process.
-            self._parallel = [DistributedDataParallel(m, broadcast_buffers=False) for m in self._parallel]
+        # Spectral norm's vectors are buffers that change alike in every process.
+        self._parallel = [group.parallel(module, broadcast_buffers=False) for module in self._parallel]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
@@ -255,18 +213,11 @@ class Networks:
         optimisers = dict.fromkeys(("optim_g", "optim_d"))
         require_alike(state, self.state() | optimisers, source, "networks")
         for name in optimisers:
-            if fault := adamw_difference(state[name], getattr(self, name)):
-                raise UserError(source, f"{name}: {fault}", ANEW)
-            groups = getattr(self, name).state_dict()["param_groups"]
-            # The official key that a learning rate of `LearningRate` adds comes with the first step.
-            found = [{key: group.get(key) for key in groups[0]} for group in state[name]["param_groups"]]
-            require_alike(found, groups, source, f"{name}.param_groups")
+            require_optimizer_state(state[name], getattr(self, name), source, name)
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
 
-    def begin_with(
-        self, generator: Mapping[str, Any], rest: Mapping[str, Any], source: Path, say: Callable[[str], None]
-    ) -> None:
+    def begin_with(self, generator: Mapping[str, Any], rest: Mapping[str, Any], source: Path, say: Say) -> None:
         """Take over an official or a lab pair: weights, and the optimisers' states where they are AdamW's."""
         load_official(self.generator, generator["generator"], source)
         self.averaged.load_state_dict(self.generator.state_dict())
@@ -291,71 +242,28 @@ def train(
     training: Sequence[VocoderClip],
     validation: Sequence[VocoderClip],
     run: Run,
-    say: Callable[[str], None],
+    say: Say,
 ) -> int:
     """Train until ``run`` ends and return the exit code: 0, or that of the signal that stopped it.
 
-    The state in ``run.state_directory`` is saved at every checkpoint and at a stop; the same call goes on from it.
+    The state in ``run.state_directory`` is saved at every checkpoint and at a stop; the same call resumes it.
 
     Raises
     ------
     UserError
         The base does not fit, the state is in use, a loss is not finite, or memory ran out; the last state is intact.
     """
-    with ExitStack() as stack:
-        group = stack.enter_context(processes(run.device))
-        stop = stack.enter_context(StopRequest())
-        stack.enter_context(telling_out_of_memory(_MEMORY_REMEDY))
-        stack.enter_context(telling_lost_workers(LOST_LOADER))
-        tell = say if group.first else _silent
-        keeper, state = None, None
-        if group.first:
-            identity = {
-                "data": fingerprint([*training, *validation]),
-                "network": config.network(),
-                "base": _base_identity(run.base),
-            }
-            keeper = stack.enter_context(
-                TrainingState(run.state_directory, identity, _adjustable(config, run), wait=run.wait, say=say)
-            )
-            state = keeper.load()
-        state = group.shared(state)
-        if state is None:
-            beginning = _Beginning.find(run, config, tell)
-            if run.mel is not None:
-                read = dataclasses.replace(config, padding=beginning.padding).spec
-                run.mel.require_same(read, "the mels to fine-tune on", str(beginning.source or "the config"))
-            loop = _Loop(dataclasses.replace(config, padding=beginning.padding), training, validation, run, group, tell)
-            loop.begin(beginning)
-        else:
-            padding = require_type(state.get("padding"), Literal[PADDINGS], "padding", run.state_directory, ANEW)
-            loop = _Loop(dataclasses.replace(config, padding=padding), training, validation, run, group, tell)
-            loop.resume(state)
-        if group.first:
-            loop.record = _recorded(loop, state)
-        return loop.run_to_end(stop, keeper)
-
-
-def _recorded(loop: _Loop, state: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Where the vocoder comes from: the record that the state holds, or one that begins here."""
-    run, config, group = loop.run, loop.config, loop.group
-    settings = {"stage_version": VOCODER_STAGE_VERSION, "padding": config.padding, "network": config.network()}
-    settings |= _adjustable(config, run) | {"device": group.device.type, "processes": group.size}
-    # How far the training went stands beside the weights; more steps alone do not make it another.
-    del settings["steps"], settings["epochs"]
-    maker = {**provenance.maker("vocoder.train"), "settings": settings}
-    if state is not None and state.get("provenance"):
-        provenance.require_record(state["provenance"], run.state_directory)
-        return provenance.continued(state["provenance"], maker, loop.step)
-    inputs = {"base": identity} if (identity := _base_identity(run.base)) else {}
-    files = {"wav_path": "<id>.wav", "mel_path": "predicted <id>.npy", "extra_mel_path": "true <id>.npy"}
-    hashes = provenance.clip_hashes(
-        (clip.id, [path for name in files if (path := getattr(clip, name)) is not None])
-        for clip in (*loop.training, *loop.validation)
+    running = TrainerSettings(
+        state_dir=run.state_directory,
+        log_dir=run.directory / "logs",
+        device=run.device,
+        wait=run.wait,
+        memory_remedy=_MEMORY_REMEDY,
+        longer="--training_steps or --training_epochs",
+        provenance=run.provenance,
+        workers=config.num_workers,
     )
-    of_a_clip = [title for name, title in files.items() if getattr(loop.training[0], name) is not None]
-    clips = {"files": of_a_clip, "sha256": hashes}
-    return provenance.record("vocoder", {"from_step": loop.step, **maker}, config.seed, inputs, clips)
+    return run_training(running, functools.partial(VocoderTask, config, training, validation, run), say)
 
 
 def _base_identity(base: Path | None) -> str | None:
@@ -370,19 +278,6 @@ def _base_identity(base: Path | None) -> str | None:
     return provenance.contents_hash(base)
 
 
-def _silent(sentence: str) -> None:
-    """Say nothing: only the first process speaks."""
-
-
-def _adjustable(config: VocoderConfig, run: Run) -> dict[str, Any]:
-    names = (
-        "batch_size learning_rate lr_decay schedule adam_b1 adam_b2 seed segment_size mel_weight stft_weight"
-        " discriminator_start average augment_rate augment_gain_db fmax_for_loss"
-    )
-    of_run = {"extra_mels_weight": run.extra_mels_weight, "steps": run.steps, "epochs": run.epochs, "bf16": run.bf16}
-    return {**{name: getattr(config, name) for name in names.split()}, **of_run}
-
-
 @dataclasses.dataclass(frozen=True)
 class _Beginning:
     """What a training without a state begins with: nothing, or a pair."""
@@ -393,7 +288,7 @@ class _Beginning:
     source: Path | None = None
 
     @classmethod
-    def find(cls, run: Run, config: VocoderConfig, say: Callable[[str], None]) -> _Beginning:
+    def find(cls, run: Run, config: VocoderConfig, say: Say) -> _Beginning:
         if run.base is not None and not run.base.is_dir():
             found = run.base, load_checkpoint(run.base), load_checkpoint(discriminators_beside(run.base))
         else:
@@ -435,8 +330,11 @@ def _rate_of(beginning: _Beginning) -> float | None:
     return rate
 
 
-class _Loop:
-    """The state of a running training and its loop."""
+class VocoderTask(Task):
+    """Networks, optimisers and data of one training of the vocoder, and where it stands."""
+
+    name: ClassVar[str] = "vocoder"
+    module: ClassVar[str] = "vocoder.train"
 
     def __init__(
         self,
@@ -445,34 +343,91 @@ class _Loop:
         validation: Sequence[VocoderClip],
         run: Run,
         group: Processes,
-        say: Callable[[str], None],
+        say: Say,
     ) -> None:
-        self.config, self.run, self.group, self.say = config, run, group, say
-        self.excerpts = Excerpts(training, config, run.extra_mels_weight, group.rank, group.size)
-        self.training, self.validation = training, validation
-        self.record: dict[str, Any] = {}
-        """Where the pair comes from; the first process's."""
-        # Its own random numbers: those of a resumed training stay as they were restored.
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed)
-            self.networks = Networks(config, group, run.bf16)
-        self.learning_rate = LearningRate(config)
-        self.step = self.first_step = 0
-        self.resumed = False
+        self.config, self.training, self.validation = config, training, validation
+        self.run, self.group, self.say, self.seed = run, group, say, config.seed
+        self.intervals = Intervals(run.validation_interval, run.checkpoint_interval, run.summary_interval)
+        self.first_step = 0
         self.error = float("inf")
         self.pair_errors: dict[int, float] = {}
         """Validation mel error of each pair this training wrote and keeps, by its steps."""
 
-    def begin(self, beginning: _Beginning) -> None:
-        if beginning.pair is None:
-            return
-        self.networks.begin_with(*beginning.pair, beginning.source, self.say)
-        self.step = self.first_step = beginning.steps
-        if not self.run.new_rate:
-            self.learning_rate.rate = _rate_of(beginning) or self.learning_rate.rate
-        self.say(f"{beginning.source}: training begins with it, at step {self.step}.")
-        if self.group.first and self.run.base is not None:
-            self._copy_base(beginning)
+    def fingerprint(self) -> dict[str, Any]:
+        """Return digests of data, network and base."""
+        return {
+            "data": fingerprint([*self.training, *self.validation]),
+            "network": self.config.network(),
+            "base": _base_identity(self.run.base),
+        }
+
+    def adjustable(self) -> dict[str, Any]:
+        """Return the settings of the config and the run that may change."""
+        names = (
+            "batch_size learning_rate lr_decay schedule adam_b1 adam_b2 seed segment_size mel_weight stft_weight"
+            " discriminator_start average augment_rate augment_gain_db fmax_for_loss"
+        )
+        of_run = {name: getattr(self.run, name) for name in ("extra_mels_weight", "steps", "epochs", "bf16")}
+        return {**{name: getattr(self.config, name) for name in names.split()}, **of_run}
+
+    def recorded_settings(self) -> dict[str, Any]:
+        """Return network and adjustable settings without the length."""
+        config = self.config
+        settings = {"stage_version": VOCODER_STAGE_VERSION, "padding": config.padding, "network": config.network()}
+        settings |= self.adjustable()
+        # How far the training went stands beside the weights; more steps alone do not make it another.
+        del settings["steps"], settings["epochs"]
+        return settings
+
+    def sources(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return the hashes of the base and of the clips' files."""
+        inputs = {"base": identity} if (identity := _base_identity(self.run.base)) else {}
+        files = {"wav_path": "<id>.wav", "mel_path": "predicted <id>.npy", "extra_mel_path": "true <id>.npy"}
+        hashes = provenance.clip_hashes(
+            (clip.id, [path for name in files if (path := getattr(clip, name)) is not None])
+            for clip in (*self.training, *self.validation)
+        )
+        of_a_clip = [title for name, title in files.items() if getattr(self.training[0], name) is not None]
+        return inputs, {"files": of_a_clip, "sha256": hashes}
+
+    def _build(self, padding: str) -> None:
+        """Make the networks, for the padding that the base or the state has."""
+        run, group = self.run, self.group
+        self.config = config = dataclasses.replace(self.config, padding=padding)
+        self.excerpts = Excerpts(self.training, config, run.extra_mels_weight, group.rank, group.size)
+        # Its own random numbers: those of a resumed training stay as they were restored.
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            self.networks = Networks(config, group, run.bf16)
+        self.learning_rate = LearningRate(
+            config.schedule,
+            config.learning_rate,
+            decay=config.lr_decay,
+            steps_per_epoch=self._steps_per_epoch,
+            factor=PLATEAU_FACTOR,
+            patience=PLATEAU_PATIENCE,
+        )
+
+    def begin(self, superseded: Mapping[str, Any] | None) -> None:
+        """Begin with the pair of a base, or with nothing."""
+        run = self.run
+        beginning = _Beginning.find(run, self.config, self.say)
+        if run.mel is not None:
+            read = dataclasses.replace(self.config, padding=beginning.padding).spec
+            run.mel.require_same(read, "the mels to fine-tune on", str(beginning.source or "the config"))
+        self._build(beginning.padding)
+        if beginning.pair is not None:
+            self.networks.begin_with(*beginning.pair, beginning.source, self.say)
+            self.steps = self.first_step = beginning.steps
+            if not run.new_rate:
+                self.learning_rate.rate = _rate_of(beginning) or self.learning_rate.rate
+            self.say(f"{beginning.source}: training begins with it, at step {self.steps}.")
+            if self.group.first and run.base is not None:
+                self._copy_base(beginning)
+        self._set_length()
+        if self.steps >= self.total_steps:
+            raise self._too_short()
+        self._write_config()
 
     def _copy_base(self, beginning: _Beginning) -> None:
         for path, name in (
@@ -482,108 +437,85 @@ class _Loop:
             with atomic.replacing(name(self.run.directory, beginning.steps)) as temporary:
                 shutil.copyfile(path, temporary)
 
-    def resume(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, saved: Mapping[str, Any]) -> None:
+        """Resume; a changed learning rate scales the one reached."""
         source = self.run.state_directory
+        self._build(require_type(saved.get("padding"), Literal[PADDINGS], "padding", source, ANEW))
         kinds = {"first_step": 0, "learning_rate": self.learning_rate.state(), "pair_errors": None, "provenance": None}
         kinds |= {"networks": None, "padding": "", "step": 0}
-        require_alike({"provenance": None, **state}, kinds, source, "state")
-        require_type(state["pair_errors"], dict[int, float], "pair_errors", source, ANEW)
+        require_alike({"provenance": None, **saved}, kinds, source, "state")
+        require_type(saved["pair_errors"], dict[int, float], "pair_errors", source, ANEW)
         for name in ("rate", "base"):
-            if not 0 < state["learning_rate"][name] < math.inf:
-                raise UserError(source, f"its learning rate's {name} is {state['learning_rate'][name]}", ANEW)
-        self.networks.resume(state["networks"], source)
-        self.learning_rate.resume(state["learning_rate"])
-        self.step, self.first_step = state["step"], state["first_step"]
-        self.pair_errors = dict(state["pair_errors"])
-        self.resumed = True
+            if not 0 < saved["learning_rate"][name] < math.inf:
+                raise UserError(source, f"its learning rate's {name} is {saved['learning_rate'][name]}", ANEW)
+        self.networks.resume(saved["networks"], source)
+        self.learning_rate.load_state(saved["learning_rate"])
+        self.steps = self.logged_until = saved["step"]
+        self.first_step, self.pair_errors = saved["first_step"], dict(saved["pair_errors"])
+        self._set_length()
+        if self.steps > self.total_steps:
+            raise self._too_short()
+        if self.steps == self.total_steps:
+            self.ended = f"all {self.length}"
+        self._write_config()
+
+    def _set_length(self) -> None:
+        run = self.run
+        self.total_steps = run.steps
+        if run.steps is None:
+            self.total_steps = self.first_step + run.epochs * self._steps_per_epoch
+        self.length = f"{self.total_steps} steps"
+
+    def _too_short(self) -> UserError:
+        fault = f"are {self.total_steps} and {self.steps} are made already"
+        return UserError("steps", fault, "give more steps or epochs")
+
+    def _write_config(self) -> None:
+        if self.group.first:
+            write_config(self.run.directory / CONFIG_NAME, self.config)
 
     @property
     def _steps_per_epoch(self) -> int:
         return self.excerpts.batches.steps_per_epoch
 
     @property
-    def _epoch(self) -> int:
-        return (self.step - self.first_step) // self._steps_per_epoch
+    def batch_of(self) -> Callable[[int], dict[str, torch.Tensor]]:
+        """Return the function from a step, counted from the training's beginning, to its excerpts."""
+        return self.excerpts.__getitem__
 
-    @property
-    def last_step(self) -> int:
-        if self.run.steps is not None:
-            return self.run.steps
-        return self.first_step + self.run.epochs * self._steps_per_epoch
+    def keys(self, first: int, last: int) -> Iterable[int]:
+        """Return steps counted from the training's beginning."""
+        return range(first - self.first_step, last - self.first_step)
 
-    def run_to_end(self, stop: StopRequest, keeper: TrainingState | None) -> int:
-        if self.last_step < self.step or (self.last_step == self.step and not self.resumed):
-            raise UserError(
-                "steps", f"are {self.last_step} and {self.step} are made already", "give more steps or epochs"
-            )
-        with ExitStack() as stack:
-            log = None
-            if self.group.first:
-                write_config(self.run.directory / CONFIG_NAME, self.config)
-                log = stack.enter_context(TrainingLog(self.run.directory / "logs", self.step if self.resumed else None))
-            progress = stack.enter_context(Progress(self.last_step, self.step, "vocoder", self.say))
-            try:
-                for batch in batches(self._loader(), stop if self.group.size == 1 else None):
-                    losses = self.train_on(batch)
-                    progress.advance({name: losses[name] for name in ("gen_loss_total", "mel_spec_error")})
-                    if log and self.step % self.run.summary_interval == 0:
-                        log.scalars({f"training/{name}": loss for name, loss in losses.items()}, self.step)
-                        log.scalars({"training/learning_rate": self.learning_rate.rate}, self.step)
-                    at_end = self.step == self.last_step
-                    saving = at_end or self.step % self.run.checkpoint_interval == 0
-                    if saving or self.step % self.run.validation_interval == 0:
-                        self._validate(log)
-                    if saving and self.group.first:
-                        write_pair(
-                            self.run.directory, self.step, *self.networks.files(self.step, self._epoch, self.record)
-                        )
-                        self.pair_errors[self.step] = self.error
-                    stopping = self.group.any(stop.requested)
-                    if keeper and (saving or stopping):
-                        self._save(keeper, log)
-                    if stopping and not at_end:
-                        return self._stopped(stop)
-            except Stopped:
-                self._save(keeper, log)
-                return self._stopped(stop)
-        if self.group.first and self.last_step not in pairs(self.run.directory):
-            write_pair(self.run.directory, self.step, *self.networks.files(self.step, self._epoch, self.record))
-        if self.group.first and self.run.provenance is not None:
-            atomic.save_json(self.run.provenance, self.record)
-        return 0
-
-    def _save(self, keeper: TrainingState, log: TrainingLog) -> None:
-        log.flush()
-        keeper.save(self.step, self._state())
-        self._prune()
-
-    def _stopped(self, stop: StopRequest) -> int:
-        self.say(f"{self.run.state_directory}: stopped at step {self.step}; the same command resumes it.")
-        return stop.exit_code
-
-    def _loader(self) -> torch.utils.data.DataLoader:
-        # A step is an item: workers fetch whole batches ahead.
-        steps = range(self.step - self.first_step, self.last_step - self.first_step)
-        return load(self.excerpts.__getitem__, steps, workers=self.config.num_workers)
-
-    def train_on(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
-        """Train on a batch, count it and move the schedule."""
-        self.learning_rate.apply(self.networks.optim_g, self.networks.optim_d)
+    def step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        """Step once with the discriminators, where they take part, and once with the generator."""
+        optimisers = self.networks.optim_g, self.networks.optim_d
+        self.learning_rate.begin_step(self.steps - self.first_step)
+        self.learning_rate.apply(*optimisers)
+        for group in itertools.chain.from_iterable(optimiser.param_groups for optimiser in optimisers):
+            # The official program builds its schedule from this key.
+            group["initial_lr"] = self.learning_rate.base
         mel, audio = (batch[name].to(self.group.device, non_blocking=True) for name in ("mel", "audio"))
         start = self.config.discriminator_start
-        losses = self.networks.step(mel, audio, adversarial=start is not None and self.step >= start)
-        self.step += 1
-        for name, loss in losses.items():
-            require_finite(loss, name, self.step)
-        if (self.step - self.first_step) % self._steps_per_epoch == 0:
-            self.learning_rate.epoch_ended()
+        losses = self.networks.step(mel, audio, adversarial=start is not None and self.steps >= start)
+        self.learning_rate.end_step(self.steps + 1 - self.first_step)
         return losses
 
-    def _validate(self, log: TrainingLog | None) -> None:
+    def shown(self, losses: Mapping[str, float]) -> dict[str, float]:
+        """Return the generator's losses."""
+        return {name: losses[name] for name in ("gen_loss_total", "mel_spec_error")}
+
+    def scalars(self, losses: Mapping[str, float]) -> dict[str, float]:
+        """Return all losses and the learning rate."""
+        values = {**losses, "learning_rate": self.learning_rate.rate}
+        return {f"training/{name}": value for name, value in values.items()}
+
+    def validate(self, log: TrainingLog | None, stop: StopRequest | None) -> None:
+        """Validate on whole clips, in the first process."""
         self.error = self.group.shared(self._validation_error(log) if log else None)
-        self.learning_rate.validated(self.error)
+        self.learning_rate.validated(self.error, self.steps - self.first_step)
         if log:
-            log.scalars({"validation/mel_spec_error": self.error}, self.step)
+            log.scalars({"validation/mel_spec_error": self.error}, self.steps)
 
     @torch.no_grad()
     def _validation_error(self, log: TrainingLog) -> float:
@@ -599,13 +531,29 @@ class _Loop:
             if number < SHOWN_CLIPS:
                 samples = made.cpu().numpy()
                 if first_time:
-                    log.writer.add_audio(f"gt/y_{number}", audio[None], self.step, rate)
-                log.writer.add_audio(f"generated/y_hat_{number}", samples[None], self.step, rate)
+                    log.writer.add_audio(f"gt/y_{number}", audio[None], self.steps, rate)
+                log.writer.add_audio(f"generated/y_hat_{number}", samples[None], self.steps, rate)
                 mels = [log_mel(spec.mel(signal)) for signal in (audio, samples)]
-                log.pictures(f"generated/y_hat_spec_{number}", mels, self.step)
+                log.pictures(f"generated/y_hat_spec_{number}", mels, self.steps)
         return total / frames
 
-    def _state(self) -> dict[str, Any]:
+    def write_checkpoint(self) -> None:
+        """Write the pair ``g_`` and ``do_``."""
+        self._write_pair()
+        self.pair_errors[self.steps] = self.error
+
+    def _write_pair(self) -> None:
+        epoch = (self.steps - self.first_step) // self._steps_per_epoch
+        write_pair(self.run.directory, self.steps, *self.networks.files(self.steps, epoch, self.record))
+
+    def finish(self) -> Mapping[str, Any]:
+        """Write the last pair again if it is gone."""
+        if self.total_steps not in pairs(self.run.directory):
+            self._write_pair()
+        return self.record
+
+    def state(self) -> dict[str, Any]:
+        """Return networks, optimisers, schedule and the pairs' errors."""
         return {
             "networks": self.networks.state(),
             "learning_rate": self.learning_rate.state(),
@@ -615,7 +563,8 @@ class _Loop:
             "provenance": self.record,
         }
 
-    def _prune(self) -> None:
+    def state_saved(self) -> None:
+        """Remove the pairs that are not to be kept."""
         gone = prune_pairs(
             self.run.directory,
             self.pair_errors,

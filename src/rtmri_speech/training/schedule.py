@@ -1,0 +1,138 @@
+"""The learning rate of a training, by its steps and its validation errors: warm-up, cosine, exponential, plateau."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from rtmri_speech.foreign import require_type
+from rtmri_speech.training.state import ANEW, require_alike
+
+_IMPROVEMENT = 1e-4
+"""Relative improvement below which a validation counts as stalled, as in torch's ``ReduceLROnPlateau``."""
+
+
+@dataclass
+class LearningRate:
+    """A learning rate and where its schedule stands.
+
+    Call `begin_step` before a step, `end_step` after it and `validated` after a validation; `apply` sets the rate of
+    optimisers.
+
+    Parameters
+    ----------
+    schedule : ``plateau`` (lowered when validation stalls, as torch's ``ReduceLROnPlateau``), ``cosine`` (falls to 0
+        at ``total_steps``) or ``exponential`` (multiplied by ``decay`` every ``steps_per_epoch`` steps).
+    base : the rate of the settings.
+    warmup_steps : steps in which the rate rises linearly to ``base``; until then validations do not count.
+    total_steps : of ``cosine``.
+    decay, steps_per_epoch : of ``exponential``.
+    factor, patience, floor : of ``plateau``: what the rate is multiplied by after more than ``patience`` stalled
+        validations, and the least rate.
+    least_change : ``plateau`` leaves the rate as it is rather than lower it by no more than this.
+
+    Attributes
+    ----------
+    rate : the present rate.
+    best, stalled : the least validation error, and how many validations have not improved on it.
+    """
+
+    schedule: Literal["plateau", "cosine", "exponential"]
+    base: float
+    warmup_steps: int = 0
+    total_steps: int = 0
+    decay: float = 1.0
+    steps_per_epoch: int = 1
+    factor: float = 0.1
+    patience: int = 10
+    floor: float = 0.0
+    least_change: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.rate = self._validated_rate = self.base
+        self.best, self.stalled, self._validations = math.inf, 0, 0
+
+    def begin_step(self, step: int) -> None:
+        """Set the rate for step ``step`` (from 0) as far as it depends on that alone: warm-up and cosine."""
+        rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        if self.schedule == "cosine":
+            self.rate = self.base * rise * (0.5 * (1 + math.cos(math.pi * step / self.total_steps)))
+        elif step < self.warmup_steps:
+            self.rate = self.base * rise
+
+    def end_step(self, steps: int) -> None:
+        """Decay an exponential rate at the end of an epoch, ``steps`` steps after the training's beginning."""
+        if self.schedule == "exponential" and steps % self.steps_per_epoch == 0:
+            self.rate *= self.decay
+
+    def validated(self, error: float, steps: int) -> None:
+        """Take account of a validation ``error`` after ``steps`` steps; a plateau rate falls when it has stalled."""
+        if self.schedule == "cosine" or steps < self.warmup_steps:
+            return
+        self._validations += 1
+        if error < self.best * (1 - _IMPROVEMENT):
+            self.best, self.stalled = error, 0
+        else:
+            self.stalled += 1
+        if self.schedule == "plateau" and self.stalled > self.patience:
+            lower = max(self.rate * self.factor, self.floor)
+            if self.rate - lower > self.least_change:
+                self.rate = lower
+            self.stalled = 0
+        self._validated_rate = self.rate
+
+    def at_floor(self, steps: int) -> bool:
+        """Return whether a plateau rate has nowhere to fall after ``steps`` steps."""
+        return self.schedule == "plateau" and steps >= self.warmup_steps and self.rate <= self.floor
+
+    def forget(self) -> None:
+        """Judge the plateau anew: errors from here on do not compare with earlier ones."""
+        self.best, self.stalled = math.inf, 0
+
+    def apply(self, *optimisers: torch.optim.Optimizer) -> None:
+        """Set the rate of every parameter group."""
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self.rate
+
+    def state(self) -> dict[str, float]:
+        """Return what `load_state` restores."""
+        return {"rate": self.rate, "base": self.base, "best": self.best, "stalled": self.stalled}
+
+    def load_state(self, state: Mapping[str, float]) -> None:
+        """Resume from `state`; a ``base`` that the settings changed since scales the rate reached."""
+        self.best, self.stalled = state["best"], state["stalled"]
+        self.rate = state["rate"] * self.base / state["base"] if state["base"] != self.base else state["rate"]
+
+    def torch_state(self) -> dict[str, Any]:
+        """Return the state of an equal ``ReduceLROnPlateau`` of torch, the form in which checkpoints are exchanged."""
+        optimiser = torch.optim.SGD([torch.zeros(1)], self.base)
+        equal = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimiser, factor=self.factor, patience=self.patience, min_lr=self.floor, eps=self.least_change
+        )
+        return equal.state_dict() | {
+            "best": self.best,
+            "num_bad_epochs": self.stalled,
+            "last_epoch": self._validations,
+            "_last_lr": [self._validated_rate],
+        }
+
+    def load_torch_state(self, state: Any, rate: float, source: str | Path) -> None:
+        """Resume from `torch_state`, of the file ``source``, and from ``rate``, which an optimiser's state holds.
+
+        Raises
+        ------
+        UserError
+            ``state`` is of another form.
+        """
+        names = ("best", "num_bad_epochs", "last_epoch", "_last_lr")
+        found = require_type(state, dict[str, Any], "scheduler", source, ANEW)
+        found, like = ({name: each.get(name) for name in names} for each in (found, self.torch_state()))
+        require_alike(found, like, source, "scheduler")
+        self.best, self.stalled, self._validations, (self._validated_rate,) = found.values()
+        self.rate = rate

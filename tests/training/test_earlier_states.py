@@ -1,0 +1,72 @@
+"""States that trainings wrote before both had one trainer are resumed.
+
+The files in ``data`` were written after step 5 of `tiny_training` and of the vocoder's training below by commit
+c345f0a4aa; to keep them small, their tensors were then filled with 0.01.
+"""
+
+import dataclasses
+import gzip
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import TRAINED_VOCODER, write_noise
+
+from rtmri_speech.acoustic.train import AcousticTask
+from rtmri_speech.acoustic.train import train as train_acoustic
+from rtmri_speech.training.distributed import Processes
+from rtmri_speech.training.state import load_checkpoint, save_checkpoint
+from rtmri_speech.vocoder.data import open_clips
+from rtmri_speech.vocoder.train import Run, VocoderTask
+from rtmri_speech.vocoder.train import train as train_vocoder
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+def put_state(name, directory, fingerprint):
+    """Write the state of ``name`` to ``directory``; digests of data may differ between machines."""
+    directory.mkdir(parents=True)
+    path = directory / "state_00000005.pt"
+    path.write_bytes(gzip.decompress((Path(__file__).parent / "data" / f"{name}.pt.gz").read_bytes()))
+    state = load_checkpoint(path)
+    state["fingerprint"]["data"] = fingerprint["data"]
+    save_checkpoint(path, state)
+    return state["payload"]
+
+
+def test_one_of_the_mel_generator(tiny_training):
+    settings, said = tiny_training(), []
+    before = put_state("acoustic", settings.state_dir, AcousticTask(settings, ALONE, print).fingerprint())
+    assert train_acoustic(settings, said.append) == 0
+    assert said[0] == f"{settings.state_dir}: goes on from step 5."
+    after = load_checkpoint(max(settings.state_dir.glob("state_*.pt")))["payload"]
+    assert list(after) == list(before)
+    assert list(after["scheduler"]) == list(before["scheduler"])
+    assert (before["scheduler"]["last_epoch"], after["scheduler"]["last_epoch"]) == (1, 3)
+    moments = before["optimizer"]["state"][0], after["optimizer"]["state"][0]
+    assert [moment["step"].item() for moment in moments] == [5, 9]
+    assert before["best"]["val_loss"] >= after["best"]["val_loss"] == after["best_loss"]
+
+
+def test_one_of_the_vocoder(tmp_path):
+    write_noise(tmp_path, ["a", "b", "c"])
+    changed = {"learning_rate": 1e-3, "lr_decay": 0.9, "stft_weight": 5.0, "discriminator_start": 4}
+    config = dataclasses.replace(TRAINED_VOCODER, **changed, augment_rate=0.05, seed=3)
+    parts = [
+        open_clips(tmp_path / f"{part}.txt", tmp_path / "wavs", config, say=print)
+        for part in ("training", "validation")
+    ]
+    directory, said = tmp_path / "out", []
+    run = Run(
+        directory, 8, 1, directory / "state", checkpoint_interval=4, validation_interval=4, device="cpu", wait=False
+    )
+    fingerprint = VocoderTask(config, *parts, run, ALONE, print).fingerprint()
+    before = put_state("vocoder", run.state_directory, fingerprint)
+    assert train_vocoder(config, *parts, run, said.append) == 0
+    assert said[0] == f"{run.state_directory}: goes on from step 5."
+    after = load_checkpoint(run.state_directory / "state_00000008.pt")["payload"]
+    assert list(after) == list(before)
+    assert after["learning_rate"]["rate"] == pytest.approx(before["learning_rate"]["rate"] * 0.9**2)
+    steps = [payload["networks"]["optim_g"]["state"][0]["step"].item() for payload in (before, after)]
+    assert steps == [5, 8]
+    assert set(after["pair_errors"]) == {4, 8}

@@ -207,8 +207,6 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
             saved = state.load()
             superseded = state.superseded if settings.warm else None
         saved, superseded = group.shared((saved, superseded))
-        # Not before the lock is held: a signal must end the wait for it.
-        stop = held.enter_context(StopRequest())
         if saved is None:
             task.begin(superseded)
         else:
@@ -219,6 +217,8 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
         if group.first:
             task.record = _record(task, group, saved, superseded)
             log = held.enter_context(TrainingLog(settings.log_dir, task.logged_until))
+        # Not earlier: a signal must end the wait for the lock, and here nothing is lost yet.
+        stop = held.enter_context(StopRequest())
         return _Trainer(settings, task, group, state, log, stop, say).run()
 
 

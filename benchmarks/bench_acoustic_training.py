@@ -65,9 +65,8 @@ def make_dataset(directory: Path, size: int) -> Path:
     for part, ids in (("training", ["000", "001"]), ("validation", ["002"])):
         write_filelist(directory / "hifigan_filelists" / f"{part}.txt", ids)
         np.save(directory / "pairs_ref4_npy" / f"{part}.npy", window_starts([LENGTH] * len(ids), 4))
-    scaler = Scaler(np.zeros(64), np.ones(64), 1)
-    scaler.save(directory / "scaler.json")
-    write_meta(directory, MelSpec.preset("hifigan"), (size, size), 4, ["000", "001", "002"], scaler)
+    Scaler(np.zeros(64), np.ones(64), 1).save(directory / "scaler.json")
+    write_meta(directory, MelSpec.preset("hifigan"), (size, size), 4)
     return directory
 
 

@@ -55,7 +55,7 @@ def test_a_state_of_another_form_is_refused(broken):
 def test_the_exponential_schedule_is_torchs_an_epoch():
     optimiser = an_optimiser()
     theirs = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.9)
-    ours = LearningRate("exponential", 0.1, decay=0.9, steps_per_epoch=3)
+    ours = LearningRate("exponential", 0.1, decay=0.9, decay_steps=3)
     for step in range(12):
         ours.begin_step(step)
         assert ours.rate == optimiser.param_groups[0]["lr"]

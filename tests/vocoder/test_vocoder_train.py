@@ -377,3 +377,22 @@ def test_two_processes_train_as_one_does(corpus):
         for name, tensor in one[0][key].items():
             torch.testing.assert_close(two[0][key][name], tensor, atol=2e-3, rtol=0.02)
     assert json.loads((corpus / "two" / "config.json").read_text())["batch_size"] == 2
+
+
+@pytest.mark.parametrize("clips", [1, 6])
+def test_a_rate_that_decays_by_steps_does_not_depend_on_the_number_of_clips(tmp_path, clips):
+    write_noise(tmp_path, [f"c{number}" for number in range(clips)])
+    told = train_in(tmp_path, config=dataclasses.replace(TINY, lr_decay=0.1, lr_decay_steps=3))
+    _, rest = contents(tmp_path / "out", 8)
+    # The eighth step is taken after two decays, behind the third and the sixth.
+    assert rest["optim_g"]["param_groups"][0]["lr"] == pytest.approx(TINY.learning_rate * 0.1**2, rel=1e-12)
+    assert not any("lr_decay_steps" in sentence for sentence in told)
+
+
+def test_a_rate_that_falls_to_nothing_in_short_epochs_is_reported(corpus):
+    told = train_in(corpus, config=dataclasses.replace(TINY, lr_decay=0.1))
+    (sentence,) = (sentence for sentence in told if "lr_decay_steps" in sentence)
+    assert sentence.startswith("The learning rate falls to 1.0e-04 of its beginning in these 8 steps")
+    # Eight steps over log(1/2) / log(1/10) of a decay each.
+    assert sentence.endswith('"lr_decay_steps": 27 in the config.')
+    assert not any("lr_decay_steps" in sentence for sentence in train_in(corpus, "slow"))

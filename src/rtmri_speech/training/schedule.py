@@ -27,11 +27,11 @@ class LearningRate:
     Parameters
     ----------
     schedule : ``plateau`` (lowered when validation stalls, as torch's ``ReduceLROnPlateau``), ``cosine`` (falls to 0
-        at ``total_steps``) or ``exponential`` (multiplied by ``decay`` every ``steps_per_epoch`` steps).
+        at ``total_steps``) or ``exponential`` (multiplied by ``decay`` every ``decay_steps`` steps).
     base : the rate of the settings.
     warmup_steps : steps in which the rate rises linearly to ``base``; until then validations do not count.
     total_steps : of ``cosine``.
-    decay, steps_per_epoch : of ``exponential``.
+    decay, decay_steps : of ``exponential``.
     factor, patience, floor : of ``plateau``: what the rate is multiplied by after more than ``patience`` stalled
         validations, and the least rate.
     least_change : ``plateau`` leaves the rate as it is rather than lower it by no more than this.
@@ -47,7 +47,7 @@ class LearningRate:
     warmup_steps: int = 0
     total_steps: int = 0
     decay: float = 1.0
-    steps_per_epoch: int = 1
+    decay_steps: int = 1
     factor: float = 0.1
     patience: int = 10
     floor: float = 0.0
@@ -66,8 +66,8 @@ class LearningRate:
             self.rate = self.base * rise
 
     def end_step(self, steps: int) -> None:
-        """Decay an exponential rate at the end of an epoch, ``steps`` steps after the training's beginning."""
-        if self.schedule == "exponential" and steps % self.steps_per_epoch == 0:
+        """Decay an exponential rate when it is due, ``steps`` steps after the training's beginning."""
+        if self.schedule == "exponential" and steps % self.decay_steps == 0:
             self.rate *= self.decay
 
     def validated(self, error: float, steps: int) -> None:

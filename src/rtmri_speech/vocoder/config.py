@@ -52,8 +52,9 @@ class VocoderConfig:
     mpd_divisor, msd_divisor : divide the discriminators' channels, for runs on a CPU.
     mel_weight, stft_weight : weights of the L1 mel and of the multi-resolution STFT loss (0 for none).
     discriminator_start : the training step at which the discriminators join; None: never.
-    schedule : ``exponential`` (``lr_decay`` an epoch) or ``plateau`` (the lab's: a tenth when the validation mel error
-        stalls).
+    lr_decay_steps : steps after which ``lr_decay`` is applied once more; None: an epoch's, as the official program.
+    schedule : ``exponential`` (``lr_decay`` every ``lr_decay_steps``) or ``plateau`` (the lab's: a tenth when the
+        validation mel error stalls).
     average : decay of the moving average of the generator's weights that is saved and validated; 0 for none.
     augment_rate, augment_gain_db : range of random resampling (0.1: by 0.9 to 1.1) and of random gain, where the mel is
         computed from the audio; 0 and ``[0, 0]`` for none.
@@ -98,6 +99,7 @@ class VocoderConfig:
     stft_weight: float = 0.0
     discriminator_start: int | None = 0
     schedule: str = "exponential"
+    lr_decay_steps: int | None = None
     average: float = 0.0
     augment_rate: float = 0.0
     augment_gain_db: tuple[float, float] = (0.0, 0.0)
@@ -190,6 +192,8 @@ class VocoderConfig:
         _require(0 <= self.num_workers <= _MOST_WORKERS, "num_workers", self.num_workers, f"give 0 to {_MOST_WORKERS}")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "give a positive number")
         _require(0 < self.lr_decay <= 1, "lr_decay", self.lr_decay, "give a number above 0 and up to 1")
+        if self.lr_decay_steps is not None:
+            _require(self.lr_decay_steps >= 1, "lr_decay_steps", self.lr_decay_steps, "give at least 1")
         _require(self.schedule in SCHEDULES, "schedule", self.schedule, f"give one of {', '.join(SCHEDULES)}")
         _require(0 <= self.average < 1, "average", self.average, "give a decay from 0 to below 1")
         _require(0 <= self.augment_rate < 0.5, "augment_rate", self.augment_rate, "give a number from 0 to below 0.5")
@@ -231,8 +235,9 @@ class VocoderConfig:
         """Return the JSON's content: official keys first, then ours, then those nothing here reads."""
         out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         other = out.pop("other")
-        if out["padding"] is None:
-            del out["padding"]
+        for name in ("padding", "lr_decay_steps"):
+            if out[name] is None:
+                del out[name]
         return {**out, "mel": self.spec.to_dict(), **other}
 
     def network(self) -> dict[str, Any]:

@@ -63,6 +63,9 @@ from rtmri_speech.vocoder.naming import (
 PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.1, 4
 """The lab's plateau schedule: a tenth of the rate after more than 4 validations that are not 0.01 % better."""
 
+STALLED_RATE = 0.01
+"""Share of the first learning rate below which a training that ends there is reported."""
+
 SHOWN_CLIPS = 5
 """Validation clips whose audio and mel pictures go to TensorBoard."""
 
@@ -368,6 +371,8 @@ class VocoderTask(Task):
             " discriminator_start average augment_rate augment_gain_db fmax_for_loss"
         )
         of_run = {name: getattr(self.run, name) for name in ("extra_mels_weight", "steps", "epochs", "bf16")}
+        if self.config.lr_decay_steps is not None:
+            of_run["lr_decay_steps"] = self.config.lr_decay_steps
         return {**{name: getattr(self.config, name) for name in names.split()}, **of_run}
 
     def recorded_settings(self) -> dict[str, Any]:
@@ -403,7 +408,7 @@ class VocoderTask(Task):
             config.schedule,
             config.learning_rate,
             decay=config.lr_decay,
-            steps_per_epoch=self._steps_per_epoch,
+            decay_steps=config.lr_decay_steps or self._steps_per_epoch,
             factor=PLATEAU_FACTOR,
             patience=PLATEAU_PATIENCE,
         )
@@ -427,7 +432,22 @@ class VocoderTask(Task):
         self._set_length()
         if self.steps >= self.total_steps:
             raise self._too_short()
+        self._report_stall()
         self._write_config()
+
+    def _report_stall(self) -> None:
+        """Report a rate that falls to nothing because few clips make short epochs, after which nothing is learned."""
+        config, steps = self.config, self.total_steps - self.steps
+        if config.schedule != "exponential" or config.lr_decay_steps is not None or config.lr_decay == 1:
+            return
+        left = config.lr_decay ** (steps // self._steps_per_epoch)
+        if left < STALLED_RATE:
+            halving = math.log(0.5) / math.log(config.lr_decay)
+            self.say(
+                f"The learning rate falls to {left:.1e} of its beginning in these {steps} steps, since an epoch of"
+                f" {len(self.training)} clips has {self._steps_per_epoch}: little is learned at the end. To halve it"
+                f' over the training instead, give "lr_decay_steps": {max(1, round(steps / halving))} in the config.'
+            )
 
     def _copy_base(self, beginning: _Beginning) -> None:
         for path, name in (

@@ -52,18 +52,3 @@ def test_code_of_the_stage_and_of_what_it_imports_counts(package, module, old, n
     before = staleness.code_hash("part.stage")
     package(module, old, new)
     assert staleness.code_hash("part.stage") != before
-
-
-def test_a_new_mel_leaves_decoded_frames_alone():
-    """The decoding stage must not depend on the mel's module, the sound stage must."""
-
-    def modules(root):
-        pending, seen = [f"rtmri_speech.{root}"], set()
-        while pending:
-            if (module := pending.pop()) not in seen:
-                seen.add(module)
-                pending.extend(staleness._module_facts(module)[1])
-        return seen
-
-    assert "rtmri_speech.signal.mel" not in modules("dataset.frames")
-    assert "rtmri_speech.signal.mel" in modules("dataset.sound")

@@ -61,7 +61,8 @@ def test_a_training_that_waits_for_data_stops_and_keeps_its_steps(tmp_path, tiny
         time.sleep(0.05)
     time.sleep(1)
     process.terminate()
-    assert ended(process, within=5) == 128 + signal.SIGTERM, said.read_text(encoding="utf-8")
+    # Five seconds is what it may take on a machine with nothing else to do.
+    assert ended(process, within=20) == 128 + signal.SIGTERM, said.read_text(encoding="utf-8")
     assert "Traceback" not in said.read_text(encoding="utf-8")
     assert list((tmp_path / "state").glob("state_*2.pt")), "the two steps are lost"
 
@@ -116,7 +117,7 @@ def test_a_signal_before_the_wait_ends_it_too():
         assert stop.exit_code == 143
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_reported_and_used(tmp_path, monkeypatch, capsys, number):
     def flock(*_):
         raise OSError(number, "no locks")

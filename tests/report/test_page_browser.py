@@ -90,7 +90,8 @@ def test_it_plays_and_switches_without_losing_its_place(opened):
         press(opened, key)
         after = opened.execute_script(POSITION)
         assert opened.execute_script(PRESSED) == source
-        assert before <= after < before + 0.5
+        # It plays on meanwhile, for longer on a busy machine.
+        assert before <= after < before + 1.5
     was = opened.execute_script(POSITION)
     wait_for(opened, f"parseFloat(document.getElementById('time').textContent) > {min(was + 0.1, 1.9)}")
     press(opened, " ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +55,7 @@ def score_copy_synthesis(
 
     Returns
     -------
-    ``{"vocoder": {metric: [value of each clip]}, "griffin_lim": ...}``, of `METRICS` and ``cpu_seconds``.
+    ``{"vocoder": {metric: [value of each clip]}, "griffin_lim": ...}``, of `METRICS`.
 
     Raises
     ------
@@ -76,13 +75,10 @@ def score_copy_synthesis(
             ("vocoder", lambda condition=condition: vocoder.synthesise(condition)),
             ("griffin_lim", lambda mel=mel: griffin_lim(spec, mel)),
         ):
-            begin = time.process_time()
             made = speak()
-            seconds = time.process_time() - begin
             found = score_pair(audio, made, spec.sampling_rate, spec.hop_length, spec=spec, f0_range=f0_range, say=say)
-            found["cpu_seconds"] = seconds
             found["log_mel_error"] = log_mel_error(condition, made, vocoder)
-            for name in (*METRICS, "cpu_seconds"):
+            for name in METRICS:
                 scores[system].setdefault(name, []).append(found.get(name, math.nan))
     return scores
 
@@ -125,6 +121,4 @@ def table(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
         known = [values[~np.isnan(values)] for values in (ours, theirs)]
         means = " | ".join(f"{values.mean():.3f}" if len(values) else "–" for values in known)
         lines.append(f"| {title} | {means} | {better.sum()} of {len(ours)} |")
-    seconds = " | ".join(f"{sum(scores[system]['cpu_seconds']):.1f}" for system in ("vocoder", "griffin_lim"))
-    lines.append(f"| CPU seconds in all | {seconds} | |")
     return "\n".join(lines) + "\n"

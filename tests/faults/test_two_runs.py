@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from race import held_when
@@ -27,10 +28,10 @@ def pair(tmp_path):
     return one, one.copy(tmp_path / "two")
 
 
-def held(checkout: Checkout, *targets: str):
-    """A run of ``checkout``, stopped when it has begun to make files."""
+def held(checkout: Checkout, *targets: str, making_in: Path | None = None):
+    """A run of ``checkout``, stopped when it has begun to make files, in its results or in ``making_in``."""
     run = checkout.start(*targets, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    making = Holding(checkout.results / ".state" / "run")
+    making = Holding((making_in or checkout.results) / ".state" / "run")
     return held_when(lambda: " on " in (making.holder() or ""), run)
 
 
@@ -81,7 +82,7 @@ def test_a_dataset_is_made_by_one_run_and_read_by_many(pair, tmp_path):
         checkout.configure(results=str(tmp_path / name), dataset=str(tmp_path / "shared dataset"))
     lists = [f"{tmp_path}/shared dataset/hifigan_filelists/{part}.txt" for part in ("training", "test")]
     clip = f"{tmp_path}/shared dataset/samples/a0/mri.npy"
-    with held(one, clip):
+    with held(one, clip, making_in=tmp_path / "shared dataset"):
         # It makes something else of the same dataset.
         second = two.snakemake(lists[0])
         assert second.returncode != 0

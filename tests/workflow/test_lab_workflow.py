@@ -161,7 +161,8 @@ def test_one_setting_brings_the_fixed_conventions_and_a_dry_run_says_what_must_b
     made_anew = {"prepare_clip", "fit_scaler", "write_meta", "train_acoustic", "export_predicted_mels"}
     assert made_anew | {"fine_tune_vocoder", "infer_clip"} <= planned
     assert "Params have changed since last execution" in said
-    checkout.make("results_lab/dataset/meta.json", f"results_lab/dataset/mels_gt_log/{checkout.test_id}.npy")
+    made = ("meta.json", "scaler.json", f"mels_gt_log/{checkout.test_id}.npy")
+    checkout.make(*(f"results_lab/dataset/{name}" for name in made))
     meta = json.loads((checkout.directory / "results_lab/dataset/meta.json").read_text(encoding="utf-8"))
     assert (meta["mel"]["alignment"], meta["mel"]["power"], meta["preemph"]) == ("centred", 1, 0.0)
     training = checkout.settings["split"]["named"]["training"]

@@ -13,6 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from rtmri_speech import provenance
@@ -23,6 +24,9 @@ from rtmri_speech.training.loading import LOST_LOADER, batches, load
 from rtmri_speech.training.logging import Progress, TrainingLog
 from rtmri_speech.training.state import Stopped, StopRequest, TrainingState
 from rtmri_speech.workers import telling_lost_workers
+
+_VALIDATION_DUE = "validation_due"
+"""In a state: a signal stopped the training in the validation after the step."""
 
 Say = Callable[[str], None]
 """Receives each sentence for the user."""
@@ -155,7 +159,7 @@ class Task(ABC):
     def validate(self, log: TrainingLog | None, stop: StopRequest | None) -> None:
         """Validate after ``steps`` steps, move the schedule and write to the log, the first process's.
 
-        ``stop`` is for `loading.batches`; `Stopped` may pass, since half a validation is not saved.
+        ``stop`` is for `loading.batches`; `Stopped` may pass as long as nothing is changed that `state` returns.
         """
 
     @abstractmethod
@@ -207,6 +211,7 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
             saved = state.load()
             superseded = state.superseded if settings.warm else None
         saved, superseded = group.shared((saved, superseded))
+        validation_due = bool(saved is not None and saved.pop(_VALIDATION_DUE, False))
         if saved is None:
             task.begin(superseded)
         else:
@@ -219,7 +224,7 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
             log = held.enter_context(TrainingLog(settings.log_dir, task.logged_until))
         # Not earlier: a signal must end the wait for the lock, and here nothing is lost yet.
         stop = held.enter_context(StopRequest())
-        return _Trainer(settings, task, group, state, log, stop, say).run()
+        return _Trainer(settings, task, group, state, log, stop, say, validation_due).run()
 
 
 def _nothing(sentence: str) -> None:
@@ -252,19 +257,19 @@ class _Trainer:
     log: TrainingLog | None
     stop: StopRequest
     say: Say
+    validation_due: bool = False
 
     def __post_init__(self) -> None:
-        self.saved_step, self.saved_at = self.task.steps, time.monotonic()
+        self.saved_at = time.monotonic()
 
     def run(self) -> int:
         task = self.task
         if task.ended is not None:
             self.say(f"The training is finished ({task.ended}); raise {self.settings.longer} to go on.")
-        elif task.steps < task.total_steps and self._is_stopped():
-            again = "" if self.saved_step == task.steps else f" from step {self.saved_step}"
+        elif (self.validation_due or task.steps < task.total_steps) and self._is_stopped():
             self.say(
                 f"{self.settings.state_dir}: stopped by a signal after step {task.steps} of {task.total_steps}; "
-                f"the same command resumes it{again}."
+                "the same command resumes it."
             )
             # Several processes stop together, whichever received the signal.
             return self.stop.exit_code or 128 + signal.SIGTERM
@@ -294,26 +299,34 @@ class _Trainer:
         waiting = self.stop if self.group.size == 1 else None
         progress = Progress(task.total_steps, task.steps, task.name, self.say) if self.group.first else None
         with progress or contextlib.nullcontext():
+            if self.validation_due and (stopped := self._after_step(waiting)) is not None:
+                return stopped
             try:
                 for batch in batches(loader, waiting):
                     self._step(batch, progress)
-                    try:
-                        checkpoint = self._validate_if_due(waiting)
-                    except Stopped:
-                        # Half a validation is not saved: the training resumes from the last state on disk.
-                        return True
-                    if task.ended is None and task.steps >= task.total_steps:
-                        self._end()
-                    stopping = self.group.any(self.stop.requested)
-                    if task.ended is not None or stopping or self._is_state_due(checkpoint):
-                        self._save()
-                    if task.ended is not None:
-                        return False
-                    if stopping:
-                        return True
+                    if (stopped := self._after_step(waiting)) is not None:
+                        return stopped
             except Stopped:
                 self._save()
         return True
+
+    def _after_step(self, waiting: StopRequest | None) -> bool | None:
+        """Do what is due after a step; return whether a signal stopped the training, or None while it continues."""
+        task = self.task
+        try:
+            checkpoint = self._validate_if_due(waiting)
+        except Stopped:
+            # A validation changes nothing before it is complete: the resumed training begins with it.
+            self._save({_VALIDATION_DUE: True})
+            return True
+        if task.ended is None and task.steps >= task.total_steps:
+            self._end()
+        stopping = self.group.any(self.stop.requested)
+        if task.ended is not None or stopping or self._is_state_due(checkpoint):
+            self._save()
+        if task.ended is not None:
+            return False
+        return True if stopping else None
 
     def _step(self, batch: Any, progress: Progress | None) -> None:
         task = self.task
@@ -342,10 +355,10 @@ class _Trainer:
         minutes = self.task.intervals.state_minutes
         return checkpoint if minutes is None else time.monotonic() - self.saved_at >= 60 * minutes
 
-    def _save(self) -> None:
+    def _save(self, pending: Mapping[str, Any] = MappingProxyType({})) -> None:
         if self.state is None:
             return
         self.log.flush()
-        self.state.save(self.task.steps, self.task.state())
+        self.state.save(self.task.steps, {**self.task.state(), **pending})
         self.task.state_saved()
-        self.saved_step, self.saved_at = self.task.steps, time.monotonic()
+        self.saved_at = time.monotonic()

@@ -345,8 +345,6 @@ class _Trainer:
         checkpoint = task.steps >= task.total_steps or task.steps % intervals.checkpoint == 0
         if checkpoint or task.steps % intervals.validation == 0:
             task.validate(self.log, waiting)
-            if self.log is not None:
-                self.log.flush()
         if checkpoint and self.group.first:
             task.write_checkpoint()
         return checkpoint

@@ -349,6 +349,7 @@ def whereabouts():
 
 def tell_harmful_vocoder():
     """The verdict on the vocoder in use, where it is a bad one."""
-    judged = Path(RESULTS, "evaluation", "copy_synthesis.json")
-    if judged.exists() and (sentence := json.loads(judged.read_text(encoding="utf-8"))["verdict"]):
+    from rtmri_speech.report.scores import vocoder_verdict
+
+    if sentence := vocoder_verdict(EVALUATION):
         print(sentence, file=sys.stderr)

@@ -1,5 +1,6 @@
 # The vocoder: fine-tuned on predicted mels, from a base; and how the demo's base was made.
 
+from rtmri_speech.demo import BASE_SEED
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
 from rtmri_speech.vocoder.naming import discriminators_beside, steps_of
 
@@ -81,7 +82,7 @@ rule fine_tune_vocoder:
 # The demo's base: speech of other sentences and voices than the demo's, a twelfth of it held out. Hours of one core, so it comes
 # with the repository (models/demo_vocoder); `snakemake --cores 4 base_vocoder` makes it anew.
 BASE_DIRECTORY = f"{RESULTS}/base_vocoder"
-BASE_CLIPS, BASE_SEED, BASE_HELD_OUT, BASE_STEPS = 300, 7001, 12, 16200
+BASE_CLIPS, BASE_HELD_OUT, BASE_STEPS = 300, 12, 16200
 BASE_IDS = [f"{clip:03d}" for clip in range(BASE_CLIPS)]
 BASE_PARTS = {
     "validation": BASE_IDS[BASE_HELD_OUT - 1 :: BASE_HELD_OUT],

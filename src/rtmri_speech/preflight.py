@@ -12,7 +12,6 @@ from typing import Any
 
 from rtmri_speech.configuration import mel_spec
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.f0_range import require_f0_range
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
 from rtmri_speech.evaluation.recognition import missing_recognition
 from rtmri_speech.paths import of_checkout
@@ -74,6 +73,9 @@ def check_named(settings: Mapping[str, Any], checkout: Path, test_clips: Iterabl
     if asr and (sentence := missing_recognition(language)):
         raise UserError("evaluation.asr", f"is {asr}, but {sentence}", "install what is missing, or leave it empty")
     if given := settings["evaluation"]["f0_range"]:
+        # With it come the readers of sound, which no other plan needs.
+        from rtmri_speech.evaluation.f0_range import require_f0_range
+
         require_f0_range(*given, settings["mel"]["sampling_rate"])
 
 

@@ -9,8 +9,6 @@ from rtmri_speech.errors import UserError, run_script
 from rtmri_speech.threads import limit_threads
 
 CONTEXTS = ("sequence", "window", "causal")
-BASE_SEED = 7001
-"""Of the speech that the demo's base vocoder was trained on."""
 
 
 def main() -> None:
@@ -33,6 +31,7 @@ def main() -> None:
 
     from rtmri_speech.atomic import save_text
     from rtmri_speech.dataset.clip import Clip
+    from rtmri_speech.demo import BASE_SEED
     from rtmri_speech.demo.corpus import clip_id, make_clip
     from rtmri_speech.evaluation import further, systems
     from rtmri_speech.evaluation.f0_range import training_f0_range

@@ -636,7 +636,6 @@ class AcousticTask(Task):
 
     def _checkpoint(self) -> dict[str, Any]:
         """The model as it is, in the lab's keys, with what is needed to use it."""
-        scaler = self.windows["training"].scaler
         return {
             "epoch": self._epoch,
             "model_state_dict": self.model.state_dict(),
@@ -650,11 +649,7 @@ class AcousticTask(Task):
             "ref_frames": self.settings.ref_frames,
             "frame_normalisation": self.settings.normalisation,
             "mel": self.mel.to_dict(),
-            "scaler": {
-                "mean": scaler.mean.tolist(),
-                "std": scaler.std.tolist(),
-                "count_frames": scaler.count_frames,
-            },
+            "scaler": self.windows["training"].scaler.to_dict(),
             "loss": self.settings.loss.to_dict(),
             "training_ids": self.windows["training"].ids,
             "validation_ids": self.windows["validation"].ids,

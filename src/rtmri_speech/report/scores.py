@@ -133,10 +133,7 @@ def read_scores(evaluation: str | Path) -> dict[str, Any]:
     path = Path(evaluation) / SCORES_FILE
     again = "score the test clips again (evaluate_systems.py)"
     scores = read_json(path, missing="score the test clips first (evaluate_systems.py)", remedy=again)
-    fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SCORES).iter_errors(scores))
-    if fault is not None:
-        where = ".".join(map(str, fault.absolute_path)) or "its content"
-        raise UserError(path, f"holds no scores of systems ({where}: {fault.message})", again)
+    _require_form(scores, _SCORES, path, "scores of systems", again)
     rows, configured, by_bin = scores["rows"], scores["configured"], scores["mel_mse_by_bin"]
     if configured not in rows:
         raise UserError(path, f"has no row of the configured system {configured!r}", again)
@@ -182,8 +179,13 @@ def read_intelligibility(evaluation: str | Path) -> dict[str, Any] | None:
         return None
     again = "score it again (score_intelligibility.py)"
     content = read_json(path, missing=again, remedy=again)
-    fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_INTELLIGIBILITY).iter_errors(content))
+    _require_form(content, _INTELLIGIBILITY, path, "scores of intelligibility", again)
+    return content
+
+
+def _require_form(content: Any, schema: dict[str, Any], path: Path, what: str, remedy: str) -> None:
+    """Refuse a file whose content does not follow a JSON schema."""
+    fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(content))
     if fault is not None:
         where = ".".join(map(str, fault.absolute_path)) or "its content"
-        raise UserError(path, f"holds no scores of intelligibility ({where}: {fault.message})", again)
-    return content
+        raise UserError(path, f"holds no {what} ({where}: {fault.message})", remedy)

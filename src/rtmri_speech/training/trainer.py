@@ -13,7 +13,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from rtmri_speech import provenance
@@ -266,7 +265,7 @@ class _Trainer:
         task = self.task
         if task.ended is not None:
             self.say(f"The training is finished ({task.ended}); raise {self.settings.longer} to go on.")
-        elif (self.validation_due or task.steps < task.total_steps) and self._is_stopped():
+        elif (self.validation_due or task.steps < task.total_steps) and self._train():
             self.say(
                 f"{self.settings.state_dir}: stopped by a signal after step {task.steps} of {task.total_steps}; "
                 "the same command resumes it."
@@ -285,7 +284,7 @@ class _Trainer:
     def _end(self) -> None:
         self.task.ended = f"all {self.task.length}"
 
-    def _is_stopped(self) -> bool:
+    def _train(self) -> bool:
         """Take the steps that are left and return whether a signal stopped them."""
         task, settings = self.task, self.settings
         loader = load(
@@ -317,7 +316,7 @@ class _Trainer:
             checkpoint = self._validate_if_due(waiting)
         except Stopped:
             # A validation changes nothing before it is complete: the resumed training begins with it.
-            self._save({_VALIDATION_DUE: True})
+            self._save(validation_due=True)
             return True
         if task.ended is None and task.steps >= task.total_steps:
             self._end()
@@ -353,10 +352,11 @@ class _Trainer:
         minutes = self.task.intervals.state_minutes
         return checkpoint if minutes is None else time.monotonic() - self.saved_at >= 60 * minutes
 
-    def _save(self, pending: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def _save(self, *, validation_due: bool = False) -> None:
         if self.state is None:
             return
         self.log.flush()
-        self.state.save(self.task.steps, {**self.task.state(), **pending})
+        pending = {_VALIDATION_DUE: True} if validation_due else {}
+        self.state.save(self.task.steps, self.task.state() | pending)
         self.task.state_saved()
         self.saved_at = time.monotonic()

@@ -51,7 +51,7 @@ onsuccess:
 
 onerror:
     report_refused_clips()
-    tell_full_disk()
+    report_full_disk()
 
 
 rule all:

@@ -32,11 +32,11 @@ from rtmri_speech.dataset.filelists import moved_clips
 from rtmri_speech.dataset.lab_format import StoredClip
 from rtmri_speech.dataset.split import PARTS, SMALL, split
 from rtmri_speech.errors import JOB, UserError, user_error
-from rtmri_speech.holding import Holding
+from rtmri_speech.directory_lock import DirectoryLock
 from rtmri_speech.paths import of_checkout
 from rtmri_speech.preflight import check_named
 from rtmri_speech.provenance import contents_hash
-from rtmri_speech.staleness import code_hash
+from rtmri_speech.code_version import code_hash
 from snakemake.exceptions import WorkflowError
 
 os.environ[JOB] = "1"
@@ -270,28 +270,28 @@ def take_results():
         (RESULTS, True, "wait for it, or give this one other results"),
         (DATASET, making_dataset, "wait for it"),
     ):
-        holding = Holding(Path(directory, ".state", "run"))
-        if holder := taken(holding) if making else holding.holder():
+        lock = DirectoryLock(Path(directory, ".state", "run"))
+        if holder := acquired(lock) if making else lock.holder():
             raise WorkflowError(f"{directory}: another run of snakemake ({holder}) makes files here; {remedy}.")
         if making:
-            HELD.append(holding)
+            HELD.append(lock)
             remove_abandoned(directory)
 
 
-def taken(holding):
-    """`Holding.take`; a full disk is told."""
+def acquired(lock):
+    """`DirectoryLock.acquire`; a full disk ends in its own sentence."""
     try:
-        return holding.take()
+        return lock.acquire()
     except OSError as error:
         raise WorkflowError(str(user_error(error) or error)) from None
 
 
-# A log needs as much to tell anything.
+# Free space below which a log may be empty.
 LOG_BYTES = 100_000
 
 
-def tell_full_disk():
-    """A full disk, after a failure: the log of the job that found it so may have had no room to tell it."""
+def report_full_disk():
+    """Report a full disk after a failure: the failed job's log may have had no room for the message."""
     for directory in dict.fromkeys([RESULTS, DATASET]):
         if Path(directory).exists() and shutil.disk_usage(directory).free < LOG_BYTES:
             print(user_error(OSError(errno.ENOSPC, "", directory)), file=sys.stderr)

@@ -18,12 +18,12 @@ ORDER = [
     "command_line",
     "memo",
     "devices",
-    "foreign",
+    "untrusted",
     "paths",
     "atomic",
-    "holding",
+    "directory_lock",
     "workers",
-    "staleness",
+    "code_version",
     "provenance",
     "signal",
     "configuration",
@@ -51,10 +51,10 @@ LIGHT = [
     "configuration",
     "pack.speak",
     "preflight",
-    "staleness",
+    "code_version",
     "provenance",
     "devices",
-    "holding",
+    "directory_lock",
 ]
 """Modules that a clip's job or the Snakefile imports: they must not bring in what takes seconds to import."""
 

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rtmri_speech.code_version import code_hash
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import require_type
-from rtmri_speech.staleness import code_hash
+from rtmri_speech.untrusted import require_type
 
 _ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ import pytest
 from race import held_when
 from workflow_checkout import Checkout, tiny_checkout
 
-from rtmri_speech.holding import Holding
+from rtmri_speech.directory_lock import DirectoryLock
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,7 +31,7 @@ def pair(tmp_path):
 def held(checkout: Checkout, *targets: str, making_in: Path | None = None):
     """A run of ``checkout``, stopped when it has begun to make files, in its results or in ``making_in``."""
     run = checkout.start(*targets, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    making = Holding((making_in or checkout.results) / ".state" / "run")
+    making = DirectoryLock((making_in or checkout.results) / ".state" / "run")
     return held_when(lambda: " on " in (making.holder() or ""), run)
 
 

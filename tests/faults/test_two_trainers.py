@@ -11,7 +11,7 @@ from kill import ended, start
 from workflow_checkout import ROOT, TINY_VOCODER
 
 from rtmri_speech.dataset.filelists import write_filelist
-from rtmri_speech.holding import Holding
+from rtmri_speech.directory_lock import DirectoryLock
 from rtmri_speech.signal.audio import write_wav
 
 
@@ -39,8 +39,8 @@ def test_the_second_trainer_waits_or_is_refused(tmp_path, tiny_processed, traini
     words = [str(ROOT / "workflow" / "scripts" / script)]
     words += [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
     said = tmp_path / "said.txt"
-    first = Holding(tmp_path / "state")
-    assert first.take() is None
+    first = DirectoryLock(tmp_path / "state")
+    assert first.acquire() is None
     first_known_as = rf"process {os.getpid()} on "
 
     refused = Command("training", (*words, "--no_wait"), "")
@@ -54,6 +54,6 @@ def test_the_second_trainer_waits_or_is_refused(tmp_path, tiny_processed, traini
         assert waiting.is_alive(), said.read_text(encoding="utf-8")
         time.sleep(0.05)
     assert not list((tmp_path / "state").glob("state_*.pt"))
-    first.leave()
+    first.release()
     assert ended(waiting) == 0
     assert list((tmp_path / "state").glob("state_*.pt"))

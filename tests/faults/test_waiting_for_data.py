@@ -17,8 +17,8 @@ from test_two_trainers import train_acoustic, train_vocoder
 from workflow_checkout import ROOT
 
 from rtmri_speech.acoustic.data import Stretches
+from rtmri_speech.directory_lock import DirectoryLock
 from rtmri_speech.errors import UserError
-from rtmri_speech.holding import Holding
 from rtmri_speech.training.loading import batches, load
 from rtmri_speech.training.state import StopRequest
 from rtmri_speech.vocoder.data import Excerpts
@@ -123,8 +123,8 @@ def test_a_file_system_without_locks_is_reported_and_used(tmp_path, monkeypatch,
         raise OSError(number, "no locks")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    holding = Holding(tmp_path)
-    assert holding.take() is None
+    lock = DirectoryLock(tmp_path)
+    assert lock.acquire() is None
     assert "this file system has no locks" in capsys.readouterr().err
-    assert Holding(tmp_path).holder() is None
-    holding.leave()
+    assert DirectoryLock(tmp_path).holder() is None
+    lock.release()

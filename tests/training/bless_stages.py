@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
-from rtmri_speech.staleness import code_hash
+from rtmri_speech.code_version import code_hash
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
 
 BLESSED = Path(__file__).with_name("blessed_stages.json")

@@ -7,12 +7,12 @@ import torch
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.vocoder.checkpoint import (
+    infer_padding,
     load_official,
     newest_pair,
     official_state,
     prune_pairs,
     read_generator,
-    tell_padding,
     write_pair,
 )
 from rtmri_speech.vocoder.config import VocoderConfig, read_config
@@ -68,9 +68,9 @@ def test_the_other_padding_is_refused_with_the_reason(name, claimed, reason):
 
 def test_a_folded_file_needs_a_config_that_names_its_padding():
     folded = ["conv_pre.weight", "ups.0.weight"]
-    assert tell_padding(folded, "lab", "g") == "lab"
+    assert infer_padding(folded, "lab", "g") == "lab"
     with pytest.raises(UserError, match="folded"):
-        tell_padding(folded, None, "g")
+        infer_padding(folded, None, "g")
 
 
 def test_a_folded_file_makes_the_same_sound(tmp_path):

@@ -24,10 +24,10 @@ def main() -> None:
 
     from tqdm import tqdm
 
-    from rtmri_speech.foreign import read_json
     from rtmri_speech.provenance import require_record
     from rtmri_speech.report.page import Experiment, write_page
     from rtmri_speech.training.logging import say
+    from rtmri_speech.untrusted import read_json
 
     logs = {"acoustic": args.acoustic_logs, "vocoder": args.vocoder_logs}
     experiment = Experiment(

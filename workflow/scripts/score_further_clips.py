@@ -35,9 +35,9 @@ def main() -> None:
     from rtmri_speech.demo.corpus import clip_id, make_clip
     from rtmri_speech.evaluation import further, systems
     from rtmri_speech.evaluation.f0_range import training_f0_range
-    from rtmri_speech.foreign import read_json
     from rtmri_speech.report.comparison import comparison_table
     from rtmri_speech.training.logging import say
+    from rtmri_speech.untrusted import read_json
 
     output = args.output_dir or args.results / "further"
     corpus = args.corpus or output / "corpus"

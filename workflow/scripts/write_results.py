@@ -21,11 +21,11 @@ def main() -> None:
     args = parser.parse_args()
 
     from rtmri_speech.atomic import save_text
-    from rtmri_speech.foreign import read_json
     from rtmri_speech.report.document import results_document
     from rtmri_speech.report.page import Experiment
     from rtmri_speech.report.pictures import page_pictures, sample_picture
     from rtmri_speech.report.scores import read_scores
+    from rtmri_speech.untrusted import read_json
 
     settings = args.results / "settings.json"
     experiment = Experiment(

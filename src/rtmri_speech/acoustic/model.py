@@ -21,9 +21,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import require_type
 from rtmri_speech.signal.mel import LARGEST
 from rtmri_speech.training.state import is_plain, load_checkpoint
+from rtmri_speech.untrusted import require_type
 
 LARGEST_HIDDEN = 4096
 """Width of the LSTM beyond any use, and so small that it fits into memory whatever a checkpoint says."""

@@ -24,11 +24,11 @@ from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.dataset.log_mels import export_each
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import build, require_type
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import NORMALISATIONS
 from rtmri_speech.training.distributed import chosen_device
 from rtmri_speech.training.state import is_plain, load_checkpoint
+from rtmri_speech.untrusted import build, require_type
 
 Precision = Literal["float32", "bfloat16", "float16"]
 

@@ -49,7 +49,6 @@ from rtmri_speech.dataset.clip import SAMPLE_FILES
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.windows import WindowDataset, pairs_path
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import require_type
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.faults import require_finite
 from rtmri_speech.training.loading import batches, load
@@ -68,6 +67,7 @@ from rtmri_speech.training.state import (
 )
 from rtmri_speech.training.trainer import Intervals, Say, Task, TrainerSettings
 from rtmri_speech.training.trainer import run as run_training
+from rtmri_speech.untrusted import require_type
 
 PICTURED_CLIPS = 3
 """Validation clips whose mels are drawn for TensorBoard."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import read_array, read_text
 from rtmri_speech.paths import written_path
+from rtmri_speech.untrusted import read_array, read_text
 
 ID_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]*"
 """What an id may be: it becomes a file name on every system and a Snakemake wildcard."""

@@ -10,7 +10,7 @@ from rtmri_speech.atomic import save_text
 from rtmri_speech.dataset.clip import require_id
 from rtmri_speech.dataset.split import PARTS, split
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import read_text
+from rtmri_speech.untrusted import read_text
 
 
 def write_filelist(path: str | Path, ids: Iterable[str]) -> None:

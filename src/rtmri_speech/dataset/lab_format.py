@@ -19,7 +19,7 @@ from rtmri_speech.dataset.clip import load_array, require_id
 from rtmri_speech.dataset.meta import META
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import array_of_zip
+from rtmri_speech.untrusted import array_of_zip
 
 WINDOW_DIMENSIONS = {"mri": 5, "mel": 3, "mask": 2}
 """Stored windows: ``mri`` float32 ``(P, n, 1, H, W)``, ``mel`` ``(P, n, n_mels)``, ``mask`` ``(P, n)``."""

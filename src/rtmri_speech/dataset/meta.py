@@ -7,8 +7,8 @@ from typing import Any
 
 from rtmri_speech.atomic import save_json
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import build, read_json, require_type
 from rtmri_speech.signal.mel import PRESETS, MelSpec
+from rtmri_speech.untrusted import build, read_json, require_type
 
 META = "meta.json"
 

@@ -12,7 +12,7 @@ import numpy as np
 from rtmri_speech.atomic import save_json
 from rtmri_speech.dataset.clip import Sample
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import read_json, require_type
+from rtmri_speech.untrusted import read_json, require_type
 
 SMALLEST_STD_DB = 1e-3
 """A bin that never moves (an empty filter) is divided by this instead of by zero."""

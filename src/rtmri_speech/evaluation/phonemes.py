@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import parse_json, require_type
 from rtmri_speech.signal.media import require_file
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.untrusted import parse_json, require_type
 
 PAUSE = ""
 """The label of frames in which nothing is spoken, or nothing is known."""

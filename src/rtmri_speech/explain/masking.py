@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import read_json
+from rtmri_speech.untrusted import read_json
 
 REFERENCE_SIZE = 256
 """Height and width of the picture that polygons are given in, pixels."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.masking import REFERENCE_SIZE, Polygon, is_polygon, mask_weight
-from rtmri_speech.foreign import read_json, require_type
+from rtmri_speech.untrusted import read_json, require_type
 
 _NAME = re.compile(r"\w[\w -]{0,99}")
 """What a region may be called: the name becomes a part of a file's name."""

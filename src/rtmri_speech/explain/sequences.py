@@ -16,7 +16,7 @@ import numpy as np
 from rtmri_speech.atomic import save_json, save_npy_rows
 from rtmri_speech.dataset.clip import load_array
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import read_json, require_type
+from rtmri_speech.untrusted import read_json, require_type
 
 Scaling = Literal["clip", "frame"]
 """``clip``: all maps of a clip and band by one factor, so that frames can be compared; ``frame``: each frame's minimum

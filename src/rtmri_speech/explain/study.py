@@ -23,7 +23,7 @@ from rtmri_speech.explain.masking import Polygon, mask_weight, masked
 from rtmri_speech.explain.regions import mass_share, region_mask
 from rtmri_speech.explain.sequences import open_sequence
 from rtmri_speech.signal.audio import write_wav
-from rtmri_speech.synthesis.speech import Speaker
+from rtmri_speech.synthesis.speech import SpeechModel
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Effect:
 
 
 def masking_study(
-    speaker: Speaker,
+    speaker: SpeechModel,
     scaler: Scaler,
     processed_dir: str | Path,
     ids: Sequence[str],
@@ -127,7 +127,7 @@ def masking_study(
 
 
 def _heard(
-    speaker: Speaker,
+    speaker: SpeechModel,
     scaler: Scaler,
     sample: Sample,
     frames: Iterable[np.ndarray],

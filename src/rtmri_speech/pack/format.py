@@ -19,10 +19,10 @@ from rtmri_speech.acoustic.context import LARGEST_PICTURE, LARGEST_WINDOW, Conte
 from rtmri_speech.atomic import replacing
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import UNREADABLE_ZIP, build, parse_json, read_json, require_type
 from rtmri_speech.graphs.read import ports
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import NORMALISATIONS
+from rtmri_speech.untrusted import UNREADABLE_ZIP, build, parse_json, read_json, require_type
 
 FORMAT, VERSION = "rtmri-speech pack", 1
 

@@ -13,7 +13,7 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.copy_synthesis import FILE as COPY_SYNTHESIS_FILE
 from rtmri_speech.evaluation.intelligibility import FILE as INTELLIGIBILITY_FILE
 from rtmri_speech.evaluation.systems import SCORES_FILE
-from rtmri_speech.foreign import read_json, require_type
+from rtmri_speech.untrusted import read_json, require_type
 
 _ROW_NAME = re.compile(r"[\w-]{1,100}")
 """What a row may be called: the name becomes that of a directory and of files."""

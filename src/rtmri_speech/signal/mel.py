@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import build, require_type
+from rtmri_speech.untrusted import build, require_type
 
 if TYPE_CHECKING:
     import torch

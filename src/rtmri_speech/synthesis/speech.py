@@ -51,7 +51,7 @@ class Speech:
     audio: Mapping[str, np.ndarray]
 
 
-class Speaker(Protocol):
+class SpeechModel(Protocol):
     """Models in use, in this process or in another: the mel they predict, the frames they want, and what they make."""
 
     mel: MelSpec
@@ -191,7 +191,7 @@ def _sound_beside(directory: Path, stem: str) -> Path | None:
 def speak_each(
     ids: Iterable[str],
     source_of: Callable[[str], Source],
-    speaker: Speaker,
+    speaker: SpeechModel,
     output_dir: str | Path,
     say: Callable[[str], None],
 ) -> None:

@@ -23,10 +23,10 @@ from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import read_json, require_type
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.training.state import load_checkpoint
-from rtmri_speech.vocoder.checkpoint import official_name, tell_padding
+from rtmri_speech.untrusted import read_json, require_type
+from rtmri_speech.vocoder.checkpoint import infer_padding, official_name
 from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config
 from rtmri_speech.vocoder.naming import PAIR_FILE, discriminators_beside, steps_of
 
@@ -284,7 +284,7 @@ def _vocoder(path: Path, found: Survey) -> VocoderCheckpoint:
         raise UserError(path, "lacks conv_pre, so it is no generator of HiFi-GAN", "copy it again")
     config_path = path.with_name(CONFIG_NAME)
     config = found.attempt(lambda: read_config(config_path))
-    padding = tell_padding(names, content.get("padding") or (config and config.padding), path)
+    padding = infer_padding(names, content.get("padding") or (config and config.padding), path)
     return VocoderCheckpoint(
         path,
         steps_of(path),

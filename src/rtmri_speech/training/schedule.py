@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import torch
 
-from rtmri_speech.foreign import require_type
 from rtmri_speech.training.state import ANEW, require_alike
+from rtmri_speech.untrusted import require_type
 
 _IMPROVEMENT = 1e-4
 """Relative improvement below which a validation counts as stalled, as in torch's ``ReduceLROnPlateau``."""

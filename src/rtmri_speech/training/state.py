@@ -27,8 +27,8 @@ import numpy as np
 import torch
 
 from rtmri_speech.atomic import replacing
+from rtmri_speech.directory_lock import DirectoryLock
 from rtmri_speech.errors import UserError
-from rtmri_speech.holding import Holding
 
 _STATE_FILE = re.compile(r"state_(\d{8,})\.pt")
 
@@ -306,14 +306,14 @@ class TrainingState:
         self.adjustable: dict[str, Any] = json.loads(json.dumps(adjustable or {}))
         self.superseded: dict[str, Any] | None = None
         self._keep, self._wait, self._say = keep, wait, say
-        self._holding = Holding(self.directory)
+        self._lock = DirectoryLock(self.directory)
 
     def __enter__(self) -> Self:
-        if holder := self._holding.take():
+        if holder := self._lock.acquire():
             if not self._wait:
                 raise UserError(self.directory, f"is in use by another training ({holder})", "wait for it or stop it")
             self._say(f"{self.directory}: another training ({holder}) works here; waiting for it to end.")
-            self._holding.take(wait=True)
+            self._lock.acquire(wait=True)
         # Nobody else writes here now: what a killed trainer left unfinished is of no use.
         for path in self.directory.glob(".*"):
             path.unlink()
@@ -322,7 +322,7 @@ class TrainingState:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._holding.leave()
+        self._lock.release()
 
     def _files(self) -> list[tuple[int, Path]]:
         found = [

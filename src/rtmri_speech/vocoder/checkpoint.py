@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import require_type
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.training.state import is_plain, load_checkpoint, save_checkpoint
+from rtmri_speech.untrusted import require_type
 from rtmri_speech.vocoder.config import CONFIG_NAME, PADDINGS, VocoderConfig, read_config, write_config
 from rtmri_speech.vocoder.generator import Generator
 from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pair_files
@@ -82,7 +82,7 @@ def load_official(module: nn.Module, state: Mapping[str, torch.Tensor], source: 
     module.load_state_dict({ours[name][0]: tensor for name, tensor in state.items()})
 
 
-def tell_padding(keys: Iterable[str], named: str | None, source: str | Path) -> str:
+def infer_padding(keys: Iterable[str], named: str | None, source: str | Path) -> str:
     """Return the padding a generator was trained with, from the names of its tensors and from its config.
 
     A weight-normed ``conv_pre`` is official, a plain one beside weight-normed ``ups`` is the lab's. A folded file shows
@@ -132,7 +132,9 @@ def read_generator(path: str | Path, config: VocoderConfig) -> tuple[Generator, 
     if not isinstance(state, dict):
         raise UserError(path, "holds no 'generator'", "give a g_<steps> file")
     names = set(map(official_name, map(str, state)))
-    config = dataclasses.replace(config, padding=tell_padding(names, config.padding or padding_of(content, path), path))
+    config = dataclasses.replace(
+        config, padding=infer_padding(names, config.padding or padding_of(content, path), path)
+    )
     if content.get("mel") is not None:
         MelSpec.from_dict(content["mel"], str(path)).require_same(config.spec, str(path), "its config")
     _require_widths(state, config, path)

@@ -15,8 +15,8 @@ from typing import Any
 
 from rtmri_speech import atomic
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import build, read_json
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.untrusted import build, read_json
 
 PADDINGS = ("official", "lab")
 SCHEDULES = ("exponential", "plateau")

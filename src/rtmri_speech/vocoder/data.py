@@ -18,11 +18,11 @@ from torch.utils.data import Dataset
 
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import read_array
 from rtmri_speech.signal.audio import WavSamples
 from rtmri_speech.signal.mel import LOG_FLOOR, MelSpec, log_mel_tensor
 from rtmri_speech.training.batches import StepBatches
 from rtmri_speech.training.state import seed_for_step
+from rtmri_speech.untrusted import read_array
 from rtmri_speech.vocoder.config import VocoderConfig
 
 LONGEST_DIFFERENCE_FRAMES, LONGEST_DIFFERENCE_SHARE = 5, 0.02

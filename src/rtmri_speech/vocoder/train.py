@@ -21,7 +21,6 @@ import torch
 
 from rtmri_speech import atomic, provenance
 from rtmri_speech.errors import UserError
-from rtmri_speech.foreign import require_type
 from rtmri_speech.signal.mel import MelSpec, log_mel
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.logging import TrainingLog
@@ -36,14 +35,15 @@ from rtmri_speech.training.state import (
 )
 from rtmri_speech.training.trainer import Intervals, Say, Task, TrainerSettings
 from rtmri_speech.training.trainer import run as run_training
+from rtmri_speech.untrusted import require_type
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
 from rtmri_speech.vocoder.checkpoint import (
+    infer_padding,
     load_official,
     newest_pair,
     official_state,
     padding_of,
     prune_pairs,
-    tell_padding,
     write_pair,
 )
 from rtmri_speech.vocoder.config import CONFIG_NAME, PADDINGS, VocoderConfig, write_config
@@ -312,7 +312,7 @@ class _Beginning:
         missing = [key for key in ("mpd", "msd") if not isinstance(rest.get(key), dict)]
         if missing:
             raise UserError(discriminators_beside(source), f"lacks {' and '.join(missing)}", "give a do_ file")
-        padding = tell_padding(generator["generator"], config.padding or padding_of(generator, source), source)
+        padding = infer_padding(generator["generator"], config.padding or padding_of(generator, source), source)
         if generator.get("mel") is not None:
             wanted = dataclasses.replace(config, padding=padding).spec
             MelSpec.from_dict(generator["mel"], str(source)).require_same(wanted, str(source), "the config")

@@ -1,4 +1,4 @@
-"""A place where one process at a time works: who comes second is told who is there, and death gives it free."""
+"""A lock on a directory: reports the current holder, and is released when the process exits."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from filelock import FileLock, Timeout
 from rtmri_speech.atomic import save_text
 
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What a file system without locks answers: NFS without a lock daemon, some SMB and Lustre mounts."""
+"""Errors of a file system without locks: NFS without a lock daemon, some SMB and Lustre mounts."""
 
 
-class Holding:
-    """A directory that a process takes for itself, by a lock that the system releases when the process ends.
+class DirectoryLock:
+    """An advisory lock on a directory, which the operating system releases when the process exits.
 
     Parameters
     ----------
-    directory : receives ``lock`` and ``holder.txt``; made when it is taken.
+    directory : receives ``lock`` and ``holder.txt``; created when the lock is acquired.
     """
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self._lock = FileLock(self.directory / "lock")
 
-    def take(self, *, wait: bool = False) -> str | None:
-        """Take it, or return who has it; with ``wait``, stay until it is free."""
+    def acquire(self, *, wait: bool = False) -> str | None:
+        """Acquire the lock and return None, or return its holder; with ``wait``, block until it is free."""
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
-            # Who only asks has the lock for a moment.
+            # `holder` locks for a moment.
             self._lock.acquire(timeout=-1 if wait else 0.5)
         except Timeout:
             return self._holder()
@@ -40,18 +40,18 @@ class Holding:
             if error.errno not in _NO_LOCKS:
                 raise
             print(
-                f"{self.directory}: this file system has no locks; make sure that nothing else writes here meanwhile.",
+                f"{self.directory}: this file system has no locks; make sure that no other process writes here.",
                 file=sys.stderr,
             )
         save_text(self.directory / "holder.txt", f"process {os.getpid()} on {socket.gethostname()}\n")
         return None
 
-    def leave(self) -> None:
-        """Let others have it."""
+    def release(self) -> None:
+        """Release the lock."""
         self._lock.release()
 
     def holder(self) -> str | None:
-        """Return who has it; None when nobody does, or it lies where this user cannot ask."""
+        """Return the holder; None when the lock is free, or when this user has no write access to it."""
         if not os.access(self.directory / "lock", os.W_OK):
             return None
         try:
@@ -68,4 +68,4 @@ class Holding:
         try:
             return (self.directory / "holder.txt").read_text(encoding="utf-8").strip()
         except OSError:
-            return "process unknown"
+            return "an unknown process"

@@ -1,7 +1,7 @@
-"""Files from outside are not trusted: text, JSON, arrays and settings are read without running code, or refused.
+"""Reads untrusted files (text, JSON, arrays, settings) without running code, or refuses them.
 
-What a file promises is compared with what it holds before memory is taken for it, and every value with the type that
-is wanted, so that a wrong one is told by its name and its file.
+Declared sizes are checked against the file before memory is allocated, and each value against its expected type; an
+error names the value and the file.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = "rtmri_speech"
 _ROOT = Path(__file__).parent
 
-_NEUTRAL = {f"{PACKAGE}.{module}" for module in ("threads", "errors", "atomic", "provenance", "staleness")}
+_NEUTRAL = {f"{PACKAGE}.{module}" for module in ("threads", "errors", "atomic", "provenance", "code_version")}
 """Modules that decide how work is run, told and recorded and how files reach the disk, never what is in them."""
 
 

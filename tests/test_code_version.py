@@ -2,13 +2,13 @@
 
 import pytest
 
-from rtmri_speech import staleness
+from rtmri_speech import code_version
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A package of three modules: stage imports deep lazily, other stands alone."""
-    monkeypatch.setattr(staleness, "_ROOT", tmp_path)
+    monkeypatch.setattr(code_version, "_ROOT", tmp_path)
     (tmp_path / "part").mkdir()
     (tmp_path / "part" / "__init__.py").write_text("")
     (tmp_path / "part" / "stage.py").write_text(
@@ -22,11 +22,11 @@ def package(tmp_path, monkeypatch):
         path = tmp_path / name
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
-        staleness._module_facts.cache_clear()
+        code_version._module_facts.cache_clear()
 
-    staleness._module_facts.cache_clear()
+    code_version._module_facts.cache_clear()
     yield change
-    staleness._module_facts.cache_clear()
+    code_version._module_facts.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,15 @@ def package(tmp_path, monkeypatch):
     ],
 )
 def test_words_layout_and_other_modules_change_nothing(package, module, old, new):
-    before = staleness.code_hash("part.stage")
+    before = code_version.code_hash("part.stage")
     package(module, old, new)
-    assert staleness.code_hash("part.stage") == before
+    assert code_version.code_hash("part.stage") == before
 
 
 @pytest.mark.parametrize(
     ("module", "old", "new"), [("part/stage.py", "CONSTANT = 1", "CONSTANT = 2"), ("part/deep.py", "x = 1", "x = 2")]
 )
 def test_code_of_the_stage_and_of_what_it_imports_counts(package, module, old, new):
-    before = staleness.code_hash("part.stage")
+    before = code_version.code_hash("part.stage")
     package(module, old, new)
-    assert staleness.code_hash("part.stage") != before
+    assert code_version.code_hash("part.stage") != before

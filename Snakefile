@@ -40,7 +40,8 @@ localrules:
 
 onstart:
     refuse_future_files()
-    take_results()
+    for directory in dict.fromkeys([RESULTS, DATASET]):
+        remove_abandoned(directory)
     check_models_in_use()
 
 

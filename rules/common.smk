@@ -32,7 +32,6 @@ from rtmri_speech.dataset.filelists import moved_clips
 from rtmri_speech.dataset.lab_format import StoredClip
 from rtmri_speech.dataset.split import PARTS, SMALL, split
 from rtmri_speech.errors import JOB, UserError, user_error
-from rtmri_speech.directory_lock import DirectoryLock
 from rtmri_speech.paths import of_checkout
 from rtmri_speech.preflight import check_named
 from rtmri_speech.provenance import contents_hash
@@ -252,38 +251,6 @@ def refuse_future_files():
             f"{late[0]}{others}: is dated in the future ({date}); correct the clock of this machine,"
             " or give the file the date of today (touch)."
         )
-
-
-HELD = []
-
-
-def take_results():
-    """Begin to make files: no other run makes them at the same time, and what killed jobs left unfinished goes.
-
-    Snakemake's own lock knows the runs of its working directory only, and `--unlock` takes it from one that lives. A
-    dataset of several experiments may be read by all at once, as long as none makes something of it.
-    """
-    making_dataset = any(
-        Path(file).is_relative_to(DATASET) for job in workflow.dag.needrun_jobs() for file in job.output
-    )
-    for directory, making, remedy in (
-        (RESULTS, True, "wait for it, or give this one other results"),
-        (DATASET, making_dataset, "wait for it"),
-    ):
-        lock = DirectoryLock(Path(directory, ".state", "run"))
-        if holder := acquired(lock) if making else lock.holder():
-            raise WorkflowError(f"{directory}: another run of snakemake ({holder}) makes files here; {remedy}.")
-        if making:
-            HELD.append(lock)
-            remove_abandoned(directory)
-
-
-def acquired(lock):
-    """`DirectoryLock.acquire`; a full disk ends in its own sentence."""
-    try:
-        return lock.acquire()
-    except OSError as error:
-        raise WorkflowError(str(user_error(error) or error)) from None
 
 
 # Free space below which a log may be empty.

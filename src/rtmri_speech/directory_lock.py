@@ -32,8 +32,7 @@ class DirectoryLock:
         """Acquire the lock and return None, or return its holder; with ``wait``, block until it is free."""
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
-            # `holder` locks for a moment.
-            self._lock.acquire(timeout=-1 if wait else 0.5)
+            self._lock.acquire(timeout=-1 if wait else 0)
         except Timeout:
             return self._holder()
         except OSError as error:
@@ -49,20 +48,6 @@ class DirectoryLock:
     def release(self) -> None:
         """Release the lock."""
         self._lock.release()
-
-    def holder(self) -> str | None:
-        """Return the holder; None when the lock is free, or when this user has no write access to it."""
-        if not os.access(self.directory / "lock", os.W_OK):
-            return None
-        try:
-            with self._lock.acquire(timeout=0):
-                return None
-        except Timeout:
-            return self._holder()
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            return None
 
     def _holder(self) -> str:
         try:

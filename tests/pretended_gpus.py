@@ -12,7 +12,7 @@ def pretend_gpus(directory: Path, count: int) -> dict[str, str]:
     tool.write_text(f"#!/bin/sh\nprintf '{lines}\\n'\n")
     tool.chmod(0o755)
     (directory / "tmp").mkdir()
-    unwanted = ("CUDA_VISIBLE_DEVICES", "LOCAL_RANK", "SLURM_JOB_ID")
+    unwanted = ("CUDA_VISIBLE_DEVICES", "LOCAL_RANK")
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     path = os.pathsep.join([str(tool.parent), os.environ["PATH"]])
     return {**kept, "PATH": path, "TMPDIR": str(directory / "tmp")}

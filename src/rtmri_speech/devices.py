@@ -1,14 +1,13 @@
 """The GPUs of a process: as many free ones of this machine as it asks for, its own until it ends.
 
-Snakemake counts GPUs and hands out none, and a user at the same machine counts on his own. So whoever computes on a GPU
-holds a file lock of it: the system releases the lock when the process ends, however it ends. Inside a job of a cluster
-the lock is shared with that job's processes only, because the cluster gave its GPUs to nobody else, and may number the
-GPUs of every job from 0 on.
+Snakemake counts GPUs but assigns none, so a process locks a file for each GPU it computes on. The operating system
+releases the lock when the process exits.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import os
 import re
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
-_CLUSTER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
-"""Each cluster's variable that names its job: SLURM, PBS, LSF, Grid Engine."""
 
 _POLL = 0.5
 """Seconds between two looks for a free GPU, or for a parent that is gone."""
@@ -106,44 +103,28 @@ def _locked(names: dict[str, str], count: int, say: Callable[[str], None]) -> li
     """Lock ``count`` of the devices, each by its unique name, and return them in their order."""
     from filelock import FileLock, Timeout
 
-    directory = Path(tempfile.gettempdir(), "-".join(["rtmri-speech-gpus", getpass.getuser(), *_cluster_job()]))
+    directory = Path(tempfile.gettempdir(), f"rtmri-speech-gpus-{getpass.getuser()}")
     directory.mkdir(mode=0o700, exist_ok=True)
-    waiting = f"GPU: {count} of {len(names)} are asked for and not free (locks in {directory}); waiting."
-    # One after the other, so that two who need two GPUs never wait for each other, and nobody is passed for ever.
-    queue = FileLock(directory / "queue.lock")
+    locks = {
+        device: FileLock(directory / f"{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock") for device, name in names.items()
+    }
     told = False
-    try:
-        queue.acquire(timeout=1)
-    except Timeout:
-        say(waiting)
-        told = True
-        queue.acquire()
-    taken: list[str] = []
-    try:
-        while True:
-            for device in names:
-                if device in taken:
-                    continue
-                lock = FileLock(directory / f"{re.sub(r'[^A-Za-z0-9-]', '_', names[device])}.lock")
-                try:
-                    lock.acquire(timeout=0)
-                except Timeout:
-                    continue
-                _held.append(lock)
+    while True:
+        taken: list[str] = []
+        for device, lock in locks.items():
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=0)
                 taken.append(device)
-                if len(taken) == count:
-                    return sorted(taken, key=list(names).index)
-            if not told:
-                say(waiting)
-                told = True
-            time.sleep(_POLL)
-    finally:
-        queue.release()
-
-
-def _cluster_job() -> list[str]:
-    """The job of a cluster that this process belongs to."""
-    return [os.environ[name] for name in _CLUSTER_JOBS if os.environ.get(name)][:1]
+            if len(taken) == count:
+                _held.extend(locks[device] for device in taken)
+                return taken
+        # All or none, so that two processes that need two GPUs each never wait for each other.
+        for device in taken:
+            locks[device].release()
+        if not told:
+            say(f"GPU: {count} of {len(names)} are asked for and not free (locks in {directory}); waiting.")
+            told = True
+        time.sleep(_POLL)
 
 
 def is_one_of_several() -> bool:

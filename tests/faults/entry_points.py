@@ -156,7 +156,7 @@ def write_good_files(directory: Path) -> Path:
     backbone = AcousticModel(Network("test_efficientnet", rnn_hidden=8)).cnn.backbone.state_dict()
     torch.save(backbone, directory / "models" / "backbone.pth")
     save_file(backbone, directory / "models" / "backbone.safetensors")
-    _write_states(directory, processed)
+    _write_trained(directory, processed)
     return directory
 
 
@@ -232,13 +232,11 @@ def _write_gradcam(directory: Path, frames: int, rng: np.random.Generator) -> No
     _json(facts_path(directory, "F1"), facts)
 
 
-def _write_states(directory: Path, processed: Path) -> None:
-    """States and checkpoints as both trainings leave them after a step or two."""
+def _write_trained(directory: Path, processed: Path) -> None:
+    """Checkpoints as both trainings leave them after two steps."""
     from rtmri_speech.acoustic.train import train as train_acoustic
 
-    for epochs in (1, 2):
-        # The second run goes on from the first one's state.
-        train_acoustic(acoustic_settings(processed, directory / "acoustic", epochs=epochs), _silent)
+    train_acoustic(acoustic_settings(processed, directory / "acoustic", epochs=2), _silent)
     _train_vocoder(processed, directory / "models" / "config.json", directory / "vocoder", steps=2)
 
 
@@ -459,19 +457,6 @@ def _vocode(file: Path, results: Path) -> None:
     load_vocoder(checkpoint, config).synthesise(np.full((16, 5), -4, np.float32))
 
 
-def _go_on_acoustic(file: Path, results: Path) -> None:
-    """Resume from a state file."""
-    from rtmri_speech.acoustic.train import train
-
-    good = file.parents[2]
-    shutil.copytree(file.parent, results / "acoustic" / "state")
-    _with_source(
-        lambda: train(acoustic_settings(good / "processed", results / "acoustic", epochs=3), _silent),
-        results / "acoustic" / "state",
-        file.parent,
-    )
-
-
 def _begin_acoustic(file: Path, results: Path) -> None:
     """Begin from a checkpoint (--resume_ckpt)."""
     from rtmri_speech.acoustic.train import train
@@ -486,29 +471,11 @@ def _begin_backbone(file: Path, results: Path) -> None:
     load_pretrained_backbone(AcousticModel(Network("test_efficientnet", rnn_hidden=8)), file)
 
 
-def _go_on_vocoder(file: Path, results: Path) -> None:
-    good = file.parents[2]
-    shutil.copytree(file.parent, results / "state")
-    _with_source(
-        lambda: _train_vocoder(good / "processed", good / "models" / "config.json", results, steps=3),
-        results / "state",
-        file.parent,
-    )
-
-
 def _begin_vocoder(file: Path, results: Path) -> None:
     """Fine-tune a base, of whose two files one is damaged."""
     good = file.parents[2]
     base = file.with_name(file.name.replace("do_", "g_"))
     _train_vocoder(good / "processed", good / "models" / "config.json", results, steps=3, base=base)
-
-
-def _with_source(call: Callable[[], Any], copied: Path, original: Path) -> None:
-    """The training works on a copy of the state; its sentence counts as naming what was copied."""
-    try:
-        call()
-    except UserError as error:
-        raise UserError(error.subject.replace(str(copied), str(original)), error.fault, error.remedy) from None
 
 
 def _run_script(name: str, *arguments: Any) -> None:
@@ -691,8 +658,6 @@ KINDS = [
             ("generator", "models/g_00000000", _vocode, 2),
             ("generator to go on with", "vocoder/out/g_00000002", _begin_vocoder, 1),
             ("discriminators to go on with", "vocoder/out/do_00000002", _begin_vocoder, 1.5),
-            ("state of the mel generator", "acoustic/state/state_00000002.pt", _go_on_acoustic, 2),
-            ("state of the vocoder", "vocoder/state/state_00000002.pt", _go_on_vocoder, 2),
             ("backbone", "models/backbone.pth", _begin_backbone, 1),
         )
     ),

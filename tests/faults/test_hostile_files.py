@@ -99,12 +99,8 @@ def test_no_code_of_a_checkpoint_is_run(good, hostile, tmp_path, kind, form, way
     marker = tmp_path / "marker"
     content = torch.load(good / READERS[kind].file, weights_only=True)
     data = form(Trap(marker, way), content)
-    try:
+    with pytest.raises(UserError, match=r"cannot be read|no readable pair"):
         hostile(kind, data)
-    except UserError as error:
-        assert "cannot be read" in str(error) or "no readable pair" in str(error)
-    else:
-        assert "state" in kind, "a state that cannot be read is passed over for the one before it"
     assert not marker.exists()
 
 
@@ -229,13 +225,6 @@ def with_value(content, path, value):
         ("checkpoint, mel generator", ["training_ids"], 3, "training_ids"),
         ("checkpoint, mel generator to go on with", ["epoch"], "three", "epoch"),
         ("checkpoint, mel generator to go on with", ["val_loss"], [1.0], "losses"),
-        ("checkpoint, state of the mel generator", ["payload", "model", "head.bias"], torch.zeros(3), "head.bias"),
-        ("checkpoint, state of the mel generator", ["payload", "scheduler", "best"], "low", "scheduler.best"),
-        ("checkpoint, state of the mel generator", ["payload", "optimizer", "state", 0, "step"], None, "step"),
-        ("checkpoint, state of the mel generator", ["payload", "last_losses"], {"val_loss": "x"}, "last_losses"),
-        ("checkpoint, state of the vocoder", ["payload", "learning_rate", "base"], 0.0, "learning rate"),
-        ("checkpoint, state of the vocoder", ["payload", "networks", "optim_g", "state", 0, "exp_avg"], 1, "exp_avg"),
-        ("checkpoint, state of the vocoder", ["payload", "provenance", "made_by"], [], "maker"),
         ("checkpoint, generator", ["generator", "conv_post.bias"], torch.zeros(1).to_sparse(), "conv_post.bias"),
         ("checkpoint, discriminators to go on with", ["optim_g", "param_groups", 0, "lr"], "fast", "lr"),
     ],

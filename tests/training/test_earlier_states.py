@@ -14,6 +14,7 @@ from tiny_models import TRAINED_VOCODER, write_noise
 
 from rtmri_speech.acoustic.train import AcousticTask
 from rtmri_speech.acoustic.train import train as train_acoustic
+from rtmri_speech.errors import UserError
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.state import load_checkpoint, save_checkpoint
 from rtmri_speech.vocoder.data import open_clips
@@ -70,3 +71,15 @@ def test_one_of_the_vocoder(tmp_path):
     steps = [payload["networks"]["optim_g"]["state"][0]["step"].item() for payload in (before, after)]
     assert steps == [5, 8]
     assert set(after["pair_errors"]) == {4, 8}
+
+
+@pytest.mark.parametrize("lost", ["scheduler", "model", "optimizer"])
+def test_a_state_of_another_form_is_refused_in_a_sentence(tiny_training, lost):
+    settings = tiny_training()
+    put_state("acoustic", settings.state_dir, AcousticTask(settings, ALONE, print).fingerprint())
+    (path,) = settings.state_dir.glob("state_*.pt")
+    state = load_checkpoint(path)
+    state["payload"][lost] = {"of": "another version"}
+    save_checkpoint(path, state)
+    with pytest.raises(UserError, match=r"state: .*; (delete it|use a checkpoint)"):
+        train_acoustic(settings, print)

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from rtmri_speech.errors import UserError
 from rtmri_speech.training.schedule import LearningRate
 
 ERRORS = [5, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 2.9999, 2, 2, 2, 2, 2, 2]
@@ -37,19 +36,11 @@ def test_a_plateau_of_torch_is_resumed():
     ours = LearningRate("plateau", 0.1, factor=0.3, patience=2, least_change=1e-8)
     for error in ERRORS[:6]:
         theirs.step(error)
-    ours.load_torch_state(theirs.state_dict(), optimiser.param_groups[0]["lr"], "state")
+    ours.load_torch_state(theirs.state_dict(), optimiser.param_groups[0]["lr"])
     for steps, error in enumerate(ERRORS[6:]):
         theirs.step(error)
         ours.validated(error, steps)
         assert (ours.rate, ours.torch_state()) == (optimiser.param_groups[0]["lr"], theirs.state_dict())
-
-
-@pytest.mark.parametrize("broken", [None, {}, {"best": 1.0}, {"best": "low"}, {"_last_lr": []}])
-def test_a_state_of_another_form_is_refused(broken):
-    rate = LearningRate("plateau", 0.1)
-    whole = {} if broken in (None, {}) or ("best" in broken and broken["best"] == 1.0) else rate.torch_state()
-    with pytest.raises(UserError, match="state: scheduler"):
-        rate.load_torch_state(None if broken is None else {**whole, **broken}, 0.1, "state")
 
 
 def test_the_exponential_schedule_is_torchs_an_epoch():

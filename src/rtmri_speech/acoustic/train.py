@@ -55,12 +55,8 @@ from rtmri_speech.training.loading import batches, load
 from rtmri_speech.training.logging import TrainingLog
 from rtmri_speech.training.schedule import LearningRate
 from rtmri_speech.training.state import (
-    ANEW,
     StopRequest,
     adamw_difference,
-    require_alike,
-    require_optimizer_state,
-    require_plain,
     save_checkpoint,
     seed_for_step,
     seed_random_generators,
@@ -405,7 +401,7 @@ class AcousticTask(Task):
             raise UserError(file, f"its epoch is {epoch}", "use another checkpoint")
         losses = {name: content[name] for name in _LOSSES}
         losses = {name: loss.item() if _is_number(loss) else loss for name, loss in losses.items()}
-        require_alike(losses, dict.fromkeys(losses, 0.0), file, "its losses", "use another checkpoint")
+        require_type(losses, dict[str, float], "its losses", file, "use another checkpoint")
         self.steps = min(epoch * self.plan.per_epoch, self.total_steps)
         self.logged_until = self._epoch
         self.last_losses = {name: float(loss) for name, loss in losses.items()}
@@ -419,13 +415,12 @@ class AcousticTask(Task):
     def load_state(self, saved: Mapping[str, Any]) -> None:
         """Resume; under another loss the best model and the plateau are judged anew."""
         settings = self.settings
-        self._require_state(saved)
         self.steps = saved["step"]
         self.logged_until = self._epoch
         load_weights(self.model, saved["model"], settings.state_dir)
         self.optimizer.load_state_dict(saved["optimizer"])
         rate = self.optimizer.param_groups[0]["lr"]
-        self.learning_rate.load_torch_state(saved["scheduler"], rate, settings.state_dir)
+        self.learning_rate.load_torch_state(saved["scheduler"], rate)
         if saved["scaler"]:
             self.scaler.load_state_dict(saved["scaler"])
         self.best, self.best_loss, self.since_best = saved["best"], saved["best_loss"], saved["since_best"]
@@ -449,27 +444,6 @@ class AcousticTask(Task):
                 self.learning_rate.rate = settings.lr
             self.say("The loss has other coefficients: the best model and the learning rate's plateau are judged anew.")
         self.learning_rate.apply(self.optimizer)
-
-    def _require_state(self, saved: Mapping[str, Any]) -> None:
-        """Refuse a state whose parts are not of the form that `state` gives them."""
-        source = self.settings.state_dir
-        like = self.state() | dict.fromkeys(("optimizer", "scheduler", "best", "last_losses", "ended", "provenance"))
-        like |= {"adjustable": None, "scaler": None, "seen_before": None, "step": 0}
-        require_alike({"provenance": None, "seen_before": (), **saved}, like, source, "state")
-        require_type(saved.get("seen_before"), tuple[str, ...] | None, "seen_before", source, ANEW)
-        require_optimizer_state(saved["optimizer"], self.optimizer, source, "optimizer")
-        if saved["scaler"]:
-            require_alike(saved["scaler"], self.scaler.state_dict(), source, "scaler")
-        require_type(saved["last_losses"], dict[str, float], "last_losses", source, ANEW)
-        require_type(saved["ended"], str | None, "ended", source, ANEW)
-        if saved["best"] is not None:
-            require_type(saved["best"], dict[str, Any], "best", source, ANEW)
-            facts = {"epoch": 0, "val_loss": 0.0, "model_state_dict": self.model.state_dict()}
-            require_alike({name: saved["best"].get(name) for name in facts}, facts, source, "best")
-        before = require_type(saved["adjustable"], dict[str, Any], "adjustable", source, ANEW)
-        require_alike({"lr": before.get("lr")}, {"lr": 0.0}, source, "adjustable")
-        require_type(before.get("loss"), dict[str, Any], "adjustable.loss", source, ANEW)
-        require_plain(before, source, "adjustable")
 
     def step(self, batch: list[MicroBatch]) -> dict[str, float]:
         """Step on the gradient of the whole batch, gathered over its micro-batches, and return the ``loss``."""

@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
-
-from rtmri_speech.training.state import ANEW, require_alike
-from rtmri_speech.untrusted import require_type
 
 _IMPROVEMENT = 1e-4
 """Relative improvement below which a validation counts as stalled, as in torch's ``ReduceLROnPlateau``."""
@@ -122,17 +118,8 @@ class LearningRate:
             "_last_lr": [self._validated_rate],
         }
 
-    def load_torch_state(self, state: Any, rate: float, source: str | Path) -> None:
-        """Resume from `torch_state`, of the file ``source``, and from ``rate``, which an optimiser's state holds.
-
-        Raises
-        ------
-        UserError
-            ``state`` is of another form.
-        """
-        names = ("best", "num_bad_epochs", "last_epoch", "_last_lr")
-        found = require_type(state, dict[str, Any], "scheduler", source, ANEW)
-        found, like = ({name: each.get(name) for name in names} for each in (found, self.torch_state()))
-        require_alike(found, like, source, "scheduler")
-        self.best, self.stalled, self._validations, (self._validated_rate,) = found.values()
+    def load_torch_state(self, state: Mapping[str, Any], rate: float) -> None:
+        """Resume from `torch_state` and from ``rate``, which an optimiser's state holds."""
+        self.best, self.stalled, self._validations = (state[name] for name in ("best", "num_bad_epochs", "last_epoch"))
+        (self._validated_rate,) = state["_last_lr"]
         self.rate = rate

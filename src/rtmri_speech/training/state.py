@@ -57,11 +57,8 @@ _REAL |= {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.i
 _WRAPPERS = "_orig_mod.", "module.", "_orig_mod."
 """Prefixes of `torch.compile` and `DistributedDataParallel`, which wrap a network in either order."""
 
-_TWISTER_WORDS = 624
-"""Words of NumPy's random generator, among which its position must lie: beyond them it would read foreign memory."""
-
-ANEW = "delete it to begin anew"
-"""What to do about a state that cannot be gone on from."""
+_UNFIT = (LookupError, TypeError, ValueError, AttributeError, AssertionError, OverflowError, RuntimeError)
+"""What restoring a state of another form raises: missing keys, other types, other shapes."""
 
 
 def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
@@ -135,50 +132,6 @@ def _without_wrapper(value: Any) -> Any:
     return value
 
 
-def difference(found: Any, like: Any, name: str = "it") -> str | None:
-    """Say in what a value from a file is of another make than ``like``; None when it is not.
-
-    Tables must have the same keys, lists the same length, tensors the same shape and finite numbers, and values be of
-    one type, numbers never NaN. Where ``like`` is None, anything is right.
-    """
-    if isinstance(like, torch.Tensor):
-        if not is_plain(found):
-            return f"{name} is no tensor of numbers"
-        if found.shape != like.shape:
-            return f"{name} has the shape {tuple(found.shape)}, not {tuple(like.shape)}"
-        return None if found.isfinite().all() else f"{name} holds numbers that are not finite"
-    if isinstance(like, Mapping):
-        if not isinstance(found, Mapping):
-            return f"{name} is no table"
-        if differing := found.keys() ^ like.keys():
-            return f"{name} lacks or does not know {min(map(str, differing))}"
-        pairs = ((found[key], like[key], f"{name}.{key}") for key in like)
-    elif isinstance(like, list | tuple):
-        if not isinstance(found, list | tuple) or len(found) != len(like):
-            return f"{name} is no list of {len(like)}"
-        pairs = ((a, b, f"{name}[{number}]") for number, (a, b) in enumerate(zip(found, like, strict=True)))
-    elif isinstance(like, int | float) and not isinstance(like, bool):
-        is_number = isinstance(found, int | float) and not isinstance(found, bool) and not math.isnan(found)
-        return None if is_number else f"{name} is no number"
-    else:
-        return None if like is None or type(found) is type(like) else f"{name} is no {type(like).__name__}"
-    return next((fault for pair in pairs if (fault := difference(*pair)) is not None), None)
-
-
-def require_alike(found: Any, like: Any, source: str | Path, name: str, remedy: str = ANEW) -> None:
-    """Refuse what is of another make than ``like`` (see `difference`), naming ``source``."""
-    if (fault := difference(found, like, name)) is not None:
-        raise UserError(source, fault, remedy)
-
-
-def require_plain(value: Any, source: str | Path, name: str) -> None:
-    """Refuse what is not made of tables, lists, words and numbers, naming ``source``."""
-    try:
-        json.dumps(value, sort_keys=True)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UserError(source, f"its {name} is not of plain values ({error})", ANEW) from None
-
-
 def is_plain(value: Any) -> bool:
     """Tell whether a value from a file is a dense tensor of real numbers in memory."""
     return (
@@ -190,47 +143,30 @@ def is_plain(value: Any) -> bool:
 
 
 def adamw_difference(found: Any, optimiser: torch.optim.Optimizer) -> str | None:
-    """Say why a value from a file cannot be the state of ``optimiser``, an AdamW; None when it can.
+    """Return why a value from a file cannot be the state of ``optimiser``, an AdamW; None when it can.
 
-    Of the parameters some, or all, may have no moments yet.
+    Some parameters, or all, may have no moments yet.
     """
-    like = optimiser.state_dict()
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     if not isinstance(found, Mapping) or not isinstance(found.get("state"), Mapping):
         return "it is no optimiser's state"
     entries, groups = found["state"], found.get("param_groups")
     if any(isinstance(entry, Mapping) and "exp_avg_var" in entry for entry in entries.values()):
         return "it is AdaBelief's, and this trains with AdamW"
-    if fault := difference(
-        [group.get("params") if isinstance(group, Mapping) else None for group in groups or []]
-        if isinstance(groups, list)
-        else groups,
-        [group["params"] for group in like["param_groups"]],
-        "its parameters",
-    ):
-        return f"it numbers other parameters than AdamW's here ({fault})"
+    groups = groups if isinstance(groups, list) else ()
+    numbers = [group.get("params") if isinstance(group, Mapping) else None for group in groups]
+    expected = [group["params"] for group in optimiser.state_dict()["param_groups"]]
+    if repr(numbers) != repr(expected) or entries.keys() - set(range(len(parameters))):
+        return "it numbers other parameters than AdamW's here"
     for number, entry in entries.items():
-        if number not in range(len(parameters)) or not isinstance(entry, Mapping):
-            return "it numbers other parameters than AdamW's here"
+        moments = [entry.get(name) if isinstance(entry, Mapping) else None for name in ("exp_avg", "exp_avg_sq")]
+        if not all(is_plain(moment) and moment.shape == parameters[number].shape for moment in moments):
+            return f"its moments of parameter {number} are missing or of another shape"
         step = entry.get("step")
-        step = step.reshape(-1)[0].item() if is_plain(step) and step.numel() == 1 else step
-        moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), parameters[number])
-        fault = difference(step, 0, "step") or difference(
-            {name: entry.get(name) for name in moments}, moments, f"parameter {number}"
-        )
-        if fault:
-            return fault
+        step = step if is_plain(step) and step.numel() == 1 else torch.tensor(step if type(step) is int else math.nan)
+        if not all(value.isfinite().all() for value in (step, *moments)):
+            return f"its state of parameter {number} is not finite"
     return None
-
-
-def require_optimizer_state(found: Any, optimiser: torch.optim.Optimizer, source: str | Path, name: str) -> None:
-    """Refuse a value from the state ``source`` that cannot be the state of ``optimiser``, an AdamW."""
-    if fault := adamw_difference(found, optimiser):
-        raise UserError(source, f"{name}: {fault}", ANEW)
-    groups = optimiser.state_dict()["param_groups"]
-    # Keys that only other programs read may be there from the first step on.
-    known = [{key: group.get(key) for key in groups[0]} for group in found["param_groups"]]
-    require_alike(known, groups, source, f"{name}.param_groups")
 
 
 def random_state() -> dict[str, Any]:
@@ -266,6 +202,16 @@ def seed_random_generators(seed: int) -> None:
 def seed_for_step(seed: int, step: int, *purpose: int) -> int:
     """Return a 63-bit seed that depends on ``seed``, ``step`` and ``purpose`` (such as a rank) and on nothing else."""
     return int(np.random.SeedSequence([seed, step, *purpose]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@contextmanager
+def refusing_unfit(source: str | Path) -> Iterator[None]:
+    """Refuse a state of ``source`` that the block cannot restore: of another version of the program, or damaged."""
+    try:
+        yield
+    except _UNFIT as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise UserError(source, f"holds a state of another form ({reason})", "delete it to begin anew") from error
 
 
 class TrainingState:
@@ -338,28 +284,28 @@ class TrainingState:
         """
         for step, path in reversed(self._files()):
             try:
-                fingerprint, adjustable, payload, generators = _parts(load_checkpoint(path), path)
+                with refusing_unfit(path):
+                    saved = load_checkpoint(path)
+                    payload, generators = saved["payload"], saved["random"]
+                    changes = _differences(saved["adjustable"], self.adjustable)
+                    differing = ", ".join(_differences(saved["fingerprint"], self.fingerprint))
             except UserError as error:
                 self._say(f"{path}: this state cannot be read ({error.fault}); the one before it is used.")
                 self._set_aside(path)
                 continue
-            if fingerprint != self.fingerprint:
-                differing = ", ".join(_differences(fingerprint, self.fingerprint))
+            if differing:
                 self._say(f"{self.directory}: the training changed in {differing}; it starts anew.")
                 self.superseded = {**payload, "step": step}
                 self._drop_set_aside()
                 for _, old in self._files():
                     self._set_aside(old)
                 return None
-            changes = _differences(adjustable, self.adjustable)
             if changes:
                 self._say(f"{self.directory}: goes on from step {step} with changed {', '.join(changes)}.")
             else:
                 self._say(f"{self.directory}: goes on from step {step}.")
-            try:
+            with refusing_unfit(path):
                 restore_random_state(generators)
-            except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-                raise UserError(path, f"its random states cannot be restored ({error})", ANEW) from None
             return {**payload, "step": step}
         return None
 
@@ -393,24 +339,6 @@ class TrainingState:
         """Only one training is kept aside: states are large."""
         for path in self._aside.glob("state_*.pt"):
             path.unlink()
-
-
-def _parts(saved: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], ...]:
-    """Fingerprint, adjustable settings, payload and random states of a state file, their makes checked."""
-    parts = {"fingerprint": {}, "adjustable": {}, "payload": {}, "random": random_state()}
-    for name, like in parts.items():
-        if not isinstance(saved.get(name), Mapping):
-            raise UserError(path, f"it has no table {name}", ANEW)
-        parts[name] = dict(saved[name])
-        if name == "random":
-            # A machine may have other devices, and a generator a number kept or none.
-            like = {**like, "cuda": None, "python": [*like["python"][:2], None]}
-            require_alike(parts[name], like, path, name)
-            if not 0 <= parts[name]["numpy"][2] <= _TWISTER_WORDS:
-                raise UserError(path, f"its random state stands at {parts[name]['numpy'][2]}", ANEW)
-        elif name != "payload":
-            require_plain(parts[name], path, name)
-    return tuple(parts.values())
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -21,7 +21,7 @@ from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import require_finite, telling_out_of_memory
 from rtmri_speech.training.loading import LOST_LOADER, batches, load
 from rtmri_speech.training.logging import Progress, TrainingLog
-from rtmri_speech.training.state import Stopped, StopRequest, TrainingState
+from rtmri_speech.training.state import Stopped, StopRequest, TrainingState, refusing_unfit
 from rtmri_speech.workers import telling_lost_workers
 
 _VALIDATION_DUE = "validation_due"
@@ -131,10 +131,7 @@ class Task(ABC):
     def load_state(self, saved: Mapping[str, Any]) -> None:
         """Resume from what `state` returned, with its ``step``; changed adjustable settings take effect.
 
-        Raises
-        ------
-        UserError
-            A part is of another form than `state` gives it.
+        A state that raises (see `refusing_unfit`) is refused in a sentence.
         """
 
     @abstractmethod
@@ -214,9 +211,8 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
         if saved is None:
             task.begin(superseded)
         else:
-            if saved.get("provenance") is not None:
-                provenance.require_record(saved["provenance"], settings.state_dir)
-            task.load_state(saved)
+            with refusing_unfit(settings.state_dir):
+                task.load_state(saved)
         log = None
         if group.first:
             task.record = _record(task, group, saved, superseded)

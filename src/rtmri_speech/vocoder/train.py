@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 
@@ -26,12 +26,9 @@ from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.logging import TrainingLog
 from rtmri_speech.training.schedule import LearningRate
 from rtmri_speech.training.state import (
-    ANEW,
     StopRequest,
     adamw_difference,
     load_checkpoint,
-    require_alike,
-    require_optimizer_state,
 )
 from rtmri_speech.training.trainer import Intervals, Say, Task, TrainerSettings
 from rtmri_speech.training.trainer import run as run_training
@@ -46,7 +43,7 @@ from rtmri_speech.vocoder.checkpoint import (
     prune_pairs,
     write_pair,
 )
-from rtmri_speech.vocoder.config import CONFIG_NAME, PADDINGS, VocoderConfig, write_config
+from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, write_config
 from rtmri_speech.vocoder.data import Excerpts, VocoderClip, fingerprint, whole_clip
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator, frozen
 from rtmri_speech.vocoder.generator import Generator
@@ -205,18 +202,8 @@ class Networks:
         """Return everything a resumed training needs of the networks."""
         return {name: getattr(self, name).state_dict() for name in _STATEFUL}
 
-    def resume(self, state: Mapping[str, Any], source: Path) -> None:
-        """Take over what `state` returned.
-
-        Raises
-        ------
-        UserError
-            ``state``, of the file ``source``, is of another make.
-        """
-        optimisers = dict.fromkeys(("optim_g", "optim_d"))
-        require_alike(state, self.state() | optimisers, source, "networks")
-        for name in optimisers:
-            require_optimizer_state(state[name], getattr(self, name), source, name)
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
 
@@ -459,16 +446,8 @@ class VocoderTask(Task):
 
     def load_state(self, saved: Mapping[str, Any]) -> None:
         """Resume; a changed learning rate scales the one reached."""
-        source = self.run.state_directory
-        self._build(require_type(saved.get("padding"), Literal[PADDINGS], "padding", source, ANEW))
-        kinds = {"first_step": 0, "learning_rate": self.learning_rate.state(), "pair_errors": None, "provenance": None}
-        kinds |= {"networks": None, "padding": "", "step": 0}
-        require_alike({"provenance": None, **saved}, kinds, source, "state")
-        require_type(saved["pair_errors"], dict[int, float], "pair_errors", source, ANEW)
-        for name in ("rate", "base"):
-            if not 0 < saved["learning_rate"][name] < math.inf:
-                raise UserError(source, f"its learning rate's {name} is {saved['learning_rate'][name]}", ANEW)
-        self.networks.resume(saved["networks"], source)
+        self._build(saved["padding"])
+        self.networks.resume(saved["networks"])
         self.learning_rate.load_state(saved["learning_rate"])
         self.steps = self.logged_until = saved["step"]
         self.first_step, self.pair_errors = saved["first_step"], dict(saved["pair_errors"])

@@ -35,7 +35,6 @@ localrules:
     gradcam,
     masking,
     evaluation,
-    base_vocoder,
 
 
 onstart:

@@ -1,9 +1,9 @@
-"""The memo's old system and this one, where their numbers differ: the figures of docs/from_the_memo.md.
+"""Compare the lab's older system, as the memo describes it, with this one: the measurements in docs/from_the_memo.md.
 
     python benchmarks/compare_with_memo.py
 
-computes each figure of the table there from the demo corpus (its sounds, and the pictures of one clip), the old
-system's side by the rules that are known of it. Nothing is timed: the same packages give the same numbers.
+prints that table, computed from the demo corpus (all sounds, the frames of one clip). The values of the older system
+are recomputed from its documented definitions. Nothing is timed: the same packages give the same numbers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BANDS = {"F1": (300, 900), "F2": (900, 2500)}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, help="the demo corpus, where it is made already (results/demo)")
+    parser.add_argument("--corpus", type=Path, help="the demo corpus, if it already exists (results/demo)")
     args = parser.parse_args()
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +57,7 @@ def main() -> None:
         *two_mels(sounds["000"]),
         *ramp(sounds["000"]),
     ]
-    print("| defect | measured | old system | here |\n| --- | --- | --- | --- |")
+    print("| defect | quantity | old system | here |\n| --- | --- | --- | --- |")
     for row in rows:
         print("| " + " | ".join(map(str, row)) + " |")
 
@@ -70,7 +70,7 @@ def make_corpus(directory: Path) -> Path:
 
 
 def alignment() -> Iterator[tuple]:
-    """A click in the middle of a video frame, and the mel frame its power lies in."""
+    """The offset of a click in the middle of a video frame from the mel frame with its power, in frames."""
     frame = 20
     click = np.zeros(60 * NEW.hop_length, np.float32)
     click[frame * NEW.hop_length + NEW.hop_length // 2] = 1
@@ -96,14 +96,14 @@ def leak(sounds: dict[str, np.ndarray]) -> Iterator[tuple]:
 
 
 def pictures(frames: np.ndarray) -> Iterator[tuple]:
-    """What training and inference made of the same frames."""
+    """The difference between the two normalisations of the same frames, in training and in inference."""
     trained, used = frames / np.float32(255), np.stack([as_in_inference(frame) for frame in frames])
     what = "mean difference of a pixel between training and inference (range 0 to 1)"
-    yield 3, what, f"{np.abs(trained - used).mean():.4f}", "none: one function"
+    yield 3, what, f"{np.abs(trained - used).mean():.4f}", "none: same function"
 
 
 def as_in_inference(frame: np.ndarray) -> np.ndarray:
-    """A frame as the old inference saw it: z-score, then min-max."""
+    """A frame normalised as in the old inference: z-score, then min-max."""
     picture = frame.astype(np.float32)
     picture = (picture - picture.mean()) / (picture.std() + 1e-8)
     return (picture - picture.min()) / (picture.max() - picture.min() + 1e-8)
@@ -126,13 +126,13 @@ def kept_for_the_gradient(frames: np.ndarray) -> Iterator[tuple]:
         weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
         kept.append(sum(size for place, size in sizes.items() if place not in weights))
         del features
-    what = "kept for the gradient of 8 frames with `--use_checkpoint --ckpt_segments 2` (MB)"
+    what = "memory kept for the gradient of 8 frames with `--use_checkpoint --ckpt_segments 2` (MB)"
     yield 5, what, *(f"{size / 1e6:.0f}" for size in kept)
 
 
 def bands() -> Iterator[tuple]:
     centres = NEW.centre_frequencies()
-    # The HTK scale up to 8000 Hz, as the old Grad-CAM took the bins to lie.
+    # The old Grad-CAM located the bins on the HTK scale up to 8000 Hz.
     supposed = librosa.mel_frequencies(NEW.n_mels + 2, fmin=0, fmax=8000, htk=True)[1:-1]
     for name, (low, high) in BANDS.items():
         old = np.flatnonzero((supposed >= low) & (supposed <= high))
@@ -144,7 +144,7 @@ def bands() -> Iterator[tuple]:
 def stored_bytes(frames: np.ndarray) -> Iterator[tuple]:
     count, pixels = len(frames), frames[0].size
     windows = (count - REF_FRAMES + 1) * REF_FRAMES * pixels * 4
-    what = f"bytes of the pictures of a clip of {count} frames as windows"
+    what = f"bytes of the windows of a clip of {count} frames"
     yield 8, what, f"{windows} ({windows / (count * pixels):.1f}×)", f"{frames.nbytes} (1×)"
 
 
@@ -155,11 +155,11 @@ def upper_edge() -> Iterator[tuple]:
 
 
 def two_mels(sound: np.ndarray) -> Iterator[tuple]:
-    """What the vocoder reads, and what its loss compares, of the same sound."""
+    """The difference between the mels of the vocoder's input and of its loss, for the same sound."""
     condition = log_mel(OLD.mel(sound / np.abs(sound).max()))
     loss = log_mel(dataclasses.replace(OLD, power=1, preemphasis=0.0).mel(sound))
-    what = "mean difference between the vocoder's condition and its loss' mel (ln)"
-    yield 11, what, f"{np.abs(condition - loss).mean():.2f}", "none: one mel"
+    what = "mean difference between the mels of the vocoder's input and loss (ln)"
+    yield 11, what, f"{np.abs(condition - loss).mean():.2f}", "none: same mel"
 
 
 def ramp(sound: np.ndarray) -> Iterator[tuple]:
@@ -172,7 +172,7 @@ def ramp(sound: np.ndarray) -> Iterator[tuple]:
         squares, _ = criterion.sums(torch.zeros_like(target), target, mask, share)
         losses.append(float(criterion.loss(squares, criterion.totals(mask, share), share)))
     told = " → ".join(f"{loss:.2f}" for loss in losses)
-    yield 12, "validation loss of one and the same prediction, at ramp 0 → 0.5 → 1", told, f"{losses[-1]:.2f} always"
+    yield 12, "validation loss of the same prediction, at ramp 0 → 0.5 → 1", told, f"{losses[-1]:.2f} always"
 
 
 if __name__ == "__main__":

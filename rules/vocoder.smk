@@ -80,7 +80,7 @@ rule fine_tune_vocoder:
 
 
 # The demo's base: speech of other sentences and voices than the demo's, a twelfth of it held out. Hours of one core, so it comes
-# with the repository (models/demo_vocoder); `snakemake --cores 4 base_vocoder` makes it anew.
+# with the repository (models/demo_vocoder); `snakemake --cores 4 score_base_vocoder` makes it again.
 BASE_DIRECTORY = f"{RESULTS}/base_vocoder"
 BASE_CLIPS, BASE_HELD_OUT, BASE_STEPS = 300, 12, 16200
 BASE_IDS = [f"{clip:03d}" for clip in range(BASE_CLIPS)]
@@ -166,8 +166,8 @@ rule train_base_vocoder:
         " --checkpoint_path {params.directory:q} --threads {threads} {params.flags} > {log:q} 2>&1"
 
 
-rule base_vocoder:
-    """The base vocoder, and how it speaks the held-out clips' true mels."""
+rule score_base_vocoder:
+    """Copy synthesis of the held-out clips by the base vocoder, compared with Griffin-Lim."""
     input:
         speech=rules.make_base_speech.output,
         held_out=f"{BASE_DIRECTORY}/validation.txt",
@@ -176,9 +176,9 @@ rule base_vocoder:
         table=f"{BASE_DIRECTORY}/scores.md",
         scores=f"{BASE_DIRECTORY}/scores.json",
     log:
-        f"{LOGS}/base_vocoder.log",
+        f"{LOGS}/score_base_vocoder.log",
     benchmark:
-        f"{BENCHMARKS}/base_vocoder.tsv"
+        f"{BENCHMARKS}/score_base_vocoder.tsv"
     conda:
         "../envs/rtmri.yaml"
     threads: 1

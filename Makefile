@@ -1,4 +1,6 @@
-# Two commands that do all the set-up they need: `make demo` and `make test`. The environment in .venv is made once.
+# Commands that do all the set-up they need: `make demo`, `make test` and `make faults`. The environment in .venv is made once.
+# `make test` takes minutes and belongs before each commit; `make faults` runs the rest: kills, full disks, damaged files,
+# whole workflows, SLURM and a browser.
 # `make results` writes docs/results.md and README's pictures anew from the demo's results, which it makes or completes.
 
 PYTHON ?= python3
@@ -6,14 +8,18 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/ready
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test results lint environment
+.PHONY: demo test faults results lint environment
 
 demo: environment
 	$(BIN)/snakemake --cores $(CORES) results/infer/000_generated.wav
 
 test: environment
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+faults: environment
+	$(PYTEST) -m slow
 
 results: environment
 	$(BIN)/snakemake --cores $(CORES)

@@ -15,10 +15,11 @@ from fuzz import Input, Reader, fuzz, table
 
 from rtmri_speech.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 COUNT, SEED = 200, 11
 
 
-@pytest.mark.slow
 def test_damaged_files_are_read_or_refused_in_a_sentence():
     outcomes = fuzz(COUNT, SEED)
     print(table(outcomes, SEED))
@@ -153,7 +154,6 @@ def mask(file, good, out):
     return ["mask_rtmri_video.py", *source, "--mask-type", "custom", "--polygons", file]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
 def test_a_script_never_ends_in_a_traceback(good, tmp_path, name, command):
     file = good / name
@@ -180,7 +180,6 @@ def run(words):
     return subprocess.run([sys.executable, str(SCRIPTS / script), *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.slow
 def test_damaged_real_recordings_are_read_or_refused(tmp_path_factory):
     if not REAL_CLIPS.is_dir():
         pytest.skip("the real recordings are not here")

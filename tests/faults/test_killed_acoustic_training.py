@@ -10,6 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from rtmri_speech.training.state import load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 def run(settings) -> int:
     from rtmri_speech.acoustic.train import train
@@ -58,14 +60,6 @@ def pair(tiny_training):
     return made
 
 
-def test_a_few_kills_leave_no_trace(pair):
-    whole, killed = pair()
-    assert ended(start(run, whole)) == 0
-    assert resumed_to_the_end(killed, kills=4, longest=1.5, rng=random.Random(1)) >= 4
-    assert_same_ends(killed, whole)
-
-
-@pytest.mark.slow
 def test_twenty_kills_leave_no_trace(pair):
     whole, killed = pair(epochs=40, early_stop=0, workers=1)
     assert ended(start(run, whole)) == 0
@@ -84,10 +78,3 @@ def test_a_signal_saves_and_stops(pair, number, code):
     assert final_state(stopped)["payload"]["model"]["cnn.backbone.bn1.num_batches_tracked"] > 0
     assert ended(start(run, stopped)) == 0
     assert_same_ends(stopped, whole)
-
-
-def test_a_second_trainer_waits_for_the_first(pair):
-    _, settings = pair(epochs=8)
-    first, second = start(run, settings), start(run, settings)
-    assert ended(first) == ended(second) == 0
-    assert scalars(settings)["lr"][-1][0] == 8

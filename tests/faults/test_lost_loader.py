@@ -10,6 +10,7 @@ from kill import ended, start
 from workflow_checkout import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_training_that_loses_a_loader_is_told_so_and_goes_on(tmp_path, tiny_processed):
     words = {"processed_dir": tiny_processed, "out_ckpt": tmp_path / "model.pt", "state_dir": tmp_path / "state"}

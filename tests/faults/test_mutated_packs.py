@@ -17,6 +17,8 @@ from rtmri_speech.pack.export import Terms, make_pack
 from rtmri_speech.pack.format import DESCRIPTION, GRAPHS, digests
 from rtmri_speech.pack.speak import load_pack
 
+pytestmark = pytest.mark.slow
+
 COUNT, SEED = 500, 5
 FRAMES = tiny_models.moving_bar(3)
 
@@ -190,7 +192,6 @@ def assert_a_sentence(said, path, what):
     assert path.name in said and "\n" not in said and said.endswith("."), f"{what}: {said}"
 
 
-@pytest.mark.slow
 def test_a_forged_pack_ends_in_one_sentence(pack, tmp_path):
     content, rng, refused = members(pack), random.Random(SEED), 0
     path = tmp_path / "forged.pack"

@@ -14,6 +14,8 @@ from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.directory_lock import DirectoryLock
 from rtmri_speech.signal.audio import write_wav
 
+pytestmark = pytest.mark.slow
+
 
 def train_acoustic(tmp_path, processed):
     words = {"processed_dir": processed, "out_ckpt": tmp_path / "model.pt", "state_dir": tmp_path / "state"}

@@ -42,6 +42,7 @@ def run_without_data_after(command, directory, said, waits: Path) -> int:
     return run_command(command, directory, said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("training", [train_acoustic, train_vocoder])
 def test_a_training_that_waits_for_data_stops_and_keeps_its_steps(tmp_path, tiny_processed, training, workers):

@@ -1,10 +1,10 @@
-"""How fast the mel generator trains and predicts, against one window at a time in float32 (the lab's method).
+"""Speed of training and prediction of the mel generator, relative to the lab's method (single windows, float32).
 
     python benchmarks/bench_acoustic_training.py
 
-trains the memo's network (EfficientNetV2-B2, 256x256, LSTM 640) on synthetic clips. All methods take turns in one run,
-so that a busy machine slows them alike; the table has CPU seconds, medians over the rounds. Frames trained are those of
-the windows: 4 a window, whether the CNN saw them once or four times.
+trains the lab's network (EfficientNetV2-B2, 256x256, LSTM 640) on synthetic clips. The methods alternate within a run,
+so that load on the machine affects all of them; the table gives median CPU seconds. Frames are counted per window, 4
+each, no matter how often the CNN processes them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ LENGTH = 60
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--windows", type=int, default=32, help="windows a step, the same for all methods")
-    parser.add_argument("--size", type=int, default=256, help="pixels a side")
-    parser.add_argument("--part", choices=["training", "prediction", "memory", "loader"], help="only this table")
+    parser.add_argument("--windows", type=int, default=32, help="windows per step, for all methods")
+    parser.add_argument("--size", type=int, default=256, help="height and width of the frames in pixels")
+    parser.add_argument("--part", choices=["training", "prediction", "memory", "loader"], help="print only this table")
     parser.add_argument("--memory_of", choices=MEMORY, help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(THREADS)
@@ -111,7 +111,7 @@ def training(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
     for number in range(args.rounds + 1):
         for name, one in trainings.items():
             seconds, count = step_of(one)
-            # The first round warms caches up.
+            # The first round warms up caches.
             if number:
                 rates[name].append(4 * count / seconds)
     print(f"training, {windows} windows a step, {args.size}x{args.size}, {THREADS} thread")
@@ -181,7 +181,7 @@ def prediction(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
 
 
 def loader(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
-    """Frames a second of the loader alone against those the fastest training of this machine takes."""
+    """Throughput of the loader alone, compared with the fastest training on this machine."""
     from rtmri_speech.acoustic.data import Augmentation
 
     ours = {"stretch": args.windows, "batch_size": 1, "micro_batch_size": 1, "precision": "bfloat16"}
@@ -202,7 +202,7 @@ MEMORY = ("plain", "2", "4", "8")
 
 
 def memory(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
-    """Peak memory of a step in a process of its own, by the segments of gradient checkpointing."""
+    """Peak memory of a step for different numbers of checkpointing segments, each in a process of its own."""
     print(f"peak memory of a step on {args.windows} windows, {args.size}x{args.size}, float32")
     for how in MEMORY:
         command = [

@@ -1,4 +1,4 @@
-"""CPU seconds of each stage of making clips of the demo corpus, a table on standard output."""
+"""Print a table of the CPU seconds of each stage of generating demo clips."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What Grad-CAM of a clip costs at full size: the memo's network, 256x256, two bands, three target frames, all files.
+"""Time and memory of Grad-CAM for a clip at full size: the lab's network, 256x256, two bands, three target frames.
 
     python benchmarks/bench_gradcam.py --threads 2
 
-runs workflow/scripts/mri_gradcam_formant.py on a video of 104 frames with random weights (which cost what trained ones
-do) in a process of its own, start-up and decoding included. The lab's needs 171 s and 14.2 GB on 2 cores.
+runs workflow/scripts/mri_gradcam_formant.py with all its outputs on a video of 104 frames with random weights,
+including start-up and decoding. The lab's script needs 171 s and 14.2 GB on 2 cores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=104)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--strides", type=int, nargs="+", default=[32, 16], help="stages to explain at")
+    parser.add_argument(
+        "--strides", type=int, nargs="+", default=[32, 16], help="stages to compute Grad-CAM at, as pixels per cell"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         video, checkpoint = make_input(Path(folder), args.frames)
@@ -38,7 +40,7 @@ def main() -> None:
 
 
 def make_input(folder: Path, count: int) -> tuple[Path, Path]:
-    """A video with motion and noise, and a checkpoint of the memo's network."""
+    """A video with motion and noise, and a checkpoint of the lab's network."""
     import numpy as np
     import torch
 
@@ -61,7 +63,7 @@ def make_input(folder: Path, count: int) -> tuple[Path, Path]:
 
 
 def run(video: Path, checkpoint: Path, out: Path, threads: int, stride: int) -> list[float]:
-    """Wall seconds, CPU seconds and peak resident megabytes of the script, its start included."""
+    """Wall seconds, CPU seconds and peak resident megabytes of the script, including start-up."""
     command = [sys.executable, SCRIPT, "--video", video, "--mri-checkpoint", checkpoint, "--output-dir", out]
     command += ["--scaler-json", video.with_name("scaler.json"), "--target-frames", "30", "60", "90"]
     command += ["--formant-band", "F1:300-900", "--formant-band", "F2:900-2500", "--stride", str(stride)]
@@ -70,7 +72,7 @@ def run(video: Path, checkpoint: Path, out: Path, threads: int, stride: int) -> 
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{SCRIPT.name} failed")
-    # macOS counts bytes where Linux counts kilobytes.
+    # In bytes on macOS, in kilobytes on Linux.
     peak = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     return [time.monotonic() - begin, usage.ru_utime + usage.ru_stime, peak]
 

@@ -1,10 +1,9 @@
-"""Speed of inference, from a pack and by torch: one clip with start-up, many in one call, live, and by the workflow.
+"""Speed of synthesis from a pack and with PyTorch: a single clip, many clips in one call, live, and in the workflow.
 
-At two sizes: the demo's (config/config.yaml, its own vocoder) with clips of 57 frames, and the memo's
-(EfficientNetV2-B2 at 256x256, HiFi-GAN V1 with 512 channels) with clips of 4 s (109 frames). Mel generators have random
-weights and clips are noise: neither changes how long it takes. Each row is a command of its own; pack and torch take
-turns, seconds and the largest memory are of the whole process, start included, and the median is shown. --workflow N
-makes N short clips through Snakemake.
+Two sizes: the demo's (config/config.yaml with its vocoder, clips of 57 frames) and full size (EfficientNetV2-B2 at
+256x256, HiFi-GAN V1 with 512 channels, clips of 4 s or 109 frames). Mel generators have random weights and clips are
+noise; neither affects the time. Each row is a separate command; pack and PyTorch alternate. Time and peak memory are of
+the whole process, including start-up; medians are shown. --workflow N also synthesises N short clips through Snakemake.
 """
 
 from __future__ import annotations
@@ -26,15 +25,17 @@ SCRIPT = SCRIPTS / "run_mri_video_inference.py"
 FRAMES = {"demo": 57, "full": 109}
 SECONDS = {size: frames * 420 / 11413 for size, frames in FRAMES.items()}
 MEGABYTE = 1e6 if sys.platform == "darwin" else 1e3
-"""Units of ru_maxrss in a megabyte."""
+"""Units of `ru_maxrss` per megabyte."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=20, help="clips in one call")
-    parser.add_argument("--repeats", type=int, default=3, help="of each short measurement; the median is shown")
+    parser.add_argument("--repeats", type=int, default=3, help="repeats of each short measurement; the median is shown")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--workflow", type=int, default=0, metavar="N", help="also N clips of 12 frames by Snakemake")
+    parser.add_argument(
+        "--workflow", type=int, default=0, metavar="N", help="also synthesise N clips of 12 frames through Snakemake"
+    )
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as directory:
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def report(commands: dict[str, list[object]], repeats: int, seconds: float = 0) -> None:
-    """Run commands in turns and print the median of each."""
+    """Run the commands alternately and print the median of each."""
     measured = {name: [] for name in commands}
     for _ in range(repeats):
         for name, command in commands.items():
@@ -75,9 +76,9 @@ def report(commands: dict[str, list[object]], repeats: int, seconds: float = 0) 
 
 
 def resources(command: list[str]) -> tuple[float, float, float]:
-    """Wall and processor seconds and the largest memory, MB, of a command of one process.
+    """Wall and CPU seconds and peak memory, MB, of a command with a single process.
 
-    This process must stay small: what it held at the start of another counts as that one's.
+    This process must stay small: its memory at the start of a child counts towards the child's peak.
     """
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -90,7 +91,7 @@ def resources(command: list[str]) -> tuple[float, float, float]:
 
 
 def timed(command: list[str], **where: object) -> tuple[float, float]:
-    """Wall and processor seconds of a command and of the processes it waited for."""
+    """Wall and CPU seconds of a command, including the processes it waited for."""
     before, begin = os.times(), time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **where)
     after = os.times()
@@ -99,8 +100,8 @@ def timed(command: list[str], **where: object) -> tuple[float, float]:
 
 
 def made_models(folder: Path, size: str) -> list[str]:
-    """Models of a size and their pack; the flags that name the models."""
-    # In a process of its own, for torch takes memory.
+    """Write the models of a size and their pack; return the flags for the models."""
+    # In a process of its own, because torch takes memory.
     writer = multiprocessing.get_context("spawn").Process(target=write_models, args=(folder, size))
     writer.start()
     writer.join()
@@ -118,7 +119,7 @@ def made_models(folder: Path, size: str) -> list[str]:
 
 
 def write_models(folder: Path, size: str) -> None:
-    """A mel generator with random weights, and at full size a vocoder too."""
+    """Write a mel generator with random weights and, at full size, a vocoder."""
     import torch
 
     from rtmri_speech.acoustic.model import AcousticModel, Network
@@ -188,7 +189,7 @@ def live(pack: Path, models: list[str], threads: int) -> None:
 
 
 def workflow(place: Path, models: list[str], count: int) -> None:
-    """Time ``count`` short clips through Snakemake, two at a time, and one of them once more alone."""
+    """Time ``count`` short clips through Snakemake, two at a time, and one of them again by itself."""
     import numpy as np
     import yaml
 
@@ -222,7 +223,7 @@ def workflow(place: Path, models: list[str], count: int) -> None:
             shutil.rmtree(place / "results" / "infer")
         wall, processor = timed([*command, "--", *targets], cwd=place, stderr=subprocess.DEVNULL)
         name = f"workflow, {what}: {len(targets)} clips of 12 frames"
-        print(f"{name:<44}{wall:8.2f}{processor:8.2f}{'':5}{wall / len(targets):.2f} s a clip", flush=True)
+        print(f"{name:<44}{wall:8.2f}{processor:8.2f}{'':5}{wall / len(targets):.2f} s per clip", flush=True)
 
 
 if __name__ == "__main__":

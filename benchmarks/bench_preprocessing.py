@@ -1,9 +1,9 @@
-"""What preprocessing one clip costs: CPU time, peak memory and bytes on disk, beside the decoder's own time.
+"""CPU time, peak memory and disk space of preprocessing a clip, compared with the time of decoding alone.
 
     python benchmarks/bench_preprocessing.py
 
-writes synthetic clips of 256x256 at 11413/420 frames/s (H.264, 11413 Hz wav) into a temporary directory and makes them
-with workflow/scripts/preprocess_rtmri_data.py, as the workflow does: one process for the frames, one for the mel.
+writes synthetic clips of 256x256 at 11413/420 frames/s (H.264, 11413 Hz wav) into a temporary directory and
+processes them with workflow/scripts/preprocess_rtmri_data.py, as the workflow does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ RATE, HOP = 11413, 420
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, nargs="+", default=[10, 25.4, 600], help="lengths of the clips")
+    parser.add_argument(
+        "--seconds", type=float, nargs="+", default=[10, 25.4, 600], help="lengths of the clips, seconds"
+    )
     args = parser.parse_args()
     print("CPU s per second of video; peak resident memory; bytes of one second")
     columns = ("clip s", "decoder", "frames", "mel", "above decoder", "peak MB frames", "peak MB mel", "kB/s")
@@ -39,7 +41,7 @@ def main() -> None:
 
 def measure(folder: Path, seconds: float) -> list[float]:
     video, sound, out = folder / "clip.mp4", folder / "clip.wav", folder / "processed"
-    # In a process of its own: a child's peak memory counts what its parent held when it was started.
+    # In a process of its own: the peak memory of a child includes its parent's memory at the start.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:
         decoder = apart.submit(make_clip, video, sound, seconds).result()
     common = ["--clip", "clip", "--video", str(video), "--audio", str(sound), "--out_dir", str(out)]
@@ -59,7 +61,7 @@ def measure(folder: Path, seconds: float) -> list[float]:
 
 
 def make_clip(video: Path, sound: Path, seconds: float) -> float:
-    """Write the clip and return the decoder's own CPU seconds for it."""
+    """Write the clip and return the CPU seconds of decoding it."""
     import numpy as np
 
     from rtmri_speech.signal.audio import write_wav
@@ -72,7 +74,7 @@ def make_clip(video: Path, sound: Path, seconds: float) -> float:
 
 
 def pictures(count: int) -> Iterator[object]:
-    """Pictures with the motion and the noise of a recording."""
+    """Frames with the motion and noise of a recording."""
     import cv2
     import numpy as np
 
@@ -97,12 +99,12 @@ def decoder_seconds(video: Path) -> float:
 
 
 def run(*arguments: str) -> tuple[float, float]:
-    """CPU seconds and peak resident megabytes of the script, its start included."""
+    """CPU seconds and peak resident megabytes of the script, including start-up."""
     process = subprocess.Popen([sys.executable, SCRIPT, *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{SCRIPT.name} failed")
-    # macOS counts bytes where Linux counts kilobytes.
+    # In bytes on macOS, in kilobytes on Linux.
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 

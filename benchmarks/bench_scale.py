@@ -1,14 +1,14 @@
-"""What many clips cost: planning them, running their jobs, and the memory of every stage.
+"""Scaling to many clips: planning, execution, and memory of every stage.
 
     python benchmarks/bench_scale.py plan          # 10,000 clips, dry runs
     python benchmarks/bench_scale.py execution     # 1,000 clips of 8 frames of 32x32, through the workflow on 2 cores
     python benchmarks/bench_scale.py memory        # the whole workflow with 10 clips and with 100
     python benchmarks/bench_scale.py full_size     # the whole workflow with the models of config/atr503.yaml, few steps
 
-Every process that the workflow starts writes down its processor seconds and its peak memory when it ends (Linux only).
-What was measured stands in benchmarks/README.md.
+Every process of the workflow records its CPU seconds and peak memory when it ends (Linux only). Results are in
+benchmarks/README.md.
 
-The CPU seconds of a clip are those of Snakemake, of its script with the start of Python, and of the shell between.
+The CPU seconds of a clip comprise Snakemake, the script including the start of Python, and the shell in between.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 RATE, HOP = 11413, 420
 
-# Python imports a module of this name at its start.
+# Python imports the module of this name at start-up.
 RECORDER = """
 import atexit, os, sys, time
 
 
-def _written_down():
+def _record():
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-    # Unlike getrusage's, this peak knows nothing of the process that started this one.
+    # Unlike getrusage's peak, this one does not include the parent process.
     peak = int(status["VmHWM"].split()[0]) / 1000
     import json
     record = dict(argv=sys.argv, cpu=time.process_time(), peak_mb=peak)
@@ -46,7 +46,7 @@ def _written_down():
         json.dump(record, out)
 
 
-atexit.register(_written_down)
+atexit.register(_record)
 """
 
 VOCODER = {
@@ -78,8 +78,8 @@ VOCODER = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["plan", "execution", "memory", "full_size"])
-    parser.add_argument("--clips", type=int, help="default: 10000, 1000, 10, 6")
-    parser.add_argument("--frames", type=int, help="of each clip; default: 8, 100 for memory, 60 for full_size")
+    parser.add_argument("--clips", type=int, help="number of clips; default: 10000, 1000, 10, 6")
+    parser.add_argument("--frames", type=int, help="frames per clip; default: 8, 100 for memory, 60 for full_size")
     parser.add_argument("--cores", type=int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def loop() -> float:
-    """Processor seconds of a fixed computation: a busy machine takes more of them for everything."""
+    """CPU seconds of a fixed computation, a measure of the load on the machine."""
     begin = time.process_time()
     for _ in range(10_000_000):
         pass
@@ -126,7 +126,7 @@ def configuration(folder: Path, size: int, **sections: object) -> Path:
 
 
 def make_corpus(folder: Path, clips: int, frames: int, size: int) -> None:
-    """Noise: a video of which no two frames are alike, and a sound."""
+    """Write clips of noise: a video without two equal frames, and a sound."""
     import numpy as np
 
     from rtmri_speech.signal.audio import write_wav
@@ -140,7 +140,7 @@ def make_corpus(folder: Path, clips: int, frames: int, size: int) -> None:
 
 
 class Process(NamedTuple):
-    """A process that has ended: what it ran, its processor seconds, its peak memory."""
+    """A finished process: command, CPU seconds, peak memory."""
 
     name: str
     cpu: float
@@ -148,7 +148,7 @@ class Process(NamedTuple):
 
 
 def snakemake(folder: Path, *words: str) -> tuple[list[Process], float]:
-    """Run the workflow; return its processes and the processor seconds of all of them."""
+    """Run the workflow; return its processes and their total CPU seconds."""
     records = recorder(folder)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = subprocess.run(
@@ -167,7 +167,7 @@ def snakemake(folder: Path, *words: str) -> tuple[list[Process], float]:
 
 
 def recorder(folder: Path) -> dict[str, str]:
-    """Return the environment of processes that write down what they took, and where."""
+    """Return the environment variables that make processes record their resources."""
     (folder / "recorder").mkdir(exist_ok=True)
     (folder / "recorder" / "sitecustomize.py").write_text(RECORDER, encoding="utf-8")
     path = os.pathsep.join([str(folder / "recorder"), str(ROOT / "src")])
@@ -175,7 +175,7 @@ def recorder(folder: Path) -> dict[str, str]:
 
 
 def ended(records: Path) -> list[Process]:
-    """Return the processes that have ended so far."""
+    """Return the processes finished so far."""
     return [process_of(json.loads(path.read_text())) for path in records.glob("*.json") if path.stat().st_size]
 
 
@@ -194,7 +194,7 @@ def plan(args: argparse.Namespace, folder: Path) -> None:
         (folder / kind).mkdir()
         for number in range(clips):
             (folder / kind / f"c{number:05d}.{ending}").touch()
-    print(f"dry run of {clips} clips of which nothing is made")
+    print(f"dry run of {clips} clips without existing results")
     print(f"{'target':<12}{'CPU s':>8}{'peak MB':>9}")
     for target in ("all", "dataset", "infer_all"):
         processes, spent = snakemake(folder, "--dry-run", "--quiet", "all", "--", target)
@@ -208,7 +208,7 @@ def execution(args: argparse.Namespace, folder: Path) -> None:
     configuration(folder, 32, synthesis=in_process(write_models, folder))
     made = [f"results/dataset/wavs/c{number:05d}.wav" for number in range(clips)]
     heard = [f"results/infer/c{number:05d}_generated.wav" for number in range(clips)]
-    print(f"{clips} clips of {frames} frames of 32x32 on {args.cores} cores; CPU seconds a clip")
+    print(f"{clips} clips of {frames} frames of 32x32 on {args.cores} cores; CPU seconds per clip")
     print(f"{'rule':<16}{'all':>10}{'Snakemake':>12}{'planning':>12}{'script':>10}{'shell':>10}")
     for rule, targets, script in (
         ("prepare_clip", made, "preprocess_rtmri_data --only clip"),
@@ -228,13 +228,13 @@ def execution(args: argparse.Namespace, folder: Path) -> None:
 
 
 def in_process(function, *arguments):
-    """Call a function in a new process: a child's peak counts what its parent held."""
+    """Call a function in a new process: the peak of a child includes its parent's memory."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:
         return apart.submit(function, *arguments).result()
 
 
 def write_models(folder: Path) -> dict[str, str]:
-    """Untrained models, as settings of the synthesis."""
+    """Write untrained models; return them as settings of the synthesis."""
     import dataclasses
 
     import torch
@@ -293,7 +293,7 @@ def memory(args: argparse.Namespace, folder: Path) -> None:
 
 
 def largest(processes: list[Process]) -> dict[str, float]:
-    """Return the peak of the largest process of each name, MB."""
+    """Return the peak of the largest process of each script, MB."""
     peak = defaultdict(float)
     for process in processes:
         peak[process.name] = max(peak[process.name], process.peak_mb)
@@ -317,7 +317,7 @@ def full_size(args: argparse.Namespace, folder: Path) -> None:
     print(f"peak MB of the largest process of each script, {clips} clips of {frames} frames of 256x256")
     for name, peak in sorted(largest(processes).items()):
         print(f"{name:<44}{peak:12.0f}")
-    print("peak MB of each job and its processes together, as Snakemake has seen it")
+    print("peak MB of each job and its processes together, as measured by Snakemake")
     for path in sorted((folder / "results" / "benchmarks").glob("*.tsv")):
         print(f"{path.stem:<44}{path.read_text().splitlines()[1].split()[2]:>12}")
 

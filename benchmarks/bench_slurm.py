@@ -1,9 +1,9 @@
-"""The clips of a corpus on SLURM, both ways of docs/on_a_cluster.md: submissions, and seconds until all are prepared.
+"""Preparing the clips of a corpus on SLURM in the two ways of docs/on_a_cluster.md: submissions and seconds.
 
     python benchmarks/bench_slurm.py --clips 256
 
-SLURM is the tests' own, on this machine alone (root, and the packages slurm-wlm and munge); what was measured stands in
-benchmarks/README.md. A real site adds its queue to each submission.
+Uses the SLURM of the tests, on this machine only (needs root and the packages slurm-wlm and munge). On a real cluster,
+time in the queue adds to each submission.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=256)
     parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="at a time")
-    parser.add_argument("--group", type=int, default=32, help="clips a submission, in groups")
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="concurrent jobs")
+    parser.add_argument("--group", type=int, default=32, help="clips per submission, with groups")
     args = parser.parse_args()
     if lack := missing():
         sys.exit(lack)

@@ -1,10 +1,10 @@
-"""Speed of the vocoder against the official way of doing the same, paired in one run.
+"""Speed of the vocoder compared with the official implementation, in paired measurements.
 
-synthesis: the plain, weight-normed float32 module against folded float32 and bfloat16, what bfloat16 costs in accuracy,
-and the time to a stream's first sample. train: a training step against the official scheme, in which the generator's
-step also computes the discriminators' gradients and throws them away.
+synthesis: the weight-normed float32 module against folded weights in float32 and bfloat16, the error of bfloat16,
+and the delay until the first sample of a stream. train: a training step against the official one, in which the
+generator's step also computes the discriminators' gradients and discards them.
 
-Each pair is timed in turns, so that what else the machine does hits both; the median of the ratios is reported.
+The two sides of a pair alternate, so that load on the machine affects both; the median of the ratios is reported.
 """
 
 import argparse
@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).parents[1] / "config"
 
 
 def paired(first, second, rounds, clock):
-    """Median seconds of both, and the median and range of the ratios, timed in turns."""
+    """Time both alternately; return their median seconds, and median and range of the ratios."""
     for run in (first, second):
         run()
     seconds = []
@@ -38,7 +38,7 @@ def report(name, against, result):
 
 
 def official_forward(generator, mel):
-    """The official program's forward, on the same weight-normed modules."""
+    """The official forward pass, on the same weight-normed modules."""
     from torch.nn.functional import leaky_relu
 
     def block(layer, x):
@@ -99,7 +99,7 @@ def bench_synthesis(args, clock):
 
 
 def official_step(networks, mel, audio):
-    """A training step as the official program takes it, the discriminators' gradients of the generator's step too."""
+    """The official training step, which computes gradients of the discriminators in the generator's step too."""
     from rtmri_speech.vocoder.loss import adversarial_loss, discriminator_loss, feature_loss, mel_error
 
     config, real, discriminators = networks.config, audio[:, None], (networks.mpd, networks.msd)
@@ -152,10 +152,10 @@ def main():
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--checkpoint_file", type=Path, help="trained generator, for the error of bfloat16")
-    parser.add_argument("--input_mels_dir", type=Path, help="log mels for it")
+    parser.add_argument("--checkpoint_file", type=Path, help="trained generator for measuring the error of bfloat16")
+    parser.add_argument("--input_mels_dir", type=Path, help="directory of log mels for it")
     parser.add_argument(
-        "--cpu_time", action="store_true", help="count CPU seconds instead of the clock's, on a busy machine"
+        "--cpu_time", action="store_true", help="measure CPU time instead of wall time, for a busy machine"
     )
     args = parser.parse_args()
 

@@ -1,10 +1,10 @@
-"""Whether each rule asks for what its jobs take: memory, time and threads, by Snakemake's benchmark files.
+"""Compare the resources requested by each rule with those used by its jobs, from Snakemake's benchmark files.
 
     snakemake --cores 2 && python benchmarks/check_resources.py
     python benchmarks/check_resources.py --configfile=config/mine.yaml --targets all gradcam masking
 
-shows for each rule that has run the most that a job took beside what its first attempt asks for, and ends with 1 where
-a job took more. Snakemake looks at a job's memory every few seconds, so of a job of a second it knows little.
+prints, for each rule that has run, the maximum memory, time and threads of a job and the request of its first attempt;
+exits with 1 if a job used more. Snakemake samples memory every few seconds, so values of short jobs are inaccurate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Asked(NamedTuple):
-    """What the first attempt of a rule's jobs asks for, the most of any: threads, MB and minutes."""
+    """The largest request of a rule's jobs in their first attempt: threads, MB and minutes."""
 
     threads: int = 0
     memory_mb: int = 0
@@ -30,7 +30,7 @@ class Asked(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The most that a job of a rule took; ``load`` is in processors, 1 for one that is always busy."""
+    """The most a job of a rule used; ``load`` is CPU time over wall time."""
 
     jobs: int = 0
     memory_mb: float = 0.0
@@ -41,14 +41,14 @@ class Taken(NamedTuple):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configfile", type=Path, default=ROOT / "config" / "config.yaml")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="of that configuration")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results directory of the configuration")
     parser.add_argument("--targets", nargs="+", default=["all", "gradcam", "masking"])
     args = parser.parse_args()
     asked, taken = asked_of(args.configfile, args.targets), taken_of(args.results / "benchmarks")
     if not taken:
-        sys.exit(f"{args.results / 'benchmarks'}: holds no benchmark file; run the workflow first.")
+        sys.exit(f"{args.results / 'benchmarks'}: contains no benchmark files; run the workflow first.")
     print(f"{'':<24}{'':>6}{'memory, MB':>18}{'time, min':>16}{'processors':>18}")
-    print(f"{'rule':<24}{'jobs':>6}{'asked':>9}{'taken':>9}{'asked':>8}{'taken':>8}{'asked':>9}{'taken':>9}")
+    print(f"{'rule':<24}{'jobs':>6}{'request':>9}{'used':>9}{'request':>8}{'used':>8}{'request':>9}{'used':>9}")
     less = []
     for rule in sorted(taken):
         of, took = asked.get(rule, Asked()), taken[rule]
@@ -58,12 +58,12 @@ def main() -> int:
         )
         if rule in asked and (took.memory_mb > of.memory_mb or took.minutes > of.minutes):
             less.append(rule)
-    print("asked for less than taken: " + (", ".join(less) or "none"))
+    print("requests below use: " + (", ".join(less) or "none"))
     return int(bool(less))
 
 
 def asked_of(configfile: Path, targets: list[str]) -> dict[str, Asked]:
-    """Return what every rule of the targets asks for, by a dry run of all of it on as many cores as it likes."""
+    """Return the requests of all rules of the targets, from a forced dry run with unlimited cores."""
     words = ["--cores", "1000", "--dry-run", "--forceall", "--configfile", str(configfile), "--", *targets]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *words]
     run = subprocess.run(command, capture_output=True, text=True)
@@ -86,12 +86,12 @@ def asked_of(configfile: Path, targets: list[str]) -> dict[str, Asked]:
 
 
 def taken_of(benchmarks: Path) -> dict[str, Taken]:
-    """Return what every rule's jobs took, by the files ``<rule>.tsv`` and ``<rule>/<clip>.tsv``."""
+    """Return the use of every rule's jobs, from the files ``<rule>.tsv`` and ``<rule>/<clip>.tsv``."""
     taken: dict[str, Taken] = defaultdict(Taken)
     for path in sorted(benchmarks.glob("**/*.tsv")):
         rule = path.relative_to(benchmarks).with_suffix("").parts[0]
         for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines(), delimiter="\t"):
-            # A job that ended too soon to be measured has NA.
+            # NA: the job ended before it was measured.
             memory, seconds, cpu = (float(row[name].replace("NA", "0")) for name in ("max_rss", "s", "cpu_time"))
             known = taken[rule]
             taken[rule] = Taken(

@@ -1,9 +1,9 @@
-"""What a machine with a GPU and no network needs beside PyTorch, in one folder of at most 50 MiB.
+"""Collect what a GPU machine without network access needs in addition to PyTorch, in a folder of at most 50 MiB.
 
     python benchmarks/gather_for_gpu.py --out for_a_gpu --python 3.12
 
-gathers wheels for that Python on Linux, this package, its tests marked gpu, the benchmarks and a few demo clips, the
-sound as FLAC. The machine must have torch, torchvision, NumPy, Pillow and OpenCV; what else it has is used as it is.
+collects wheels for that Python on Linux, this package, its tests marked gpu, the benchmarks and a few demo clips with
+sound in FLAC. The machine must have torch, torchvision, NumPy, Pillow and OpenCV; other installed packages are used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WHEELS = (
     *("absl-py", "packaging", "protobuf", "tensorboard"),
     *("iniconfig", "pluggy", "pygments", "pytest"),
 )
-"""What the benchmarks and the tests import beside what a machine with PyTorch has."""
+"""Imports of the benchmarks and tests that a machine with PyTorch may lack."""
 
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 
@@ -31,20 +31,20 @@ CARRIED = ("benchmarks", "config", "pyproject.toml", "tests/conftest.py", "tests
 CARRIED += ("tests/tiny_models.py", "workflow/scripts/train.py", "workflow/scripts/train_mri_acoustic_model.py")
 
 FILMS, SOUNDS = 3, 12
-"""Demo clips with their pictures, and those of which the vocoder hears the sound alone."""
+"""Number of demo clips with video, and with sound only (for the vocoder)."""
 
 README = """# For a machine with a GPU
 
     python3 start.py --minutes 8 --out out
 
-installs from `wheels/` into `site/` what this Python lacks, without network, and runs `benchmarks/on_gpu.py`. What it
-finds comes into `out/`: `on_a_gpu.json` and `on_a_gpu.md`, written anew after each finding. Further flags are its own:
-`--train config/hifigan_v1_11413.json --train_minutes 3` trains the vocoder in the time left, `--tiny --device cpu`
-tries all of it at toy size. The wheels are for Python {python} on Linux (x86-64). The machine must have torch,
-torchvision, NumPy, Pillow and OpenCV (`cv2`); the page says which versions it found.
+installs missing packages from `wheels/` into `site/`, without network, and runs `benchmarks/on_gpu.py`. Results are in
+`out/`: `on_a_gpu.json` and `on_a_gpu.md`, updated after each measurement. Other flags are passed on:
+`--train config/hifigan_v1_11413.json --train_minutes 3` trains the vocoder in the remaining time, `--tiny --device cpu`
+runs everything at toy size. The wheels are for Python {python} on Linux (x86-64). The machine must have torch,
+torchvision, NumPy, Pillow and OpenCV (`cv2`); their versions are in the results.
 """
 
-START = '''"""Install from wheels/ into site/ what this Python lacks, and run benchmarks/on_gpu.py."""
+START = '''"""Install missing packages from wheels/ into site/, and run benchmarks/on_gpu.py."""
 
 import importlib.metadata
 import importlib.util
@@ -79,11 +79,11 @@ sys.exit(subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returnc
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="the folder, made anew")
-    parser.add_argument("--python", default="3.12", help="version on that machine")
+    parser.add_argument("--out", type=Path, required=True, help="new folder")
+    parser.add_argument("--python", default="3.12", help="Python version of that machine")
     args = parser.parse_args()
     if args.out.exists():
-        sys.exit(f"{args.out}: is there already; name a new folder.")
+        sys.exit(f"{args.out}: exists; give a new folder.")
     gather_wheels(args.out / "wheels", args.python)
     for name in CARRIED:
         copy(ROOT / name, args.out / name)
@@ -95,7 +95,7 @@ def main() -> None:
     largest = ", ".join(f"{path.name} {path.stat().st_size / 2**20:.1f}" for path in files[:3])
     print(f"{args.out}: {size / 2**20:.1f} MiB in {len(files)} files; the largest, MiB: {largest}")
     if size > LIMIT:
-        sys.exit(f"{args.out}: is larger than {LIMIT / 2**20:.0f} MiB; carry less.")
+        sys.exit(f"{args.out}: is larger than {LIMIT / 2**20:.0f} MiB; carry fewer files.")
 
 
 def gather_wheels(folder: Path, python: str) -> None:
@@ -103,7 +103,7 @@ def gather_wheels(folder: Path, python: str) -> None:
     platforms = [word for name in PLATFORMS for word in ("--platform", name)]
     only = ["--only-binary=:all:", "--implementation", "cp", "--python-version", python, *platforms]
     subprocess.run([*pip, "download", "--quiet", "--no-deps", *only, "-d", folder, *WHEELS], check=True)
-    # From a copy: setuptools leaves its build/ beside the sources.
+    # From a copy, because setuptools writes build/ next to the sources.
     with tempfile.TemporaryDirectory() as place:
         for name in ("src", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
             copy(ROOT / name, Path(place, name))
@@ -119,7 +119,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def make_clips(folder: Path) -> None:
-    """Clips of the demo's corpus: an mp4 with a FLAC, then FLAC alone."""
+    """Write demo clips: some as mp4 with FLAC, the others as FLAC only."""
     import soundfile
 
     from rtmri_speech.demo.corpus import clip_id, make_clip, make_speech

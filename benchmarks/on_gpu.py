@@ -1,14 +1,14 @@
-"""All that is to be learnt on a GPU, in one command that ends within its minutes.
+"""All tests and measurements on a GPU, in one command with a time limit.
 
     python benchmarks/on_gpu.py --minutes 8 --out DIR
 
-runs the tests marked gpu, measures both trainings, synthesis and Grad-CAM at full size, compares the device with the
-processor, and spends what is left on the training that --train names. DIR gets on_a_gpu.json and on_a_gpu.md, written
-anew after every finding, so that a machine may go away; with --train also the generator in pieces of 16 MiB.
+runs the tests marked gpu, measures both trainings, synthesis and Grad-CAM at full size, compares GPU and CPU results,
+and uses the remaining time for the training given by --train. DIR receives on_a_gpu.json and on_a_gpu.md, updated after
+every result, so that nothing is lost if the machine goes away; with --train also the generator in parts of 16 MiB.
 
     python benchmarks/on_gpu.py --tiny --device cpu --out DIR
 
-tries every part at toy size on the processor. benchmarks/gather_for_gpu.py gathers what a machine without network
+runs every part at toy size on the CPU. benchmarks/gather_for_gpu.py collects what a machine without network access
 needs.
 """
 
@@ -23,22 +23,24 @@ import traceback
 from pathlib import Path
 
 MARGIN = 5.0
-"""Seconds before the end at which whatever still computes is left."""
+"""Seconds before the time limit at which unfinished computations are abandoned."""
 
 SHARES = {"checks": 0.3, "speed": 0.65, "comparison": 0.8}
-"""The parts by worth, and how much of the time left when it begins each may take."""
+"""The parts in order of importance, each with the share of the remaining time that it may take."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=8.0, help="all of it ends within them")
+    parser.add_argument("--minutes", type=float, default=8.0, help="time limit")
     parser.add_argument("--out", type=Path, required=True, help="receives at most 8 files of at most 16 MiB")
-    parser.add_argument("--work", type=Path, help="dataset and the training's state (default: beside DIR, DIR.work)")
+    parser.add_argument("--work", type=Path, help="directory of the dataset and the training state (default: DIR.work)")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="toy size, to try the command itself")
-    parser.add_argument("--train", type=Path, metavar="CONFIG", help="train HiFi-GAN by this config in the time left")
-    parser.add_argument("--base", type=Path, help="g_<steps> file, its do_<steps> beside it, that training begins with")
-    parser.add_argument("--train_minutes", type=float, default=0.0, help="minutes kept for --train")
+    parser.add_argument("--tiny", action="store_true", help="toy size, to test the command itself")
+    parser.add_argument(
+        "--train", type=Path, metavar="CONFIG", help="train HiFi-GAN with this config in the remaining time"
+    )
+    parser.add_argument("--base", type=Path, help="g_<steps> file to start from, with its do_<steps> beside it")
+    parser.add_argument("--train_minutes", type=float, default=0.0, help="minutes reserved for --train")
     args = parser.parse_args()
     begin = time.monotonic()
     sys.path.insert(0, str(Path(__file__).parent))
@@ -61,7 +63,7 @@ def main() -> int:
     trial = Trial(args.device, args.tiny, work, report, deadline)
 
     def leave() -> None:
-        report.end("ended by the clock")
+        report.end("stopped at the time limit")
         os._exit(3)
 
     watch = threading.Timer(trial.left() - MARGIN, leave)
@@ -73,7 +75,7 @@ def main() -> int:
     parts = {
         "checks": ("Tests marked gpu", checks),
         "speed": ("Speed", speed),
-        "comparison": ("Against the processor", comparison),
+        "comparison": ("Against the CPU", comparison),
     }
     failed = False
     for name, (title, part) in parts.items():
@@ -81,7 +83,7 @@ def main() -> int:
         seconds = SHARES[name] * max(trial.left() - MARGIN - 60 * args.train_minutes, 1)
         try:
             part(trial, seconds)
-        # What torch and its libraries raise; the parts after it are worth having all the same.
+        # Errors of torch and its libraries: continue with the next part.
         except (RuntimeError, UserError, ValueError, OSError) as error:
             failed = True
             traceback.print_exc()

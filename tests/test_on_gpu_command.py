@@ -1,4 +1,4 @@
-"""The command prepared for a GPU, tried at toy size on the processor."""
+"""The command for GPU machines, at toy size on the CPU."""
 
 import json
 import os
@@ -21,20 +21,20 @@ def test_every_part_runs_at_toy_size(tmp_path):
     run = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-2000:]
     content = json.loads((out / "on_a_gpu.json").read_text(encoding="utf-8"))
-    titles = ["Prepared", "Tests marked gpu", "Speed", "Against the processor", "Training"]
+    titles = ["Prepared", "Tests marked gpu", "Speed", "Against the CPU", "Training"]
     assert [(part["title"], part["state"]) for part in content["parts"]] == [(title, "finished") for title in titles]
     checks, speed, comparison = (part["tables"] for part in content["parts"][1:4])
     results = [result for _, _, result in checks[0]["rows"]]
     assert results.count("passed") > 15
     assert not [result for result in results if result.startswith(("failure", "error"))]
-    # The processor in float32 against itself.
+    # The CPU in float32, compared with itself.
     assert {row[2] for row in comparison[0]["rows"] if row[1] == "float32"} == {0.0}
     assert all(table["rows"] for table in speed)
     assert not [note for part in content["parts"] for note in part["notes"] if note.startswith("Not ")]
     files = list(out.iterdir())
     assert len(files) <= 8
     assert all(file.stat().st_size <= 16 * 2**20 for file in files)
-    assert "no number here says how fast" in (out / "on_a_gpu.md").read_text(encoding="utf-8")
+    assert "not representative of the speed" in (out / "on_a_gpu.md").read_text(encoding="utf-8")
     # Results at toy size are refused for the docs.
     docs = [sys.executable, BENCHMARKS / "write_on_a_gpu.py", out / "on_a_gpu.json", "--output", tmp_path / "page.md"]
     refused = subprocess.run(list(map(str, docs)), capture_output=True, text=True)
@@ -50,10 +50,10 @@ def test_docs_page_without_gpu_results_is_up_to_date(tmp_path):
     assert text == page.read_text(encoding="utf-8") or "Not yet run on a GPU" not in text
 
 
-def test_it_ends_within_its_minutes(tmp_path):
+def test_time_limit_is_kept(tmp_path):
     command = [sys.executable, BENCHMARKS / "on_gpu.py", "--tiny", "--device", "cpu", "--minutes", "0.2"]
     run = subprocess.run([*command, "--out", tmp_path / "out"], capture_output=True, timeout=60)
     assert run.returncode == 3
     content = json.loads((tmp_path / "out" / "on_a_gpu.json").read_text(encoding="utf-8"))
-    assert content["parts"][-1]["state"] == "ended by the clock"
+    assert content["parts"][-1]["state"] == "stopped at the time limit"
     assert content["seconds"] < 12

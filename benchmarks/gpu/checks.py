@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 from gpu.subjects import ROOT, Trial
 
 WRITING = 15
-"""Seconds that an interrupted pytest has to write what it has found."""
+"""Seconds for an interrupted pytest to write its results."""
 
 
 def checks(trial: Trial, seconds: float) -> None:
-    """Run ``tests/gpu``, at most ``seconds``, and report each test; the reason of a failure or a skip with it."""
+    """Run ``tests/gpu``, at most ``seconds``, and report each test, with the reason of a failure or skip."""
     results = trial.work / "tests.xml"
     command = [sys.executable, "-m", "pytest", "tests/gpu", "-q", "-p", "no:cacheprovider", f"--junitxml={results}"]
     environment = {**os.environ, "RTMRI_SPEECH_GPU_TESTS": trial.device}
@@ -26,13 +26,13 @@ def checks(trial: Trial, seconds: float) -> None:
         try:
             run.wait(seconds)
         except subprocess.TimeoutExpired:
-            trial.report.note(f"The tests took more than {seconds:.0f} s: those that are not listed did not run.")
-            # Interrupted, pytest still writes the results of the tests that have ended.
+            trial.report.note(f"The tests took more than {seconds:.0f} s: tests not listed did not run.")
+            # On SIGINT, pytest writes the results of finished tests.
             run.send_signal(signal.SIGINT)
         try:
             run.wait(WRITING)
         except subprocess.TimeoutExpired:
-            # With all that a test of several processes has started.
+            # Including the processes started by tests.
             os.killpg(run.pid, signal.SIGKILL)
             run.wait()
     if not results.is_file():

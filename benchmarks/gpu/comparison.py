@@ -1,4 +1,4 @@
-"""(b) The device against the processor, and against itself: losses of first steps, mels, waves and maps."""
+"""(b) GPU against CPU, and repeated GPU runs: losses of first steps, mels, waveforms and maps."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ TOLERANCES = {
     "wave": {"float32": 1e-4, "TF32": 1e-2, "bfloat16": 2e-1},
     "Grad-CAM's maps": {"float32": 1e-3, "TF32": 2e-2},
 }
-"""Largest difference allowed, relative to the processor's largest value in float32."""
+"""Largest difference allowed, relative to the largest value on the CPU in float32."""
 
 
 def comparison(trial: Trial, seconds: float) -> None:
-    """Compare everything in every precision that it has, then each with itself, while ``seconds`` last."""
+    """Compare everything in every supported precision, then repeated runs, for at most ``seconds``."""
     until = time.monotonic() + seconds
     subjects = dict(
         zip(TOLERANCES, (acoustic_losses, vocoder_losses, predicted_mel, made_wave, explained), strict=True)
     )
     trial.report.table(
-        "Against the processor in float32", "what", "precision", "difference", "allowed", "within", "values"
+        "Against the CPU in float32", "quantity", "precision", "difference", "allowed", "within", "values"
     )
     for what, compute in subjects.items():
         if over(trial, until, what):
@@ -56,15 +56,15 @@ def comparison(trial: Trial, seconds: float) -> None:
 
 
 def over(trial: Trial, until: float, what: str) -> bool:
-    """Whether the time is over; if so, report ``what`` as left out."""
+    """Return whether the time is up; if so, report ``what`` as skipped."""
     if time.monotonic() < until:
         return False
-    trial.report.note(f"Not compared, the time was over: {what}.")
+    trial.report.note(f"Not compared, out of time: {what}.")
     return True
 
 
 def determinism(trial: Trial, subjects: dict[str, Callable], until: float) -> None:
-    trial.report.table("Twice the same, float32", "what", "equal bit for bit", "operations torch names")
+    trial.report.table("Repeated runs, float32", "quantity", "bit-identical", "nondeterministic operations")
     for what, compute in subjects.items():
         if over(trial, until, f"{what}, twice the same"):
             continue

@@ -1,4 +1,4 @@
-"""What a run found: one JSON and one page of Markdown, both written anew, whole, after every finding."""
+"""The results of a run as JSON and Markdown, both rewritten atomically after every result."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import threading
 import time
 from pathlib import Path
 
@@ -16,13 +17,14 @@ PACKAGES = ("torch", "torchvision", "triton", "numpy", "timm", "opencv-python-he
 
 
 class Report:
-    """The findings of a run, flushed to ``directory``.
+    """The results of a run, flushed to ``directory``.
 
     A part is ``{"title", "state", "seconds", "notes": [str], "tables": [{"title", "columns", "rows"}]}``.
     """
 
     def __init__(self, directory: Path, device: str, tiny: bool, minutes: float) -> None:
         self.directory, self._begin = directory, time.monotonic()
+        self._lock = threading.Lock()
         self.content = {
             "machine": machine(device),
             "size": "toy" if tiny else "full",
@@ -57,6 +59,11 @@ class Report:
         return self.content["parts"][-1]
 
     def flush(self) -> None:
+        # The timer of the time limit flushes from another thread.
+        with self._lock:
+            self._write()
+
+    def _write(self) -> None:
         self.content["seconds"] = round(time.monotonic() - self._begin, 1)
         write(self.directory / RESULT, json.dumps(self.content, indent=1, ensure_ascii=False) + "\n")
         write(self.directory / PAGE, "# On a GPU\n\n" + "\n".join(section(self.content)) + "\n")
@@ -68,7 +75,7 @@ def write(path: Path, text: str) -> None:
 
 
 def machine(device: str) -> dict[str, str]:
-    """What the numbers come from: the card, the processor and the versions found."""
+    """Describe the machine: GPU, CPU and versions."""
     import torch
 
     found = {"device": device, "date": time.strftime("%Y-%m-%d")}
@@ -77,8 +84,8 @@ def machine(device: str) -> dict[str, str]:
         found["card"] = f"{torch.cuda.device_count()} x {card.name}, {card.total_memory / 2**30:.0f} GiB"
         found["CUDA"], found["cuDNN"] = str(torch.version.cuda), str(torch.backends.cudnn.version())
     else:
-        found["card"] = "none, the processor"
-    found["processor"] = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
+        found["card"] = "none (CPU)"
+    found["CPU"] = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
     found["Python"] = platform.python_version()
     for name in PACKAGES:
         try:
@@ -89,11 +96,11 @@ def machine(device: str) -> dict[str, str]:
 
 
 def section(content: dict) -> list[str]:
-    """The Markdown of one run."""
+    """Return the lines of Markdown for one run."""
     found = content["machine"]
     lines = [f"## {found['card']}", ""]
     if content["size"] == "toy":
-        lines += ["**A trial at toy size: no number here says how fast anything is.**", ""]
+        lines += ["**Toy size: not representative of the speed at full size.**", ""]
     lines += [
         ", ".join(f"{name} {value}" for name, value in found.items() if name != "card")
         + f". {content['seconds']:.0f} s of {60 * content['minutes']:.0f}.",
@@ -113,7 +120,7 @@ def section(content: dict) -> list[str]:
 
 
 def cell(value: str | float) -> str:
-    """A number with three figures, or words that do not end the cell."""
+    """Format a number with three significant digits, or escape text for a table cell."""
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return str(value).replace("|", "/").replace("\n", " ")

@@ -1,4 +1,4 @@
-"""(c) How fast both trainings, synthesis and Grad-CAM are, beside the lab's way, and what bounds them."""
+"""(c) Speed of both trainings, synthesis and Grad-CAM, compared with the lab's method, and their bottlenecks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LARGEST_BATCH = 512
 
 
 def speed(trial: Trial, seconds: float) -> None:
-    """Measure in the order of worth, while ``seconds`` last."""
+    """Measure in order of importance, for at most ``seconds``."""
     until = time.monotonic() + seconds
     for measure in (acoustic, vocoder, synthesis, explanation, acoustic_batches, vocoder_batches):
         if time.monotonic() > until:
-            trial.report.note(f"Not measured, the time was over: {measure.__name__.replace('_', ' ')}.")
+            trial.report.note(f"Not measured, out of time: {measure.__name__.replace('_', ' ')}.")
             continue
         try:
             measure(trial, until)
@@ -49,7 +49,7 @@ def gigabytes(trial: Trial) -> str | float:
 
 
 def rate(trial: Trial, step: Callable[[], object], longest: float = 6.0) -> float:
-    """Seconds a call, the mean of as many as ``longest`` seconds hold, after a warm-up."""
+    """Mean seconds per call over about ``longest`` seconds, after a warm-up."""
     for _ in range(1 if trial.tiny else 3):
         step()
     trial.wait()
@@ -68,7 +68,7 @@ def batches(training: AcousticTask, workers: int) -> Iterator[list]:
 
 
 def acoustic(trial: Trial, until: float) -> None:
-    """The lab's way and ours; then ours fed by loaders, with what bounds it."""
+    """Compare the lab's method with ours, then ours with data loaders, and find the bottleneck."""
     stretch, count = (4, 2) if trial.tiny else (16, 8)
     ours = {"batch_size": count, "micro_batch_size": count, "stretch": stretch}
     lab = {"batch_size": count * stretch, "micro_batch_size": count * stretch, "stretch": 1, "channels_last": False}
@@ -82,8 +82,8 @@ def acoustic(trial: Trial, until: float) -> None:
     )
     epoch = f"epoch of {UTTERANCES}, min"
     trial.report.table(
-        f"Mel generator's training, {count * stretch} windows a step, batch already on the device",
-        *("how", "precision", "steps/s", "windows/s", epoch, "GB"),
+        f"Mel generator's training, {count * stretch} windows per step, batch already on the device",
+        *("method", "precision", "steps/s", "windows/s", epoch, "GB"),
     )
     for how, name, changed in rows:
         if name == "TF32" and trial.device == "cpu":
@@ -102,7 +102,7 @@ def acoustic(trial: Trial, until: float) -> None:
     alone = rate(trial, lambda: training.step(here))
     copying = rate(trial, lambda: [training.on_device(part) for part in batch], 1.0)
     trial.report.table(
-        "The same in bfloat16 with the loader feeding it", "loader processes", "steps/s", "loader alone, batches/s"
+        "The same in bfloat16 with data loader", "loader processes", "steps/s", "loader alone, batches/s"
     )
     for workers in (0, 1) if trial.tiny else (0, 4, 8):
         feed = batches(training, workers)
@@ -114,7 +114,7 @@ def acoustic(trial: Trial, until: float) -> None:
 
 
 def bound(trial: Trial, what: str, step: Callable[[], object], loading: float, copying: float, alone: float) -> None:
-    """Say what a step waits for most, from its parts in seconds and a short profile of ``step``."""
+    """Report the bottleneck of a step, from the seconds of its parts and a short profile."""
     from torch.profiler import ProfilerActivity, profile
 
     kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if trial.device == "cuda" else [])
@@ -125,7 +125,7 @@ def bound(trial: Trial, what: str, step: Callable[[], object], loading: float, c
         trial.wait()
     events, cuda = profiled.key_averages(), trial.device == "cuda"
     cost = (lambda event: event.self_device_time_total) if cuda else (lambda event: event.self_cpu_time_total)
-    # On CUDA only kernels have no time of the processor's: operators repeat their kernels' time.
+    # On CUDA, select kernels, which have no CPU time: operators repeat the time of their kernels.
     counted = [event for event in events if not cuda or event.self_cpu_time_total == 0]
     busy = sum(map(cost, counted)) / 1e6 / steps
     largest = ", ".join(
@@ -135,12 +135,12 @@ def bound(trial: Trial, what: str, step: Callable[[], object], loading: float, c
     parts = {"the loader": loading, "the copy": copying, "kernels": busy, "launching kernels": alone - busy}
     most = max(parts, key=parts.__getitem__)
     numbers = ", ".join(f"{name} {1000 * value:.2f} ms" for name, value in parts.items())
-    trial.report.note(f"{what}'s training is bounded by {most} ({numbers} a step). Most time: {largest}.")
+    trial.report.note(f"{what}'s training is limited by {most} ({numbers} per step). Most time: {largest}.")
 
 
 def acoustic_batches(trial: Trial, until: float) -> None:
-    """Larger batches, up to what fits."""
-    trial.report.table("Mel generator, bfloat16, larger batches", "stretches a micro-batch", "windows/s", "GB")
+    """Try larger batches, as far as memory allows."""
+    trial.report.table("Mel generator, bfloat16, larger batches", "stretches per micro-batch", "windows/s", "GB")
     count = 2 if trial.tiny else 16
     while count <= (4 if trial.tiny else LARGEST_BATCH) and time.monotonic() < until:
         free(trial)
@@ -162,7 +162,7 @@ def vocoder(trial: Trial, until: float) -> None:
     mel, audio = (batch[name].to(trial.device) for name in ("mel", "audio"))
     trial.report.table(
         f"HiFi-GAN's training, batch {config.batch_size}, batch already on the device",
-        *("how", "precision", "steps/s", f"epoch of {UTTERANCES}, min", "GB"),
+        *("method", "precision", "steps/s", f"epoch of {UTTERANCES}, min", "GB"),
     )
     rows = (("ours", "bfloat16"), ("lab: the official step", "float32"), ("ours", "float32"), ("ours", "TF32"))
     for how, name in rows:
@@ -189,14 +189,12 @@ def vocoder(trial: Trial, until: float) -> None:
         drawn = excerpts[next(number)]
         networks.step(drawn["mel"].to(trial.device), drawn["audio"].to(trial.device), adversarial=True)
 
-    trial.report.note(
-        f"HiFi-GAN in bfloat16 with the loader between its steps: {1 / rate(trial, fed_step):.3g} steps/s."
-    )
+    trial.report.note(f"HiFi-GAN in bfloat16 with the data loader: {1 / rate(trial, fed_step):.3g} steps/s.")
     bound(trial, "HiFi-GAN", step, loading, copying, alone)
 
 
 def vocoder_batches(trial: Trial, until: float) -> None:
-    """Larger batches, up to what fits."""
+    """Try larger batches, as far as memory allows."""
     config = trial.vocoder_config
     trial.report.table("HiFi-GAN, bfloat16, larger batches", "batch", "excerpts/s", "GB")
     count = 2 * config.batch_size
@@ -217,7 +215,7 @@ def vocoder_batches(trial: Trial, until: float) -> None:
 def synthesis(trial: Trial, until: float) -> None:
     frames, log_mel = trial.frames(), trial.log_mel()
     seconds = len(frames) * 420 / 11413
-    trial.report.table(f"Speech of a clip of {seconds:.1f} s", "what", "precision", "seconds", "times real time")
+    trial.report.table(f"Synthesis of a clip of {seconds:.1f} s", "part", "precision", "seconds", "times real time")
     bundle, weights = trial.bundle(), Generator(trial.vocoder_config).to(trial.device)
     picture = torch.from_numpy(normalise_frames(frames, "unit"))[:, None].to(trial.device)
     mel = torch.from_numpy(log_mel)[None].to(trial.device)
@@ -249,13 +247,13 @@ def synthesis(trial: Trial, until: float) -> None:
 
 def explanation(trial: Trial, until: float) -> None:
     frames, bundle = trial.frames(), trial.bundle()
-    trial.report.table(f"Grad-CAM of {len(frames)} frames, two bands and a target frame", "how", "seconds", "GB")
+    trial.report.table(f"Grad-CAM of {len(frames)} frames, two bands and a target frame", "method", "seconds", "GB")
     model = bundle.model
     picture = torch.from_numpy(normalise_frames(frames, "unit"))[:, None].to(trial.device)
     bins = [torch.from_numpy(bundle.mel.band(band.low, band.high)).to(trial.device) for band in BANDS]
 
     def lab() -> None:
-        """A pass of the CNN with all its activations, and one whole backward pass for each target."""
+        """The lab's method: a forward pass that keeps all activations, and a full backward pass per target."""
         targets = [(part, slice(None)) for part in bins] + [(part, 3) for part in bins]
         with torch.backends.cudnn.flags(enabled=False):
             for part, where in targets:

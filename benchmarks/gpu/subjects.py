@@ -1,4 +1,4 @@
-"""What is tried, at full or at toy size: the networks, a dataset made from the demo's clips or from noise, a clip."""
+"""The objects measured, at full or toy size: networks, a dataset from demo clips or noise, a clip."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from rtmri_speech.vocoder.train import Networks
 
 ROOT = Path(__file__).parents[2]
 CLIPS = ROOT / "clips"
-"""Where `gather_for_gpu.py` puts the demo's clips: mp4 with FLAC, and FLAC alone."""
+"""Demo clips of `gather_for_gpu.py`: mp4 with FLAC, and FLAC only."""
 
 PRECISIONS = ("float32", "TF32", "bfloat16", "float16")
-"""TF32: float32 whose products the tensor cores round to 10 bits, which cuDNN's convolutions do unless told not to."""
+"""TF32: float32 with products rounded to 10 bits by the tensor cores, the default of cuDNN's convolutions."""
 
 CLIP_FRAMES = 109
-"""Frames of a clip of 4 s, the mean of the sentences that epochs are reckoned with."""
+"""Frames of a clip of 4 s, the mean length of the sentences used to estimate epochs."""
 
 UTTERANCES = 450
 
 
 @dataclasses.dataclass
 class Trial:
-    """Where and at which size everything is tried, and until when."""
+    """Device, size, directory and deadline of a run."""
 
     device: str
     tiny: bool
@@ -54,7 +54,7 @@ class Trial:
     wavs: Path = Path()
 
     def left(self) -> float:
-        """Seconds until everything must have ended."""
+        """Return the seconds until the deadline."""
         return self.deadline - time.monotonic()
 
     @property
@@ -74,9 +74,9 @@ class Trial:
         return config
 
     def training(self, device: str | None = None, **changed) -> AcousticTask:
-        """A training of the mel generator, whose steps are taken one by one."""
+        """Return a training of the mel generator, to be stepped by the caller."""
         device = device or self.device
-        # Dropout's random numbers differ between devices; the others of a training do not.
+        # Only dropout's random numbers differ between devices.
         network = dataclasses.replace(self.network, dropout=changed.pop("dropout", 0.5))
         values = {"network": network, "loss": LossSettings(ramp_steps=10), "lr": 1e-4, "batch_size": 2}
         values |= {"stretch": 4 if self.tiny else 16}
@@ -85,7 +85,7 @@ class Trial:
         return AcousticTask(settings, Processes(0, 1, torch.device(device)), print)
 
     def networks(self, device: str | None = None, bf16: bool = False) -> Networks:
-        """A vocoder's networks with their optimisers, always the same random weights."""
+        """Return the vocoder's networks and optimisers, with fixed random weights."""
         torch.manual_seed(0)
         return Networks(self.vocoder_config, Processes(0, 1, torch.device(device or self.device)), bf16)
 
@@ -95,13 +95,13 @@ class Trial:
         return open_clips(names, self.wavs, self.vocoder_config, say=print)
 
     def frames(self) -> np.ndarray:
-        """A clip's frames, uint8 ``(T, size, size)``."""
+        """Return the frames of a clip, uint8 ``(T, size, size)``."""
         count = 12 if self.tiny else CLIP_FRAMES
         frames = np.load(sorted((self.dataset / "samples").glob("*/mri.npy"))[0])
         return np.resize(frames, (count, *frames.shape[1:]))
 
     def bundle(self, device: str | None = None) -> AcousticBundle:
-        """A mel generator for use, always the same random weights."""
+        """Return a mel generator for inference, with fixed random weights."""
         torch.manual_seed(0)
         model = AcousticModel(self.network).eval()
         model.to(device or self.device, memory_format=torch.channels_last)
@@ -114,19 +114,19 @@ class Trial:
         return Vocoder(Generator(config), config, device or self.device, bf16)
 
     def log_mel(self) -> np.ndarray:
-        """A log mel of the length of `frames`, float32 ``(n_mels, T)``."""
+        """Return a log mel of the length of `frames`, float32 ``(n_mels, T)``."""
         return np.random.default_rng(0).normal(-4, 1, (64, len(self.frames()))).astype(np.float32)
 
     def wait(self) -> None:
-        """Wait for the device to end what it was given."""
+        """Wait until the device has finished."""
         if self.device == "cuda":
             torch.cuda.synchronize()
 
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[str]:
-    """Compute in one of `PRECISIONS`; gives what the mel generator's settings call it."""
-    # The switches by which cuDNN's own context manager, which Grad-CAM uses, can still read them.
+    """Compute in one of `PRECISIONS`; yields its name in the mel generator's settings."""
+    # These switches remain readable by cuDNN's context manager, which Grad-CAM uses.
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = name == "TF32"
@@ -137,7 +137,7 @@ def precision(name: str) -> Iterator[str]:
 
 
 def prepare(trial: Trial, say: Callable[[str], None]) -> None:
-    """Make the dataset and the wavs, from the clips carried along, or of noise where there are none."""
+    """Make the dataset and the wav files from the demo clips, or from noise if there are none."""
     trial.dataset, trial.wavs = trial.work / "dataset", trial.work / "wavs"
     shutil.rmtree(trial.dataset, ignore_errors=True)
     trial.wavs.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def prepare(trial: Trial, say: Callable[[str], None]) -> None:
 
 
 def make_dataset_of(films: list[Path], directory: Path) -> None:
-    """Write the processed directory of films with FLAC beside them; the last one validates."""
+    """Write the processed directory from videos with FLAC files; the last clip is for validation."""
     from rtmri_speech.dataset.clip import Clip
     from rtmri_speech.dataset.process import DatasetSettings, Processing
 

@@ -1,4 +1,4 @@
-"""(d) The minutes left on a training of HiFi-GAN that the user names; its generator comes back in pieces."""
+"""(d) Train HiFi-GAN with a given config in the remaining minutes; return its generator in parts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rtmri_speech.vocoder.generator import Generator
 
 PIECE, MOST_PIECES = 16 * 2**20, 5
 SAVING = 30.0
-"""Seconds kept for the last save and the pieces, at full size."""
+"""Seconds reserved for the last save and for splitting the generator, at full size."""
 
 
 def vocoder_run(trial: Trial, config: Path, base: Path | None) -> None:
-    """Train until SIGTERM, which saves the state when little time is left; write the generator to the report."""
+    """Train, save the state by SIGTERM shortly before the deadline, and add the generator to the report."""
     place, names = trial.work / "vocoder", sorted(path.stem for path in trial.wavs.glob("*.wav"))
     write_filelist(trial.work / "training.txt", names[1:])
     write_filelist(trial.work / "validation.txt", names[:1])
@@ -44,7 +44,7 @@ def vocoder_run(trial: Trial, config: Path, base: Path | None) -> None:
                 process.wait(saving - 2)
             except subprocess.TimeoutExpired:
                 process.kill()
-                trial.report.note(f"The training did not save within {saving - 2:.0f} s and was ended.")
+                trial.report.note(f"The training did not save within {saving - 2:.0f} s and was killed.")
     states = sorted((place / "state").glob("state_*.pt"))
     if not states:
         trial.report.note(f"No step was made: {log.read_text(errors='replace')[-400:]}")
@@ -57,7 +57,7 @@ def vocoder_run(trial: Trial, config: Path, base: Path | None) -> None:
     pieces = split(whole, trial.report.directory)
     trial.report.note(
         f"{config.name}: at step {steps}; "
-        f"the generator is in {', '.join(pieces) or 'none: it is larger than what comes back'}. "
+        f"the generator is in {', '.join(pieces) or 'none: too large to return'}. "
         f"The state, {states[-1].stat().st_size / 1e6:.0f} MB, stays in --work; the same command resumes it there."
     )
     if pieces:
@@ -65,7 +65,7 @@ def vocoder_run(trial: Trial, config: Path, base: Path | None) -> None:
 
 
 def split(whole: Path, directory: Path) -> list[str]:
-    """Write a file in pieces of at most 16 MiB, and return their names; none when they would be too many."""
+    """Split a file into parts of at most 16 MiB and return their names; none if there would be too many."""
     content = whole.read_bytes()
     starts = range(0, len(content), PIECE)
     if len(starts) > MOST_PIECES:

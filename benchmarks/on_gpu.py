@@ -66,10 +66,10 @@ def main() -> int:
         report.end("stopped at the time limit")
         os._exit(3)
 
+    report.begin("Prepared")
     watch = threading.Timer(trial.left() - MARGIN, leave)
     watch.daemon = True
     watch.start()
-    report.begin("Prepared")
     prepare(trial, report.note)
     report.end()
     parts = {

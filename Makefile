@@ -1,7 +1,6 @@
-# Commands that do all the set-up they need: `make demo`, `make test` and `make faults`. The environment in .venv is made once.
-# `make test` takes minutes and belongs before each commit; `make faults` runs the rest: kills, full disks, damaged files,
-# whole workflows, SLURM and a browser.
-# `make results` writes docs/results.md and README's pictures anew from the demo's results, which it makes or completes.
+# `make demo` runs the demo, `make test` the quick tests (before each commit), `make faults` the slow ones: kills, full disks,
+# damaged files, whole workflows, SLURM and a browser. All of them create the environment in .venv if necessary.
+# `make results` regenerates docs/results.md and README's pictures from the demo's results, which it completes first.
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -33,7 +32,7 @@ lint: environment
 
 environment: $(STAMP)
 
-# Anew only when what is to be installed has changed; the stamp is written last, so that a broken set-up is not taken for one.
+# Reinstalls only after changes to these files. The stamp is written last, so that a failed installation is not used.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,demo,metrics,pesq,cluster,dev]"

@@ -1,4 +1,4 @@
-"""A tiny processed directory, made of numbers alone: what moves in the picture is heard in the mel."""
+"""A tiny synthetic processed directory, in which the mel depends on the picture."""
 
 import signal
 from pathlib import Path
@@ -28,7 +28,7 @@ def make_processed(
     ref_frames=4,
     seed=0,
 ) -> Path:
-    """Write a processed directory of clips ``a0``, ``a1``...: they show a bright bar, and sound by where it is."""
+    """Write a processed directory of clips ``a0``, ``a1``...: the position of a bright bar determines the mel."""
     rng = np.random.default_rng(seed)
     number, training = 0, []
     for part, counts in lengths:

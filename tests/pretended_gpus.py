@@ -1,4 +1,4 @@
-"""GPUs that a machine only says it has."""
+"""Simulated GPUs."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether two nested states of a training are one, bit for bit."""
+"""Bitwise comparison of nested training states."""
 
 import torch
 

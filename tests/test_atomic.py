@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and are the bytes that NumPy's own writer makes."""
+"""Files are written atomically, with the bytes of NumPy's own writer."""
 
 import io
 import os
@@ -29,19 +29,19 @@ def as_numpy_saves(array) -> bytes:
     ],
     ids=["C", "Fortran", "strided", "empty", "scalar", "bool"],
 )
-def test_an_array_is_saved_as_numpy_saves_it(tmp_path, array):
+def test_an_array_is_saved_like_numpy_does(tmp_path, array):
     save_npy(tmp_path / "new" / "a.npy", array)
     assert (tmp_path / "new" / "a.npy").read_bytes() == as_numpy_saves(array)
 
 
 @pytest.mark.parametrize("count", [0, 1, 1234])
-def test_rows_make_the_array_that_numpy_saves(tmp_path, count):
+def test_rows_are_saved_like_numpy_saves_the_array(tmp_path, count):
     array = np.arange(count * 6, dtype=np.float32).reshape(count, 2, 3)
     assert save_npy_rows(tmp_path / "a.npy", iter(array), (2, 3), np.float32) == count
     assert (tmp_path / "a.npy").read_bytes() == as_numpy_saves(array)
 
 
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+def test_temporary_files_are_removed_only_if_their_process_is_dead(tmp_path):
     code = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom rtmri_speech.atomic import replacing\n"
         "with replacing(Path(sys.argv[1])) as temporary:\n    temporary.write_text('part')\n    os._exit(1)"

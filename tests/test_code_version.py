@@ -1,4 +1,4 @@
-"""The code hash of a stage changes with its code and with nothing else."""
+"""The code hash of a stage changes only with its code."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def package(tmp_path, monkeypatch):
         ("other.py", "y = 1", "y = 2"),
     ],
 )
-def test_words_layout_and_other_modules_change_nothing(package, module, old, new):
+def test_comments_layout_and_other_modules_do_not_change_the_hash(package, module, old, new):
     before = code_version.code_hash("part.stage")
     package(module, old, new)
     assert code_version.code_hash("part.stage") == before
@@ -48,7 +48,7 @@ def test_words_layout_and_other_modules_change_nothing(package, module, old, new
 @pytest.mark.parametrize(
     ("module", "old", "new"), [("part/stage.py", "CONSTANT = 1", "CONSTANT = 2"), ("part/deep.py", "x = 1", "x = 2")]
 )
-def test_code_of_the_stage_and_of_what_it_imports_counts(package, module, old, new):
+def test_code_of_the_stage_and_its_imports_changes_the_hash(package, module, old, new):
     before = code_version.code_hash("part.stage")
     package(module, old, new)
     assert code_version.code_hash("part.stage") != before

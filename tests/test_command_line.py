@@ -1,4 +1,4 @@
-"""Words come through the shell unchanged: the system's own, and Windows' by its documented rules."""
+"""Arguments pass unchanged through the shell of this system, and of Windows by its documented rules."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def argument_of_windows(line: str) -> str:
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_a_word_comes_through_the_shell(word):
+def test_a_word_survives_the_shell(word):
     line = f"{quoted(sys.executable)} -c {quoted('import sys; sys.stdout.buffer.write(sys.argv[1].encode())')}"
     done = subprocess.run(f"{line} {quoted(word)}", shell=True, capture_output=True, check=True)
     assert done.stdout.decode() == word
@@ -55,12 +55,12 @@ def test_a_word_comes_through_the_shell(word):
 
 
 @pytest.mark.parametrize("word", ["%PATH%\\x.mp4", 'say "a".wav', "two\nlines"])
-def test_what_cmd_would_change_is_refused(word):
+def test_words_that_cmd_would_change_are_refused(word):
     with pytest.raises(UserError, match="Windows' shell"):
         quoted(word, "nt")
 
 
-def test_flags_leave_out_what_is_not_set():
+def test_unset_flags_are_omitted():
     settings = {
         "lr": 1e-4,
         "bands": ["F1:300-900", "F 2"],

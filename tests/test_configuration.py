@@ -130,7 +130,7 @@ def test_the_fixed_conventions_use_nothing_but_the_recordings():
         ({"mel": {"preset": "lab"}, "lab": {**LAB["lab"], "conventions": "fixed"}}, "mel.preset"),
     ],
 )
-def test_what_contradicts_a_lab_is_refused_by_name(settings, key):
+def test_settings_that_contradict_a_lab_are_refused_by_name(settings, key):
     with pytest.raises(UserError) as refusal:
         load_configuration({**LAB, **settings}, SCHEMA)
     assert refusal.value.subject == key
@@ -144,7 +144,7 @@ def test_a_number_with_an_exponent_is_a_number(written, meant):
     assert load_configuration({"acoustic": {"lr": written}}, SCHEMA)["acoustic"]["lr"] == meant
 
 
-def test_a_whole_number_is_whole_however_it_is_written():
+def test_a_whole_number_is_an_integer_in_any_notation():
     acoustic = load_configuration({"acoustic": {"epochs": 100.0, "batch_size": "1e1"}}, SCHEMA)["acoustic"]
     assert (repr(acoustic["epochs"]), repr(acoustic["batch_size"])) == ("100", "10")
 
@@ -160,7 +160,7 @@ def test_text_is_read_where_a_list_of_values_or_a_definition_is_given():
 
 
 @pytest.mark.parametrize("key", ["results", "dataset"])
-def test_the_home_directory_is_meant_by_a_tilde(key, tmp_path, monkeypatch):
+def test_a_tilde_is_the_home_directory(key, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert Path(load_configuration({key: "~/r"}, SCHEMA)[key]) == tmp_path / "r"
@@ -178,13 +178,13 @@ def test_the_home_directory_is_meant_by_a_tilde(key, tmp_path, monkeypatch):
         ("results: ~nobody-of-this-name/r", "results", "home directory"),
     ],
 )
-def test_a_path_that_says_something_else_than_was_written_is_refused(text, key, told):
+def test_an_ambiguous_path_is_refused(text, key, told):
     with pytest.raises(UserError, match=told) as refusal:
         load_configuration(yaml.safe_load(text), SCHEMA)
     assert refusal.value.subject == key
 
 
-def test_names_of_a_mac_are_found_by_what_keyboards_write(tmp_path):
+def test_decomposed_unicode_names_match_composed_ones(tmp_path):
     name = "データ/がぎぐ/é"
     (tmp_path / unicodedata.normalize("NFD", name)).mkdir(parents=True)
     written = str(tmp_path / unicodedata.normalize("NFC", name))
@@ -194,7 +194,7 @@ def test_names_of_a_mac_are_found_by_what_keyboards_write(tmp_path):
     assert load_configuration({"results": missing}, SCHEMA)["results"].endswith("nothing")
 
 
-def test_windows_paths_are_read_as_they_are_written():
+def test_windows_paths_are_read_unchanged():
     text = (
         "corpus: {source: lab, videos: 'C:\\研究用\\v', audio: C:\\研究用\\a}\nlab:\n  processed: D:/hifi-gan/データ\n"
     )

@@ -1,4 +1,4 @@
-"""A process that asks for GPUs has them to itself until it ends: seen with a stand-in for nvidia-smi, without a GPU."""
+"""A process reserves GPUs until it exits; tested with a stand-in for nvidia-smi."""
 
 import os
 import select
@@ -79,7 +79,7 @@ def said(process, words: str) -> bool:
     return True
 
 
-def test_two_have_a_gpu_each_and_the_third_waits_for_one(machine):
+def test_two_processes_get_a_gpu_each_and_the_third_waits(machine):
     first, second = machine.start(1), machine.start(1)
     assert sorted([taken(first), taken(second)]) == ["0", "1"]
     third = machine.start(1)
@@ -100,7 +100,7 @@ def test_a_killed_holder_frees_its_gpu(machine):
     assert taken(second) == "0"
 
 
-def test_two_that_need_both_gpus_do_not_wait_for_each_other(machine):
+def test_two_processes_that_need_both_gpus_do_not_deadlock(machine):
     first = machine.start(1)
     assert taken(first) == "0"
     both, others = machine.start(2), machine.start(2)
@@ -113,7 +113,7 @@ def test_two_that_need_both_gpus_do_not_wait_for_each_other(machine):
     assert taken(loser) == "0,1"
 
 
-def test_it_chooses_among_the_gpus_it_is_given(machine):
+def test_cuda_visible_devices_limits_the_choice(machine):
     first = machine.start(1, CUDA_VISIBLE_DEVICES="1")
     assert taken(first) == "1"
     # The same GPU by its other name.
@@ -123,7 +123,7 @@ def test_it_chooses_among_the_gpus_it_is_given(machine):
     assert taken(second) == "GPU-11-ab"
 
 
-def test_none_is_asked_for_or_there(machine):
+def test_zero_gpus_or_no_gpu_reserves_nothing(machine):
     assert taken(machine.start(0)) == ""
     assert taken(machine.start(1, CUDA_VISIBLE_DEVICES="")) == ""
     without = machine.start(1, PATH=str(Path(sys.executable).parent))
@@ -131,13 +131,13 @@ def test_none_is_asked_for_or_there(machine):
     assert "the processor computes" in without.log.read_text()
 
 
-def test_more_than_there_are_is_refused_in_a_sentence(machine):
+def test_more_gpus_than_available_are_refused(machine):
     asked = machine.start(3)
     assert asked.wait(60) == 2
     assert asked.log.read_text() == "error: --gpus: asks for 3 GPUs where 2 can be seen; ask for fewer.\n"
 
 
-def test_a_broken_driver_is_told(machine):
+def test_a_broken_driver_is_reported(machine):
     (machine.directory / "bin" / "nvidia-smi").write_text("#!/bin/sh\necho NVML: version mismatch\nexit 9\n")
     asked = machine.start(1)
     assert asked.wait(60) == 2
@@ -145,7 +145,7 @@ def test_a_broken_driver_is_told(machine):
     assert "Traceback" not in asked.log.read_text()
 
 
-def test_exit_code_and_signal_are_the_process_own(machine):
+def test_exit_code_and_signal_are_passed_on(machine):
     assert let_go(machine.start(1, 7)) == 7
     stopped = machine.start(1)
     taken(stopped)

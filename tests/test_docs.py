@@ -1,4 +1,4 @@
-"""What README and the documents name is there: files, modules, scripts and rules of this checkout."""
+"""Files, modules, scripts and rules named in README and docs exist."""
 
 import re
 from pathlib import Path
@@ -52,7 +52,7 @@ def missing(text: str, page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_what_a_page_names_is_there(name):
+def test_names_on_a_page_exist(name):
     assert missing((ROOT / name).read_text(encoding="utf-8"), ROOT / name) == []
 
 
@@ -69,5 +69,5 @@ def test_what_a_page_names_is_there(name):
         ("`src/rtmri_speech/evaluation/metrics.py`, `rules/*.smk`, `rtmri_speech.evaluation.metrics`", []),
     ],
 )
-def test_what_is_gone_is_found(text, gone):
+def test_missing_names_are_found(text, gone):
     assert missing(text, ROOT / "README.md") == gone

@@ -10,7 +10,7 @@ import pytest
 from rtmri_speech.errors import JOB, UserError
 
 
-def test_a_refusal_survives_the_way_between_processes():
+def test_a_user_error_survives_pickling():
     error = pickle.loads(pickle.dumps(UserError("clip.wav", "is empty", "record it again")))
     assert isinstance(error, UserError)
     assert str(error) == "clip.wav: is empty; record it again."
@@ -20,7 +20,7 @@ def test_a_refusal_survives_the_way_between_processes():
 @pytest.mark.parametrize(
     ("encoding", "text"), [("cp1252", "結果"), ("ascii", "é"), ("latin-1", "→ ム"), ("cp932", "動画 é 한")]
 )
-def test_a_script_says_what_the_output_cannot_encode(encoding, text):
+def test_a_script_prints_what_the_output_cannot_encode(encoding, text):
     script = (
         "import rtmri_speech.errors as e\n"
         f"def main():\n    print({text!r})\n    raise e.UserError({text!r}, 'is empty', 'record it again')\n"
@@ -37,7 +37,7 @@ def test_a_script_says_what_the_output_cannot_encode(encoding, text):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 @pytest.mark.parametrize("by_snakemake", [True, False])
-def test_a_job_ends_with_its_shell_and_a_script_by_hand_does_not(by_snakemake):
+def test_a_job_exits_with_its_shell_but_a_manual_script_does_not(by_snakemake):
     script = "import time, rtmri_speech.errors as e; e.run_script(lambda: print(flush=True) or time.sleep(60))"
     environment = {name: value for name, value in os.environ.items() if name != JOB} | (
         {JOB: "1"} if by_snakemake else {}

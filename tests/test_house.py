@@ -1,4 +1,4 @@
-"""The house keeps its order: imports go upward only, the package costs nothing to import, environments agree."""
+"""Structure of the package: imports follow the layers, the package is cheap to import, environments agree."""
 
 import ast
 import itertools
@@ -40,7 +40,7 @@ ORDER = [
     "report",
     "takeover",
 ]
-"""Each floor may use those before it. The demo stands apart: it may use signal, and nothing uses it."""
+"""Layers: each may import those before it. The demo is separate: it may import signal, and nothing imports it."""
 
 LIGHT = [
     "dataset.process",
@@ -66,7 +66,7 @@ def floor(module: str) -> str:
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_upward_only(path):
+def test_imports_follow_the_layers(path):
     here = path.relative_to(PACKAGE).with_suffix("").parts[0]
     if here == "__init__":
         return
@@ -90,7 +90,7 @@ def test_importing_the_package_imports_nothing_else():
 
 
 @pytest.mark.parametrize("module", LIGHT)
-def test_a_clip_costs_no_heavy_import(module):
+def test_light_modules_import_nothing_heavy(module):
     code = f"import sys, rtmri_speech.{module}; print(sorted(set(sys.modules) & {HEAVY!r}))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Where results come from: hashes that sha256sum prints too, who made which steps, and nothing of the machine."""
+"""Provenance: hashes as by sha256sum, environments of the steps, and no information on the machine."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def test_contents_of_several_files_are_hashed_as_one_stream(tmp_path):
     }
 
 
-def test_only_who_differs_from_the_one_before_is_named():
+def test_only_changes_of_the_environment_are_recorded():
     one, other = {"packages": {"torch": "1"}}, {"packages": {"torch": "2"}}
     record = provenance.record("acoustic", {"from_step": 0, **one}, 42, {})
     assert provenance.continued(record, one, 5) == record
@@ -54,7 +54,7 @@ def test_packages_that_are_not_installed_are_left_out(monkeypatch):
     assert list(provenance.package_versions()) == ["Python", "numpy"]
 
 
-def test_a_mel_generator_carries_where_it_comes_from(tiny_training, tiny_processed, tmp_path):
+def test_a_mel_generator_contains_its_provenance(tiny_training, tiny_processed, tmp_path):
     from rtmri_speech.acoustic.train import train
 
     settings = tiny_training(provenance=tmp_path / "acoustic.json")
@@ -75,7 +75,7 @@ def test_a_mel_generator_carries_where_it_comes_from(tiny_training, tiny_process
     }, "the clips of training and validation, and no test clip"
 
 
-def test_a_training_resumed_by_others_names_both(tiny_training, monkeypatch):
+def test_a_training_resumed_elsewhere_records_both(tiny_training, monkeypatch):
     from rtmri_speech.acoustic.train import train
 
     assert train(tiny_training(), quiet) == 0
@@ -107,7 +107,7 @@ def test_a_stage_is_recorded_by_a_command(tmp_path):
     }
 
 
-def test_a_missing_input_is_told_in_one_sentence(tmp_path):
+def test_a_missing_input_is_reported_in_one_sentence(tmp_path):
     script = ROOT / "workflow" / "scripts" / "record_provenance.py"
     words = [
         "--stage",

@@ -1,4 +1,4 @@
-"""Many clips take no more memory than few; what it costs to plan and run them stands in benchmarks/bench_scale.py."""
+"""Memory does not grow with the number of clips; benchmarks/bench_scale.py measures planning and execution."""
 
 import tracemalloc
 
@@ -82,7 +82,7 @@ def corpora(make_tiny_processed, tmp_path_factory):
 
 
 @pytest.mark.parametrize("stage", [fit_scaler, read_windows, export_mels, look_up, excerpts])
-def test_ten_times_the_clips_take_no_more_memory(stage, corpora, config, monkeypatch):
+def test_memory_does_not_grow_with_the_number_of_clips(stage, corpora, config, monkeypatch):
     # As many as the few clips, which leaves the others no excuse.
     monkeypatch.setattr("rtmri_speech.dataset.windows.MOST_OPEN", 3)
     # Once before: what is imported or cached for all clips is no clip's.
@@ -98,7 +98,7 @@ def test_ten_times_the_clips_take_no_more_memory(stage, corpora, config, monkeyp
     assert peaks[1] - peaks[0] < mels_of_the_others / 2, f"{peaks} bytes"
 
 
-def test_a_look_up_of_many_frames_knows_an_even_choice_of_them(make_tiny_processed, tmp_path):
+def test_a_look_up_of_many_frames_samples_them_evenly(make_tiny_processed, tmp_path):
     directory = make_tiny_processed(tmp_path / "processed")
     ids = read_filelist(directory / "hifigan_filelists" / "training.txt")
     samples = [open_sample(directory, id) for id in ids]

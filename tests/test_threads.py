@@ -1,4 +1,4 @@
-"""A job computes with the threads of its rule, in torch, BLAS, OpenCV and the decoders."""
+"""A job uses the threads of its rule in torch, BLAS, OpenCV and the decoders."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def job(tmp_path):
     return tmp_path
 
 
-def test_a_job_of_one_thread_has_one_everywhere(job):
+def test_a_job_of_one_thread_uses_one_everywhere(job):
     (job / "Snakefile").write_text(RULE, encoding="utf-8")
     words = [sys.executable, "-m", "snakemake", "--cores", "4", "--quiet", "all", "--workflow-profile", "none"]
     run = subprocess.run(words, cwd=job, env=environment(), capture_output=True, text=True)
@@ -62,7 +62,7 @@ def test_a_job_of_one_thread_has_one_everywhere(job):
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor cannot show two threads")
-def test_a_command_by_hand_takes_what_it_is_given(job):
+def test_a_manual_command_uses_the_given_threads(job):
     words = [sys.executable, "job.py", "--threads", "2"]
     run = subprocess.run(words, cwd=job, env=environment(), capture_output=True, text=True, check=True)
     assert set(json.loads(run.stdout).values()) == {2}
@@ -83,7 +83,7 @@ def test_decoding_uses_one_thread(tmp_path, monkeypatch):
         assert stream.codec_context.thread_count == 1
 
 
-def test_an_empty_variable_names_no_number(monkeypatch):
+def test_an_empty_variable_is_ignored(monkeypatch):
     """OpenCV fails on an empty one of its own."""
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     monkeypatch.delenv("OPENCV_FOR_THREADS_NUM", raising=False)

@@ -1,4 +1,4 @@
-"""Workers end with the process they work for; one that is killed is told, and no other is left or waited for."""
+"""Workers exit with their parent; a killed worker is reported, and the others are stopped."""
 
 import multiprocessing
 import os
@@ -29,7 +29,7 @@ def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
+def test_a_worker_exits_when_its_parent_is_killed(tmp_path):
     script = tmp_path / "pool.py"
     script.write_text(POOL)
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
@@ -42,7 +42,7 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
     assert not alive(worker)
 
 
-def test_a_killed_worker_of_a_pool_is_told():
+def test_a_killed_pool_worker_is_reported():
     context = multiprocessing.get_context("spawn")
     with (
         pytest.raises(UserError, match=r"^a worker process: was killed, .*; run it again\.$"),
@@ -52,12 +52,12 @@ def test_a_killed_worker_of_a_pool_is_told():
         pool.submit(os._exit, 9).result()
 
 
-def test_a_fork_server_that_is_killed_while_it_starts_a_worker_is_told():
+def test_a_fork_server_killed_while_starting_a_worker_is_reported():
     # What `Process.start` raises then (popen_forkserver): the moment is too short to be met on purpose.
     with pytest.raises(UserError, match=r"^a worker process: was killed"), telling_lost_workers("run it again"):
         raise EOFError("unexpected EOF")
 
 
-def test_other_faults_are_not_touched():
+def test_other_errors_are_passed_on():
     with pytest.raises(RuntimeError, match="something else"), telling_lost_workers("run it again"):
         raise RuntimeError("something else")

@@ -24,7 +24,7 @@ def stretches(tiny_processed):
 
 @pytest.mark.parametrize("stretch", [1, 4, 5, 100])
 @pytest.mark.parametrize("epoch", [0, 1, 2])
-def test_an_epoch_holds_each_window_once(stretches, stretch, epoch):
+def test_an_epoch_contains_each_window_once(stretches, stretch, epoch):
     dataset = stretches(stretch)
     found = []
     for number in range(len(dataset)):
@@ -36,7 +36,7 @@ def test_an_epoch_holds_each_window_once(stretches, stretch, epoch):
     assert len(found) == len(set(found))
 
 
-def test_the_cuts_move_from_epoch_to_epoch_but_not_in_validation(stretches):
+def test_stretch_boundaries_vary_between_epochs_but_not_in_validation(stretches):
     def cuts(dataset, epoch):
         return [dataset.stretch((epoch, number))[1][0] for number in range(len(dataset))]
 
@@ -45,7 +45,7 @@ def test_the_cuts_move_from_epoch_to_epoch_but_not_in_validation(stretches):
     assert len({tuple(cuts(fixed, epoch)) for epoch in range(8)}) == 1
 
 
-def test_windows_of_a_batch_are_those_of_the_dataset(stretches):
+def test_batch_windows_equal_the_dataset(stretches):
     dataset = stretches(4)
     order = {tuple(start): index for index, start in enumerate(dataset.windows.starts.tolist())}
     keys = [(1, 0), (1, 3), (1, 2)]
@@ -70,7 +70,7 @@ def test_frames_are_read_once_for_all_their_windows(stretches):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_loaders_give_the_same_batches_with_and_without_processes(stretches, workers):
+def test_loaders_give_the_same_batches_with_and_without_workers(stretches, workers):
     dataset, steps = stretches(), TrainingSteps(len(stretches()), 2, seed=5)
     torch.manual_seed(0)
     before = torch.get_rng_state()
@@ -82,7 +82,7 @@ def test_loaders_give_the_same_batches_with_and_without_processes(stretches, wor
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_sample_deleted_in_mid_run_is_named(stretches, tiny_processed, workers):
+def test_a_sample_deleted_during_training_is_named(stretches, tiny_processed, workers):
     dataset = stretches()
     (tiny_processed / "samples" / "a1" / "mel_db.npy").unlink()
     loader = load(dataset.micro_batches, [[(0, n)] for n in range(len(dataset))], workers=workers)
@@ -99,7 +99,7 @@ def test_clips_of_another_size_are_refused(stretches, tiny_processed):
             dataset.micro_batches([(0, number)])
 
 
-def test_steps_are_limited_and_shared_between_processes():
+def test_steps_are_limited_and_divided_among_processes():
     steps = TrainingSteps(10, 4, seed=1, limit=2)
     assert steps.per_epoch == 2
     whole = [steps.keys(step) for step in range(6)]
@@ -109,14 +109,14 @@ def test_steps_are_limited_and_shared_between_processes():
     assert sorted(shares[0] + shares[1]) == sorted(whole[4])
 
 
-def test_validation_takes_every_stretch_in_order():
+def test_validation_covers_every_stretch_in_order():
     batches = validation_keys(7, 3, None, 0, 1)
     assert [number for batch in batches for _, number in batch] == list(range(7))
     assert validation_keys(7, 3, None, 1, 2) == batches[1::2]
     assert validation_keys(7, 3, 1, 0, 1) == batches[:1]
 
 
-def test_the_labs_frames_are_read_as_ours():
+def test_frames_of_the_lab_are_read_like_ours():
     gray = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for normalisation in ("unit", "frame"):
         ours = prepared_frames(gray, gray.shape[1:], normalisation)
@@ -131,7 +131,7 @@ def test_clips_without_a_window_are_refused(make_tiny_processed, tmp_path):
         Stretches(WindowDataset(processed, "validation"), 4, 2, "unit", None)
 
 
-def test_augmentation_moves_a_stretch_as_one_head():
+def test_augmentation_is_the_same_for_all_frames_of_a_stretch():
     frames = np.zeros((3, 32, 32), np.uint8)
     frames[:, 12:20, 14:18] = 100
     moved = Augmentation(shift=0.2, gain=0.5)(frames, np.random.default_rng(2))
@@ -144,7 +144,7 @@ def test_augmentation_moves_a_stretch_as_one_head():
     assert Augmentation()(frames, np.random.default_rng(2)) is frames
 
 
-def test_augmentation_depends_on_seed_and_step_only_and_spares_validation(tiny_processed):
+def test_augmentation_depends_only_on_seed_and_step_and_not_in_validation(tiny_processed):
     windows = WindowDataset(tiny_processed, "training")
     plain, moving, still = (
         Stretches(windows, 4, 1, "unit", seed, strength)
@@ -159,14 +159,14 @@ def test_augmentation_depends_on_seed_and_step_only_and_spares_validation(tiny_p
     assert torch.equal(pictures(still, (0, 1)), pictures(still, (1, 1)))
 
 
-def test_a_smaller_image_is_the_mean_of_the_pixels_it_stands_for(tiny_processed):
+def test_a_smaller_image_is_the_mean_over_its_pixels(tiny_processed):
     frames = WindowDataset(tiny_processed, "training").sample(0).mri[:5]
     small = prepared_frames(frames, (8, 8), "unit")
     means = frames.reshape(5, 8, 4, 8, 4).mean((2, 4)) / 255
     np.testing.assert_allclose(small[:, 0].numpy(), means, atol=0.5 / 255 + 1e-6)
 
 
-def test_stretches_are_of_the_image_size_asked_for(tiny_processed):
+def test_stretches_have_the_requested_image_size(tiny_processed):
     windows = WindowDataset(tiny_processed, "training")
     stretches = Stretches(windows, 4, 2, "unit", seed=1, image_size=(16, 16))
     assert stretches.frame_size == (32, 32)

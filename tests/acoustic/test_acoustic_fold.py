@@ -1,4 +1,4 @@
-"""The folded backbone: the same features, and no normalisation left to compute."""
+"""Folding batch normalisation into the backbone keeps its features."""
 
 import copy
 

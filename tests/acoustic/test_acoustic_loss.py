@@ -8,7 +8,7 @@ from rtmri_speech.errors import UserError
 
 
 def by_loops(prediction, target, mask, ramp):
-    """The loss from its description, value by value, in Python's double precision."""
+    """The loss from its definition, value by value, in double precision."""
 
     def band(m):
         goal = 2.0 if m <= 5 else 3.0 if m <= 15 else 2.4 if m <= 31 else 1.6 if m <= 47 else 1.8
@@ -56,7 +56,7 @@ def batch(windows=3, frames=4, bins=64, dtype=torch.float64):
 
 @pytest.mark.parametrize("ramp", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("frames", [4, 10])
-def test_it_is_the_loss_of_the_description(ramp, frames):
+def test_loss_matches_a_direct_implementation(ramp, frames):
     prediction, target, mask = batch(frames=frames)
     loss, mae = MaskedMSEMAE(LossSettings(), 64)(prediction, target, mask, ramp)
     expected_loss, expected_mae = by_loops(prediction.tolist(), target.tolist(), mask.tolist(), ramp)
@@ -65,14 +65,14 @@ def test_it_is_the_loss_of_the_description(ramp, frames):
 
 
 @pytest.mark.parametrize("ramp", [0.0, 0.5, 1.0])
-def test_its_gradient_is_that_of_finite_differences(ramp):
+def test_gradient_matches_finite_differences(ramp):
     prediction, target, mask = batch(windows=2, bins=8)
     criterion = MaskedMSEMAE(LossSettings(), 8)
     prediction.requires_grad_()
     assert torch.autograd.gradcheck(lambda p: criterion(p, target, mask[:2], ramp)[0], (prediction,), eps=1e-6)
 
 
-def test_parts_of_a_batch_add_up_to_the_whole():
+def test_micro_batches_add_up_to_the_batch():
     prediction, target, mask = batch()
     criterion = MaskedMSEMAE(LossSettings(), 64)
     totals = criterion.totals(mask, 0.7)
@@ -83,7 +83,7 @@ def test_parts_of_a_batch_add_up_to_the_whole():
     assert sum(parts).item() == pytest.approx(criterion(prediction, target, mask, 0.7)[0].item(), rel=1e-12)
 
 
-def test_masked_frames_count_only_as_the_latest_one():
+def test_masked_frames_count_only_in_the_latest_term():
     prediction, target, mask = batch()
     criterion = MaskedMSEMAE(LossSettings(latest=(0.0, 0.0)), 64)
     before = criterion(prediction, target, mask, 1.0)
@@ -91,7 +91,7 @@ def test_masked_frames_count_only_as_the_latest_one():
     assert torch.equal(torch.stack(criterion(wild, target, mask, 1.0)), torch.stack(before))
 
 
-def test_nothing_to_weigh_is_no_nan():
+def test_a_fully_masked_batch_gives_no_nan():
     prediction, target, mask = batch(frames=2)
     criterion = MaskedMSEMAE(LossSettings(), 64)
     loss, mae = criterion(prediction, target, torch.zeros_like(mask), 0.0)

@@ -21,7 +21,7 @@ SMALL = Network(backbone="test_efficientnet", rnn_hidden=8, n_mels=5, dropout=0.
 
 
 @pytest.mark.skipif(not LAB.is_dir(), reason="the reference numbers of the lab are not here")
-def test_the_labs_numbers_names_and_shapes():
+def test_the_labs_weights_names_and_shapes_are_reproduced():
     torch.set_num_threads(1)
     model = AcousticModel().eval()
     manifest = json.loads((LAB / "manifest.json").read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def test_the_labs_numbers_names_and_shapes():
     assert np.abs(mel.numpy() - np.load(LAB / "expected.npy")).max() < 1e-4
 
 
-def test_windows_gather_what_the_cnn_saw_once():
+def test_windows_share_the_features_of_single_frames():
     torch.manual_seed(0)
     model = AcousticModel(SMALL).eval()
     frames = torch.rand(9, 1, 32, 32)
@@ -72,7 +72,7 @@ def test_recomputing_keeps_fewer_activations():
     assert kept(Recomputing(4)) < 0.3 * kept(None)
 
 
-def test_recomputing_refuses_a_backbone_whose_blocks_it_does_not_know():
+def test_recomputing_refuses_a_backbone_with_unknown_blocks():
     model = AcousticModel(Network(backbone="test_resnet", rnn_hidden=4))
     with pytest.raises(UserError, match="--use_checkpoint: knows no blocks"):
         model(torch.rand(4, 1, 32, 32), torch.tensor([0]), 4, Recomputing(2))
@@ -101,7 +101,7 @@ def test_a_wrong_state_dict_is_refused_by_key():
         load_weights(model, {**state, "head.bias": torch.zeros(7)}, "x.pt")
 
 
-def test_a_warm_start_takes_what_fits():
+def test_a_warm_start_loads_matching_weights():
     torch.manual_seed(0)
     model, other = AcousticModel(SMALL), AcousticModel(Network(backbone="test_efficientnet", rnn_hidden=8, n_mels=6))
     before = model.head.bias.detach().clone()
@@ -117,7 +117,7 @@ def test_an_unknown_backbone_or_stride_is_refused():
         AcousticModel(Network(backbone="test_efficientnet", output_stride=7))
 
 
-def test_the_output_stride_makes_a_finer_map():
+def test_a_smaller_output_stride_gives_a_finer_map():
     model = AcousticModel(Network(backbone="test_efficientnet", output_stride=8, rnn_hidden=4))
     assert model.feature_maps(torch.rand(1, 1, 64, 64)).shape[2:] == (8, 8)
 
@@ -134,7 +134,7 @@ def test_pretrained_weights_come_from_a_local_file(tmp_path):
         load_pretrained_backbone(model, tmp_path / "weights.pth")
 
 
-def test_without_a_network_the_file_option_is_named(monkeypatch):
+def test_without_network_access_the_file_option_is_named(monkeypatch):
     def unreachable(*args, **kwargs):
         raise OSError("[Errno 101] Network is unreachable")
 

@@ -28,7 +28,7 @@ NETWORK = Network("test_efficientnet", rnn_hidden=8, n_mels=12)
 
 @pytest.fixture
 def checkpoint(tmp_path, tiny_processed):
-    """A checkpoint of an untrained model, with all that ours hold."""
+    """A checkpoint of an untrained model, with all keys of ours."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     scaler = Scaler.load(tiny_processed / "scaler.json")
@@ -58,7 +58,7 @@ def frames():
 
 
 @torch.inference_mode()
-def test_each_context_is_what_it_says(checkpoint, frames):
+def test_each_context_equals_window_by_window_computation(checkpoint, frames):
     """Against the model called window by window, each with its own pass of the CNN."""
     bundle = load_acoustic_model(checkpoint, "cpu")
     model, picture = bundle.model, torch.from_numpy(frames[:, None] / np.float32(255))
@@ -74,7 +74,7 @@ def test_each_context_is_what_it_says(checkpoint, frames):
         np.testing.assert_allclose(db, expected.numpy() * bundle.scaler.std + bundle.scaler.mean, atol=1e-3)
 
 
-def test_causal_does_not_hear_the_future(checkpoint, frames):
+def test_causal_context_ignores_future_frames(checkpoint, frames):
     bundle = load_acoustic_model(checkpoint, "cpu")
     changed = frames.copy()
     changed[20:] = 255 - changed[20:]
@@ -93,7 +93,7 @@ def test_clips_shorter_than_a_window_are_predicted(checkpoint, frames, count, co
     assert predict_db(load_acoustic_model(checkpoint, "cpu"), frames[:count], context).shape == (count, 12)
 
 
-def test_frames_are_taken_from_a_stream_in_flat_memory(checkpoint):
+def test_memory_is_constant_for_a_stream_of_frames(checkpoint):
     bundle = dataclasses.replace(load_acoustic_model(checkpoint, "cpu"), frame_size=(128, 128))
 
     def peak(count):
@@ -108,7 +108,7 @@ def test_frames_are_taken_from_a_stream_in_flat_memory(checkpoint):
     assert peak(640) < peak(64) + 640 * 128 * 128 / 4
 
 
-def test_bfloat16_is_near(checkpoint, frames):
+def test_bfloat16_is_close_to_float32(checkpoint, frames):
     near, exact = (
         predict_db(load_acoustic_model(checkpoint, "cpu", precision=precision), frames)
         for precision in ("bfloat16", "float32")
@@ -126,7 +126,7 @@ def test_wrong_frames_contexts_and_empty_videos_are_refused(checkpoint, frames):
         predict_db(bundle, iter([]))
 
 
-def test_a_dataset_that_does_not_fit_the_checkpoint_is_refused(checkpoint):
+def test_a_dataset_incompatible_with_the_checkpoint_is_refused(checkpoint):
     with pytest.raises(UserError, match=r"model\.pt: was trained with another scaler\.json"):
         load_acoustic_model(checkpoint, "cpu", scaler=Scaler(np.zeros(12), np.ones(12), 1))
     spec = load_acoustic_model(checkpoint, "cpu").mel
@@ -135,7 +135,7 @@ def test_a_dataset_that_does_not_fit_the_checkpoint_is_refused(checkpoint):
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
-def test_names_of_a_training_over_several_devices_are_the_networks(checkpoint, frames, prefix):
+def test_wrapper_prefixes_of_distributed_training_are_removed(checkpoint, frames, prefix):
     before = predict_db(load_acoustic_model(checkpoint, "cpu"), frames)
     content = load_checkpoint(checkpoint)
     state = content["model_state_dict"]
@@ -147,7 +147,7 @@ def test_names_of_a_training_over_several_devices_are_the_networks(checkpoint, f
         load_acoustic_model(checkpoint, "cpu")
 
 
-def test_a_checkpoint_of_the_lab_gets_its_settings_and_needs_a_scaler(tmp_path):
+def test_a_lab_checkpoint_gets_its_settings_and_needs_a_scaler(tmp_path):
     content = {"model_state_dict": AcousticModel().state_dict()}
     save_checkpoint(tmp_path / "lab.pt", content)
     with pytest.raises(UserError, match=r"lab\.pt: holds no scaler"):
@@ -170,7 +170,7 @@ def script(name, *arguments, code=0):
     return done.stderr
 
 
-def test_every_clip_is_exported_and_what_is_there_stays(checkpoint, tiny_processed, tmp_path):
+def test_every_clip_is_exported_and_existing_files_are_kept(checkpoint, tiny_processed, tmp_path):
     common = ("--processed_dir", tiny_processed, "--output_dir", tmp_path / "predicted")
     common += ("--mri_checkpoint", checkpoint, "--scaler_json", tiny_processed / "scaler.json", "--cpu")
     (tmp_path / "predicted").mkdir()
@@ -206,7 +206,7 @@ def test_a_checkpoint_round_trips(checkpoint):
 
 
 @pytest.mark.parametrize("name", ["train_mri_acoustic_model", "export_predicted_mels", "export_groundtruth_mels"])
-def test_help_costs_nothing(name):
+def test_help_imports_nothing_heavy(name):
     code = (
         "import atexit, runpy, sys\n"
         "atexit.register(lambda: sys.stderr.write(str({'torch', 'numpy'} & set(sys.modules))))\n"

@@ -42,7 +42,7 @@ def scalars(settings):
     return {tag: sorted((event.step, event.value) for event in events.Scalars(tag)) for tag in events.Tags()["scalars"]}
 
 
-def test_it_learns_and_logs_the_labs_tags(tiny_training, said):
+def test_training_reduces_the_loss_and_logs_the_labs_tags(tiny_training, said):
     settings = tiny_training(epochs=25, picture_epochs=25)
     assert train(settings, said.append) == 0
     found = scalars(settings)
@@ -55,7 +55,7 @@ def test_it_learns_and_logs_the_labs_tags(tiny_training, said):
     assert images == ["mel_true_above_predicted/a3", "mel_true_above_predicted/a4"]
 
 
-def test_the_checkpoint_has_the_labs_keys_and_all_to_use_it(tiny_training, said):
+def test_the_checkpoint_has_the_labs_keys_and_is_self_contained(tiny_training, said):
     settings = tiny_training()
     train(settings, said.append)
     content = load_checkpoint(settings.out_ckpt)
@@ -71,7 +71,7 @@ def test_the_checkpoint_has_the_labs_keys_and_all_to_use_it(tiny_training, said)
 
 
 @pytest.mark.parametrize("micro", [1, 3])
-def test_accumulated_gradients_are_those_of_one_big_batch(tiny_training, said, micro):
+def test_accumulated_gradients_equal_those_of_one_batch(tiny_training, said, micro):
     gradients = []
     for size in (4, micro):
         settings = tiny_training(micro_batch_size=size, grad_clip=0.0, lr=1e-30, **STILL)
@@ -83,7 +83,7 @@ def test_accumulated_gradients_are_those_of_one_big_batch(tiny_training, said, m
 
 
 def test_stretches_and_single_windows_have_the_same_loss(tiny_training, said):
-    """The same windows, gathered from shared frames or each with frames of its own."""
+    """The same windows, with shared or separate frames."""
     losses = []
     for stretch in (1, 100):
         settings = tiny_training(stretch=stretch, batch_size=1000, lr=1e-30, **STILL)
@@ -93,8 +93,8 @@ def test_stretches_and_single_windows_have_the_same_loss(tiny_training, said):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_the_best_is_judged_at_the_full_weights_whatever_the_ramp(tiny_training, said):
-    """With a learning rate of nothing the validation loss stays, while the training loss rises with the ramp."""
+def test_the_best_model_is_selected_with_full_weights_during_the_ramp(tiny_training, said):
+    """With a learning rate of zero the validation loss is constant, while the training loss rises with the ramp."""
     settings = tiny_training(
         lr=1e-30, min_lr=0.0, epochs=5, weight_decay=0.0, early_stop=3, loss=LossSettings(ramp_steps=8), **STILL
     )
@@ -107,7 +107,7 @@ def test_the_best_is_judged_at_the_full_weights_whatever_the_ramp(tiny_training,
     assert load_checkpoint(settings.out_ckpt)["epoch"] == 1
 
 
-def test_the_plateau_lowers_the_rate_to_its_floor_and_ends(tiny_training, said):
+def test_a_plateau_lowers_the_rate_to_its_minimum_and_ends_training(tiny_training, said):
     settings = tiny_training(lr=1e-6, min_lr=1e-7, plateau_patience=0, epochs=20, early_stop=0, **STILL)
     train(settings, said.append)
     assert "its floor" in said[-1]
@@ -123,7 +123,7 @@ def test_the_cosine_schedule_rises_and_falls(tiny_training, said):
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_lower_precisions_take_nearly_the_same_steps(tiny_training, said, precision):
+def test_lower_precisions_give_similar_steps(tiny_training, said, precision):
     losses = []
     for name in ("float32", precision):
         settings = tiny_training(name, precision=name, epochs=1, max_train_steps=2)
@@ -134,7 +134,7 @@ def test_lower_precisions_take_nearly_the_same_steps(tiny_training, said, precis
     assert losses[1] != losses[0]
 
 
-def test_recomputing_changes_no_number(tiny_training, said):
+def test_recomputing_changes_no_result(tiny_training, said):
     ends = []
     for name, recomputing in (("plain", None), ("recomputed", Recomputing(3))):
         settings = tiny_training(name, recomputing=recomputing)
@@ -144,7 +144,7 @@ def test_recomputing_changes_no_number(tiny_training, said):
         torch.testing.assert_close(ends[1][key], value, rtol=1e-4, atol=1e-5, msg=key)
 
 
-def test_changed_coefficients_go_on_and_judge_anew(tiny_training, said):
+def test_training_continues_with_changed_coefficients_and_selects_the_best_afresh(tiny_training, said):
     settings = tiny_training(epochs=2)
     train(settings, said.append)
     said.clear()
@@ -163,7 +163,7 @@ def test_a_changed_rate_takes_effect(tiny_training, said):
     assert [value for _, value in scalars(settings)["lr"]] == pytest.approx([3e-3, 1e-5])
 
 
-def test_a_finished_training_says_so_and_writes_its_model_again(tiny_training, said):
+def test_a_finished_training_is_reported_and_restores_its_model(tiny_training, said):
     settings = tiny_training()
     train(settings, said.append)
     before = load_checkpoint(settings.out_ckpt)
@@ -173,7 +173,7 @@ def test_a_finished_training_says_so_and_writes_its_model_again(tiny_training, s
     torch.testing.assert_close(load_checkpoint(settings.out_ckpt)["model_state_dict"], before["model_state_dict"])
 
 
-def test_another_network_starts_anew_and_a_warm_start_takes_what_fits(tiny_training, said):
+def test_another_network_starts_over_with_matching_weights_on_request(tiny_training, said):
     train(tiny_training(), said.append)
     wider = tiny_training(network=Network("test_efficientnet", rnn_hidden=9))
     training = []
@@ -186,7 +186,7 @@ def test_another_network_starts_anew_and_a_warm_start_takes_what_fits(tiny_train
     assert training == [False, True]
 
 
-def test_a_missing_checkpoint_to_resume_starts_anew_and_says_so(tiny_training, said):
+def test_a_missing_resume_checkpoint_is_reported_and_training_starts(tiny_training, said):
     settings = tiny_training()
     train(dataclasses.replace(settings, resume_ckpt=settings.out_ckpt), said.append)
     assert said[0].endswith("model.pt: there is no such checkpoint yet; the training starts anew.")
@@ -203,7 +203,7 @@ def lab_file(path, settings, epoch=2, without=None):
     return model
 
 
-def test_a_checkpoint_of_the_lab_trains_on_from_its_epoch(tiny_training, said, tmp_path):
+def test_a_lab_checkpoint_is_trained_further_from_its_epoch(tiny_training, said, tmp_path):
     settings = tiny_training(resume_ckpt=tmp_path / "lab.pt", lr=1e-30, weight_decay=0.0, **STILL)
     model = lab_file(tmp_path / "lab.pt", settings)
     train(settings, said.append)
@@ -220,7 +220,7 @@ def test_a_checkpoint_of_the_lab_trains_on_from_its_epoch(tiny_training, said, t
         (["epoch"], 1, "lab.pt: lacks epoch; its weights are trained from the first epoch on."),
     ],
 )
-def test_published_weights_train_on(tiny_training, said, tmp_path, left_out, first_epoch, sentence):
+def test_published_weights_are_trained_further(tiny_training, said, tmp_path, left_out, first_epoch, sentence):
     settings = tiny_training(resume_ckpt=tmp_path / "lab.pt", lr=1e-30, weight_decay=0.0, **STILL)
     model = lab_file(tmp_path / "lab.pt", settings)
     content = load_checkpoint(tmp_path / "lab.pt")
@@ -231,7 +231,7 @@ def test_published_weights_train_on(tiny_training, said, tmp_path, left_out, fir
     torch.testing.assert_close(load_checkpoint(settings.out_ckpt)["model_state_dict"], model.state_dict())
 
 
-def test_a_checkpoint_that_lacks_a_key_is_refused_by_name(tiny_training, said, tmp_path):
+def test_a_checkpoint_with_a_missing_key_is_refused_by_name(tiny_training, said, tmp_path):
     settings = tiny_training(resume_ckpt=tmp_path / "lab.pt")
     lab_file(tmp_path / "lab.pt", settings, without="head.bias")
     with pytest.raises(UserError, match=r"lab\.pt: lacks key head\.bias"):
@@ -241,7 +241,7 @@ def test_a_checkpoint_that_lacks_a_key_is_refused_by_name(tiny_training, said, t
         train(settings, said.append)
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_the_last_state_intact(tiny_training, said, monkeypatch):
+def test_a_nan_loss_stops_training_and_keeps_the_last_state(tiny_training, said, monkeypatch):
     settings = tiny_training(save_minutes=0)
     from rtmri_speech.acoustic import train as module
 
@@ -263,7 +263,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_last_state_intact(tiny_t
     "error",
     [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
 )
-def test_out_of_memory_names_the_flags_that_help(tiny_training, said, monkeypatch, error):
+def test_out_of_memory_names_the_relevant_flags(tiny_training, said, monkeypatch, error):
     def full(*args, **kwargs):
         raise error
 
@@ -272,7 +272,7 @@ def test_out_of_memory_names_the_flags_that_help(tiny_training, said, monkeypatc
         train(tiny_training(), said.append)
 
 
-def test_a_full_disk_leaves_the_last_state(tiny_training, said, monkeypatch):
+def test_a_full_disk_keeps_the_last_state(tiny_training, said, monkeypatch):
     settings = tiny_training(save_minutes=0)
     from rtmri_speech.training import state
 
@@ -292,7 +292,7 @@ def test_a_full_disk_leaves_the_last_state(tiny_training, said, monkeypatch):
     assert any("goes on from step 3" in sentence for sentence in said)
 
 
-def test_two_processes_give_the_loss_curve_of_one(tiny_training, said, monkeypatch):
+def test_two_processes_give_the_same_loss_curve_as_one(tiny_training, said, monkeypatch):
     monkeypatch.syspath_prepend(TESTS / "faults")
     from kill import ended, start
 
@@ -325,7 +325,7 @@ def quiet_train(settings):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_the_script_trains_in_several_processes_and_stops_them(tiny_processed, tmp_path, number, code):
+def test_the_script_starts_and_stops_several_processes(tiny_processed, tmp_path, number, code):
     script = TESTS.parent / "workflow" / "scripts" / "train_mri_acoustic_model.py"
     command = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""One throw-away SLURM and one made dataset for all the tests here."""
+"""A temporary SLURM and a prepared dataset for all tests in this directory."""
 
 import copy
 import shutil

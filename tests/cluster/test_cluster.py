@@ -1,4 +1,4 @@
-"""The workflow through a real SLURM: from nothing to speech, and disturbed in every way a cluster knows."""
+"""The workflow on a real SLURM: undisturbed, and with cancelled, killed and timed-out jobs."""
 
 import itertools
 import re
@@ -21,7 +21,7 @@ def assert_no_step_lost_or_made_twice(workflow: ClusterWorkflow) -> None:
     assert workflow.saved_steps()[-1] % epochs == 0
 
 
-def test_nothing_becomes_speech_with_all_clips_in_one_submission(undisturbed):
+def test_the_whole_workflow_runs_with_all_clips_in_one_submission(undisturbed):
     workflow = undisturbed
     told, jobs = (workflow.directory / "driver.log").read_text(), workflow.driven
     assert (workflow.directory / SPEECH).stat().st_size > 1000, told
@@ -61,7 +61,7 @@ def test_two_gpu_jobs_at_a_time_on_two_gpus(undisturbed, slurm):
         assert all(before[1] <= after[0] for before, after in itertools.pairwise(times)), gpus
 
 
-def test_a_cancelled_training_goes_on_in_a_rerun(untrained, undisturbed, slurm):
+def test_a_cancelled_training_resumes_in_a_rerun(untrained, undisturbed, slurm):
     workflow = untrained(slurm)
     with workflow.started(MODEL) as snakemake:
         slurm.run("scancel", workflow.training()["JobId"])
@@ -78,7 +78,7 @@ def test_a_cancelled_training_goes_on_in_a_rerun(untrained, undisturbed, slurm):
     assert_no_step_lost_or_made_twice(workflow)
 
 
-def test_a_training_out_of_time_goes_on_by_a_retry(untrained, undisturbed, slurm):
+def test_a_training_out_of_time_resumes_by_a_retry(untrained, undisturbed, slurm):
     workflow = untrained(slurm)
     with workflow.started(MODEL) as snakemake:
         job = workflow.training()

@@ -1,4 +1,4 @@
-"""A real SLURM on this machine alone, for a test: munged, slurmctld and slurmd as root, and two pretend GPUs."""
+"""A temporary SLURM on this machine for tests: munged, slurmctld and slurmd as root, and two simulated GPUs."""
 
 import contextlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Which clips a corpus has, and what is refused about it."""
+"""The clips of a corpus, and invalid corpora."""
 
 import re
 import unicodedata
@@ -36,13 +36,13 @@ def test_a_pair_of_directories_pairs_by_stem(tmp_path):
     }
 
 
-def test_what_one_directory_lacks_is_expected_where_it_belongs(tmp_path):
+def test_missing_counterparts_get_the_expected_path(tmp_path):
     clips = clips_from_directories(touch(tmp_path / "v", "a.mp4"), touch(tmp_path / "a", "b.wav"))
     assert clips["a"].audio == tmp_path / "a" / "a.wav"
     assert clips["b"].video == tmp_path / "v" / "b.mp4"
 
 
-def test_without_an_audio_directory_each_video_brings_its_own_track(tmp_path):
+def test_without_an_audio_directory_the_videos_own_tracks_are_used(tmp_path):
     assert clips_from_directories(touch(tmp_path / "v", "a.mp4"))["a"].audio is None
 
 
@@ -67,7 +67,7 @@ def write_table(tmp_path, text):
     return path
 
 
-def test_a_table_cuts_and_shifts(tmp_path):
+def test_a_table_gives_start_end_and_offset(tmp_path):
     table = write_table(
         tmp_path,
         "\ufeffid\tvideo\taudio\tstart\tend\tav_offset_ms\r\n"
@@ -95,13 +95,13 @@ def test_a_table_cuts_and_shifts(tmp_path):
         ("id\tvideo\n", "names no clip"),
     ],
 )
-def test_a_wrong_table_is_refused_with_its_line(tmp_path, text, told):
+def test_an_invalid_table_is_refused_with_the_line(tmp_path, text, told):
     with pytest.raises(UserError, match=re.escape(told)):
         clips_from_table(write_table(tmp_path, text))
 
 
 @pytest.mark.parametrize("written", ["~/動画 が/ば.mp4", "動画 が/ば.mp4", "./動画 が/ば.mp4"])
-def test_files_of_a_table_are_written_as_in_a_configuration(tmp_path, monkeypatch, written):
+def test_paths_in_a_table_follow_the_rules_of_the_configuration(tmp_path, monkeypatch, written):
     """The home directory and names of a Mac (NFD), relative to the table wherever the command runs."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
@@ -120,14 +120,14 @@ def test_files_of_a_table_are_written_as_in_a_configuration(tmp_path, monkeypatc
     assert clips_from_table(tmp_path / "clips.tsv")["b"].video.samefile(later)
 
 
-def test_a_table_that_is_no_text_is_refused(tmp_path):
+def test_a_binary_table_is_refused(tmp_path):
     path = tmp_path / "clips.tsv"
     path.write_bytes(b"id\tvideo\n\xff\xfe\n")
     with pytest.raises(UserError, match="UTF-8"):
         clips_from_table(path)
 
 
-def test_the_ids_pattern_matches_its_ids_and_no_other():
+def test_the_ids_pattern_matches_only_its_ids():
     rng = np.random.default_rng(0)
     ids = {"".join(rng.choice(list("ab-_1"), rng.integers(1, 5))) for _ in range(200)}
     pattern = re.compile(ids_pattern(ids))
@@ -143,13 +143,13 @@ def test_excluded_clips_are_left_out_and_unknown_ones_refused(tmp_path):
         corpus_clips({**settings, "exclude": ["009"]}, tmp_path)
 
 
-def test_a_normalised_video_keeps_the_recordings_sound(tmp_path):
+def test_normalised_videos_use_the_sound_of_the_recording(tmp_path):
     clips = clips_from_directories(touch(tmp_path / "v", "a.avi"))
     assert normalised_clips(clips, tmp_path / "n")["a"].video == tmp_path / "n" / "a.mp4"
     assert normalised_clips(clips, tmp_path / "n")["a"].audio == tmp_path / "v" / "a.avi"
 
 
-def test_each_recording_of_a_table_has_one_normalised_video_of_its_own(tmp_path):
+def test_each_recording_in_a_table_has_one_normalised_video(tmp_path):
     rows = {
         "u1": "day 1/take.avi",
         "u2": "take7.avi",
@@ -192,7 +192,7 @@ def test_a_broken_array_is_refused_by_name(tmp_path, content):
         open_sample(tmp_path, "a")
 
 
-def test_a_pickle_in_an_array_file_is_not_run(tmp_path):
+def test_a_pickle_in_an_array_file_is_not_executed(tmp_path):
     directory = tmp_path / "samples" / "a"
     directory.mkdir(parents=True)
     np.save(directory / "mri.npy", np.array([{"x": 1}], dtype=object), allow_pickle=True)

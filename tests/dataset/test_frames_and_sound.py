@@ -1,4 +1,4 @@
-"""One clip from files to sample: frames once, sound of as many hops, and the mel of just that sound."""
+"""One clip from files to sample: frames, sound of as many hops, and its mel."""
 
 from fractions import Fraction
 
@@ -43,7 +43,7 @@ def test_every_frame_is_stored_once_in_order(tmp_path, recording):
     np.testing.assert_allclose(sample.mri.mean((1, 2)), 5 * np.arange(40) + 10, atol=1)
 
 
-def test_a_click_in_the_middle_of_a_frame_is_heard_at_that_frame(tmp_path, recording):
+def test_a_click_in_the_middle_of_a_frame_is_in_the_mel_of_that_frame(tmp_path, recording):
     sample = made(tmp_path, recording)
     power = sample.mel_db[:, 40:].mean(1)
     assert all(power[t] >= power[t - 1] - 1e-3 and power[t] >= power[t + 1] - 1e-3 for t in range(2, 40, 5))
@@ -59,7 +59,7 @@ def test_a_cut_takes_frames_and_sound_together(tmp_path, recording):
     np.testing.assert_allclose(cut.mel_db[4:-4], whole.mel_db[14:26], atol=0.2)
 
 
-def test_a_late_sound_is_moved_back(tmp_path, recording):
+def test_delayed_sound_is_shifted_back(tmp_path, recording):
     sound, rate = sf.read(recording.audio)
     late = tmp_path / "late.wav"
     sf.write(late, np.concatenate([np.full(840, 0.001), sound[:-840]]), rate, subtype="PCM_16")
@@ -79,7 +79,7 @@ def test_the_mel_is_that_of_the_written_wav(tmp_path, recording):
     np.testing.assert_allclose(sample.mel_db.T, 20 * np.log10(np.maximum(mel, 1e-5)), atol=1e-3)
 
 
-def test_gain_is_a_number_for_every_clip(tmp_path, recording):
+def test_gain_is_the_same_for_every_clip(tmp_path, recording):
     made(tmp_path, recording, gain=0.5)
     audio, _ = sf.read(tmp_path / "wavs" / "v.wav")
     assert np.abs(audio).max() == pytest.approx(0.45, abs=1e-3)
@@ -96,7 +96,7 @@ def test_stereo_and_other_depths_are_handled(tmp_path, recording, channels, kind
     np.testing.assert_allclose(written, sound, atol=1 / 128 if kind == "PCM_U8" else 1 / 16384)
 
 
-def test_a_few_missing_frames_are_masked_and_more_refused(tmp_path, recording):
+def test_a_few_missing_frames_are_masked_and_many_are_refused(tmp_path, recording):
     sound, rate = sf.read(recording.audio)
     short = tmp_path / "short.wav"
     sf.write(short, sound[: 36 * 420], rate)
@@ -110,7 +110,7 @@ def test_a_few_missing_frames_are_masked_and_more_refused(tmp_path, recording):
 
 @pytest.mark.parametrize("spec", [SPEC, MelSpec.preset("lab")], ids=["centred", "start"])
 @pytest.mark.parametrize("samples", [0, 419, 420, 2047, 2048, 2467, 2468, 4200, 16800])
-def test_the_mask_is_one_where_a_frame_has_all_its_sound(spec, samples):
+def test_the_mask_is_one_where_a_frame_has_complete_sound(spec, samples):
     needed = 420 if spec.alignment == "centred" else 2048
     expected = [float(t * 420 + needed <= samples) for t in range(40)]
     assert sound_mask(40, samples, spec).tolist() == expected

@@ -1,4 +1,4 @@
-"""Windows that the old system stored in full become samples again, and ours index the same frames."""
+"""Windows stored by the old system are converted to samples, and our windows index the same frames."""
 
 import json
 import tracemalloc
@@ -42,7 +42,7 @@ def lab_directory(tmp_path, layout, frames=9):
 
 
 @pytest.mark.parametrize("layout", ["npz", "npy"])
-def test_our_windows_equal_the_labs_value_for_value(tmp_path, layout):
+def test_our_windows_equal_the_labs(tmp_path, layout):
     windows = lab_directory(tmp_path, layout)
     assert restore_samples(tmp_path) == ["000"]
     write_pairs(tmp_path, "training")
@@ -95,7 +95,7 @@ def stored_sample(tmp_path, mri, mel_db=None, mask=None):
 
 
 @pytest.mark.parametrize("layout", ["npz", "npy", "compressed"])
-def test_a_clip_is_read_from_where_it_is_stored_and_nothing_is_written_there(tmp_path, layout):
+def test_a_stored_clip_is_read_in_place_and_never_written_to(tmp_path, layout):
     windows = lab_directory(tmp_path, "npy" if layout == "npy" else "npz")
     if layout == "compressed":
         np.savez_compressed(tmp_path / "pairs_ref4" / "000.npz", **windows)
@@ -114,7 +114,7 @@ def test_a_clip_is_read_from_where_it_is_stored_and_nothing_is_written_there(tmp
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_samples_come_before_windows_unless_they_are_not_whole(tmp_path):
+def test_complete_samples_take_precedence_over_windows(tmp_path):
     lab_directory(tmp_path, "npy")
     clip = stored_sample(tmp_path, np.zeros((9, 6, 6), np.float32))
     assert stored_clips(tmp_path)["000"] == clip
@@ -123,7 +123,7 @@ def test_samples_come_before_windows_unless_they_are_not_whole(tmp_path):
 
 
 @pytest.mark.parametrize("pixel", [100.5 / 255, 1.2, -1 / 255, np.nan])
-def test_pixels_that_no_8_bit_picture_has_are_refused_with_the_frame(tmp_path, pixel):
+def test_pixels_not_representable_in_8_bits_are_refused_with_the_frame(tmp_path, pixel):
     mri = np.zeros((6, 4, 4), np.float32)
     mri[3, 1, 1] = pixel
     with pytest.raises(UserError, match=r"frame 3: holds pixels that are no multiple of 1/255"):
@@ -131,7 +131,7 @@ def test_pixels_that_no_8_bit_picture_has_are_refused_with_the_frame(tmp_path, p
     assert not (tmp_path / "mri.npy").exists()
 
 
-def test_every_byte_survives_its_division_by_255(tmp_path):
+def test_every_byte_is_recovered_after_division_by_255(tmp_path):
     bytes_ = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for divided in (bytes_.astype(np.float32) / np.float32(255), (bytes_ / 255).astype(np.float32)):
         np.testing.assert_array_equal(np.stack(list(stored_sample(tmp_path, divided).frames())), bytes_)
@@ -146,7 +146,7 @@ def test_frames_of_another_size_are_refused_with_the_setting(tmp_path):
         take_frames(tmp_path / "mri.npy", clip, (4, 4))
 
 
-def test_a_scaler_that_is_lost_is_found_in_meta_json(tmp_path):
+def test_a_missing_scaler_is_read_from_meta_json(tmp_path):
     (tmp_path / "meta.json").write_text(json.dumps({"mean": [1.0, 2.0], "std": [3.0, 4.0]}))
     assert lab_scaler(tmp_path).mean.tolist() == [1.0, 2.0]
 

@@ -68,7 +68,7 @@ def test_twelve_bits_stored_in_sixteen_keep_their_depth(tmp_path):
     assert_looks_like(made[1], 255 * picture)
 
 
-def test_colour_recordings_become_gray(tmp_path):
+def test_colour_recordings_become_grey(tmp_path):
     picture = np.dstack([255 * smooth(64, 64, seed) for seed in range(3)]).astype(np.uint8)
     with av.open(str(tmp_path / "raw.mov"), "w") as container:
         stream = container.add_stream("png", rate=25)
@@ -81,7 +81,7 @@ def test_colour_recordings_become_gray(tmp_path):
     assert_looks_like(made, min_max(picture @ [0.299, 0.587, 0.114]))
 
 
-def test_turn_comes_before_crop(tmp_path):
+def test_rotation_precedes_cropping(tmp_path):
     picture = (255 * smooth(60, 100)).astype(np.uint8)
     write_raw(tmp_path / "raw.mkv", [picture])
     for degrees, turned in (
@@ -94,7 +94,7 @@ def test_turn_comes_before_crop(tmp_path):
         assert_looks_like(made[0], min_max(turned[8:48, 12:42].astype(float)))
 
 
-def test_small_turn_is_counter_clockwise_about_the_centre(tmp_path):
+def test_rotation_is_counter_clockwise_about_the_centre(tmp_path):
     picture = np.zeros((101, 101), np.uint8)
     cv2.circle(picture, (80, 50), 6, 255, -1)  # a bright spot 30 pixels to the right of the centre
     write_raw(tmp_path / "raw.mkv", [picture])
@@ -130,14 +130,14 @@ def test_frame_of_one_value_becomes_black(tmp_path):
 
 
 @pytest.mark.parametrize("box", [(0, 0, 65, 10), (60, 0, 10, 10), (-1, 0, 10, 10), (0, 0, 0, 10), (0, 40, 10, 10)])
-def test_crop_outside_the_picture_is_refused_and_leaves_nothing(tmp_path, box):
+def test_a_crop_outside_the_picture_is_refused_without_output(tmp_path, box):
     write_raw(tmp_path / "raw.mkv", [(255 * smooth(48, 64)).astype(np.uint8)])
     with pytest.raises(UserError, match="picture of 64x48 does not hold the crop box"):
         normalise_video(tmp_path / "raw.mkv", tmp_path / "out.mp4", crop=box)
     assert [path.name for path in tmp_path.iterdir()] == ["raw.mkv"]
 
 
-def test_raw_recording_is_never_written_over(tmp_path):
+def test_a_raw_recording_is_never_overwritten(tmp_path):
     write_video(tmp_path / "raw.mp4", [np.zeros((32, 32), np.uint8)], Fraction(25))
     before = (tmp_path / "raw.mp4").read_bytes()
     with pytest.raises(UserError, match="is the raw recording itself"):
@@ -165,7 +165,7 @@ def run(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True)
 
 
-def test_script_makes_one_video_or_a_directory_and_goes_on_after_a_bad_one(tmp_path):
+def test_script_processes_one_video_or_a_directory_despite_a_bad_one(tmp_path):
     raw = tmp_path / "生 動画"
     raw.mkdir()
     for number in range(2):
@@ -192,7 +192,7 @@ def test_script_makes_one_video_or_a_directory_and_goes_on_after_a_bad_one(tmp_p
         (("--input", "none.mp4", "--output", "out.mp4", "--size", "0", "9"), "--size: is 0 9; "),
     ],
 )
-def test_script_refuses_in_one_sentence(flags, words):
+def test_script_refuses_invalid_input_in_one_sentence(flags, words):
     refused = run(*flags)
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"error: {words}")

@@ -29,7 +29,7 @@ def clip(name, start, end):
 
 @pytest.mark.parametrize("resampling", ["nearest", "mean"])
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_a_stretch_has_a_frame_for_each_hop_of_its_sound(tmp_path, name, resampling):
+def test_a_cut_has_one_frame_per_hop_of_its_sound(tmp_path, name, resampling):
     write_frames(tmp_path / "samples" / name / "mri.npy", clip(name, 2, 5), SPEC.frame_rate, (128, 128), resampling)
     write_sound(tmp_path, clip(name, 2, 5), SPEC)
     sample = open_sample(tmp_path, name)
@@ -39,14 +39,14 @@ def test_a_stretch_has_a_frame_for_each_hop_of_its_sound(tmp_path, name, resampl
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_without_resampling_the_rate_is_refused_with_one_that_fits(tmp_path, name):
+def test_without_resampling_another_rate_is_refused_with_a_suitable_one(tmp_path, name):
     with pytest.raises(UserError, match="hop_length") as refusal:
         write_frames(tmp_path / "mri.npy", clip(name, 0, 1), Fraction(11413, 420), sampling_rate=11413)
     assert "27.174" in str(refusal.value)
 
 
 def test_sound_and_picture_are_in_step(tmp_path):
-    """A regression from picture to sound, which knows nothing of the cutting, finds them within two frames."""
+    """An independent regression from picture to sound finds a lag below two frames."""
     cut = clip("rainbow", 0, 25)
     write_frames(tmp_path / "samples" / "rainbow" / "mri.npy", cut, SPEC.frame_rate, (64, 64), "nearest")
     write_sound(tmp_path, cut, SPEC)

@@ -20,13 +20,13 @@ from rtmri_speech.signal.mel import MelSpec
 IDS = [f"{number:03d}" for number in range(503)]
 
 
-def test_adding_clips_moves_none():
+def test_adding_clips_moves_no_other_clip():
     few, many = split(IDS[:300]), split(IDS)
     for part in PARTS:
         assert set(few[part]) == set(many[part]) & set(IDS[:300])
 
 
-def test_shares_are_those_asked_for():
+def test_shares_are_as_requested():
     sizes = {part: len(ids) for part, ids in split(IDS, seed=7, validation=0.1, test=0.2).items()}
     assert sum(sizes.values()) == 503
     # Three standard deviations of a binomial.
@@ -40,7 +40,7 @@ def test_the_split_is_the_same_on_every_machine():
 
 @pytest.mark.parametrize("seed", range(25))
 @pytest.mark.parametrize("clips", range(3, SMALL))
-def test_a_small_corpus_fills_every_part_with_about_its_share(clips, seed):
+def test_a_small_corpus_fills_every_set_with_about_its_share(clips, seed):
     parts = split(IDS[:clips], seed)
     assert sorted(id for part in parts.values() for id in part) == IDS[:clips]
     sizes = {part: len(members) for part, members in parts.items()}
@@ -48,7 +48,7 @@ def test_a_small_corpus_fills_every_part_with_about_its_share(clips, seed):
     assert sizes["training"] >= 1
 
 
-def test_the_crossing_to_the_hash_moves_clips_and_says_which(tmp_path):
+def test_clips_moved_when_the_hash_takes_over_are_reported(tmp_path):
     small, grown = split(IDS[: SMALL - 1], seed=0), split(IDS[: SMALL + 5], seed=0)
     for part, ids in small.items():
         write_filelist(tmp_path / f"{part}.txt", ids)
@@ -57,23 +57,23 @@ def test_the_crossing_to_the_hash_moves_clips_and_says_which(tmp_path):
     assert moved_clips(tmp_path, small) == []
 
 
-def test_clips_too_few_for_three_parts_leave_out_the_last():
+def test_with_too_few_clips_the_last_set_is_empty():
     assert [len(ids) for ids in split(["a"]).values()] == [1, 0, 0]
     assert [len(ids) for ids in split(["a", "b"]).values()] == [1, 1, 0]
 
 
 @pytest.mark.parametrize("clips", [5, 503])
-def test_everything_can_be_trained_on(clips):
+def test_the_training_set_can_have_all_clips(clips):
     parts = split(IDS[:clips], test=0)
     assert parts["test"] == [] and parts["validation"] and len(parts["training"]) > len(parts["validation"])
 
 
-def test_named_clips_of_a_small_corpus_count_for_their_part():
+def test_named_clips_of_a_small_corpus_count_towards_their_set():
     parts = split(IDS[:6], named={"test": ["003", "004"]})
     assert parts["test"] == ["003", "004"] and len(parts["validation"]) == 1 and len(parts["training"]) == 3
 
 
-def test_named_clips_go_where_they_are_named():
+def test_named_clips_are_in_the_named_set():
     parts = split(IDS, named={"test": ["000", "001"], "validation": ["002"]})
     assert {"000", "001"} <= set(parts["test"])
     assert "002" in parts["validation"]
@@ -90,13 +90,13 @@ def test_named_clips_go_where_they_are_named():
         ({"validation": 0.1, "test": -0.1}, "leave no share"),
     ],
 )
-def test_a_wrong_split_is_refused(settings, told):
+def test_an_invalid_split_is_refused(settings, told):
     with pytest.raises(UserError, match=told):
         split(IDS, **settings)
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=6), st.integers(1, 5))
-def test_windows_are_all_stretches_of_all_clips(lengths, ref_frames):
+def test_windows_start_at_every_possible_frame(lengths, ref_frames):
     expected = [(c, f) for c, n in enumerate(lengths) for f in range(n) if f + ref_frames <= n]
     starts = window_starts(lengths, ref_frames)
     assert starts.dtype == np.int32
@@ -104,7 +104,7 @@ def test_windows_are_all_stretches_of_all_clips(lengths, ref_frames):
     assert [tuple(row) for row in starts.tolist()] == expected
 
 
-def test_the_scaler_is_the_statistics_of_the_frames_with_sound():
+def test_the_scaler_has_the_statistics_of_unmasked_frames():
     rng = np.random.default_rng(0)
     mels = [rng.normal(-40, 12, (frames, 5)).astype(np.float32) for frames in (30, 1, 77)]
     masks = [np.ones(30), np.zeros(1), (np.arange(77) < 60).astype(float)]
@@ -117,7 +117,7 @@ def test_the_scaler_is_the_statistics_of_the_frames_with_sound():
     np.testing.assert_allclose(scaler.restore(scaler.standardise(mels[0])), mels[0], atol=1e-4)
 
 
-def test_a_bin_that_never_moves_is_no_division_by_zero():
+def test_a_constant_bin_causes_no_division_by_zero():
     scaler = Scaler(np.array([-100.0]), np.array([0.0]), 3)
     assert np.isfinite(scaler.standardise(np.array([[-100.0]]))).all()
 
@@ -164,7 +164,7 @@ def test_a_window_is_a_view_and_its_mel_is_standardised(tiny_processed):
     np.testing.assert_allclose(item["mel"], expected, atol=1e-5)
 
 
-def test_the_windows_travel_to_another_process_without_their_maps(tiny_processed):
+def test_windows_are_pickled_without_memory_maps(tiny_processed):
     windows = WindowDataset(tiny_processed, "training")
     before = windows[0]["mri"].copy()
     packed = pickle.dumps(windows)
@@ -172,7 +172,7 @@ def test_the_windows_travel_to_another_process_without_their_maps(tiny_processed
     np.testing.assert_array_equal(pickle.loads(packed)[0]["mri"], before)
 
 
-def test_pairs_are_written_for_the_clips_of_the_part(tiny_processed):
+def test_pairs_are_written_for_the_clips_of_the_set(tiny_processed):
     (tiny_processed / "pairs_ref4_npy" / "training.npy").unlink()
     count = write_pairs(tiny_processed, "training")
     assert count == len(WindowDataset(tiny_processed, "training"))
@@ -183,7 +183,7 @@ def test_clips_shorter_than_a_window_are_refused_when_none_is_left(tiny_processe
         write_pairs(tiny_processed, "training", ref_frames=100)
 
 
-def test_meta_without_a_mel_is_the_labs(tmp_path):
+def test_meta_without_a_mel_means_the_labs(tmp_path):
     meta = {"sr": 11413, "n_mels": 64, "n_fft": 2048, "win_length": None, "hop_length": 420, "preemph": 0.97}
     (tmp_path / "meta.json").write_text(json.dumps(meta))
     assert load_mel_spec(tmp_path) == MelSpec.preset("lab")

@@ -22,12 +22,12 @@ def no_engine(monkeypatch):
     articulation.engine.cache_clear()
 
 
-def test_without_the_extra_one_sentence_says_how_to_install_it(no_engine):
+def test_a_missing_extra_is_reported_with_the_install_command(no_engine):
     with pytest.raises(UserError, match=r'in the checkout, pip install -e "\.\[demo\]"'):
         articulation.engine()
 
 
-def test_without_the_extra_the_script_makes_nothing(no_engine, monkeypatch, tmp_path, capsys):
+def test_without_the_extra_the_script_writes_nothing(no_engine, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--out_dir", str(tmp_path), "--jobs", "2"])
     with pytest.raises(SystemExit) as left:
         runpy.run_path(str(SCRIPT), run_name="__main__")
@@ -70,7 +70,7 @@ def frames_of(segments, index, frames):
     return (centres > edges[index] + quarter) & (centres < edges[index + 1] - quarter)
 
 
-def test_lips_shut_for_a_bilabial_while_the_sound_drops(installed):
+def test_lips_close_for_a_bilabial_while_the_level_drops(installed):
     segments = between_pauses("a", "b", "a")
     utterance = articulation.speak(segments, VOICE, np.random.default_rng(0))
     pictures = drawn(utterance)
@@ -121,7 +121,7 @@ def test_folds_show_while_they_vibrate(installed):
     assert not utterance.f0[fricative].any()
 
 
-def test_a_hanging_velum_opens_the_way_to_the_nose(installed):
+def test_a_lowered_velum_opens_the_nasal_tract(installed):
     segments = between_pauses("a", "n", "a")
     utterance = articulation.speak(segments, VOICE, np.random.default_rng(0))
     opening = utterance.tract[:, articulation.VELUM_OPENING]
@@ -130,7 +130,7 @@ def test_a_hanging_velum_opens_the_way_to_the_nose(installed):
     assert opening[oral].max() < 0.1
 
 
-def test_the_sound_is_that_of_the_shapes(installed):
+def test_vowels_have_the_formants_of_their_shapes(installed):
     """First formants by linear prediction stand as in every vowel chart."""
     first = {}
     for vowel in ("i:", "a:", "u:"):

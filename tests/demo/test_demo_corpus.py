@@ -53,7 +53,7 @@ def sound(clips, clip):
 
 
 @pytest.mark.parametrize("clip", [0, 1])
-def test_pictures_and_sound_keep_step_exactly(clips, clip):
+def test_pictures_and_sound_are_exactly_in_step(clips, clip):
     told = description(clips, clip)
     info = probe(clips / f"{clip}.mp4")
     assert (info.width, info.height, info.rate) == (256, 256, Fraction(11413, 420))
@@ -63,7 +63,7 @@ def test_pictures_and_sound_keep_step_exactly(clips, clip):
     assert 1.0 < told["frames"] * 420 / 11413 < 4.0
 
 
-def test_another_process_makes_the_same_bytes_under_japanese_paths(clips, tmp_path):
+def test_another_process_gives_the_same_bytes_under_japanese_paths(clips, tmp_path):
     temporary, out = tmp_path / "一時 フォルダ", tmp_path / "出力 先"
     temporary.mkdir()
     video, audio, told = files(out, 0)
@@ -75,14 +75,14 @@ def test_another_process_makes_the_same_bytes_under_japanese_paths(clips, tmp_pa
     assert not list(temporary.iterdir())
 
 
-def test_speech_alone_is_the_speech_of_the_clip(clips, tmp_path):
+def test_audio_only_gives_the_same_speech(clips, tmp_path):
     done = run_script("--out_dir", tmp_path, "--clips", 3, "--only", "001", "--seed", SEED, "--audio_only")
     assert done.returncode == 0, done.stderr
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")] == ["audio/001.wav"]
     assert (tmp_path / "audio/001.wav").read_bytes() == (clips / "1.wav").read_bytes()
 
 
-def test_each_clip_has_words_voice_and_pose_of_its_own(clips):
+def test_clips_differ_in_words_voice_and_pose(clips):
     one, other = description(clips, 0), description(clips, 1)
     assert one["text"] != other["text"]
     for key in ("voice", "pose"):
@@ -128,7 +128,7 @@ def pitch_by_autocorrelation(audio, rate, centre):
 
 
 @pytest.mark.parametrize("clip", [0, 1])
-def test_pauses_hold_room_noise_and_speech_is_far_above_it(clips, clip):
+def test_pauses_contain_room_noise_far_below_the_speech(clips, clip):
     audio, told = sound(clips, clip), description(clips, clip)
     quiet = audio[-420:]
     assert 20 * np.log10(quiet.std()) == pytest.approx(-60, abs=1)
@@ -137,7 +137,7 @@ def test_pauses_hold_room_noise_and_speech_is_far_above_it(clips, clip):
     assert 0.2 < np.abs(audio).max() < 1
 
 
-def test_several_processes_make_a_directory(tmp_path):
+def test_several_processes_generate_one_directory(tmp_path):
     done = run_script("--out_dir", tmp_path, "--clips", 2, "--seed", SEED, "--audio_only", "--jobs", 2)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "audio").iterdir()) == ["000.wav", "001.wav"]
@@ -154,7 +154,7 @@ def test_several_processes_make_a_directory(tmp_path):
         (["--out_dir", "x", "--seed", "-1"], "--seed: is -1"),
     ],
 )
-def test_wrong_flags_end_in_one_sentence(flags, told, tmp_path, monkeypatch):
+def test_invalid_flags_are_refused_in_one_sentence(flags, told, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = run_script(*flags)
     assert done.returncode == 2

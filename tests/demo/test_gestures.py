@@ -52,7 +52,7 @@ PLANNED = {
 
 
 @pytest.mark.parametrize("phonemes", PLANNED)
-def test_gestures_stand_where_the_engine_would_place_them(phonemes):
+def test_gestures_are_where_the_engine_places_them(phonemes):
     score = tiers(spoken(*phonemes))
     for tier, planned in PLANNED[phonemes].items():
         assert [target for *_, target in score[tier]] == [target for *_, target in planned]

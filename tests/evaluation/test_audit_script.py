@@ -28,14 +28,14 @@ def audited(processed_dir, output, *arguments):
 
 
 @pytest.mark.parametrize("named", [["999"], ["a1", "../a1"], ["a1", ""]])
-def test_clips_that_are_not_there_are_refused_by_name(tiny_processed, tmp_path, named):
+def test_missing_clips_are_refused_by_name(tiny_processed, tmp_path, named):
     done = audited(tiny_processed, tmp_path / "sync.json", "--clips", *named)
     sentence = f"holds no clip {named[-1]!r}; name some of its 6 clips, such as a0"
     assert done.returncode == 2 and sentence in done.stderr and len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "sync.json").exists()
 
 
-def test_the_command_names_the_clip_that_is_late(tmp_path):
+def test_the_command_names_the_delayed_clip(tmp_path):
     spec = MelSpec.preset("hifigan")
     rate, hop, frames = spec.sampling_rate, spec.hop_length, 110
     save_json(tmp_path / "meta.json", {"mel": spec.to_dict()})

@@ -54,7 +54,7 @@ def test_frames_are_reduced_by_area():
 
 
 @pytest.mark.parametrize("k", [0, 4])
-def test_a_number_of_neighbours_that_cannot_be_is_refused(k):
+def test_an_invalid_number_of_neighbours_is_refused(k):
     lookup = NearestFrames(np.zeros((3, 8, 8), np.uint8), np.zeros((3, 2)))
     with pytest.raises(UserError, match=f"k is {k}; give 1 to 3"):
         lookup.predict(np.zeros((1, 8, 8), np.uint8), k)
@@ -82,7 +82,7 @@ def voice(seconds: float, rate: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("preset", ["hifigan", "lab"])
-def test_griffin_lim_speaks_the_mel_in_step(preset):
+def test_griffin_lim_output_is_in_step_with_the_mel(preset):
     spec = MelSpec.preset(preset)
     signal = voice(3, spec.sampling_rate)
     mel = spec.mel(signal)
@@ -103,7 +103,7 @@ def test_griffin_lim_speaks_the_mel_in_step(preset):
     assert distance(0) < min(distance(1), distance(-1)) - 0.5
 
 
-def test_griffin_lim_repeats_itself():
+def test_griffin_lim_is_deterministic():
     spec = MelSpec.preset("hifigan")
     mel = spec.mel(voice(1, spec.sampling_rate))
     np.testing.assert_array_equal(griffin_lim(spec, mel, 4, seed=1), griffin_lim(spec, mel, 4, seed=1))

@@ -1,4 +1,4 @@
-"""A vocoder is judged on true mels: one below Griffin-Lim is named, with what to do; one above is not."""
+"""Copy synthesis of a vocoder is compared with Griffin-Lim: a worse one is reported, with a remedy."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ SPEC = MelSpec.preset("hifigan")
 
 
 class Speaker:
-    """A vocoder that says whatever it was given, one recording after another."""
+    """A stand-in vocoder that returns given recordings in order."""
 
     spec = SPEC
 
@@ -49,7 +49,7 @@ def recordings(wavs):
     return [read_audio(wav, sampling_rate=SPEC.sampling_rate) for wav in wavs]
 
 
-def test_a_vocoder_below_griffin_lim_is_named_with_what_to_do(wavs):
+def test_a_vocoder_below_griffin_lim_is_reported_with_a_remedy(wavs):
     pytest.importorskip("pystoi")
     hiss = [0.1 * np.random.default_rng(0).standard_normal(2 * SPEC.sampling_rate)] * 2
     scores = score_copy_synthesis(Speaker(hiss), wavs)
@@ -62,7 +62,7 @@ def test_a_vocoder_below_griffin_lim_is_named_with_what_to_do(wavs):
     assert table(scores).splitlines()[0] == "| metric | copy synthesis | Griffin-Lim, 32 iterations | clips better |"
 
 
-def test_a_vocoder_above_griffin_lim_is_not(wavs):
+def test_a_vocoder_above_griffin_lim_is_not_reported(wavs):
     pytest.importorskip("pystoi")
     assert verdict(score_copy_synthesis(Speaker(recordings(wavs)), wavs), "g_00000001") is None
     # Where nothing can be measured, nothing is said.
@@ -70,7 +70,7 @@ def test_a_vocoder_above_griffin_lim_is_not(wavs):
     assert verdict({"vocoder": nothing, "griffin_lim": nothing}, "g_00000001") is None
 
 
-def test_few_clips_judge_all_and_many_a_part():
+def test_a_subset_is_scored_if_there_are_many_clips():
     assert judged_clips(["a", "b"]) == ["a", "b"]
     many = judged_clips([str(number) for number in range(48)])
     assert many == [str(number) for number in range(0, 48, 2)]

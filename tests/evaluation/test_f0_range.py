@@ -1,4 +1,4 @@
-"""The range in which F0 is sought fits the speakers of the clips, whatever tone lies in their pauses."""
+"""The F0 range is derived from the speakers of the clips, despite tones in their pauses."""
 
 import numpy as np
 import pytest
@@ -30,14 +30,14 @@ def test_the_range_is_around_the_quartiles_of_every_voice(tmp_path):
     assert high < 500
 
 
-def test_without_a_voice_nothing_is_known_of_it(tmp_path):
+def test_without_voiced_frames_no_range_is_proposed(tmp_path):
     write_wav(tmp_path / "hiss.wav", 0.1 * np.random.default_rng(0).standard_normal(RATE), RATE)
     assert propose_f0_range([tmp_path / "hiss.wav", tmp_path / "missing.wav"], RATE, HOP) == F0_SEARCH_HZ
     assert propose_f0_range([], RATE, HOP) == F0_SEARCH_HZ
 
 
 @pytest.mark.parametrize("given", [(250, 75), (100, 110), (5, 200), (100, 4001), (float("nan"), 100)])
-def test_a_range_in_which_nothing_can_be_sought_is_refused(given):
+def test_an_unsearchable_range_is_refused(given):
     with pytest.raises(UserError, match="between 20 and 4000 Hz"):
         require_f0_range(*given, RATE)
     require_f0_range(75, 250, RATE)

@@ -1,4 +1,4 @@
-"""Two systems are compared pair by pair on further clips, whose seed no training has seen."""
+"""Paired comparison of two systems on further clips with an unused seed."""
 
 import json
 import subprocess
@@ -47,13 +47,13 @@ def test_each_row_of_the_other_system_is_compared_with_its_counterpart():
         ("estoi", None, None, "no difference"),
     ],
 )
-def test_a_difference_counts_when_its_interval_lies_beyond_another_seeds(metric, low, high, said):
+def test_a_difference_counts_if_its_interval_exceeds_that_of_another_seed(metric, low, high, said):
     difference = {"mean": low, "low": low, "high": high, "n": 24}
     assert verdict(metric, difference) == said
     assert comparison_table({metric: difference}, "that").splitlines()[-1].endswith(f"| 24 | {said} |")
 
 
-def test_clips_that_a_training_has_seen_are_refused(tmp_path):
+def test_clips_seen_in_training_are_refused(tmp_path):
     pytest.importorskip("vocaltractlab_cython")
     descriptions = tmp_path / "demo" / "descriptions"
     descriptions.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Errors of what is understood: by hand, beside recordings and chance, and by a real recogniser where there is one.
+"""Error rates of recognised speech: by hand, with recordings and chance, and with a real recogniser if available.
 
 The environment variable RTMRI_SPEECH_ASR names the directory of a multilingual Whisper model in CTranslate2's format.
 """
@@ -34,7 +34,7 @@ SENTENCES = ["the fish is cold", "my cat sees nine dogs", "she sold a boat"]
 
 
 class Listener:
-    """Understands a wav by its level: the number of a text."""
+    """A stand-in recogniser: the level of a wav is the number of its text."""
 
     language = "en"
 
@@ -58,14 +58,14 @@ def spoken(tmp_path):
     return write
 
 
-def test_english_is_read_by_cmudict_without_stress():
+def test_english_phonemes_are_from_cmudict_without_stress():
     reading = read_aloud("The cat’s tomato, BLURGH!", "en")
     assert reading.words == ("the", "cat's", "tomato", "blurgh")
     assert reading.phonemes == ("DH", "AH", "K", "AE", "T", "S", "T", "AH", "M", "EY", "T", "OW")
     assert reading.unknown == ("blurgh",)
 
 
-def test_japanese_is_read_by_open_jtalk():
+def test_japanese_phonemes_are_from_open_jtalk():
     pytest.importorskip("pyopenjtalk")
     reading = read_aloud("今日は、晴れ。", "ja")
     assert "".join(reading.words) == reading.characters("ja") == "今日は晴れ"
@@ -75,7 +75,7 @@ def test_japanese_is_read_by_open_jtalk():
     assert "i" in read_aloud("した", "ja").phonemes and "I" not in read_aloud("した", "ja").phonemes
 
 
-def test_error_rates_are_edits_over_what_was_spoken():
+def test_error_rates_are_edits_over_the_reference_length():
     spoken, understood = (read_aloud(text, "en") for text in ("my cat sat", "my bat"))
     errors = error_rates(spoken, understood, "en")
     # M AY K AE T S AE T to M AY B AE T: one is replaced, three are gone.
@@ -87,7 +87,7 @@ def test_error_rates_are_edits_over_what_was_spoken():
     assert all(np.isnan(value) for value in error_rates(read_aloud("", "en"), understood, "en").values())
 
 
-def test_rows_stand_beside_recording_and_chance(spoken):
+def test_rows_include_recordings_and_chance(spoken):
     texts = [*SENTENCES, "the fish is old"]
     rows = {
         "recording": spoken("recording", {"a": (0, 1), "b": (1, 1), "c": (2, 1), "short": (0, 0.1)}),
@@ -115,7 +115,7 @@ def test_rows_stand_beside_recording_and_chance(spoken):
     assert "1 clips are shorter than 0.5 s" in intelligibility_note(scores)
 
 
-def test_without_a_transcript_the_recording_says_what_was_spoken(spoken):
+def test_without_a_transcript_the_recording_is_the_reference(spoken):
     rows = {
         "recording": spoken("recording", {"a": (0, 1), "b": (1, 1)}),
         "window": spoken("window", {"a": (0, 1), "b": (2, 1)}),
@@ -128,7 +128,7 @@ def test_without_a_transcript_the_recording_says_what_was_spoken(spoken):
     assert set(scores["rows"]["recording"]["clips"]) == {"b"}
 
 
-def test_what_cannot_be_listened_to_is_refused(spoken, tmp_path):
+def test_unrecognisable_input_is_refused(spoken, tmp_path):
     short = {"recording": spoken("recording", {"a": (0, 0.2)})}
     with pytest.raises(UserError, match="no recording has"):
         score_intelligibility(short, {}, Listener(SENTENCES), titles={})
@@ -163,7 +163,7 @@ def test_a_missing_model_is_refused_in_a_sentence(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not MODEL, reason="RTMRI_SPEECH_ASR names no Whisper model")
 @pytest.mark.skipif(not RAINBOW.is_dir(), reason="the real recordings are not here")
-def test_a_recording_is_understood_and_its_time_reversed_is_not(tmp_path):
+def test_a_recording_is_recognised_and_its_reversal_is_not(tmp_path):
     pytest.importorskip("faster_whisper")
     audio = read_audio(RAINBOW / "audio" / "rainbow.wav", sampling_rate=16000, end=6.6)
     write_wav(tmp_path / "recorded" / "a.wav", audio, 16000)

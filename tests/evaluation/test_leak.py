@@ -20,7 +20,7 @@ def test_many_seen_clips_are_counted():
         require_unseen([f"c{i}" for i in range(100)], {"acoustic": [f"c{i}" for i in range(100)]})
 
 
-def test_a_stage_that_does_not_say_what_it_saw_is_told_of():
+def test_a_stage_without_a_list_of_clips_is_reported():
     unsaid = require_unseen(["a"], {"scaler": None, "acoustic": None, "vocoder": ["b"]})
     assert unsaid == ["scaler", "acoustic"]
     assert caution(unsaid).startswith("Not held out: what scaler and acoustic was trained on is not known")

@@ -11,7 +11,7 @@ from rtmri_speech.signal.audio import write_wav
 
 
 class Bundle:
-    """Stands for a model that predicts the truth of the clip whose frames it is given, if they are in order."""
+    """A stand-in model that predicts the true mel if the frames are in order."""
 
     def __init__(self, directory):
         self.scaler = Scaler.load(directory / "scaler.json")
@@ -43,12 +43,12 @@ def errors(tiny_processed, monkeypatch):
     return bundle, module.mel_generator_errors(bundle, tiny_processed, ["validation", "test"])
 
 
-def test_a_part_that_the_training_has_seen_is_told(errors):
+def test_a_set_seen_in_training_is_reported(errors):
     _, found = errors
     assert [found[part]["held_out"] for part in ("validation", "test")] == [False, True]
 
 
-def test_the_floor_is_the_spread_of_the_standardised_mel(errors):
+def test_the_mean_mels_error_is_the_variance_of_the_standardised_mel(errors):
     bundle, found = errors
     standardised, speech = [], []
     for clip in bundle.clips[3:5]:
@@ -62,7 +62,7 @@ def test_the_floor_is_the_spread_of_the_standardised_mel(errors):
     assert (found["validation"]["clips"], found["validation"]["frames"]) == (2, 19)
 
 
-def test_a_model_that_is_right_has_no_error_and_shuffled_frames_are_no_help(errors):
+def test_a_perfect_model_has_no_error_unless_frames_are_shuffled(errors):
     bundle, found = errors
     for part in found.values():
         assert part["systems"]["model, sequence"]["all"] == 0

@@ -192,7 +192,7 @@ def test_time_warping_finds_the_least_sum():
     assert metrics.mel_cepstral_distortion_dtw(a, b) == pytest.approx(np.mean(best))
 
 
-def test_time_warping_forgives_a_pause_in_the_middle():
+def test_time_warping_compensates_an_inserted_pause():
     rng = np.random.default_rng(3)
     a = rng.standard_normal((20, 25))
     held = np.concatenate([a[:10], np.repeat(a[9:10], 7, axis=0), a[10:]])
@@ -278,7 +278,7 @@ def voice_f0() -> np.ndarray:
 
 
 @pytest.mark.parametrize(("pause_db", "vuv_error"), [(-50, 0.06), (-25, 0.2)], ids=["soft", "loud"])
-def test_a_tone_in_the_pauses_is_no_voice(pause_db, vuv_error, voice_f0):
+def test_a_tone_in_the_pauses_does_not_count_as_voiced(pause_db, vuv_error, voice_f0):
     """The recording has 500 Hz in its pauses, the copies 300 Hz or nothing; one voice speaks, in the copies higher."""
     pytest.importorskip("pyworld")
     ways = ((voice_f0, 500), (1.1 * voice_f0, 300), (1.1 * voice_f0, 0))
@@ -299,7 +299,7 @@ def test_voicing_is_not_judged_in_pauses(voice_f0):
     assert metrics.score_pair(recording, clean, RATE, HOP, f0_range=wide)["vuv_error"] < 0.06
 
 
-def test_a_voice_that_is_missing_is_an_error_of_voicing():
+def test_a_missing_voice_is_a_voicing_error():
     pytest.importorskip("pyworld")
     time = np.arange(3 * RATE) / RATE
     f0 = np.where(time % 0.6 < 0.36, 120.0, 0)
@@ -355,7 +355,7 @@ def test_estoi_agrees_with_its_definition():
     assert metrics.estoi(x, y, 10000) == pytest.approx(estoi_by_definition(x, y), abs=0.005)
 
 
-def test_estoi_leaves_numpys_random_numbers_alone():
+def test_estoi_does_not_change_numpys_random_state():
     pytest.importorskip("pystoi")
     np.random.seed(7)
     expected = np.random.standard_normal()
@@ -364,7 +364,7 @@ def test_estoi_leaves_numpys_random_numbers_alone():
     assert np.random.standard_normal() == expected
 
 
-def test_a_clip_too_short_for_estoi_and_pesq_is_told_and_not_scored():
+def test_a_clip_too_short_for_estoi_and_pesq_is_reported_and_skipped():
     pytest.importorskip("pystoi")
     pytest.importorskip("pesq")
     told = []
@@ -493,7 +493,7 @@ def test_a_summary_leaves_out_what_is_not_defined():
     assert summary["a"] == metrics.summarise([{"a": 1.0}, {"a": 2.0}, {"a": 6.0}])["a"]
 
 
-def test_paired_differences_see_what_intervals_of_each_do_not():
+def test_paired_differences_detect_what_separate_intervals_miss():
     """Clips differ by far more than the systems do, and one of two further metrics does not differ at all."""
     rng = np.random.default_rng(0)
     level, jitter = rng.normal(0.5, 0.2, 24), rng.normal(0, 0.01, (2, 24))

@@ -38,7 +38,7 @@ def design(directory):
     return np.array(rows)[heard], np.concatenate([clip.mel_db for clip in clips]).astype(float)[heard], heard
 
 
-def test_the_prediction_is_the_closed_forms(fitted):
+def test_the_prediction_equals_the_closed_form(fitted):
     directory, model = fitted
     x, y, heard = design(directory)
     centred = x - x.mean(0)

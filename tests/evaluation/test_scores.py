@@ -82,7 +82,7 @@ def test_directories_without_a_pair_are_refused(tmp_path, reference, generated, 
         pair_wavs(tmp_path / "a", tmp_path / "b")
 
 
-def test_another_rate_length_or_channel_count_is_made_equal_and_said(tmp_path):
+def test_rate_length_and_channels_are_converted_with_a_note(tmp_path):
     reference = sound(1)
     write(tmp_path / "a.wav", reference)
     other = sound(1, 1.25, 16000)

@@ -64,13 +64,13 @@ def test_one_clip_of_20_seconds_is_enough(late):
     assert audit.flagged == (["only"] if late else [])
 
 
-def test_a_corpus_that_is_late_as_a_whole_is_flagged_as_a_whole():
+def test_a_corpus_delayed_as_a_whole_is_flagged_as_a_whole():
     audit = audit_sync({f"c{i}": moving_clip(4, i, 100.0) for i in range(6)})
     assert audit.common_ms == pytest.approx(100, abs=FRAME_MS / 2)
     assert len(audit.flagged) == 6
 
 
-def test_a_clip_too_short_to_say_anything_is_not_flagged():
+def test_a_clip_too_short_to_assess_is_not_flagged():
     clips = {f"c{i}": moving_clip(4, i) for i in range(4)}
     clips["short"] = moving_clip(0.8, 9, 80.0)
     audit = audit_sync(clips)
@@ -100,7 +100,7 @@ def test_no_clip_at_all_is_too_little_sound():
         audit_sync({})
 
 
-def test_a_still_clip_beside_a_moving_one_is_not_known():
+def test_a_still_clip_beside_a_moving_one_is_undetermined():
     still = moving_clip(20, 1)
     still.pictures[:] = still.pictures[0]
     audit = audit_sync({"still": still, "moving": moving_clip(20, 2)})

@@ -1,4 +1,4 @@
-"""Every row is spoken, scored as `evaluate.py` scores it, and no clip that a training saw."""
+"""All rows are synthesised and scored as by `evaluate.py`, and clips seen in training are refused."""
 
 import json
 import shutil
@@ -144,7 +144,7 @@ def scored(made, dataset, tmp_path_factory):
     return directory, scores
 
 
-def test_every_row_is_spoken_with_the_configured_one_first(made, scored):
+def test_every_row_is_synthesised_with_the_configured_one_first(made, scored):
     directory, scores = scored
     assert made.rows() == list(scores["rows"]) == EVERY_ROW
     assert scores["configured"] == "window"
@@ -153,7 +153,7 @@ def test_every_row_is_spoken_with_the_configured_one_first(made, scored):
     }
 
 
-def test_rows_say_what_they_are_said_to(made, dataset, scored):
+def test_rows_are_what_their_titles_say(made, dataset, scored):
     sounds, spec = scored[0] / "sounds", made.acoustic.mel
 
     def assert_row(row, mel_db, vocoder):
@@ -170,7 +170,7 @@ def test_rows_say_what_they_are_said_to(made, dataset, scored):
 
 
 @pytest.mark.parametrize("row", ["window", "griffin_lim"])
-def test_scores_are_those_of_the_command_for_any_system(row, made, dataset, scored):
+def test_scores_equal_those_of_the_standalone_command(row, made, dataset, scored):
     directory, scores = scored
     found = score_directories(
         dataset / "wavs",
@@ -218,7 +218,7 @@ def test_errors_by_phoneme_are_those_of_its_frames(made, dataset, scored):
     assert list(scores["mel_mse_by_phoneme"]) == ["s", "a"]
 
 
-def test_files_hold_the_scores(scored):
+def test_files_contain_the_scores(scored):
     directory, scores = scored
     assert json.loads((directory / "scores.json").read_text()) == scores
     lines = (directory / "scores.csv").read_text().splitlines()
@@ -235,12 +235,12 @@ def test_a_vocoder_of_another_mel_is_refused(made):
         systems.Systems(made.acoustic, other, None, made.look_up, made.ridge, ("sequence",))
 
 
-def test_without_a_base_there_are_no_rows_of_one(made):
+def test_without_a_base_its_rows_are_absent(made):
     alone = systems.Systems(made.acoustic, made.vocoder, None, made.look_up, made.ridge, ("causal",))
     assert alone.rows() == ["causal", "floor", "look_up", "ridge", "ceiling", "griffin_lim"]
 
 
-def test_stages_name_what_they_saw(made, dataset):
+def test_stages_list_the_clips_they_saw(made, dataset):
     seen = systems.seen_clips(dataset, made.acoustic)
     require_unseen(TEST, seen)
     with pytest.raises(UserError, match="a2 by acoustic and vocoder; score"):
@@ -250,7 +250,7 @@ def test_stages_name_what_they_saw(made, dataset):
 
 
 def test_a_leaked_split_is_refused(dataset, tiny_training, tmp_path):
-    """The checkpoint remembers its clips although the lists were changed after the training."""
+    """The checkpoint lists its clips, even if the file lists were changed after the training."""
     leaked = tmp_path / "leaked"
     shutil.copytree(dataset, leaked)
     settings = tiny_training("leak", processed_dir=leaked, epochs=1)

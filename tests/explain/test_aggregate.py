@@ -33,7 +33,7 @@ def test_the_demos_regions_do_not_share_pixels_between_groups():
     assert tract.mean() < elsewhere.mean()
 
 
-def test_what_is_no_region_is_refused(tmp_path):
+def test_an_invalid_region_is_refused(tmp_path):
     path = tmp_path / "r.json"
     for content in ("[]", '{"a": {"b": [[1, 2]]}}', "{", '{"a": [1]}'):
         path.write_text(content)
@@ -41,7 +41,7 @@ def test_what_is_no_region_is_refused(tmp_path):
             Regions.read(path)
 
 
-def test_averages_count_each_clip_alike_and_phonemes_their_own_frames(tmp_path):
+def test_averages_weight_clips_equally_and_phonemes_by_frames(tmp_path):
     """Two clips, one ten times as loud; a lights up on the left, t on the right."""
     left, right = np.zeros((2, 8, 8), np.float32)
     left[:, :3], right[:, 5:] = 1, 1  # Enlarging blurs the cells between.

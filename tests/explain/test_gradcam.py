@@ -1,4 +1,4 @@
-"""Grad-CAM against a full backward pass, a model that looks at one place only, and the bands of the filterbank."""
+"""Grad-CAM against a full backward pass, a model that depends on one place only, and the bands of the filterbank."""
 
 import librosa
 import numpy as np
@@ -124,7 +124,7 @@ class OnePlace(torch.nn.Module):
         return torch.cat([upper, lower], 1)
 
 
-def test_a_band_that_depends_on_one_place_lights_up_there_and_nowhere_else():
+def test_a_band_that_depends_on_one_place_is_highlighted_only_there():
     """F1's power rises with the upper left quarter alone, F2's with the lower right one alone."""
     mel = MelSpec.preset("hifigan")
     model = AcousticModel(Network("test_efficientnet", rnn_hidden=2))
@@ -150,7 +150,7 @@ def test_a_band_that_depends_on_one_place_lights_up_there_and_nowhere_else():
         assert (sequences[name][:, ~inside] == 0).all()
 
 
-def test_the_model_is_left_as_it_was_and_seen_in_evaluation_mode():
+def test_the_model_is_evaluated_in_eval_mode_and_left_unchanged():
     bundle, frames = small_bundle(), random_frames(5)
     expected = grad_cam(bundle, frames, [F1]).sequences["F1"]
     np.testing.assert_allclose(grad_cam(bundle, frames, [F1]).mel_db, predict_db(bundle, frames), atol=1e-4)
@@ -182,7 +182,7 @@ def test_a_causal_context_explains_a_frame_by_itself_and_its_past():
     assert np.abs(after - before).max() > 1e-4 * before.max()
 
 
-def test_every_filters_centre_is_librosas():
+def test_filter_centres_equal_librosas():
     for spec in (MelSpec.preset("hifigan"), MelSpec.preset("lab"), MelSpec.preset("hifigan", n_mels=40, fmax=4000.0)):
         edges = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax)
         np.testing.assert_allclose(spec.centre_frequencies(), edges[1:-1], rtol=1e-9)
@@ -196,7 +196,7 @@ def test_f1_covers_just_the_filters_whose_centres_lie_in_it():
     np.testing.assert_array_equal(result.bins["F2"], [m for m in range(64) if 900 <= centres[m] <= 2500])
 
 
-def test_what_cannot_be_explained_is_refused():
+def test_invalid_requests_are_refused():
     bundle, frames = small_bundle(), random_frames(4)
     with pytest.raises(UserError, match=r"band 301-302 Hz: holds no filter.*nearest filter, at \d+\.\d Hz"):
         grad_cam(bundle, frames, [Band("narrow", 301, 302)])

@@ -21,7 +21,7 @@ RATE = Fraction(11413, 420)
 
 
 @pytest.mark.parametrize("scaling", ["clip", "frame"])
-def test_the_raw_maps_are_a_product_away(tmp_path, scaling):
+def test_raw_maps_are_recovered_by_the_stored_scale(tmp_path, scaling):
     maps = np.random.default_rng(0).gamma(1, 3e-4, (5, 4, 4)).astype(np.float32)
     maps[2] = 0
     facts = write_sequence(tmp_path / "gradcam_F1_sequence.npy", maps, scaling, (32, 48))
@@ -50,7 +50,7 @@ def test_an_interval_takes_the_frames_whose_middle_lies_in_it():
             Interval.parse(wrong)
 
 
-def test_a_clip_gets_all_its_files(tmp_path):
+def test_all_files_of_a_clip_are_written(tmp_path):
     bundle, frames = small_bundle(), random_frames(12)
     settings = ClipSettings(
         bands=(Band("F1", 300, 900),), target_frames=(3, 7), intervals=(Interval.parse("0.1-0.3"),), stride=8
@@ -76,12 +76,12 @@ def test_a_clip_gets_all_its_files(tmp_path):
     assert stored.facts["bins"] == bundle.mel.band(300, 900).tolist()
 
 
-def test_a_sequence_without_its_scale_is_told(tmp_path):
+def test_a_sequence_without_its_scale_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"gradcam_F1\.json: there is no such file"):
         open_sequence(tmp_path, "F1")
 
 
-def test_the_script_refuses_before_it_loads_anything(tmp_path):
+def test_the_script_refuses_before_loading_models(tmp_path):
     def run(*arguments):
         return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, timeout=120)
 

@@ -38,7 +38,7 @@ def test_the_labs_polygons_are_filled(name):
     assert weight.sum() == pytest.approx(brute.sum(), rel=0.05)
 
 
-def test_a_small_video_gets_the_same_part_of_its_picture():
+def test_polygons_scale_with_the_video():
     large = mask_weight(ARTICULATORS["tongue"], (256, 256))
     small = mask_weight(ARTICULATORS["tongue"], (64, 64))
     np.testing.assert_allclose(small, large.reshape(64, 4, 64, 4).mean((1, 3)), atol=1e-6)
@@ -56,7 +56,7 @@ def test_the_edge_is_as_soft_as_asked():
     assert set(np.unique(hard)) == {0, 1}
 
 
-def test_frames_are_darkened_by_the_weight():
+def test_frames_are_darkened_by_alpha():
     frames = np.full((2, 4, 4), 200, np.uint8)
     weight = np.zeros((4, 4), np.float32)
     weight[0], weight[1] = 1, 0.25
@@ -68,7 +68,7 @@ def test_frames_are_darkened_by_the_weight():
 @pytest.mark.parametrize(
     "content", ["no json", "[]", "[[1, 2], [3, 4]]", '[[1, 2], [3, 4], ["x", 5]]', '{"a": 1}', "3"]
 )
-def test_what_is_no_polygon_is_refused(content, tmp_path):
+def test_an_invalid_polygon_is_refused(content, tmp_path):
     path = tmp_path / "polygon.json"
     path.write_text(content)
     with pytest.raises(UserError, match=r"polygon\.json: .*give \[\[x, y\]"):

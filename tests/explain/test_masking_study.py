@@ -1,4 +1,4 @@
-"""The masking study on models whose dependence on the picture is known."""
+"""The masking study on models with a known dependence on the picture."""
 
 import csv
 
@@ -18,7 +18,7 @@ LOW, HIGH = Band("low", 0, 1500), Band("high", 1500, 5000)
 
 
 class LeftMakesLow:
-    """A speaker that predicts the truth, but for the low band, which loses what the left half of the picture loses."""
+    """A stand-in model: true mel, except that the low band is attenuated like the left half of the picture."""
 
     def __init__(self, processed, id):
         self.mel, self.frame_size = load_mel_spec(processed), (32, 32)
@@ -33,7 +33,7 @@ class LeftMakesLow:
         return Speech(mel, {"g": audio.astype(np.float32)})
 
 
-def test_only_the_band_that_needs_the_part_suffers_and_more_the_darker(tiny_processed, tmp_path):
+def test_only_the_dependent_band_is_affected_and_more_if_darker(tiny_processed, tmp_path):
     effects = masking_study(
         LeftMakesLow(tiny_processed, "a5"),
         Scaler.load(tiny_processed / "scaler.json"),

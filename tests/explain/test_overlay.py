@@ -1,4 +1,4 @@
-"""Films of Grad-CAM: how many frames, how long, when a click is heard, what colours, and that a browser plays them."""
+"""Grad-CAM films: number of frames, duration, synchrony, colours, and playback in a browser."""
 
 import http.server
 import queue
@@ -70,7 +70,7 @@ def test_an_overlay_film_has_its_frames_its_length_and_its_click(clip):
     assert click_time(film) == pytest.approx(30 * 420 / 11413, abs=0.001)
 
 
-def test_a_film_of_a_cut_out_cuts_the_sound_alike(clip):
+def test_a_film_of_an_interval_has_the_sound_of_the_interval(clip):
     film, cut = clip / "cut.mp4", clip / "cut.npy"
     np.save(cut, np.load(clip / "F1.npy")[20:45])
     assert write_overlay_film(film, clip / "v.mp4", cut, audio=clip / "click.wav", start_frame=20) == 25
@@ -91,7 +91,7 @@ def test_a_slow_film_shows_each_frame_as_often_as_asked(clip):
     assert shown[:, 60:80, 4:40].mean((1, 2)) == pytest.approx(np.repeat(40 + 2 * np.arange(10, 16), 4), abs=2)
 
 
-def test_a_soft_frame_shows_its_own_map_where_asked(clip):
+def test_frame_scaling_shows_the_map_of_a_quiet_frame(clip):
     soft = np.load(clip / "F1.npy")[:2]
     soft[1] *= 0.01
     np.save(clip / "soft.npy", soft)
@@ -103,7 +103,7 @@ def test_a_soft_frame_shows_its_own_map_where_asked(clip):
     assert shown["frame"][1] == pytest.approx(shown["frame"][0], abs=3) and shown["frame"][1] > 100
 
 
-def test_what_would_fall_out_of_step_is_refused(clip):
+def test_inputs_out_of_step_are_refused(clip):
     video = clip / "v.mp4"
     with pytest.raises(UserError, match=r"--fps: is 10, but the video has 27\.174 frames/s"):
         write_overlay_film(clip / "x.mp4", video, clip / "F1.npy", audio=clip / "click.wav", fps=10)
@@ -117,7 +117,7 @@ def test_what_would_fall_out_of_step_is_refused(clip):
     assert write_overlay_film(clip / "y.mp4", video, clip / "F1.npy", audio=clip / "click.wav", fps=27.17) == COUNT
 
 
-def test_two_maps_are_one_or_two_colours():
+def test_two_maps_can_have_one_or_two_colours():
     upper, lower = np.zeros((2, 8, 8), np.float32)
     upper[:6], lower[2:] = 1, 0.5
     assert np.array_equal(combined((upper, lower), "max")[0], np.maximum(upper, lower))
@@ -127,7 +127,7 @@ def test_two_maps_are_one_or_two_colours():
     np.testing.assert_allclose(drawn[7, 0], 50 + np.array(TWO_COLOURS[1]) / 2, atol=1)
 
 
-def test_heat_hides_the_frame_and_cold_leaves_it():
+def test_opacity_follows_the_map():
     frame = np.arange(64, dtype=np.uint8).reshape(8, 8)
     np.testing.assert_array_equal(overlay(frame, (np.zeros((8, 8)),), Style()), np.stack([frame] * 3, -1))
     even = overlay(frame, (np.zeros((8, 8)),), Style("jet", 0.5, "even"))
@@ -144,7 +144,7 @@ def test_the_default_colours_rise_in_brightness_and_the_labs_do_not():
         Style("hot")
 
 
-def test_a_legend_is_burnt_in_only_where_it_stands():
+def test_a_legend_changes_only_its_own_area():
     plain = np.full((256, 256, 3), 90, np.uint8)
     marked = legend(plain, ("F1",), Style(), 0.442)
     assert (marked[:20] != plain[:20]).any() and (marked[-20:] != plain[-20:]).any()

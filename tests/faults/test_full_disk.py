@@ -1,4 +1,4 @@
-"""A disk that fills up ends a stage in one sentence, leaves nothing partial, and the same command finishes after."""
+"""A full disk ends a stage in one sentence without partial files, and the same command finishes later."""
 
 import json
 import re
@@ -148,7 +148,7 @@ def test_a_raw_recording(disk, checkout, tmp_path):
 @pytest.mark.parametrize(
     "name", ["dataset/samples/a0/mri.npy", "settings.json", "dataset/hifigan_filelists/test.txt", "dataset/sources.txt"]
 )
-def test_snakemake_tells_it_and_the_rerun_completes(disk, checkout, name):
+def test_snakemake_reports_a_full_disk_and_the_rerun_completes(disk, checkout, name):
     """Also where the log of the job lies on the full disk and can hold nothing, and for rules without a script."""
     target = f"{disk.directory.name}/{name}"
     checkout.make(f"{disk.directory.name}/dataset/hifigan_filelists/training.txt")

@@ -1,4 +1,4 @@
-"""Configurations that are wrong, odd or hostile end a real ``snakemake -n`` in one sentence, and run nothing."""
+"""Invalid or hostile configurations end a real ``snakemake -n`` in one sentence and execute nothing."""
 
 import datetime
 
@@ -54,7 +54,7 @@ def test_a_wrong_configuration_is_refused_by_its_key(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a band that leads out", "keys that are numbers", "infinity"])
-def test_a_dry_run_with_it_is_one_sentence(checkout, name):
+def test_a_dry_run_refuses_it_in_one_sentence(checkout, name):
     wrong, key = WRONG[name]
     run = plan(checkout, yaml.dump({**SOUND, **wrong}))
     out = run.stdout + run.stderr
@@ -64,7 +64,7 @@ def test_a_dry_run_with_it_is_one_sentence(checkout, name):
 
 
 @pytest.mark.slow
-def test_a_tag_of_python_in_a_configuration_runs_nothing(checkout):
+def test_a_python_tag_in_a_configuration_executes_nothing(checkout):
     marker = checkout.directory / "marker"
     tag = "!!python/object/apply:os.system"
     run = plan(checkout, f"results: results\ncorpus: {{source: demo}}\nx: {tag} ['echo > {marker.as_posix()}']\n")
@@ -74,7 +74,7 @@ def test_a_tag_of_python_in_a_configuration_runs_nothing(checkout):
 
 
 @pytest.mark.slow
-def test_a_hostile_table_is_one_sentence(checkout):
+def test_a_hostile_table_is_refused_in_one_sentence(checkout):
     (checkout.directory / "clips.tsv").write_text("id\tvideo\n../x\ta.mp4\n", encoding="utf-8")
     run = plan(checkout, yaml.dump({"results": "results", "corpus": {"source": "table", "table": "clips.tsv"}}))
     out = run.stdout + run.stderr

@@ -104,7 +104,7 @@ def test_the_harness_finds_each_defect(reader, read, told):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_the_sound_file_of_each_kind_is_accepted(reader, kind):
+def test_an_undamaged_file_of_each_kind_is_accepted(reader, kind):
     outcome = reader.read(Input(kind, "none", (reader.good / kind.file).read_bytes()))
     assert outcome.verdict == "accepted", outcome.said
 

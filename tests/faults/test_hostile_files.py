@@ -1,4 +1,4 @@
-"""Files that are made to do harm: code in a checkpoint or an array, names that lead out, JSON that breaks parsers."""
+"""Malicious files: code in a checkpoint or array, path traversal, JSON that breaks parsers."""
 
 import io
 import json
@@ -95,7 +95,7 @@ CHECKPOINTS = [name for name in READERS if name.startswith("checkpoint") and "sa
     ids=lambda value: getattr(value, "__name__", value),
 )
 @pytest.mark.parametrize("kind", CHECKPOINTS)
-def test_no_code_of_a_checkpoint_is_run(good, hostile, tmp_path, kind, form, way):
+def test_no_code_of_a_checkpoint_is_executed(good, hostile, tmp_path, kind, form, way):
     marker = tmp_path / "marker"
     content = torch.load(good / READERS[kind].file, weights_only=True)
     data = form(Trap(marker, way), content)
@@ -105,14 +105,14 @@ def test_no_code_of_a_checkpoint_is_run(good, hostile, tmp_path, kind, form, way
 
 
 @pytest.mark.parametrize("way", ["system", "open"])
-def test_the_trap_would_have_sprung(tmp_path, way):
+def test_the_trap_works_with_plain_unpickling(tmp_path, way):
     marker = tmp_path / "marker"
     torch.load(io.BytesIO(as_zip(Trap(marker, way), {})), weights_only=False)
     assert marker.exists()
 
 
 @pytest.mark.parametrize("kind", [name for name in READERS if name.startswith(("npy", "npz"))])
-def test_no_code_of_an_array_is_run(hostile, tmp_path, kind):
+def test_no_code_of_an_array_is_executed(hostile, tmp_path, kind):
     marker = tmp_path / "marker"
     out = io.BytesIO()
     np.save(out, np.array([Trap(marker, "open")], object), allow_pickle=True)
@@ -132,7 +132,7 @@ def test_no_code_of_an_array_is_run(hostile, tmp_path, kind):
 # ---- sizes that would fill the memory ----
 
 
-def test_an_array_that_promises_more_than_it_holds_takes_no_memory(tmp_path):
+def test_an_array_with_an_oversized_header_allocates_no_memory(tmp_path):
     path = tmp_path / "mri.npy"
     with path.open("wb") as out:
         np.lib.format.write_array_header_1_0(
@@ -149,14 +149,14 @@ def test_an_array_that_promises_more_than_it_holds_takes_no_memory(tmp_path):
         array_of_zip(packed, "mri", remedy="copy it again").__enter__()
 
 
-def test_a_renamed_npz_is_no_npy(tmp_path):
+def test_an_npz_renamed_to_npy_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", mri=np.zeros(3))
     shutil.move(tmp_path / "a.npz", tmp_path / "a.npy")
     with pytest.raises(UserError, match="is no whole"):
         read_array(tmp_path / "a.npy", missing="-", remedy="-")
 
 
-def test_a_picture_too_large_for_any_camera_is_refused(tmp_path):
+def test_an_absurdly_large_picture_is_refused(tmp_path):
     # Black, so that 81 million pixels fit into some kilobytes.
     with av.open(str(tmp_path / "a.mov"), "w") as container:
         stream = container.add_stream("png", rate=25)
@@ -169,7 +169,7 @@ def test_a_picture_too_large_for_any_camera_is_refused(tmp_path):
         next(read_frames(tmp_path / "a.mov"))
 
 
-def test_a_config_of_a_huge_network_takes_no_memory(good, hostile):
+def test_a_config_of_a_huge_network_allocates_no_memory(good, hostile):
     content = json.loads((good / "models" / "config.json").read_text())
     for key, value in (("upsample_initial_channel", 2**20), ("upsample_kernel_sizes", [10**9, 20, 9])):
         with pytest.raises(UserError, match="does not fit its config"):
@@ -182,7 +182,7 @@ def test_a_config_of_a_huge_network_takes_no_memory(good, hostile):
 # ---- times and values that would hang or ruin what is made of them ----
 
 
-def test_a_frame_that_is_shown_for_days_is_refused(tmp_path):
+def test_a_frame_shown_for_days_is_refused(tmp_path):
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         stream = container.add_stream("mjpeg", rate=25)
         stream.width, stream.height, stream.pix_fmt = 48, 48, "yuvj420p"
@@ -229,7 +229,7 @@ def with_value(content, path, value):
         ("checkpoint, discriminators to go on with", ["optim_g", "param_groups", 0, "lr"], "fast", "lr"),
     ],
 )
-def test_a_wrong_value_in_a_checkpoint_is_told(good, hostile, kind, path, value, told):
+def test_an_invalid_value_in_a_checkpoint_is_reported(good, hostile, kind, path, value, told):
     content = with_value(torch.load(good / READERS[kind].file, weights_only=True), path, value)
     out = io.BytesIO()
     torch.save(content, out)
@@ -252,7 +252,7 @@ BAD_IDS = [*(path for path in PATHS if path not in ("a\nb",)), "aux", "LPT9"]
 
 
 @pytest.mark.parametrize("id", BAD_IDS)
-def test_an_id_that_leads_out_is_refused_everywhere(good, tmp_path, id):
+def test_path_traversal_by_an_id_is_refused_everywhere(good, tmp_path, id):
     with pytest.raises(UserError):
         Clip(id, Path("a.mp4"))
     with pytest.raises(UserError):
@@ -274,7 +274,7 @@ def test_an_id_that_leads_out_is_refused_everywhere(good, tmp_path, id):
 
 
 @pytest.mark.parametrize("name", ["../x", "..", "/tmp/x", "a\\b", "", "a/b", ".x"])
-def test_the_name_of_a_region_or_a_row_that_leads_out_is_refused(good, tmp_path, name):
+def test_path_traversal_by_a_region_or_row_name_is_refused(good, tmp_path, name):
     path = tmp_path / "regions.json"
     triangle = [[0, 0], [9, 0], [9, 9]]
     for groups in ({"tract": {name: triangle}}, {name: {"lips": triangle}}):
@@ -290,7 +290,7 @@ def test_the_name_of_a_region_or_a_row_that_leads_out_is_refused(good, tmp_path,
 
 
 @pytest.mark.parametrize("stem", ["CON", "a b", "..", "a.b", "é"])
-def test_a_labs_file_whose_name_is_no_id_writes_nothing(good, tmp_path, stem):
+def test_a_lab_file_with_an_invalid_id_writes_nothing(good, tmp_path, stem):
     shutil.copytree(good / "lab" / "npz", tmp_path / "lab")
     pairs = tmp_path / "lab" / "pairs_ref4"
     (pairs / "000.npz").rename(pairs / f"{stem}.npz")
@@ -321,7 +321,7 @@ ODD_JSON = {
 
 @pytest.mark.parametrize("kind", [name for name in READERS if name.startswith("json") and "shown" not in name])
 @pytest.mark.parametrize("name", ODD_JSON)
-def test_odd_json_is_refused_naming_the_file(hostile, kind, name):
+def test_invalid_json_is_refused_naming_the_file(hostile, kind, name):
     with pytest.raises(UserError) as refusal:
         hostile(kind, ODD_JSON[name])
     sentence = str(refusal.value)

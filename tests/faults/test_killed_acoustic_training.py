@@ -1,4 +1,4 @@
-"""A training that is killed and resumed ends like one that was not, bit for bit."""
+"""A killed and resumed training ends bit-identical to an uninterrupted one."""
 
 import random
 import signal
@@ -60,7 +60,7 @@ def pair(tiny_training):
     return made
 
 
-def test_twenty_kills_leave_no_trace(pair):
+def test_twenty_kills_do_not_change_the_result(pair):
     whole, killed = pair(epochs=40, early_stop=0, workers=1)
     assert ended(start(run, whole)) == 0
     kills = resumed_to_the_end(killed, kills=20, longest=2.0, rng=random.Random(2))
@@ -69,7 +69,7 @@ def test_twenty_kills_leave_no_trace(pair):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_stops(pair, number, code):
+def test_a_signal_saves_the_state_and_stops(pair, number, code):
     whole, stopped = pair(epochs=8)
     assert ended(start(run, whole)) == 0
     # Saved by the signal, not by the clock.

@@ -1,4 +1,4 @@
-"""A loader process that is killed, as the system does when memory runs out, ends the training with a sentence."""
+"""A killed loader process (as when memory runs out) ends the training with an error message."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from workflow_checkout import ROOT
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_training_that_loses_a_loader_is_told_so_and_goes_on(tmp_path, tiny_processed):
+def test_losing_a_loader_process_is_reported_and_training_resumes(tmp_path, tiny_processed):
     words = {"processed_dir": tiny_processed, "out_ckpt": tmp_path / "model.pt", "state_dir": tmp_path / "state"}
     words |= {"backbone": "test_efficientnet", "rnn_hidden": 8, "stretch": 4, "num_workers": 1, "save_minutes": 0}
     script = str(ROOT / "workflow" / "scripts" / "train_mri_acoustic_model.py")

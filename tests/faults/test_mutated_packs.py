@@ -1,4 +1,4 @@
-"""A damaged or forged pack ends in one sentence, before memory is taken for what it claims."""
+"""A damaged or forged pack is refused in one sentence, before memory is allocated for its claimed sizes."""
 
 import io
 import json
@@ -192,7 +192,7 @@ def assert_a_sentence(said, path, what):
     assert path.name in said and "\n" not in said and said.endswith("."), f"{what}: {said}"
 
 
-def test_a_forged_pack_ends_in_one_sentence(pack, tmp_path):
+def test_a_forged_pack_is_refused_in_one_sentence(pack, tmp_path):
     content, rng, refused = members(pack), random.Random(SEED), 0
     path = tmp_path / "forged.pack"
     while refused < COUNT:
@@ -205,7 +205,7 @@ def test_a_forged_pack_ends_in_one_sentence(pack, tmp_path):
         refused += 1
 
 
-def test_a_damaged_pack_ends_in_one_sentence_unless_nothing_of_it_is_lost(pack, tmp_path):
+def test_a_damaged_pack_is_refused_or_gives_the_same_speech(pack, tmp_path):
     whole, data, rng = outcome(pack), pack.read_bytes(), random.Random(SEED)
     path, refused = tmp_path / "damaged.pack", 0
     for _ in range(200):
@@ -222,12 +222,12 @@ def test_a_damaged_pack_ends_in_one_sentence_unless_nothing_of_it_is_lost(pack, 
     assert refused > 150
 
 
-def test_the_harness_lets_a_sound_pack_through(pack, tmp_path):
+def test_the_harness_accepts_an_undamaged_pack(pack, tmp_path):
     (tmp_path / "copy.pack").write_bytes(zipped(members(pack).items()))
     assert not isinstance(outcome(tmp_path / "copy.pack"), str)
 
 
-def test_speech_that_cannot_be_computed_ends_in_one_sentence(pack, tmp_path):
+def test_a_failing_computation_ends_in_one_sentence(pack, tmp_path):
     """An operator that asks for more memory than there is, in a graph of the right ports."""
     content = members(pack)
     model = onnx.load_from_string(content["recurrence.onnx"])

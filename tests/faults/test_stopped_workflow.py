@@ -1,4 +1,4 @@
-"""A workflow that is stopped leaves no process; finished clips stay, and the same command makes the others."""
+"""A stopped workflow leaves no process; finished clips are kept, and the same command makes the others."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def waited(condition, within: float = 120.0) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_process_outlives_a_stopped_run_and_no_finished_clip_is_lost(tmp_path, number):
+def test_a_stopped_run_leaves_no_process_and_loses_no_finished_clip(tmp_path, number):
     checkout = tiny_checkout(tmp_path / "止める run")
     mark = uuid.uuid4().hex
     samples = checkout.results / "dataset" / "samples"

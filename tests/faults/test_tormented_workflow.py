@@ -1,4 +1,4 @@
-"""The whole tiny workflow, killed twenty times at random moments, ends like one that was not, byte for byte."""
+"""The complete tiny workflow, killed twenty times at random moments, gives the bytes of an undisturbed run."""
 
 import os
 import random
@@ -9,7 +9,7 @@ from torment_workflow import Torment
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="processes are found by /proc")
-def test_twenty_kills_at_random_moments_leave_no_trace(tmp_path, capsys):
+def test_twenty_kills_at_random_moments_do_not_change_the_result(tmp_path, capsys):
     seed = 20
     torment = Torment(tmp_path, random.Random(seed))
     torment.run(kills=20, longest=0.2)

@@ -1,4 +1,4 @@
-"""Two trainers on one state: the second waits and says so, or gives up with a sentence when it was told not to wait."""
+"""Two trainers with the same state: the second waits with a message, or is refused with --no_wait."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A training that waits for data stops at a signal, and one whose batch is lost ends with a sentence."""
+"""A training that waits for data stops at a signal, and a lost batch ends it with an error message."""
 
 import errno
 import fcntl
@@ -45,7 +45,7 @@ def run_without_data_after(command, directory, said, waits: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("training", [train_acoustic, train_vocoder])
-def test_a_training_that_waits_for_data_stops_and_keeps_its_steps(tmp_path, tiny_processed, training, workers):
+def test_a_training_waiting_for_data_stops_and_keeps_its_steps(tmp_path, tiny_processed, training, workers):
     script, settings = training(tmp_path, tiny_processed)
     if training is train_acoustic:
         settings |= {"num_workers": workers, "epochs": 50, "batch_size": 2}
@@ -85,12 +85,12 @@ def batch_without_shared_memory(key):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_refused_batch_is_refused_in_its_words(workers):
+def test_an_error_in_a_loader_process_is_reported_with_its_message(workers):
     with pytest.raises(UserError, match=r"^clip a: is broken; mend it\.$"):
         next(batches(load(refused_batch, [0], workers=workers)))
 
 
-def test_a_batch_that_finds_no_shared_memory_names_the_setting():
+def test_lack_of_shared_memory_names_the_setting():
     with pytest.raises(UserError, match=r"could not hand over its batch .*; lower --num_workers .* /dev/shm"):
         next(batches(load(batch_without_shared_memory, [0], workers=1)))
 
@@ -104,11 +104,11 @@ def load_after_opencv_used_threads() -> int:
     return len(list(batches(load(one_batch, [0, 1], workers=1)))) - 2
 
 
-def test_a_loader_process_does_not_wait_for_threads_that_it_does_not_have():
+def test_a_forked_loader_does_not_wait_for_opencv_threads():
     assert ended(start(load_after_opencv_used_threads), within=60) == 0
 
 
-def test_a_signal_before_the_wait_ends_it_too():
+def test_a_signal_before_waiting_for_data_stops_training_too():
     from rtmri_speech.training.state import Stopped
 
     with StopRequest() as stop:

@@ -1,4 +1,4 @@
-"""Where the tests marked ``gpu`` compute: on CUDA, or on what RTMRI_SPEECH_GPU_TESTS names, to try them without one."""
+"""The device of the tests marked ``gpu``: CUDA, or the value of RTMRI_SPEECH_GPU_TESTS, to run them without a GPU."""
 
 import os
 

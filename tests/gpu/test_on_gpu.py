@@ -1,8 +1,8 @@
-"""What only a GPU can show: that it computes what the processor does, and that a training there resumes and fails well.
+"""Tests that need a GPU: results equal those on the CPU, and trainings resume and fail cleanly.
 
     RTMRI_SPEECH_GPU_TESTS=cpu python -m pytest tests/gpu
 
-tries the tests themselves on the processor.
+runs the tests themselves on the CPU.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.gpu
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 STILL = {"network": Network("test_efficientnet", rnn_hidden=8, dropout=0.0)}
 LOSS_TOLERANCE = {"float32": 2e-3, "bfloat16": 5e-2, "float16": 2e-2}
-"""Relative difference allowed between the losses of a first step on the device and on the processor in float32."""
+"""Relative difference allowed between the losses of a first step on the device and on the CPU in float32."""
 
 VOCODER = dataclasses.replace(TRAINED_VOCODER, discriminator_start=2)
 
@@ -86,7 +86,9 @@ def train_vocoder(place, device, name, config=VOCODER, **changed):
 
 @pytest.mark.parametrize("channels_last", [False, True], ids=["plain", "channels_last"])
 @pytest.mark.parametrize("precision", LOSS_TOLERANCE)
-def test_the_mel_generator_begins_as_on_the_processor(device, float32, tiny_training, precision, channels_last):
+def test_first_steps_of_the_mel_generator_equal_those_on_the_cpu(
+    device, float32, tiny_training, precision, channels_last
+):
     changed = {"precision": precision, "channels_last": channels_last, **STILL}
     (expected,) = losses(tiny_training(**STILL))
     (found,) = losses(tiny_training(device=device, **changed))
@@ -108,7 +110,7 @@ def test_a_mel_generators_state_is_restored_exactly_and_resumed(device, tiny_tra
 
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bfloat16"])
-def test_the_vocoder_begins_as_on_the_processor(device, float32, wavs, bf16):
+def test_first_steps_of_the_vocoder_equal_those_on_the_cpu(device, float32, wavs, bf16):
     clips = open_clips(wavs / "training.txt", wavs / "wavs", VOCODER, say=print)
     batch, found = Excerpts(clips, VOCODER)[0], []
     for where, reduced in (("cpu", False), (device, bf16)):
@@ -184,13 +186,13 @@ def test_ddp_over_every_gpu(device, wavs, tiny_processed, script):
 
 
 @pytest.mark.parametrize("context", ["sequence", "window", "causal"])
-def test_mels_are_those_of_the_processor(device, float32, models, context):
+def test_mels_equal_those_on_the_cpu(device, float32, models, context):
     frames = moving_bar(20)
     expected, found = (predict_db(load_acoustic_model(models[0], where), frames, context) for where in ("cpu", device))
     np.testing.assert_allclose(found, expected, atol=0.01)
 
 
-def test_speech_is_that_of_the_processor(device, float32, models):
+def test_speech_equals_that_on_the_cpu(device, float32, models):
     frames, made = moving_bar(20), []
     for where in ("cpu", device):
         vocoder = load_vocoder(models[1], device=where)
@@ -198,7 +200,7 @@ def test_speech_is_that_of_the_processor(device, float32, models):
     np.testing.assert_allclose(made[1], made[0], atol=1e-3 * np.abs(made[0]).max())
 
 
-def test_a_live_stream_is_that_of_the_processor(device, float32, models):
+def test_a_live_stream_equals_that_on_the_cpu(device, float32, models):
     frames, made = moving_bar(12), []
     for where in ("cpu", device):
         vocoder = load_vocoder(models[1], device=where, block_frames=4)
@@ -208,7 +210,7 @@ def test_a_live_stream_is_that_of_the_processor(device, float32, models):
 
 
 @pytest.mark.parametrize("stride", [None, 16])
-def test_gradcam_gives_the_maps_of_the_processor(device, float32, models, stride):
+def test_gradcam_maps_equal_those_on_the_cpu(device, float32, models, stride):
     """On CUDA the LSTM is cuDNN's, which has no backward pass in evaluation mode."""
     frames, bands = moving_bar(9), [Band("F1", 300, 900), Band("F2", 900, 2500)]
     expected, found = (

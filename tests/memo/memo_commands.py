@@ -1,6 +1,6 @@
-"""The memo's commands, copied from it word by word, and how one is pasted here: its paths change, and nothing else.
+"""The commands of the memo, verbatim, and their adaptation to this machine, which changes only paths.
 
-The memo itself (in Japanese) is its authors'; what it says of paths and commands is told in docs/from_the_memo.md.
+The memo (in Japanese) documents the lab's older system; docs/from_the_memo.md describes its commands and paths.
 """
 
 import re

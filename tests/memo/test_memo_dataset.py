@@ -1,4 +1,4 @@
-"""What the memo's first commands find already: an old system's dataset, and the split that models were trained with."""
+"""The memo's first commands with an existing dataset of the old system and its split."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def lab_lists(directory):
         (directory / f"{part}.txt").write_bytes("".join(f"{id}|dummy|dummy\r\n" for id in ids).encode())
 
 
-def test_without_lists_the_hash_divides(tmp_path):
+def test_without_lists_the_split_is_by_hash(tmp_path):
     division = divided(tmp_path, IDS, *RATIOS)
     assert division.parts == split(IDS, *RATIOS) and not division.elsewhere
 
@@ -39,7 +39,7 @@ def test_listed_clips_stay_and_new_ones_follow_them(tmp_path):
     assert division.parts["test"] == by_hash["test"]
 
 
-def test_a_split_made_anew_names_what_moves(tmp_path):
+def test_a_new_split_reports_moved_clips(tmp_path):
     lab_lists(tmp_path / "lists")
     division = divided(tmp_path / "lists", IDS, *RATIOS, anew=True)
     assert division.parts == split(IDS, *RATIOS) and division.elsewhere == ["003"]
@@ -52,7 +52,7 @@ def create_filelists(*arguments):
     return run.stdout
 
 
-def test_the_command_keeps_the_split_and_leaves_out_what_has_no_sample(tmp_path):
+def test_the_command_keeps_the_split_and_skips_clips_without_samples(tmp_path):
     lists, wavs = tmp_path / "processed" / "hifigan_filelists", tmp_path / "wavs"
     lab_lists(lists)
     wavs.mkdir()
@@ -67,7 +67,7 @@ def test_the_command_keeps_the_split_and_leaves_out_what_has_no_sample(tmp_path)
     assert read_filelist(lists / "validation.txt") == ["003"]
 
 
-def test_the_command_divides_anew_when_told_to_and_says_what_follows(tmp_path):
+def test_overwrite_makes_a_new_split_and_reports_the_consequences(tmp_path):
     lists, wavs = tmp_path / "lists", tmp_path / "wavs"
     lab_lists(lists)
     wavs.mkdir()
@@ -85,14 +85,14 @@ def processing(directory, spec=SPEC):
     return Processing(directory, DatasetSettings(spec))
 
 
-def test_a_dataset_of_the_old_system_is_not_written_over(tmp_path):
+def test_a_dataset_of_the_old_system_is_not_overwritten(tmp_path):
     (tmp_path / "meta.json").write_text('{"sr": 11413, "n_mels": 64}', encoding="utf-8")
     with pytest.raises(UserError, match=r"meta\.json: is of a dataset that the old system made, .* another --out_dir"):
         processing(tmp_path).everything({"000": Clip("000", tmp_path / "000.mp4")}, {"training": ["000"]})
     assert [path.name for path in tmp_path.iterdir()] == ["meta.json"]
 
 
-def test_a_dataset_of_another_mel_is_not_written_over(make_tiny_processed, tmp_path):
+def test_a_dataset_with_another_mel_is_not_overwritten(make_tiny_processed, tmp_path):
     directory = make_tiny_processed(tmp_path / "processed")
     write_filelist(directory / "hifigan_filelists" / "training.txt", ["a0"])
     with pytest.raises(UserError, match=r"meta\.json: its mel differs .* 512 against 2048.*another --out_dir"):

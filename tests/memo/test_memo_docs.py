@@ -1,4 +1,4 @@
-"""The Japanese pages say what the English ones do, in the same commands, names, numbers and tables."""
+"""The Japanese pages have the same commands, names, numbers and tables as the English ones."""
 
 import itertools
 import re
@@ -25,7 +25,7 @@ def read(page: str) -> str:
 
 
 def without_comment(line: str) -> str:
-    """A line of a command or setting without what a ``#`` begins: comments are in the reader's language."""
+    """A line of code without its comment, which is in the reader's language."""
     return re.sub(r"(^|\s+)#.*", "", line).rstrip()
 
 
@@ -96,8 +96,8 @@ def test_links_and_scripts_are_there(page):
 
 
 @pytest.mark.parametrize("page", [*PAGES, *PAGES.values()])
-def test_targets_stand_before_options_that_take_every_word(page):
-    """``--configfile`` and ``--config`` of snakemake would take a target after them for one more file or setting."""
+def test_targets_precede_options_with_many_values(page):
+    """Snakemake's ``--configfile`` and ``--config`` would read a following target as another value."""
     text = read(page)
     commands = [line for line in [*code_lines(text), *_INLINE.findall(text)] if line.startswith("snakemake ")]
     assert commands
@@ -116,7 +116,7 @@ def test_every_script_of_the_memo_is_on_the_page():
         assert f"`{script}" in read("docs/from_the_memo.md")
 
 
-def test_figures_that_cost_nothing_are_those_of_the_benchmark(monkeypatch):
+def test_quick_figures_equal_those_of_the_benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(ROOT, "benchmarks")))
     compare = pytest.importorskip("compare_with_memo")
     text = read("docs/from_the_memo.md")

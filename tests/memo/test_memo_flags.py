@@ -86,7 +86,7 @@ def run(script: str, words: list[str], monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("script", "flag"), [(script, flag) for script, flags in FLAGS.items() for flag in map(str.strip, flags.split(","))]
 )
-def test_a_flag_of_the_memo_is_taken(script, flag, monkeypatch, tmp_path, capsys):
+def test_a_flag_of_the_memo_is_accepted(script, flag, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((UserError, FileNotFoundError), match="missing"):
         run(script, [*NEEDED[script], *flag.split()], monkeypatch)
@@ -94,7 +94,7 @@ def test_a_flag_of_the_memo_is_taken(script, flag, monkeypatch, tmp_path, capsys
 
 
 @pytest.mark.parametrize(("script", "flag", "sentence"), REFUSED)
-def test_a_flag_of_the_memo_is_refused_with_what_to_give(script, flag, sentence, monkeypatch, tmp_path):
+def test_a_refused_flag_of_the_memo_names_the_alternative(script, flag, sentence, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=sentence):
         run(script, [*NEEDED[script], *flag.split()], monkeypatch)
@@ -102,7 +102,7 @@ def test_a_flag_of_the_memo_is_refused_with_what_to_give(script, flag, sentence,
 
 @pytest.mark.parametrize("script", ["export_predicted_mels.py", "run_mri_video_inference.py", "mri_gradcam_formant.py"])
 @pytest.mark.parametrize("spelling", ["--mri-code-dir", "--mri_code_dir"])
-def test_the_directory_of_the_old_code_is_ignored_with_a_word(script, spelling, monkeypatch, tmp_path, capsys):
+def test_the_code_directory_is_reported_as_ignored(script, spelling, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="missing"):
         run(script, [*NEEDED[script], spelling, "C:\\Users\\Yamane\\Desktop\\山根研究用\\mri2speech_code"], monkeypatch)

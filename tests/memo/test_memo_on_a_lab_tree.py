@@ -1,4 +1,4 @@
-"""The memo's first commands on a machine that the old system has worked on, and names as that machine has them."""
+"""The memo's first commands on the files of a machine with the old system."""
 
 import os
 import subprocess
@@ -63,7 +63,7 @@ def test_preprocessing_into_the_old_dataset_is_refused_and_changes_nothing(tree)
 
 
 @pytest.mark.slow
-def test_inference_takes_a_vocoder_whose_name_ends_in_pt(tmp_path):
+def test_inference_accepts_a_vocoder_named_pt(tmp_path):
     from rtmri_speech.signal.video import write_video
 
     models = tmp_path / "models"

@@ -1,4 +1,4 @@
-"""What a pack makes is what torch makes of the same models: mels to 1e-4 deviations, sound to 90 dB."""
+"""A pack gives the output of torch with the same models: mels to 1e-4 standard deviations, sound to 90 dB."""
 
 import dataclasses
 import subprocess
@@ -67,7 +67,7 @@ def test_another_backbone_frame_size_normalisation_and_padding(tmp_path):
     assert_equal(tmp_path / "other.pack", (checkpoint, vocoder), frames)
 
 
-def test_a_stream_of_frames_and_the_labs_floats_are_taken_too(tiny_pack):
+def test_streams_and_float_frames_are_accepted(tiny_pack):
     frames = tiny_models.moving_bar(12)
     speaker = load_pack(tiny_pack)
     expected = speaker.speech(frames)
@@ -82,7 +82,7 @@ def test_the_packs_context_is_used_unless_another_is_asked_for(tiny_pack):
     assert np.abs(mels["sequence"] - mels["window"]).max() > 1e-3
 
 
-def test_live_sound_is_the_same_and_comes_within_its_delay(tiny_pack, tiny_checkpoints):
+def test_live_sound_is_the_same_within_the_stated_delay(tiny_pack, tiny_checkpoints):
     seen = 0
 
     def frames():
@@ -143,7 +143,7 @@ def test_official_and_lab_vocoders_make_their_reference_sound_from_a_pack(tmp_pa
     assert signal_to_noise_db(wave[:shared], made[:shared]) >= SMALLEST_SNR
 
 
-def test_the_command_speaks_the_same_files_as_by_torch(tiny_pack, tiny_checkpoints, tmp_path):
+def test_the_command_writes_the_same_files_as_with_torch(tiny_pack, tiny_checkpoints, tmp_path):
     processed = tmp_path / "processed"
     (processed / "samples" / "c0").mkdir(parents=True)
     np.save(processed / "samples" / "c0" / "mri.npy", tiny_models.moving_bar(20))

@@ -88,7 +88,7 @@ def refused(path, checkpoints, match):
     assert not path.exists() and not list(path.parent.glob(".*pack"))
 
 
-def test_a_backbone_that_cannot_be_exported_ends_in_one_sentence(tiny_checkpoints, tmp_path, monkeypatch):
+def test_an_unexportable_backbone_is_refused_in_one_sentence(tiny_checkpoints, tmp_path, monkeypatch):
     def forward(self, frames, recomputing=None):
         maps = self.backbone(frames.expand(-1, 3, -1, -1))[-1]
         # What it does depends on the numbers it is given.
@@ -98,7 +98,7 @@ def test_a_backbone_that_cannot_be_exported_ends_in_one_sentence(tiny_checkpoint
     refused(tmp_path / "a.pack", tiny_checkpoints, r"backbone test_efficientnet: cannot be written as an ONNX graph")
 
 
-def test_a_model_with_more_than_a_pack_holds_is_refused_by_name(tiny_checkpoints):
+def test_a_model_with_unsupported_parts_is_refused_by_name(tiny_checkpoints):
     acoustic = load_acoustic_model(tiny_checkpoints[0], "cpu")
 
     def changed(change):
@@ -126,20 +126,20 @@ def test_a_model_with_more_than_a_pack_holds_is_refused_by_name(tiny_checkpoints
             acoustic_graphs(changed(change))
 
 
-def test_a_decoding_that_the_graph_does_not_know_is_found_by_the_comparison(tiny_checkpoints, tmp_path, monkeypatch):
+def test_a_difference_in_decoding_is_found_by_the_comparison(tiny_checkpoints, tmp_path, monkeypatch):
     decode = AcousticModel.decode
     monkeypatch.setattr(AcousticModel, "decode", lambda self, features: 1.01 * decode(self, features))
     refused(tmp_path / "a.pack", tiny_checkpoints, "its mels differ from torch's by")
 
 
-def test_a_graph_of_other_sound_is_found_by_the_comparison(tiny_checkpoints, tmp_path, monkeypatch):
+def test_a_difference_in_sound_is_found_by_the_comparison(tiny_checkpoints, tmp_path, monkeypatch):
     other = export.load_vocoder(tiny_models.write_vocoder(tmp_path / "other" / "g_00000001", seed=5))
     graph = export.generator_graph(other)
     monkeypatch.setattr(export, "generator_graph", lambda vocoder: graph)
     refused(tmp_path / "a.pack", tiny_checkpoints, "its sound differs from torch's")
 
 
-def test_models_of_two_mels_are_refused(tiny_checkpoints, tmp_path):
+def test_models_with_different_mels_are_refused(tiny_checkpoints, tmp_path):
     spec = dataclasses.replace(tiny_models.SPEC, fmax=5000.0)
     vocoder = tiny_models.write_vocoder(tmp_path / "g_00000001", spec=spec)
     refused(tmp_path / "a.pack", (tiny_checkpoints[0], vocoder), r"fmax 5706\.5 against 5000\.0")
@@ -164,7 +164,7 @@ def test_scores_are_added_to_a_copy(tiny_pack, tmp_path):
     assert done.returncode == 2 and "scores.json: its content is [1]" in done.stderr
 
 
-def test_who_spoke_and_agreed_to_what_is_asked_for(tiny_checkpoints, tmp_path):
+def test_speaker_and_consent_are_required(tiny_checkpoints, tmp_path):
     words = ["--mri-checkpoint", tiny_checkpoints[0], "--hifigan-checkpoint", tiny_checkpoints[1], "--licence", "MIT"]
     done = command(*words, "--speaker", "nobody", "--output", tmp_path / "a.pack")
     assert done.returncode == 2
@@ -177,7 +177,7 @@ def test_terms_that_are_too_long_are_refused(tiny_checkpoints, tmp_path):
         make_pack(tmp_path / "a.pack", *tiny_checkpoints, Terms("x" * 3000, "nobody", "none"))
 
 
-def test_the_frame_normalisation_of_the_graph_is_the_programs():
+def test_frame_normalisation_in_the_graph_equals_normalise_frames():
     """Against `normalise_frames`, on a frame of one value too."""
     from rtmri_speech.signal.video import normalise_frames
 

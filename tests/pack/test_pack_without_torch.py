@@ -1,4 +1,4 @@
-"""A pack speaks where torch is not installed, with the threads it is given, and in memory that does not grow."""
+"""A pack works without torch, with the given number of threads, in constant memory."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ def processed(tmp_path):
     return tmp_path / "processed"
 
 
-def test_clips_and_videos_are_spoken_without_torch_and_without_a_word_on_stderr(tiny_pack, processed, tmp_path):
+def test_clips_and_videos_are_synthesised_without_torch_or_output_on_stderr(tiny_pack, processed, tmp_path):
     out = tmp_path / "発話"
     words = ["--model", tiny_pack, "--output-dir", out]
     done = without_torch(*words, "--processed-dir", processed, "--clips", "c0", "c1")
@@ -84,17 +84,17 @@ def test_a_copy_with_scores_needs_no_torch(tiny_pack, tmp_path):
 
 
 @pytest.mark.parametrize("flags", [["--bf16"], ["--device", "cuda"], ["--gpus", "1"], ["--hifigan-checkpoint", "g_1"]])
-def test_flags_of_checkpoints_are_refused_beside_a_pack(tiny_pack, processed, tmp_path, flags):
+def test_checkpoint_flags_are_refused_with_a_pack(tiny_pack, processed, tmp_path, flags):
     words = ["--model", tiny_pack, "--processed-dir", processed, "--clips", "c0", "--output-dir", tmp_path / "out"]
     assert "--model names all of the models" in without_torch(*words, *flags, fails=True).stderr
 
 
-def test_no_models_at_all_are_refused(processed, tmp_path):
+def test_missing_models_are_refused(processed, tmp_path):
     words = ["--processed-dir", processed, "--clips", "c0", "--output-dir", tmp_path / "out"]
     assert "give --model, or --mri-checkpoint" in without_torch(*words, fails=True).stderr
 
 
-def test_frames_of_another_size_end_in_one_sentence(tiny_pack, tmp_path):
+def test_frames_of_another_size_are_refused_in_one_sentence(tiny_pack, tmp_path):
     folder = tmp_path / "processed" / "samples" / "c0"
     folder.mkdir(parents=True)
     np.save(folder / "mri.npy", tiny_models.moving_bar(4, size=(32, 40)))
@@ -104,7 +104,7 @@ def test_frames_of_another_size_end_in_one_sentence(tiny_pack, tmp_path):
     assert "tiny.pack: was trained on frames of 32×32, these have 32×40" in said
 
 
-def test_the_threads_are_those_the_environment_names_or_the_cores_of_this_process(monkeypatch):
+def test_threads_default_to_the_environment_or_the_available_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert available_threads() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
@@ -114,7 +114,7 @@ def test_the_threads_are_those_the_environment_names_or_the_cores_of_this_proces
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted in /proc")
-def test_onnx_runtime_starts_no_more_threads_than_it_is_given(tiny_pack):
+def test_onnx_runtime_starts_no_extra_threads(tiny_pack):
     """A thread counts as one of the session's own: the caller computes too."""
     code = (
         "import os, sys\n"

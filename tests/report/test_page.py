@@ -1,4 +1,4 @@
-"""The page holds what the scores say, names only files that lie beside it, and nothing in the data breaks out of it."""
+"""The page contains the scores, refers only to files beside it, and escapes all data."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def data(html):
     return json.loads(Elements(html).data)
 
 
-def test_the_data_are_the_scores(data, experiment):
+def test_the_embedded_data_are_the_scores(data, experiment):
     scores = json.loads((experiment.evaluation / "scores.json").read_text())
     names = [measure["name"] for measure in data["measures"]]
     assert set(names) == set(METRICS)
@@ -66,7 +66,7 @@ def test_the_sounds_come_in_the_order_of_the_keys(data):
     assert [source["name"] for source in data["sources"]] == ["original", "ceiling", "sequence", "floor"]
 
 
-def test_every_file_lies_beside_the_page(page, html, data):
+def test_the_page_refers_only_to_files_beside_it(page, html, data):
     for clip in data["clips"]:
         media = page / "media" / clip["id"]
         expected = {"video.mp4"} | {f"{s['name']}.{kind}" for s in data["sources"] for kind in ("wav", "png")}
@@ -104,7 +104,7 @@ def test_mel_pictures_share_a_scale_and_stand_upright(page, experiment):
     assert np.corrcoef(picture[::-1].ravel(), np.log(mel[:, :54]).ravel())[0, 1] > 0.9
 
 
-def test_text_and_phonemes_are_shown_as_they_are(html, data):
+def test_text_and_phonemes_are_shown_unchanged(html, data):
     clip = data["clips"][0]
     assert clip["text"] == HOSTILE
     assert clip["phonemes"] == [["a", 0, 0.9], ["", 0.9, 2]]
@@ -113,12 +113,12 @@ def test_text_and_phonemes_are_shown_as_they_are(html, data):
     assert "&lt;i&gt;名前&lt;/i&gt;" in html
 
 
-def test_the_page_says_where_it_comes_from(html):
+def test_the_page_shows_its_provenance(html):
     for fact in ("3 test clips, 5.9 s", "trained on 1 clips", "commit", "g_00000100", "2.00 hours (7200 s)", "cores"):
         assert fact in html
 
 
-def test_the_page_says_what_the_measures_mean_and_when_not_to_believe_them(html, data):
+def test_the_page_explains_the_metrics_and_their_limits(html, data):
     assert "F0 sought from 77 to 170 Hz" in html
     for measure in data["measures"]:
         assert f"<dt>{measure['title']}" in html
@@ -126,7 +126,7 @@ def test_the_page_says_what_the_measures_mean_and_when_not_to_believe_them(html,
     assert all(measure.doubt for measure in MEASURES if measure.main)
 
 
-def test_a_vocoder_that_does_harm_is_named(experiment, tmp_path):
+def test_a_harmful_vocoder_is_reported(experiment, tmp_path):
     evaluation = tmp_path / "evaluation"
     shutil.copytree(experiment.evaluation, evaluation)
     told = replace(experiment, evaluation=evaluation)
@@ -141,7 +141,7 @@ def test_a_vocoder_that_does_harm_is_named(experiment, tmp_path):
         write_page(tmp_path / "page", told)
 
 
-def test_what_is_understood_stands_on_the_page(experiment, html, tmp_path):
+def test_intelligibility_is_on_the_page(experiment, html, tmp_path):
     assert "name a Whisper model on this machine (evaluation.asr)" in html
     evaluation = tmp_path / "evaluation"
     shutil.copytree(experiment.evaluation, evaluation)
@@ -171,7 +171,7 @@ def test_two_pages_of_one_experiment_have_the_same_media(page, experiment, tmp_p
         assert (tmp_path / path.relative_to(page)).read_bytes() == path.read_bytes(), path.name
 
 
-def test_missing_scores_and_sounds_are_told(experiment, tmp_path):
+def test_missing_scores_and_sounds_are_reported(experiment, tmp_path):
     with pytest.raises(UserError, match=r"scores\.json: there is no such file; score the test clips first"):
         write_page(tmp_path, replace(experiment, evaluation=tmp_path))
     copy = tmp_path / "evaluation"

@@ -1,4 +1,4 @@
-"""The page in a real browser, from the disk: it plays, switches, sorts and follows, and asks nothing of the network."""
+"""The page in a real browser, from disk: playback, switching, sorting, cursor, and no network requests."""
 
 import json
 import shutil
@@ -170,7 +170,7 @@ def test_clips_sort_by_any_metric_the_worst_first(opened, experiment):
     assert opened.execute_script("return document.querySelector('#clips [aria-current=true] .id').textContent") == title
 
 
-def test_text_is_shown_and_not_run(opened):
+def test_text_is_shown_and_not_executed(opened):
     opened.execute_script("document.querySelector('#clips [data-place=\"0\"]').click()")
     assert opened.find_element("id", "transcript").text == 'she said </script><b>"&amp;'
     assert opened.find_element("id", "film-figure").is_displayed()
@@ -186,7 +186,7 @@ def test_nothing_is_wider_than_the_window(opened, width):
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_five_hundred_clips_open_at_once(browser, page, experiment, tmp_path):
+def test_five_hundred_clips_open_without_delay(browser, page, experiment, tmp_path):
     ids = [f"{number:03d}" for number in range(500)]
     rows = ["sequence", "window", "causal", "floor", "look_up", "ceiling", "griffin_lim"]
     scores = made_up_scores(ids, SPEC, rows=rows)

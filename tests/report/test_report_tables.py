@@ -1,4 +1,4 @@
-"""Numbers for readers: the document, the measures, the times of stages, the curves of a log."""
+"""The results document, the metrics table, stage times and training curves."""
 
 import json
 import shutil
@@ -52,14 +52,14 @@ def test_the_document_cites_further_clips_and_what_they_are_compared_with(experi
 
 
 @pytest.mark.parametrize(("floor", "told"), [(0.10, True), (0.12, True), (0.16, False), (None, False)])
-def test_a_floor_that_errs_no_more_in_voicing_is_explained(floor, told):
+def test_a_low_voicing_error_of_the_floor_is_explained(floor, told):
     rows = {name: {"summary": {"vuv_error": {"mean": mean}}} for name, mean in (("window", 0.12), ("floor", floor))}
     note = floor_voicing_note({"configured": "window", "rows": rows})
     assert note.startswith("V/UV of the floor") == told
     assert not floor_voicing_note({"configured": "window", "rows": {"window": rows["window"]}})
 
 
-def test_the_document_tells_what_was_learned_and_where_grad_cam_looks(experiment):
+def test_the_document_includes_mel_errors_and_grad_cam(experiment):
     errors = {
         name: {"all": error, "speech": 2 * error} for name, error in {"mean mel": 0.8, "model, window": 0.2}.items()
     }
@@ -120,7 +120,7 @@ def test_the_document_gives_shares_of_a_span_and_names_the_measures_without_one(
     assert "cannot be put so" not in results_document(replace(experiment, evaluation=tmp_path), "a command")
 
 
-def test_every_metric_has_a_measure_and_the_other_way_round():
+def test_metrics_and_measures_correspond():
     rng = np.random.default_rng(0)
     tone = np.sin(np.arange(16000) / 20) + 0.01 * rng.normal(size=16000)
     found = score_pair(tone, tone, 16000, 589)
@@ -155,7 +155,7 @@ def test_times_of_a_rule_are_summed_over_its_jobs(experiment):
     assert stage_times(experiment.benchmarks / "nothing") == {}
 
 
-def test_parts_are_measured_by_what_sounds(experiment):
+def test_set_sizes_count_unmasked_frames(experiment):
     from rtmri_speech.dataset.meta import load_mel_spec
 
     # The tiny clips are silent in their last frame.
@@ -167,7 +167,7 @@ def test_parts_are_measured_by_what_sounds(experiment):
     }
 
 
-def test_curves_are_what_was_logged(experiment):
+def test_curves_equal_the_logged_values(experiment):
     found = read_scalars(experiment.logs["acoustic"], ["metrics/val_mse", "metrics/train_mse"])
     assert found.keys() == {"metrics/val_mse"}
     assert found["metrics/val_mse"] == [(epoch, pytest.approx(1 / epoch)) for epoch in range(1, 6)]

@@ -69,7 +69,7 @@ def test_channels_are_averaged(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [8000, 20000, 44100, 48000])
-def test_any_rate_is_resampled_as_soxr_does_in_one_piece(tmp_path, rate):
+def test_resampling_in_blocks_equals_soxr_on_the_whole(tmp_path, rate):
     audio = sound(7, rate).astype(np.float32)  # longer than a block
     soundfile.write(tmp_path / "a.wav", audio, rate, subtype="FLOAT")
     ours = read_audio(tmp_path / "a.wav", sampling_rate=RATE)
@@ -95,7 +95,7 @@ def test_cut_is_exact_to_a_sample(tmp_path):
     assert np.array_equal(early, np.concatenate([np.zeros(2000, np.float32), audio[:4000]]))
 
 
-def test_copy_has_exactly_the_samples_asked_for_and_tells_how_many_there_were(tmp_path):
+def test_copy_has_the_requested_length_and_returns_the_original_one(tmp_path):
     audio = sound(1, RATE)
     soundfile.write(tmp_path / "a.wav", audio, RATE, subtype="FLOAT")
     for samples in (5000, RATE, 20000):
@@ -139,12 +139,12 @@ def test_written_wav_is_rounded_and_clipped(tmp_path):
     assert samples.tolist() == [0, 16384, 32767, -32767, 32767, -32768, 2]
 
 
-def test_wav_is_not_written_with_samples_that_are_no_numbers(tmp_path):
+def test_nonfinite_samples_are_not_written(tmp_path):
     assert "NaN" in refusal(write_wav, tmp_path / "a.wav", np.array([0, np.nan]), RATE)
     assert not list(tmp_path.iterdir())
 
 
-def test_open_wav_is_sliced_like_an_array_and_gives_the_same_mel(tmp_path):
+def test_an_open_wav_is_sliced_like_an_array_with_the_same_mel(tmp_path):
     audio = sound(3, RATE)
     write_wav(tmp_path / "a.wav", audio, RATE)
     whole = soundfile.read(tmp_path / "a.wav", dtype="float32")[0]
@@ -256,7 +256,7 @@ def test_wav_of_unknown_length_is_read_to_its_end(tmp_path, subtype, channels, l
             np.testing.assert_allclose(read_audio(path, sampling_rate=8000, **cut), wanted, atol=1e-7)
 
 
-def test_empty_wav_with_a_chunk_behind_is_no_wav_of_unknown_length(tmp_path):
+def test_an_empty_wav_with_a_trailing_chunk_is_not_of_unknown_length(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), 8000)
     content = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "a.wav").write_bytes(content + b"LIST" + (200).to_bytes(4, "little") + bytes(200))
@@ -264,7 +264,7 @@ def test_empty_wav_with_a_chunk_behind_is_no_wav_of_unknown_length(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [8000, 22050])
-def test_flac_of_unknown_length_is_read_to_its_end_and_refused_where_it_is_damaged(tmp_path, rate):
+def test_flac_of_unknown_length_is_read_to_its_end_or_refused_if_damaged(tmp_path, rate):
     soundfile.write(tmp_path / "whole.flac", sound(5, rate), rate)
     content = bytearray((tmp_path / "whole.flac").read_bytes())
     # STREAMINFO: the lower 36 bits of the 8 bytes that begin with the rate.
@@ -342,7 +342,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     return files
 
 
-def test_what_is_no_sound_is_refused_in_a_sentence_and_nothing_is_left(tmp_path):
+def test_invalid_sound_files_are_refused_without_output(tmp_path):
     (tmp_path / "bad").mkdir()
     for path, words in bad_files(tmp_path / "bad").values():
         with pytest.raises(UserError, match=words):
@@ -352,7 +352,7 @@ def test_what_is_no_sound_is_refused_in_a_sentence_and_nothing_is_left(tmp_path)
         assert not list((tmp_path / "out").glob("*"))
 
 
-def test_silence_is_refused_for_a_dataset_and_the_faintest_sound_is_not(tmp_path):
+def test_silence_is_refused_for_a_dataset_but_faint_sound_is_not(tmp_path):
     for peak, silent in ((0.0, True), (1e-5, True), (1e-4, False)):
         soundfile.write(tmp_path / "a.wav", peak * 2 * sound(1, 8000), 8000, subtype="FLOAT")
         settings = {"sampling_rate": 8000, "samples": 8000, "gain": 100.0}

@@ -124,7 +124,7 @@ def test_both_front_ends_follow_the_definition(name, beyond_shortest):
 
 
 @pytest.mark.parametrize("name", ["odd padding", "emphasised", "lab"])
-def test_blocks_of_the_numpy_front_end_leave_no_seam(name):
+def test_blocks_of_the_numpy_front_end_equal_the_whole(name):
     spec = SPECS[name]
     audio = speech_like(spec.hop_length * 1300 + 17)
     assert np.abs(spec.mel(audio) - spec.mel_tensor(torch.from_numpy(audio)).numpy()).max() <= 1e-9
@@ -243,12 +243,12 @@ def test_decibels_and_natural_logarithm_are_exact_conversions():
     np.testing.assert_allclose(in_torch, log_mel(magnitude), atol=1e-14)
 
 
-def test_decibels_keep_their_range_under_the_maximum():
+def test_decibels_are_limited_to_a_range_below_the_maximum():
     spec = MelSpec.preset("lab")
     assert spec.db(np.array([1.0, 1e-3, 1e-9])).tolist() == pytest.approx([0, -30, -80])
 
 
-def test_band_holds_the_filters_whose_centres_lie_in_it():
+def test_a_band_contains_the_filters_with_centres_in_it():
     spec = MelSpec.preset("hifigan")
     centres = spec.centre_frequencies()
     bins = spec.band(300, 900)
@@ -266,7 +266,7 @@ def test_band_without_a_filter_is_refused_with_the_nearest_one():
         spec.band(6000, 8000)
 
 
-def test_spec_survives_json_and_refuses_what_it_does_not_know():
+def test_spec_survives_json_and_refuses_unknown_keys():
     spec = MelSpec.preset("lab", n_mels=80)
     stored = json.loads(json.dumps(spec.to_dict()))
     assert MelSpec.from_dict(stored) == spec
@@ -277,7 +277,7 @@ def test_spec_survives_json_and_refuses_what_it_does_not_know():
         MelSpec.from_dict(stored, "meta.json")
 
 
-def test_two_mels_that_differ_are_refused_with_both_values():
+def test_differing_mels_are_refused_with_both_values():
     spec = MelSpec.preset("hifigan")
     spec.require_same(dataclasses.replace(spec), "a", "b")
     with pytest.raises(UserError, match=r"^model.pt: .* meta.json .*n_mels 64 against 80, power 1 against 2"):
@@ -323,7 +323,7 @@ def test_torch_front_end_takes_batches_and_has_a_finite_gradient_at_silence():
 
 
 @pytest.mark.parametrize("preset", ["hifigan", "lab"])
-def test_decibels_block_by_block_are_those_of_the_whole(preset):
+def test_decibels_in_blocks_equal_those_of_the_whole(preset):
     spec = MelSpec.preset(preset)
     audio = np.random.default_rng(2).standard_normal(420 * 1100) * np.linspace(1e-4, 0.3, 420 * 1100)
     np.testing.assert_allclose(spec.mel_db(audio), spec.db(spec.mel(audio)), atol=1e-4)

@@ -1,4 +1,4 @@
-"""A flash of one frame and a click in its middle stay together, whatever the file is and however it is cut."""
+"""A flash of one frame and a click in its middle stay in step for every file format and cut."""
 
 from fractions import Fraction
 
@@ -120,7 +120,7 @@ def without_its_beginning(path, share, block):
 @pytest.mark.parametrize(
     ("name", "block"), [("h264.ts", 188), ("mpeg2.ts", 188), ("h264.mkv", None), ("h264.flv", None)]
 )
-def test_a_recording_that_begins_between_key_frames_has_one_clock(tmp_path, name, block):
+def test_a_recording_starting_between_key_frames_stays_in_step(tmp_path, name, block):
     codec, pixels, sound, options = RECORDINGS[name]
     record(tmp_path / name, codec, pixels, sound=sound, frames=250, options={"g": "45", **options})
     for share in (0.06, 0.22, 0.3):

@@ -105,7 +105,7 @@ def test_every_frame_of_any_file_is_read_once_and_in_order(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_cut_far_into_a_file_is_the_same_as_cutting_what_was_read_whole(tmp_path, name):
+def test_seeking_gives_the_same_cut_as_reading_everything(tmp_path, name):
     codec, pixels, options = FOREIGN[name]
     path = tmp_path / name
     encode(path, numbered(120, 16, 64), codec, pixels, options={**options, "g": "12"})
@@ -134,7 +134,7 @@ def with_stamps_of_decoding(source, target):
         ("mpeg4.mkv", "mpeg4", {"bf": "2"}),
     ],
 )
-def test_stamps_of_decoding_move_no_frame(tmp_path, name, codec, options):
+def test_decoding_timestamps_move_no_frame(tmp_path, name, codec, options):
     path = tmp_path / name
     encode(path, numbered(120), codec, "yuv420p", options={"g": "50", **options})
     if path.suffix != ".avi":
@@ -154,7 +154,7 @@ def test_stamps_of_decoding_move_no_frame(tmp_path, name, codec, options):
     ("name", "codec", "header"), [("h264.mpg", "libx264", 0), ("mpeg2.mpg", "mpeg2video", 0), ("flv1.flv", "flv", 13)]
 )
 @pytest.mark.parametrize("joint", [7, 60])
-def test_stamps_that_begin_anew_are_refused(tmp_path, name, codec, header, joint):
+def test_restarting_timestamps_are_refused(tmp_path, name, codec, header, joint):
     first, second = tmp_path / f"first {name}", tmp_path / f"second {name}"
     encode(first, numbered(joint), codec, "yuv420p")
     encode(second, numbered(120), codec, "yuv420p")
@@ -165,7 +165,7 @@ def test_stamps_that_begin_anew_are_refused(tmp_path, name, codec, header, joint
         list(frames_at_rate(tmp_path / name, Fraction(25), "refuse"))
 
 
-def test_frames_an_avi_dropped_are_no_cut_off_file_and_the_others_keep_their_times(tmp_path):
+def test_dropped_frames_of_an_avi_do_not_shift_the_others(tmp_path):
     with av.open(str(tmp_path / "dropped.avi"), "w") as container:
         stream = container.add_stream("rawvideo", rate=25)
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "gray"
@@ -202,7 +202,7 @@ def test_odd_sizes_are_read_as_they_are(tmp_path, height, width):
         assert np.array_equal(frame, picture)
 
 
-def test_limited_range_is_spread_and_full_range_is_kept(tmp_path):
+def test_limited_range_is_expanded_and_full_range_is_kept(tmp_path):
     stored = np.zeros((384, 256), np.uint8)  # the planes of a yuv420p picture of 256 x 256
     stored[:256], stored[256:] = np.arange(256), 128
     encode(tmp_path / "limited.mkv", [stored], "ffv1", "yuv420p", source="yuv420p", colour_range=1)
@@ -246,7 +246,7 @@ def test_deep_video_that_uses_few_of_its_bits_is_refused_unless_read_deep(tmp_pa
 
 
 @pytest.mark.parametrize("turn", [90, 180, 270, -90])
-def test_quarter_turns_that_the_file_asks_for_are_done(tmp_path, turn):
+def test_quarter_turns_in_the_metadata_are_applied(tmp_path, turn):
     picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (3, 4), dtype=np.uint8), (64, 48))
     encode(tmp_path / "turned.mov", [picture], "png", "gray", turn=turn)
     shown = np.rot90(picture, turn // 90 % 4)
@@ -264,7 +264,7 @@ def test_quarter_turns_that_the_file_asks_for_are_done(tmp_path, turn):
         ((0, -1, -1, 0), lambda picture: np.rot90(picture, 2).T),
     ],
 )
-def test_mirrors_and_transpositions_that_the_file_asks_for_are_done(tmp_path, matrix, shown):
+def test_mirrors_and_transpositions_in_the_metadata_are_applied(tmp_path, matrix, shown):
     picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (3, 4), dtype=np.uint8), (64, 48))
     encode(tmp_path / "a.mov", [picture], "png", "gray")
     content = bytearray((tmp_path / "a.mov").read_bytes())
@@ -300,7 +300,7 @@ def test_size_is_reached_from_any_size(tmp_path):
     assert [frame.shape for frame in read_frames(tmp_path / "a.mkv", size=(64, 32))] == [(64, 32)] * 3
 
 
-def test_cut_holds_the_frames_whose_middle_lies_in_it(tmp_path):
+def test_a_cut_contains_the_frames_with_centres_in_it(tmp_path):
     encode(tmp_path / "a.mkv", numbered(50), "ffv1", "gray")
     for start, end in ((0.0, 2.0), (0.5, 1.0), (0.519, 1.021), (0.521, 1.019), (0.4, None), (None, 0.4), (1.99, None)):
         middles = (np.arange(50) + 0.5) / 25
@@ -323,7 +323,7 @@ def test_cut_that_ends_after_the_video_is_refused(tmp_path):
         list(frames_at_rate(tmp_path / "a.mp4", MEL_RATE, "mean", start=-1))
 
 
-def test_cut_of_a_file_that_is_cut_off_is_refused_where_it_reaches_the_fault(tmp_path):
+def test_a_cut_is_refused_only_if_it_reaches_the_damage(tmp_path):
     write_video(tmp_path / "a.mp4", numbered(200), Fraction(25))
     content = (tmp_path / "a.mp4").read_bytes()
     with av.open(str(tmp_path / "a.mp4")) as container:
@@ -373,7 +373,7 @@ def test_written_colour_is_shown_by_other_programs(tmp_path):
         assert np.abs(seen[30, x].astype(int) - colours[30, x]).max() <= 6
 
 
-def test_odd_pictures_are_continued_by_a_row_and_a_column(tmp_path):
+def test_odd_sizes_are_padded_by_a_row_and_a_column(tmp_path):
     frames = [cv2.GaussianBlur(frame, (0, 0), 5) for frame in numbered(2, 67, 91)]
     write_video(tmp_path / "odd.mp4", frames, Fraction(25))
     read = list(read_frames(tmp_path / "odd.mp4"))
@@ -412,7 +412,7 @@ def test_sound_and_picture_stay_in_step(tmp_path, sampling_rate):
     assert abs(len(own) - len(audio)) <= 1.5 * 1024 * sampling_rate / 22050
 
 
-def test_sound_lies_beside_its_pictures_in_the_file(tmp_path):
+def test_sound_and_pictures_are_interleaved(tmp_path):
     rng = np.random.default_rng(0)
     write_video(tmp_path / "a.mp4", numbered(200), Fraction(25), rng.uniform(-0.3, 0.3, 8 * 16000), 16000)
     with av.open(str(tmp_path / "a.mp4")) as container:
@@ -498,7 +498,7 @@ def test_nearest_is_the_frame_shown_at_the_middle_of_each_interval(tmp_path, kin
 
 @pytest.mark.parametrize("kind", TIMES)
 @pytest.mark.parametrize(("start", "end"), [(None, None), (0.3, 1.1)])
-def test_mean_weighs_each_frame_by_how_long_it_is_shown(tmp_path, kind, start, end):
+def test_mean_weights_each_frame_by_its_duration(tmp_path, kind, start, end):
     times, last = at_times(tmp_path / "a.mkv", TIMES[kind])
     pictures = numbered(len(times)).astype(float)
     ours = np.array(list(frames_at_rate(tmp_path / "a.mkv", MEL_RATE, "mean", start=start, end=end)))
@@ -517,7 +517,7 @@ def test_mean_weighs_each_frame_by_how_long_it_is_shown(tmp_path, kind, start, e
 
 @pytest.mark.parametrize("method", ["refuse", "nearest", "mean"])
 @pytest.mark.parametrize("rate", [MEL_RATE, MEL_RATE * Fraction(10005, 10000)])
-def test_a_rate_within_a_thousandth_is_passed_on_frame_by_frame(tmp_path, method, rate):
+def test_a_rate_within_a_thousandth_is_not_resampled(tmp_path, method, rate):
     write_video(tmp_path / "a.mp4", numbered(150), rate)
     assert numbers(frames_at_rate(tmp_path / "a.mp4", MEL_RATE, method)) == list(range(150))
 
@@ -530,7 +530,7 @@ def test_a_rate_within_a_thousandth_is_passed_on_frame_by_frame(tmp_path, method
         ("a.avi", Fraction(2318, 100), Fraction(232, 10)),
     ],
 )
-def test_frames_are_passed_on_until_picture_and_sound_part_by_half_a_frame(tmp_path, name, rate, wanted):
+def test_resampling_is_skipped_up_to_half_a_frame_of_drift(tmp_path, name, rate, wanted):
     count = int(Fraction(1, 2) / abs(wanted / rate - 1))  # half a frame apart
     short, long = tmp_path / f"short {name}", tmp_path / f"long {name}"
     encode(short, np.tile(numbered(256, 16, 64), (4, 1, 1))[: count - 10], "mpeg4", "yuv420p", rate=rate)
@@ -562,7 +562,7 @@ def test_another_rate_is_refused_with_the_hop_and_sampling_rate_that_fit(tmp_pat
     assert "hop_length" not in str(refusal.value) and "; set resampling to 'nearest' or 'mean'" in str(refusal.value)
 
 
-def test_another_rate_is_refused_where_the_cut_holds_nothing_too(tmp_path):
+def test_another_rate_is_refused_even_for_an_empty_cut(tmp_path):
     write_video(tmp_path / "a.mp4", numbered(20), Fraction(25))
     with pytest.raises(UserError, match=r"a\.mp4: has 25\.000 frames/s"):
         list(frames_at_rate(tmp_path / "a.mp4", MEL_RATE, start=3, sampling_rate=11413))
@@ -659,7 +659,7 @@ def test_a_wrong_number_of_decoder_threads_is_refused(tmp_path, monkeypatch):
             list(read_frames(tmp_path / "a.mp4"))
 
 
-def test_what_is_no_video_is_refused_in_a_sentence(tmp_path):
+def test_invalid_videos_are_refused_in_one_sentence(tmp_path):
     for name, words in bad_files(tmp_path).items():
         with pytest.raises(UserError, match=words) as refusal:
             list(read_frames(tmp_path / name))

@@ -56,7 +56,7 @@ def models(place) -> list[str]:
     return [str(word) for pair in flags.items() for word in pair]
 
 
-def test_the_memos_command_writes_all_of_a_clip(place, models, tmp_path):
+def test_the_memos_command_writes_all_files_of_a_clip(place, models, tmp_path):
     said = speak(
         "--video", place / "videos" / "000.mp4", "--audio-dir", place / "audio", *models, "--mri-code-dir", "C:\\x",
         "--hifigan-config", place / "models" / "config.json", "--n-mels", "16", "--rnn-hidden", "8", "--dropout", "0.5",
@@ -94,7 +94,7 @@ def test_directories_videos_without_sound_and_one_broken_video(place, models, tm
     assert heights[0] > 1.5 * heights[1]
 
 
-def test_several_checkpoints_are_compared_in_directories_of_their_names(place, models, tmp_path):
+def test_several_checkpoints_get_a_directory_each(place, models, tmp_path):
     both = [place / "models" / f"g_0000000{seed}" for seed in (1, 2)]
     speak("--video", place / "videos" / "000.mp4", *models[:2], "--hifigan-checkpoint", *both, "--output-dir", tmp_path)
     waves = [(tmp_path / path.name / "000_generated.wav").read_bytes() for path in both]
@@ -123,7 +123,7 @@ def test_fewer_frames_give_a_shorter_original_too(place, models, tmp_path):
         assert soundfile.info(tmp_path / f"000_{name}.wav").frames == 7 * 420
 
 
-def test_alone_and_together_the_files_are_the_same(place, models, tmp_path):
+def test_one_clip_or_many_gives_the_same_files(place, models, tmp_path):
     processed = tmp_path / "processed"
     ids = ["c0", "c1", "c2"]
     for number, id in enumerate(ids):

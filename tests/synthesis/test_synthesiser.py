@@ -1,4 +1,4 @@
-"""Models in use: one answer by every way of asking, the delay that is stated, and what is refused."""
+"""Synthesis: consistent results of all interfaces, the stated delay, and invalid input."""
 
 import dataclasses
 import itertools
@@ -57,7 +57,7 @@ def test_a_live_stream_equals_the_whole_clip_in_causal_context(models):
 
 @pytest.mark.parametrize("padding", ["official", "lab"])
 @pytest.mark.parametrize("block_frames", [1, 3])
-def test_samples_come_within_the_stated_delay_and_not_sooner(models, block_frames, padding, tmp_path):
+def test_samples_come_exactly_at_the_stated_delay(models, block_frames, padding, tmp_path):
     stream, vocoder = live(models, block_frames, padding, tmp_path)
     assert stream.latency_frames == block_frames + vocoder.receptive_field[1]
     assert stream.latency == pytest.approx(stream.latency_frames * 420 / 11413)
@@ -74,7 +74,7 @@ def test_samples_come_within_the_stated_delay_and_not_sooner(models, block_frame
         assert seen == number * block_frames + stream.latency_frames
 
 
-def test_what_comes_later_than_the_look_ahead_does_not_change_the_sound(models):
+def test_frames_beyond_the_look_ahead_do_not_change_the_sound(models):
     stream, _ = live(models, 1)
     frames = tiny_models.moving_bar(30)
     changed = frames.copy()
@@ -97,7 +97,7 @@ def test_expected_numbers_are_checked_against_the_checkpoint(models):
         load_synthesiser(dataclasses.replace(models, rnn_hidden=640))
 
 
-def test_checkpoints_of_one_name_are_told_apart_by_their_directories(models, tmp_path):
+def test_checkpoints_of_the_same_name_are_distinguished_by_directory(models, tmp_path):
     paths = [str(tmp_path / name / "g_00000001") for name in ("a", "b")]
     assert list(Models("m", (*paths, str(tmp_path / "g_2"))).vocoder_names) == ["a_g_00000001", "b_g_00000001", "g_2"]
     with pytest.raises(UserError, match="shares the name"):

@@ -1,4 +1,4 @@
-"""What a lab's machine shows is found with its numbers, each fault alone; the proposed configuration is complete."""
+"""Each planted fault of a lab's files is found with its figures; the proposed configuration is complete."""
 
 import hashlib
 import itertools
@@ -56,7 +56,7 @@ def whole(small_lab):
     return inspected(small_lab.root)
 
 
-def test_everything_that_lies_there_is_recognised(small_lab, whole):
+def test_everything_in_the_tree_is_recognised(small_lab, whole):
     found, _, sounds = whole
     (dataset,) = found.datasets
     ids = sorted(small_lab.mri)
@@ -239,7 +239,7 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("name", PLANTS)
-def test_a_planted_fault_is_found_and_nothing_else(lab, whole, name):
+def test_only_the_planted_fault_is_found(lab, whole, name):
     plant, kinds, expected = PLANTS[name]
     kinds = kinds if isinstance(kinds, set) else {kinds}
     plant(lab)
@@ -270,7 +270,7 @@ def cut_off(path):
     path.write_bytes(content[: len(content) // 2])
 
 
-def test_broken_files_are_told_and_the_rest_goes_on(lab):
+def test_broken_files_are_reported_and_the_rest_is_inspected(lab):
     broken = [
         lab.processed / "samples/001/mri.npy",
         lab.acoustic,
@@ -293,7 +293,7 @@ def test_broken_files_are_told_and_the_rest_goes_on(lab):
     assert all(str(path) in text for path in broken)
 
 
-def test_the_proposed_configuration_is_complete_and_takes_everything_over(small_lab, whole):
+def test_the_proposed_configuration_is_complete(small_lab, whole):
     found, told, sounds = whole
     proposal = propose(found, told, sounds)
     settings = load_configuration(yaml.safe_load(proposal.text), SCHEMA)
@@ -322,7 +322,7 @@ def test_what_other_programs_call_samples_or_meta_does_not_hide_what_lies_below(
     assert [dataset.path for dataset in found.datasets] == [lab.processed] and found.broken == []
 
 
-def test_what_is_named_twice_is_told_once(small_lab, whole):
+def test_paths_given_twice_are_reported_once(small_lab, whole):
     found = survey([small_lab.root, small_lab.hifi_gan, small_lab.wavs])
     assert len(found.datasets) == 1 and len(found.vocoders) == 2 and len(found.recordings) == 2
 

@@ -1,4 +1,4 @@
-"""The lab's checkpoints give the lab's numbers by the ways that users take."""
+"""The lab's checkpoints reproduce the lab's outputs through the user interfaces."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ VOCODER = ROOT / "tests" / "vocoder" / "data" / "hifigan_lab_tiny"
 ACOUSTIC = ROOT.parent / "shared" / "fixtures" / "acoustic_lab"
 
 
-def test_the_labs_vocoder_speaks_as_it_did_with_its_own_config(tmp_path):
+def test_the_labs_vocoder_reproduces_its_output_with_its_config(tmp_path):
     (tmp_path / "mels").mkdir()
     np.save(tmp_path / "mels" / "000.npy", np.load(VOCODER / "input_mel.npy")[0])
     command = [sys.executable, str(ROOT / "workflow" / "scripts" / "inference_e2e.py"), "--float", "--device", "cpu"]
@@ -37,7 +37,7 @@ def test_the_labs_vocoder_speaks_as_it_did_with_its_own_config(tmp_path):
 
 
 @pytest.mark.skipif(not ACOUSTIC.is_dir(), reason="the reference numbers of the lab are not here")
-def test_the_labs_mel_generator_predicts_as_it_did_from_a_file_in_its_format(tmp_path):
+def test_the_labs_mel_generator_reproduces_its_predictions(tmp_path):
     torch.set_num_threads(1)
     content = {"model_state_dict": lab_weights(AcousticModel().state_dict())}
     torch.save(content, tmp_path / "mri_acoustic_model.pt")

@@ -1,4 +1,4 @@
-"""Record that the trainings' code, as it stands, still gives what its stage versions stand for.
+"""Record the current training code as that of the current stage versions.
 
     python tests/training/bless_stages.py
 

@@ -35,7 +35,7 @@ def put_state(name, directory, fingerprint):
     return state["payload"]
 
 
-def test_one_of_the_mel_generator(tiny_training):
+def test_a_state_of_the_mel_generator_is_resumed(tiny_training):
     settings, said = tiny_training(), []
     before = put_state("acoustic", settings.state_dir, AcousticTask(settings, ALONE, print).fingerprint())
     assert train_acoustic(settings, said.append) == 0
@@ -49,7 +49,7 @@ def test_one_of_the_mel_generator(tiny_training):
     assert before["best"]["val_loss"] >= after["best"]["val_loss"] == after["best_loss"]
 
 
-def test_one_of_the_vocoder(tmp_path):
+def test_a_state_of_the_vocoder_is_resumed(tmp_path):
     write_noise(tmp_path, ["a", "b", "c"])
     changed = {"learning_rate": 1e-3, "lr_decay": 0.9, "stft_weight": 5.0, "discriminator_start": 4}
     config = dataclasses.replace(TRAINED_VOCODER, **changed, augment_rate=0.05, seed=3)

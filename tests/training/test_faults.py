@@ -24,6 +24,6 @@ def test_out_of_memory_names_the_setting_to_lower(error):
         raise error
 
 
-def test_another_fault_of_the_device_is_no_lack_of_memory():
+def test_other_device_errors_are_not_reported_as_out_of_memory():
     with pytest.raises(RuntimeError, match="illegal"), telling_out_of_memory("lower batch_size"):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")

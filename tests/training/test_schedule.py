@@ -1,4 +1,4 @@
-"""The schedules beside torch's own, and what a resumed one keeps."""
+"""The schedules compared with torch's, and resumed."""
 
 import math
 
@@ -15,7 +15,7 @@ def an_optimiser(rate=0.1):
 
 
 @pytest.mark.parametrize("settings", [{"factor": 0.1, "patience": 4}, {"factor": 0.5, "patience": 0, "floor": 0.01}])
-def test_the_plateau_is_torchs(settings):
+def test_the_plateau_schedule_equals_torchs(settings):
     optimiser = an_optimiser()
     named = {"factor": settings["factor"], "patience": settings["patience"], "min_lr": settings.get("floor", 0)}
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, **named)
@@ -30,7 +30,7 @@ def test_the_plateau_is_torchs(settings):
     assert ours.at_floor(len(ERRORS)) == ("floor" in settings)
 
 
-def test_a_plateau_of_torch_is_resumed():
+def test_a_plateau_state_of_torch_is_resumed():
     optimiser = an_optimiser()
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.3, patience=2)
     ours = LearningRate("plateau", 0.1, factor=0.3, patience=2, least_change=1e-8)
@@ -43,7 +43,7 @@ def test_a_plateau_of_torch_is_resumed():
         assert (ours.rate, ours.torch_state()) == (optimiser.param_groups[0]["lr"], theirs.state_dict())
 
 
-def test_the_exponential_schedule_is_torchs_an_epoch():
+def test_the_exponential_schedule_equals_torchs_per_epoch():
     optimiser = an_optimiser()
     theirs = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.9)
     ours = LearningRate("exponential", 0.1, decay=0.9, decay_steps=3)
@@ -58,7 +58,7 @@ def test_the_exponential_schedule_is_torchs_an_epoch():
     assert ours.rate == pytest.approx(0.1 * 0.9**4)
 
 
-def test_cosine_and_warm_up_are_torchs():
+def test_cosine_and_warm_up_equal_torchs():
     optimiser = an_optimiser()
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 20)
     ours = LearningRate("cosine", 0.1, warmup_steps=4, total_steps=20)
@@ -71,7 +71,7 @@ def test_cosine_and_warm_up_are_torchs():
         theirs.step()
 
 
-def test_warm_up_ends_at_the_rate_and_delays_the_plateau():
+def test_warm_up_reaches_the_rate_and_delays_the_plateau():
     rate = LearningRate("plateau", 0.1, warmup_steps=3, factor=0.5, patience=0)
     rates = []
     for step in range(6):
@@ -81,7 +81,7 @@ def test_warm_up_ends_at_the_rate_and_delays_the_plateau():
     assert rates == pytest.approx([0.1 / 3, 0.2 / 3, 0.1, 0.1, 0.05, 0.025])
 
 
-def test_a_learning_rate_changed_in_the_settings_scales_the_one_reached():
+def test_changing_the_learning_rate_scales_the_current_one():
     reached = LearningRate("exponential", 0.1, decay=0.5)
     reached.end_step(1)
     reached.validated(3.0, 1)
@@ -91,7 +91,7 @@ def test_a_learning_rate_changed_in_the_settings_scales_the_one_reached():
         assert (resumed.rate, resumed.best, resumed.stalled) == (pytest.approx(expected), 3.0, 0)
 
 
-def test_errors_of_another_loss_are_forgotten():
+def test_the_plateau_restarts_for_another_loss():
     rate = LearningRate("plateau", 0.1, patience=2)
     for steps in range(3):
         rate.validated(1.0, steps)

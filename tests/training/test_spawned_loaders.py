@@ -1,4 +1,4 @@
-"""Loader processes begun as Windows begins them, from nothing, give the batches that the training process would."""
+"""Spawned loader processes (as on Windows) give the same batches as the training process."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from rtmri_speech.vocoder.config import VocoderConfig
 from rtmri_speech.vocoder.data import Excerpts, open_clips
 
 
-def test_the_mel_generators_loader(tiny_processed):
+def test_spawned_loaders_of_the_mel_generator(tiny_processed):
     def loaded(workers):
         windows = WindowDataset(tiny_processed, "training")
         stretches = Stretches(windows, 4, 2, "unit", 42)
@@ -29,7 +29,7 @@ def test_the_mel_generators_loader(tiny_processed):
             torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
 
 
-def test_the_vocoders_loader(tmp_path):
+def test_spawned_loaders_of_the_vocoder(tmp_path):
     rng = np.random.default_rng(0)
     for id in ("a", "b"):
         write_wav(tmp_path / f"{id}.wav", rng.uniform(-0.3, 0.3, 30 * 420), 11413)

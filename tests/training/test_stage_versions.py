@@ -1,4 +1,4 @@
-"""A training whose code changed is either declared to give other results or declared to give the same."""
+"""Changed training code requires a new stage version, or confirmation that results are unchanged."""
 
 import json
 
@@ -7,7 +7,7 @@ from bless_stages import BLESSED, stages
 
 
 @pytest.mark.parametrize("stage", ["acoustic", "vocoder"])
-def test_changed_training_code_is_judged(stage):
+def test_changed_training_code_needs_a_decision(stage):
     blessed, now = json.loads(BLESSED.read_text(encoding="utf-8"))[stage], stages()[stage]
     assert now == blessed, (
         f"the code behind the {stage} training changed: raise {stage.upper()}_STAGE_VERSION if its results do, "

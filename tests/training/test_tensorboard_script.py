@@ -1,4 +1,4 @@
-"""The TensorBoard command: both logs in one, and a taken port is said."""
+"""The TensorBoard command: both logs together, and a port in use."""
 
 import json
 import socket
@@ -20,7 +20,7 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def test_a_taken_port_is_said_with_one_that_is_free(tmp_path):
+def test_a_port_in_use_is_reported_with_a_free_one(tmp_path):
     (tmp_path / "acoustic" / "logs").mkdir(parents=True)
     with socket.socket() as taken:
         taken.bind(("localhost", 0))
@@ -34,7 +34,7 @@ def test_a_taken_port_is_said_with_one_that_is_free(tmp_path):
     assert "give another, such as --port " in run.stderr
 
 
-def test_without_any_log_it_says_what_to_do(tmp_path):
+def test_missing_logs_are_reported_with_a_remedy(tmp_path):
     run = subprocess.run([sys.executable, SCRIPT, "--results", tmp_path], capture_output=True, text=True)
     assert run.returncode == 2
     assert "there is no training log yet; train first" in run.stderr

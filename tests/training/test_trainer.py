@@ -1,4 +1,4 @@
-"""The trainer with a task of one number: what is saved, said and returned when it ends, is stopped or is resumed."""
+"""The trainer with a task of one number: finishing, stopping and resuming."""
 
 import dataclasses
 import json
@@ -109,7 +109,7 @@ def train(tmp_path):
     return trained
 
 
-def test_a_training_validates_checkpoints_and_saves_when_due(train, tmp_path):
+def test_validation_checkpoints_and_states_are_made_when_due(train, tmp_path):
     code, done, said = train()
     assert (code, said) == (0, [])
     assert done == [
@@ -120,12 +120,12 @@ def test_a_training_validates_checkpoints_and_saves_when_due(train, tmp_path):
     assert (record["stage"], record["made_by"][0]["from_step"]) == ("counting", 0)
 
 
-def test_states_can_go_by_the_clock(train):
+def test_states_can_be_saved_by_time(train):
     _, done, _ = train(minutes=0)
     assert [event for event in done if event.startswith("saved")] == [f"saved {step}" for step in range(1, 7)]
 
 
-def test_a_finished_training_says_how_it_is_made_longer(train):
+def test_a_finished_training_reports_how_to_extend_it(train):
     train()
     code, done, said = train(steps=6)
     assert (code, done[-1]) == (0, "sum 15")
@@ -143,7 +143,7 @@ def test_a_signal_in_a_step_saves_it_and_the_same_command_resumes(train, workers
     assert (code, done[0], done[-1]) == (0, "validated 4", "sum 15")
 
 
-def test_a_signal_in_a_validation_loses_no_step_and_the_resumed_training_validates_first(train):
+def test_a_signal_during_validation_loses_no_step_and_validation_is_repeated(train):
     code, done, said = train(stop_in=("validation", 4))
     assert (code, done[-1]) == (143, "saved 4")
     assert said == ["state: stopped by a signal after step 4 of 6; the same command resumes it."]
@@ -151,7 +151,7 @@ def test_a_signal_in_a_validation_loses_no_step_and_the_resumed_training_validat
     assert (code, done[0], done[-1]) == (0, "validated 4", "sum 15")
 
 
-def test_a_signal_in_the_last_step_is_met_at_its_validation(train):
+def test_a_signal_in_the_last_step_is_handled_at_its_validation(train):
     code, done, said = train(stop_in=("step", 5))
     assert (code, done[-1]) == (143, "saved 6")
     assert said == ["state: stopped by a signal after step 6 of 6; the same command resumes it."]
@@ -164,14 +164,14 @@ def test_a_task_may_end_early(train):
     assert (code, done[-3:]) == (0, ["checkpoint 4", "saved 4", "sum 6"])
 
 
-def test_a_loss_that_is_no_number_ends_it_with_the_last_state_intact(train):
+def test_a_nan_loss_stops_training_and_keeps_the_last_state(train):
     with pytest.raises(UserError, match=r"training step 6: the loss is nan"):
         train(losses={5: float("nan")})
     assert train()[1][-1] == "sum 15"
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_processes_stop_together_whichever_received_the_signal(tmp_path, first):
+def test_all_processes_stop_when_one_receives_a_signal(tmp_path, first):
     """Else this process would count the training as finished, and save that."""
 
     class Told(Processes):

@@ -24,7 +24,7 @@ def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path):
     assert scalars(tmp_path / "cut") == scalars(tmp_path / "whole")
 
 
-def test_a_record_a_kill_left_unfinished_is_cut_off(tmp_path):
+def test_an_incomplete_last_record_is_removed(tmp_path):
     write(tmp_path / "log", range(1, 5), None)
     (events,) = (tmp_path / "log").iterdir()
     events.write_bytes(events.read_bytes()[:-7])

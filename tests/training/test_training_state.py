@@ -36,7 +36,7 @@ def open_state(tmp_path):
     return opened
 
 
-def test_the_newest_state_comes_back_and_older_ones_are_pruned(open_state):
+def test_the_newest_state_is_loaded_and_older_ones_are_pruned(open_state):
     with open_state(keep=2) as state:
         assert state.load() is None
         for step in (1, 5, 12):
@@ -49,7 +49,7 @@ def test_the_newest_state_comes_back_and_older_ones_are_pruned(open_state):
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 100, 700])
-def test_a_truncated_newest_state_is_passed_over_with_a_word(open_state, keep_bytes):
+def test_a_truncated_newest_state_is_skipped_with_a_warning(open_state, keep_bytes):
     with open_state() as state:
         state.save(1, {"value": 1})
         state.save(2, {"value": 2})
@@ -70,7 +70,7 @@ def test_a_state_of_other_data_is_set_aside_and_offered_for_a_warm_start(open_st
     assert any("network.hidden 640 -> 32" in sentence and "starts anew" in sentence for sentence in state.said)
 
 
-def test_changed_coefficients_go_on_and_are_said(open_state):
+def test_changed_coefficients_continue_and_are_reported(open_state):
     with open_state(adjustable={"lr": 1.0, "loss": {"delta": 0.3}}) as state:
         state.save(3, {})
     with open_state(adjustable={"lr": 0.5, "loss": {"delta": 0.4}}) as state:
@@ -78,7 +78,7 @@ def test_changed_coefficients_go_on_and_are_said(open_state):
     assert any("loss.delta 0.3 -> 0.4" in sentence and "lr 1.0 -> 0.5" in sentence for sentence in state.said)
 
 
-def test_all_random_generators_go_on_where_they_were(open_state):
+def test_all_random_generators_are_restored(open_state):
     def draw():
         return random.random(), np.random.rand(), torch.rand(1).item()
 
@@ -96,7 +96,7 @@ def test_random_states_survive_a_checkpoint(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_second_trainer_is_refused_or_waits_and_says_so(open_state, tmp_path):
+def test_a_second_trainer_is_refused_or_waits_with_a_message(open_state, tmp_path):
     code = textwrap.dedent(f"""
         import sys
         from rtmri_speech.training.state import TrainingState
@@ -119,7 +119,7 @@ def test_a_second_trainer_is_refused_or_waits_and_says_so(open_state, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_an_error_of_the_system_not_of_torch(tmp_path, monkeypatch):
+def test_a_full_disk_raises_an_oserror(tmp_path, monkeypatch):
     kept = tmp_path / "model.pt"
     save_checkpoint(kept, {"value": 1})
     real_open = Path.open
@@ -132,14 +132,14 @@ def test_a_full_disk_is_an_error_of_the_system_not_of_torch(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == [kept]
 
 
-def test_a_file_with_code_in_it_is_refused(tmp_path):
+def test_a_file_with_code_is_refused(tmp_path):
     torch.save({"model": os.system}, tmp_path / "bad.pt")
     with pytest.raises(UserError, match=r"bad\.pt: cannot be read as a checkpoint"):
         load_checkpoint(tmp_path / "bad.pt")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_is_a_wish_read_between_two_steps(number, code):
+def test_a_signal_takes_effect_between_two_steps(number, code):
     before = signal.getsignal(number)
     with StopRequest() as stop:
         assert not stop.requested
@@ -149,7 +149,7 @@ def test_a_signal_is_a_wish_read_between_two_steps(number, code):
     assert signal.getsignal(number) is before
 
 
-def test_each_epoch_takes_every_item_in_an_order_of_its_own():
+def test_each_epoch_shuffles_every_item():
     batches = StepBatches(items=10, batch_size=4, seed=3)
     assert batches.steps_per_epoch == 3
     first, second = (np.concatenate([batches[3 * epoch + step] for step in range(3)]) for epoch in (0, 1))
@@ -158,7 +158,7 @@ def test_each_epoch_takes_every_item_in_an_order_of_its_own():
     assert first[10:].tolist() == first[:2].tolist()
 
 
-def test_a_batch_depends_on_seed_and_step_only_and_splits_over_processes():
+def test_a_batch_depends_only_on_seed_and_step_and_is_divided_among_processes():
     forward = list(StepBatches(10, 4, seed=3).between(0, 9))
     assert list(StepBatches(10, 4, seed=3).between(5, 9)) == forward[5:]
     shares = [list(StepBatches(10, 4, seed=3).between(0, 9, rank, 2)) for rank in (0, 1)]
@@ -166,8 +166,8 @@ def test_a_batch_depends_on_seed_and_step_only_and_splits_over_processes():
     assert list(StepBatches(10, 4, seed=4).between(0, 9)) != forward
 
 
-def test_equal_checkpoints_are_equal_bytes(tmp_path):
-    """As those of a training that went on, whose words were read from its state."""
+def test_equal_checkpoints_have_equal_bytes(tmp_path):
+    """Also after a resume, where strings were read from a state."""
     one = {"optimizer": {"eps": 1e-8}, "scheduler": {"eps": 1e-8, "mode": "min"}, "weight": torch.ones(3)}
     save_checkpoint(tmp_path / "one.pt", one)
     other = {"".join(key): {**value} if isinstance(value, dict) else value for key, value in one.items()}

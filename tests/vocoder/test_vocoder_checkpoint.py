@@ -42,7 +42,7 @@ def test_load_save_load_keeps_keys_shapes_and_bits(folder, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), generator.parameters(), strict=True))
 
 
-def test_names_of_a_training_over_several_devices_are_the_networks(folder, tmp_path):
+def test_wrapper_prefixes_of_distributed_training_are_removed(folder, tmp_path):
     content = torch.load(folder / "g_00000000", weights_only=True)
     wrapped = {f"module.{name}": tensor for name, tensor in content["generator"].items()}
     torch.save({**content, "generator": wrapped}, tmp_path / "g_00000000")
@@ -60,20 +60,20 @@ def test_names_of_a_training_over_several_devices_are_the_networks(folder, tmp_p
         ("hifigan_lab_tiny", "official", "lab padding .its conv_pre is plain although its ups are weight-normed"),
     ],
 )
-def test_the_other_padding_is_refused_with_the_reason(name, claimed, reason):
+def test_the_wrong_padding_is_refused_with_the_reason(name, claimed, reason):
     config = dataclasses.replace(read_config(DATA / name), padding=claimed)
     with pytest.raises(UserError, match=reason):
         read_generator(DATA / name / "g_00000000", config)
 
 
-def test_a_folded_file_needs_a_config_that_names_its_padding():
+def test_a_folded_file_needs_a_config_with_padding():
     folded = ["conv_pre.weight", "ups.0.weight"]
     assert infer_padding(folded, "lab", "g") == "lab"
     with pytest.raises(UserError, match="folded"):
         infer_padding(folded, None, "g")
 
 
-def test_a_folded_file_makes_the_same_sound(tmp_path):
+def test_a_folded_file_gives_the_same_sound(tmp_path):
     folder = DATA / "hifigan_lab_tiny"
     generator, _ = read_generator(folder / "g_00000000", read_config(folder))
     torch.save({"generator": generator.fold().state_dict()}, tmp_path / "g_00000000")
@@ -83,7 +83,7 @@ def test_a_folded_file_makes_the_same_sound(tmp_path):
         assert torch.equal(folded(mel), generator.fold()(mel))
 
 
-def test_a_checkpoint_that_does_not_fit_its_config_is_refused_with_both_shapes():
+def test_a_checkpoint_incompatible_with_its_config_is_refused_with_both_shapes():
     folder = DATA / "hifigan_official_tiny"
     config = dataclasses.replace(read_config(folder), upsample_initial_channel=64)
     with pytest.raises(UserError, match=r"conv_pre\.bias has the shape \(32,\), the config asks for \(64,\)"):
@@ -151,7 +151,7 @@ def write_numbered(directory, *steps):
         write_pair(directory, number, {"generator": {"x": torch.zeros(50)}}, {"steps": number})
 
 
-def test_half_a_pair_does_not_count(tmp_path):
+def test_an_incomplete_pair_is_ignored(tmp_path):
     write_numbered(tmp_path, 10, 20, 30)
     generator_file(tmp_path, 30).unlink()
     discriminator_file(tmp_path, 20).unlink()
@@ -170,7 +170,7 @@ def test_pairs_of_other_spellings_are_found(tmp_path, names):
 
 
 @pytest.mark.parametrize("broken", [generator_file, discriminator_file])
-def test_a_truncated_newest_pair_is_passed_over_with_a_word(tmp_path, broken):
+def test_a_truncated_newest_pair_is_skipped_with_a_warning(tmp_path, broken):
     write_numbered(tmp_path, 10, 20)
     path = broken(tmp_path, 20)
     path.write_bytes(path.read_bytes()[:-200])
@@ -180,7 +180,7 @@ def test_a_truncated_newest_pair_is_passed_over_with_a_word(tmp_path, broken):
     assert str(path) in told[0] and "the pair before it is used" in told[0]
 
 
-def test_pruning_keeps_the_last_the_best_every_kth_and_what_it_did_not_make(tmp_path):
+def test_pruning_keeps_the_last_the_best_every_kth_and_other_files(tmp_path):
     write_numbered(tmp_path, *range(10, 100, 10))
     made = range(20, 100, 10)
     gone = prune_pairs(tmp_path, made, keep_last=2, best=40, keep_every=30, archive=tmp_path / "old")

@@ -36,7 +36,7 @@ def clips_of(corpus, config=CONFIG, say=lambda sentence: None, **directories):
     return open_clips(corpus / "list.txt", corpus, config, **directories, say=say)
 
 
-def test_mel_and_audio_of_an_excerpt_begin_at_the_same_frame(corpus):
+def test_mel_and_audio_of_an_excerpt_start_at_the_same_frame(corpus):
     excerpts = Excerpts(clips_of(corpus, mels_dir=corpus / "mels"), CONFIG)
     starts = set()
     for step in range(20):
@@ -57,7 +57,7 @@ def test_a_batch_depends_on_seed_and_step_only(corpus):
     assert not (reseeded[5]["audio"] == later).all()
 
 
-def test_processes_share_out_the_batch(corpus):
+def test_the_batch_is_divided_among_processes(corpus):
     clips, config = clips_of(corpus), dataclasses.replace(CONFIG, batch_size=4)
     whole = Excerpts(clips, config)[9]["audio"]
     for rank in (0, 1):
@@ -66,7 +66,7 @@ def test_processes_share_out_the_batch(corpus):
         Excerpts(clips, config, ranks=3)
 
 
-def test_true_mels_are_mixed_in_with_their_probability(corpus):
+def test_true_mels_are_used_with_their_probability(corpus):
     clips = clips_of(corpus, mels_dir=corpus / "mels", extra_mels_dir=corpus / "true")
     excerpts = Excerpts(clips, CONFIG, extra_mels_weight=0.8)
     drawn = np.concatenate([(excerpts[step]["mel"][:, 0, 0] >= 1).numpy() for step in range(200)])
@@ -119,7 +119,7 @@ def test_augmentation_changes_the_speed_of_mel_and_audio_together(corpus):
     assert max(levels) <= 0.31 and min(levels) > 0.14 and max(levels) / min(levels) > 1.3
 
 
-def test_a_clip_shorter_than_an_excerpt_is_followed_by_silence(corpus):
+def test_a_clip_shorter_than_an_excerpt_is_padded_with_silence(corpus):
     write_filelist(corpus / "list.txt", ["c"])
     config = dataclasses.replace(CONFIG, segment_size=8400)
     batch = Excerpts(clips_of(corpus, config, mels_dir=corpus / "mels"), config)[0]
@@ -128,7 +128,7 @@ def test_a_clip_shorter_than_an_excerpt_is_followed_by_silence(corpus):
     assert Excerpts(clips_of(corpus, config), config)[0]["mel"].isfinite().all()
 
 
-def test_small_differences_in_length_are_cut_and_said_large_ones_refused_with_both_numbers(corpus):
+def test_small_differences_in_length_are_trimmed_and_large_ones_refused(corpus):
     np.save(corpus / "mels" / "a.npy", np.zeros((64, 27), np.float32))
     told = []
     clips = clips_of(corpus, mels_dir=corpus / "mels", say=told.append)
@@ -139,7 +139,7 @@ def test_small_differences_in_length_are_cut_and_said_large_ones_refused_with_bo
         clips_of(corpus, mels_dir=corpus / "mels")
 
 
-def test_full_scale_samples_and_float_wavs_are_read_as_they_are(corpus):
+def test_full_scale_samples_and_float_wavs_are_read_unchanged(corpus):
     audio = np.zeros(40 * HOP, np.float32)
     audio[::2] = 1.0
     soundfile.write(corpus / "a.wav", audio, RATE, subtype="FLOAT")
@@ -158,13 +158,13 @@ def test_full_scale_samples_and_float_wavs_are_read_as_they_are(corpus):
         (np.zeros((64, 30), np.int16), "int16"),
     ],
 )
-def test_a_mel_that_cannot_be_is_refused(tmp_path, mel, reason):
+def test_an_invalid_mel_is_refused(tmp_path, mel, reason):
     np.save(tmp_path / "x.npy", mel)
     with pytest.raises(UserError, match=reason):
         read_mel(tmp_path / "x.npy", 64)
 
 
-def test_a_mel_file_that_is_none_is_refused(tmp_path):
+def test_a_file_that_is_not_a_mel_is_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such file"):
         read_mel(tmp_path / "x.npy", 64)
     (tmp_path / "x.npy").write_bytes(b"mel")
@@ -172,7 +172,7 @@ def test_a_mel_file_that_is_none_is_refused(tmp_path):
         read_mel(tmp_path / "x.npy", 64)
 
 
-def test_wavs_that_cannot_be_are_refused(corpus):
+def test_invalid_wavs_are_refused(corpus):
     soundfile.write(corpus / "a.wav", np.zeros(9000), 22050)
     with pytest.raises(UserError, match=r"a\.wav: is at 22050 Hz and the config at 11413 Hz"):
         clips_of(corpus)

@@ -39,7 +39,7 @@ def mel_of(frames):
 
 @pytest.mark.parametrize("name", ["hifigan_official_tiny", "hifigan_lab_tiny"])
 @pytest.mark.parametrize("block_frames", [7, 128])
-def test_blocks_make_the_sound_of_the_other_programs(name, block_frames):
+def test_block_synthesis_reproduces_the_reference_outputs(name, block_frames):
     vocoder = load_vocoder(DATA / name / "g_00000000", block_frames=block_frames)
     made = vocoder.synthesise(np.load(DATA / name / "input_mel.npy")[0])
     reference = np.load(next((DATA / name).glob("output_wav*.npy")))[0, 0]
@@ -50,7 +50,7 @@ def test_blocks_make_the_sound_of_the_other_programs(name, block_frames):
 @pytest.mark.parametrize("padding", ["official", "lab"])
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("block_frames", [1, 6, 50])
-def test_a_stream_equals_the_whole_clip_to_the_last_bit(padding, bf16, block_frames):
+def test_a_stream_is_bit_identical_to_the_whole_clip(padding, bf16, block_frames):
     vocoder = Vocoder(Generator(small(padding)), small(padding), bf16=bf16, block_frames=block_frames)
     mel = mel_of(47)
     whole = vocoder.synthesise(mel)
@@ -62,7 +62,7 @@ def test_a_stream_equals_the_whole_clip_to_the_last_bit(padding, bf16, block_fra
         assert {len(block) for block in blocks[:-1]} <= {block_frames * 420}
 
 
-def test_a_stream_waits_for_its_block_and_what_follows_it_and_no_longer():
+def test_a_stream_waits_only_for_its_block_and_receptive_field():
     vocoder = Vocoder(Generator(small()), small(), block_frames=5)
     given = 0
 
@@ -76,7 +76,7 @@ def test_a_stream_waits_for_its_block_and_what_follows_it_and_no_longer():
     assert given == 5 + vocoder.receptive_field[1]
 
 
-def test_bfloat16_speaks_the_shipped_base_with_45_decibels_of_signal_to_noise():
+def test_bfloat16_of_the_shipped_base_has_45_db_snr():
     base = Path(__file__).parents[2] / "models" / "demo_vocoder" / "g_00016200"
     exact, half = (load_vocoder(base, bf16=bf16) for bf16 in (False, True))
     # A voice of 120 Hz that fades in and out: the harmonics fall by 12 dB an octave.
@@ -101,7 +101,7 @@ def test_an_empty_mel_makes_no_samples():
         (np.full((64, 20), np.nan), "not finite"),
     ],
 )
-def test_a_mel_that_cannot_be_spoken_is_refused(mel, reason):
+def test_an_unusable_mel_is_refused(mel, reason):
     with pytest.raises(UserError, match=reason):
         Vocoder(Generator(small()), small()).synthesise(mel)
 
@@ -119,7 +119,7 @@ def test_a_checkpoint_without_its_config_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["truncated", "pickle", "text", "missing"])
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, broken):
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path, broken):
     path = tmp_path / "g_00000003"
     write_config(tmp_path / "config.json", small())
     write_pair(tmp_path, 3, {"generator": official_state(Generator(small()))}, {})
@@ -141,7 +141,7 @@ def run_inference(*words):
     )
 
 
-def test_the_inference_script_writes_what_the_official_one_does(tmp_path):
+def test_the_inference_script_writes_the_files_of_the_official_one(tmp_path):
     folder = DATA / "hifigan_official_tiny"
     (tmp_path / "mels").mkdir()
     np.save(tmp_path / "mels" / "clip.npy", np.load(folder / "input_mel.npy")[0])
@@ -160,7 +160,7 @@ def test_the_inference_script_writes_what_the_official_one_does(tmp_path):
     np.testing.assert_allclose(samples, reference, rtol=0, atol=1e-5)
 
 
-def test_the_inference_script_refuses_in_one_sentence_and_speaks_the_other_mels(tmp_path):
+def test_the_inference_script_refuses_bad_mels_and_synthesises_the_others(tmp_path):
     np.save(tmp_path / "clip.npy", np.zeros((30, 64), np.float32))
     np.save(tmp_path / "good.npy", mel_of(5))
     words = ["--input_mels_dir", tmp_path, "--checkpoint_file", DATA / "hifigan_lab_tiny" / "g_00000000"]
@@ -171,7 +171,7 @@ def test_the_inference_script_refuses_in_one_sentence_and_speaks_the_other_mels(
 
 
 @pytest.mark.parametrize("padding", ["official", "lab"])
-def test_the_onnx_graph_makes_the_same_sound(tmp_path, padding):
+def test_the_onnx_graph_gives_the_same_sound(tmp_path, padding):
     vocoder = Vocoder(Generator(small(padding)), small(padding))
     assert export_onnx(vocoder, tmp_path / "vocoder.onnx") < 1e-5
     graph = Graph((tmp_path / "vocoder.onnx").read_bytes(), tmp_path / "vocoder.onnx", 1)
@@ -186,7 +186,7 @@ def test_export_without_its_packages_names_the_extra(tmp_path, monkeypatch):
         export_onnx(Vocoder(Generator(small()), small()), tmp_path / "vocoder.onnx")
 
 
-def test_the_shipped_configs_are_sound():
+def test_the_shipped_configs_are_valid():
     from rtmri_speech.vocoder.config import read_config
 
     configs = Path(__file__).parents[2] / "config"

@@ -52,7 +52,7 @@ def random_mel(frames, batch=1):
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_the_output_of_the_other_programs_is_reproduced(folder, outputs):
+def test_the_reference_outputs_are_reproduced(folder, outputs):
     if not folder.exists():
         pytest.skip(f"{folder} is not here")
     generator, _ = read_generator(folder / "g_00000000", read_config(folder))
@@ -64,7 +64,7 @@ def test_the_output_of_the_other_programs_is_reproduced(folder, outputs):
                 np.testing.assert_allclose(made.numpy(), reference, rtol=0, atol=1e-5)
 
 
-def test_every_variant_makes_hop_samples_a_frame(config):
+def test_every_variant_gives_hop_samples_per_frame(config):
     generator = Generator(config)
     for frames in (1, 2, 7):
         assert generator(random_mel(frames, 2)).shape == (2, 1, frames * 420)
@@ -77,7 +77,7 @@ def test_every_variant_is_trainable(config):
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
 
-def test_folding_and_the_path_without_gradients_change_nothing(config):
+def test_folding_and_inference_mode_change_nothing(config):
     generator, mel = Generator(config), random_mel(9)
     with_gradients = generator(mel).detach()
     with torch.no_grad():
@@ -116,7 +116,7 @@ def test_the_lab_residual_blocks_are_causal():
     assert torch.equal(block(x)[..., :30], block(changed)[..., :30])
 
 
-def test_an_odd_kernel_gives_the_numbers_of_the_program_that_makes_samples_too_many():
+def test_an_odd_kernel_equals_the_official_output_after_trimming():
     config = VocoderConfig(**VARIANTS["odd kernel"])
     generator = Generator(config).fold()
     mel = random_mel(8)
@@ -131,7 +131,7 @@ def test_an_odd_kernel_gives_the_numbers_of_the_program_that_makes_samples_too_m
         torch.testing.assert_close(generator(mel), x[..., : 8 * 420], rtol=0, atol=1e-6)
 
 
-def test_bfloat16_blocks_stay_near_float32(config):
+def test_bfloat16_blocks_are_close_to_float32(config):
     torch.manual_seed(0)
     generator = Generator(config).fold()
     mel = random_mel(20)
@@ -158,7 +158,7 @@ def test_bfloat16_blocks_stay_near_float32(config):
         ({"resblock": "3"}, "resblock"),
     ],
 )
-def test_a_config_that_cannot_be_is_refused_with_the_key(settings, named):
+def test_an_invalid_config_is_refused_with_the_key(settings, named):
     with pytest.raises(UserError, match=named):
         VocoderConfig(**settings)
 

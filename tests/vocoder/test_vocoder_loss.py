@@ -103,7 +103,7 @@ def test_every_discriminator_is_trainable_at_any_width(kind, padding, divisor):
 
 
 @pytest.mark.parametrize("kind", DISCRIMINATORS)
-def test_recorded_and_generated_audio_may_be_judged_in_one_batch(kind):
+def test_recorded_and_generated_audio_can_share_a_batch(kind):
     module = kind(VocoderConfig(padding="official", mpd_divisor=16, msd_divisor=16)).eval()
     real, made = torch.randn(2, 2, 1, 2100)
     for together, alone in zip(module(torch.cat([real, made])).halves(), (module(real), module(made)), strict=True):
@@ -111,7 +111,7 @@ def test_recorded_and_generated_audio_may_be_judged_in_one_batch(kind):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
 
 
-def test_the_lab_pads_its_period_discriminators_wider():
+def test_the_labs_period_discriminators_pad_more():
     official, lab = (
         MultiPeriodDiscriminator(VocoderConfig(padding=padding, mpd_divisor=16)) for padding in ("official", "lab")
     )
@@ -119,7 +119,7 @@ def test_the_lab_pads_its_period_discriminators_wider():
         assert [conv.padding[0] for conv in module.discriminators[0].convs] == padding
 
 
-def test_the_official_width_is_the_papers():
+def test_the_official_width_equals_the_papers():
     config = VocoderConfig(padding="official")
     assert sum(p.numel() for p in MultiPeriodDiscriminator(config).parameters()) == 41_105_770
     # channels, kernel and inputs a filter of the eight layers; two of the three carry a weight_g a filter.

@@ -88,7 +88,7 @@ def assert_equal(a, b):
         assert a == b
 
 
-def test_a_pair_says_where_it_comes_from(corpus):
+def test_a_pair_contains_its_provenance(corpus):
     train_in(corpus, provenance=corpus / "vocoder.json")
     record = json.loads((corpus / "vocoder.json").read_text(encoding="utf-8"))
     assert [content["provenance"] for content in contents(corpus / "out", 8)] == [record, record]
@@ -117,7 +117,7 @@ def test_a_pair_has_the_official_layout_and_numbering(corpus):
     assert read_config(corpus / "out").padding == "official"
 
 
-def test_discriminators_join_at_their_step(corpus):
+def test_discriminators_start_at_their_step(corpus):
     train_in(corpus, steps=8)
     _, before = contents(corpus / "out", 4)
     _, after = contents(corpus / "out", 8)
@@ -126,7 +126,7 @@ def test_discriminators_join_at_their_step(corpus):
     assert all(changed)
 
 
-def test_a_stopped_training_continues_bit_for_bit(corpus):
+def test_a_stopped_training_resumes_bit_exactly(corpus):
     train_in(corpus, "whole", steps=11)
     train_in(corpus, "parts", steps=5)
     told = train_in(corpus, "parts", steps=11)
@@ -135,7 +135,7 @@ def test_a_stopped_training_continues_bit_for_bit(corpus):
         assert_equal(a, b)
 
 
-def test_a_truncated_state_is_passed_over_for_the_one_before(corpus):
+def test_a_truncated_state_is_skipped_for_the_previous_one(corpus):
     train_in(corpus, "whole", steps=11)
     train_in(corpus, "parts", steps=8)
     newest = corpus / "parts" / "state" / "state_00000008.pt"
@@ -146,7 +146,7 @@ def test_a_truncated_state_is_passed_over_for_the_one_before(corpus):
         assert_equal(a, b)
 
 
-def test_a_finished_training_writes_a_lost_pair_again(corpus):
+def test_a_finished_training_restores_a_lost_pair(corpus):
     train_in(corpus)
     before = contents(corpus / "out", 8)
     for kind in ("g", "do"):
@@ -171,7 +171,7 @@ def test_fine_tuning_takes_the_rate_from_the_config_and_resuming_from_the_state(
     assert rest["optim_g"]["param_groups"][0]["lr"] == pytest.approx(1e-4 * 0.9**2)
 
 
-def test_a_published_pair_is_small_and_fine_tuning_begins_with_it(corpus):
+def test_a_published_pair_is_small_and_can_be_fine_tuned(corpus):
     train_in(corpus, "base")
     publish_pair(corpus / "base", 8, corpus / "published")
     small, large = ((corpus / name / "do_00000008").stat().st_size for name in ("published", "base"))
@@ -180,7 +180,7 @@ def test_a_published_pair_is_small_and_fine_tuning_begins_with_it(corpus):
     assert not any("dropped" in sentence for sentence in told)
 
 
-def test_a_truncated_base_pair_is_passed_over_with_a_word(corpus):
+def test_a_truncated_base_pair_is_skipped_with_a_warning(corpus):
     train_in(corpus, "base")
     for kind in ("g", "do"):
         path = corpus / "base" / f"{kind}_00000008"
@@ -191,7 +191,7 @@ def test_a_truncated_base_pair_is_passed_over_with_a_word(corpus):
 
 
 @pytest.mark.parametrize("base", ["base", "base/g_00000008.pt"])
-def test_a_base_whose_files_end_in_pt_is_copied_under_its_official_names(corpus, base):
+def test_a_base_named_pt_is_copied_under_the_official_names(corpus, base):
     train_in(corpus, "base")
     for kind in ("g", "do"):
         path = corpus / "base" / f"{kind}_00000008"
@@ -202,14 +202,14 @@ def test_a_base_whose_files_end_in_pt_is_copied_under_its_official_names(corpus,
     assert (corpus / "tuned" / "do_00000008").read_bytes() == (corpus / "base" / "do_00000008.pt").read_bytes()
 
 
-def test_another_base_starts_anew(corpus):
+def test_another_base_starts_over(corpus):
     train_in(corpus, "base")
     train_in(corpus, "tuned", steps=10, base=corpus / "base" / "g_00000008", new_rate=True, base_needed=True)
     told = train_in(corpus, "tuned", steps=6, base=corpus / "base" / "g_00000004", new_rate=True, base_needed=True)
     assert any("changed in base" in sentence and "starts anew" in sentence for sentence in told)
 
 
-def test_a_lab_pair_gives_weights_and_step_and_its_optimiser_is_dropped_aloud(corpus):
+def test_a_lab_pair_gives_weights_and_step_without_its_optimiser(corpus):
     lab = dataclasses.replace(TINY, padding="lab")
     generator, mpd, msd = Generator(lab), MultiPeriodDiscriminator(lab), MultiScaleDiscriminator(lab)
 
@@ -251,7 +251,7 @@ def test_a_base_fine_tuned_by_hand_goes_to_a_dated_directory(tmp_path):
     assert dated_directory(tmp_path / "jvs_scratch" / "g_00055000") == expected
 
 
-def test_mels_of_another_kind_than_the_base_reads_are_refused(corpus):
+def test_mels_that_do_not_match_the_base_are_refused(corpus):
     train_in(corpus, "base")
     other = dataclasses.replace(TINY.spec, power=2)
     with pytest.raises(
@@ -272,7 +272,7 @@ def test_fewer_steps_than_the_base_has_are_refused(corpus):
         train_in(corpus, "tuned", steps=8, base=corpus / "base", new_rate=True, base_needed=True)
 
 
-def test_a_loss_that_is_no_number_ends_the_training_with_its_state_intact(corpus, monkeypatch):
+def test_a_nan_loss_stops_training_and_keeps_the_last_state(corpus, monkeypatch):
     from rtmri_speech.vocoder import train as module
 
     def poisoned(spec, real, made):
@@ -287,7 +287,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_its_state_intact(corpus
     assert (corpus / "out" / "state" / "state_00000004.pt").exists()
 
 
-def test_bfloat16_trains_to_nearly_the_same(corpus):
+def test_bfloat16_training_is_close_to_float32(corpus):
     train_in(corpus, "full", steps=4)
     train_in(corpus, "half", steps=4, bf16=True)
     full, half = (contents(corpus / name, 4)[0]["generator"] for name in ("full", "half"))
@@ -342,16 +342,16 @@ def kill_and_resume(corpus, kills, steps):
     assert scalars(corpus / "whole" / "logs") == scalars(corpus / "killed" / "logs")
 
 
-def test_a_training_killed_at_random_moments_ends_as_one_that_was_not(corpus):
+def test_kills_at_random_moments_do_not_change_the_result(corpus):
     kill_and_resume(corpus, kills=2, steps=30)
 
 
 @pytest.mark.slow
-def test_a_training_killed_at_twenty_random_moments_ends_as_one_that_was_not(corpus):
+def test_twenty_kills_at_random_moments_do_not_change_the_result(corpus):
     kill_and_resume(corpus, kills=20, steps=150)
 
 
-def test_sigterm_saves_and_leaves_with_143(corpus):
+def test_sigterm_saves_the_state_and_exits_with_143(corpus):
     process = subprocess.Popen(command(corpus, "out", 100000), stderr=subprocess.PIPE, text=True)
     while not list((corpus / "out").glob("g_*")) and process.poll() is None:
         time.sleep(0.05)
@@ -364,7 +364,7 @@ def test_sigterm_saves_and_leaves_with_143(corpus):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does(corpus):
+def test_two_processes_train_like_one(corpus):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for name, start in (
         ("one", [sys.executable]),
@@ -389,7 +389,7 @@ def test_a_rate_that_decays_by_steps_does_not_depend_on_the_number_of_clips(tmp_
     assert not any("lr_decay_steps" in sentence for sentence in told)
 
 
-def test_a_rate_that_falls_to_nothing_in_short_epochs_is_reported(corpus):
+def test_a_rate_that_vanishes_in_short_epochs_is_reported(corpus):
     told = train_in(corpus, config=dataclasses.replace(TINY, lr_decay=0.1))
     (sentence,) = (sentence for sentence in told if "lr_decay_steps" in sentence)
     assert sentence.startswith("The learning rate falls to 1.0e-04 of its beginning in these 8 steps")

@@ -1,4 +1,4 @@
-"""The rule of the mel generator, through Snakemake: a stopped training is retried and goes on."""
+"""The mel generator's rule through Snakemake: a stopped training is retried and resumes."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from workflow_checkout import TINY_ACOUSTIC
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
-def test_a_terminated_training_goes_on_in_the_same_run(checkout):
+def test_a_terminated_training_resumes_in_the_same_run(checkout):
     checkout.configure(acoustic=TINY_ACOUSTIC)
     results = checkout.directory / "結果 1"
     stopped = []
@@ -39,7 +39,7 @@ def test_a_terminated_training_goes_on_in_the_same_run(checkout):
 
 
 @pytest.mark.slow
-def test_trainings_that_ask_for_two_gpus_run_in_two_processes(checkout):
+def test_trainings_with_two_gpus_run_in_two_processes(checkout):
     from rtmri_speech.training.state import load_checkpoint
 
     # Without batch statistics and dropout two processes take the steps of one.

@@ -1,4 +1,4 @@
-"""Bad recordings: each ends in one sentence naming the file, leaves nothing partial, and the others go on."""
+"""Each bad recording is refused in one sentence naming the file, without partial files; the others are processed."""
 
 import shutil
 
@@ -129,7 +129,7 @@ def test_the_run_ends_with_a_list_of_the_refused_clips(faulty_run):
     assert remedy.startswith("Mend them, or leave them out: corpus: {exclude: [")
 
 
-def test_nothing_is_computed_over_clips_until_the_refused_ones_are_mended_or_left_out(faulty_run):
+def test_steps_over_all_clips_wait_until_refused_clips_are_fixed_or_excluded(faulty_run):
     checkout, _ = faulty_run
     # What the training clips alone are needed for is there; what names every clip waits.
     assert "record_provenance" not in {path.stem for path in (checkout.directory / "結果 1" / "logs").glob("*.log")}
@@ -138,7 +138,7 @@ def test_nothing_is_computed_over_clips_until_the_refused_ones_are_mended_or_lef
     assert not any(job.startswith("prepare_clip") for job in checkout.pending("dataset"))
 
 
-def test_a_clip_that_is_refused_now_leaves_nothing_of_before_and_trains_nothing(checkout):
+def test_a_newly_refused_clip_loses_its_old_files_and_trains_nothing(checkout):
     speech = checkout.results / "infer" / "a0_generated.wav"
     speech.parent.mkdir()
     speech.write_bytes(b"of the former recording")

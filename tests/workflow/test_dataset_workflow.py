@@ -1,4 +1,4 @@
-"""What the workflow makes again after a change, through Snakemake itself: just what the change touches."""
+"""Reruns after a change, through Snakemake: only what depends on the change."""
 
 import json
 import os
@@ -13,7 +13,7 @@ RECORD = "record_provenance dataset"
 DOWNSTREAM_OF_TRAINING = {"fit_scaler", "write_pairs training"}
 
 
-def test_all_is_made_and_then_nothing_is_pending(made_dataset):
+def test_everything_is_made_and_then_nothing_is_pending(made_dataset):
     dataset = made_dataset.directory / "結果 1" / "dataset"
     for id in CLIPS:
         mri = np.load(dataset / "samples" / id / "mri.npy")
@@ -24,7 +24,7 @@ def test_all_is_made_and_then_nothing_is_pending(made_dataset):
     assert made_dataset.pending("dataset") == set()
 
 
-def test_a_changed_video_remakes_that_clip_and_what_sees_it(checkout):
+def test_a_changed_video_remakes_its_clip_and_dependants(checkout):
     folder = checkout.directory
     make_recording(folder / "動画 videos" / "a0.mp4", folder / "x.wav", seed=99, frames=14)
     make_recording(folder / "x.mp4", folder / "audio" / "a0.wav", seed=99, frames=14)
@@ -38,19 +38,19 @@ def test_a_changed_video_remakes_that_clip_and_what_sees_it(checkout):
     )
 
 
-def test_a_touched_video_of_the_same_content_remakes_nothing(checkout):
+def test_touching_a_video_remakes_nothing(checkout):
     (checkout.directory / "動画 videos" / "a0.mp4").touch()
     (checkout.directory / "audio" / "a1.wav").touch()
     assert checkout.pending("dataset") == set()
 
 
-def test_a_changed_test_clip_touches_nothing_that_is_trained_on(checkout):
+def test_a_changed_test_clip_does_not_affect_training_data(checkout):
     folder = checkout.directory
     make_recording(folder / "動画 videos" / "b0.mp4", folder / "audio" / "b0.wav", seed=99)
     assert checkout.pending("dataset") == {"prepare_clip b0", RECORD}
 
 
-def test_an_added_test_clip_touches_nothing_that_is_trained_on(checkout):
+def test_an_added_test_clip_does_not_affect_training_data(checkout):
     folder = checkout.directory
     make_recording(folder / "動画 videos" / "c0.mp4", folder / "audio" / "c0.wav", seed=7)
     checkout.configure(split={"named": {**checkout.settings["split"]["named"], "test": ["b0", "b1", "c0"]}})
@@ -62,7 +62,7 @@ def test_an_added_test_clip_touches_nothing_that_is_trained_on(checkout):
     }
 
 
-def test_another_number_of_mels_makes_the_clips_again_and_keeps_the_split(checkout):
+def test_another_number_of_mels_remakes_clips_and_keeps_the_split(checkout):
     config = {**TINY_VOCODER, "num_mels": 20}
     (checkout.directory / "config" / "hifigan_20.json").write_text(json.dumps(config), encoding="utf-8")
     checkout.configure(mel={"n_mels": 20}, vocoder={"config": "config/hifigan_20.json"})
@@ -71,7 +71,7 @@ def test_another_number_of_mels_makes_the_clips_again_and_keeps_the_split(checko
     assert not any(job.startswith("write_filelist") for job in pending)
 
 
-def test_another_frame_size_keeps_nothing_of_the_frames(checkout):
+def test_another_frame_size_remakes_all_frames(checkout):
     checkout.configure(video={"size": [40, 40]})
     assert {f"prepare_clip {id}" for id in CLIPS} <= checkout.pending("dataset")
 
@@ -83,7 +83,7 @@ def test_another_frame_size_keeps_nothing_of_the_frames(checkout):
         ("_BLOCK_FRAMES = 128", "_BLOCK_FRAMES = 256", {f"prepare_clip {id}" for id in CLIPS}),
     ],
 )
-def test_code_counts_and_comments_do_not(checkout, old, new, expected):
+def test_code_changes_count_and_comments_do_not(checkout, old, new, expected):
     path = checkout.directory / "src" / "rtmri_speech" / "signal" / "mel.py"
     text = path.read_text(encoding="utf-8")
     assert old in text
@@ -93,7 +93,7 @@ def test_code_counts_and_comments_do_not(checkout, old, new, expected):
     assert bool(pending) == bool(expected)
 
 
-def test_a_deleted_output_is_made_again_alone(checkout):
+def test_only_a_deleted_output_is_remade(checkout):
     (checkout.directory / "結果 1" / "dataset" / "samples" / "b1" / "mask.npy").unlink()
     assert checkout.pending("dataset") == {"prepare_clip b1"}
 
@@ -104,7 +104,7 @@ def test_an_unknown_clip_has_no_rule(checkout):
     assert "MissingRuleException" in run.stdout + run.stderr
 
 
-def test_a_wrong_setting_is_refused_before_any_job(checkout):
+def test_an_invalid_setting_is_refused_before_any_job(checkout):
     checkout.configure(mel={"fmax": 8000})
     run = checkout.snakemake("dataset")
     assert run.returncode != 0
@@ -176,7 +176,7 @@ def test_frames_and_sound_are_in_step(checkout):
     assert float(RATE) == pytest.approx(27.174, abs=1e-3)
 
 
-def test_a_plan_has_each_clips_job_and_one_of_what_all_share(checkout):
+def test_a_plan_has_one_job_per_clip_and_one_per_shared_step(checkout):
     folder = checkout.directory
     rows = [f"c{number:03d}\tc.mp4\tc.wav" for number in range(300)]
     (folder / "clips.tsv").write_text("\n".join(["id\tvideo\taudio", *rows]) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A lab's machine through Snakemake itself: inspected, taken over as it lies, gone on with, its conventions fixed."""
+"""A lab's files through Snakemake: inspected, used, trained further, and with corrected conventions."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ def dataset(taken_over):
     return taken_over.directory / "results_lab" / "dataset"
 
 
-def test_frames_mels_and_scaler_are_the_labs(lab, taken_over, dataset):
+def test_frames_mels_and_scaler_equal_the_labs(lab, taken_over, dataset):
     for id, frames in lab.mri.items():
         mri = np.load(dataset / "samples" / id / "mri.npy")
         assert mri.dtype == np.uint8
@@ -79,7 +79,7 @@ def test_frames_mels_and_scaler_are_the_labs(lab, taken_over, dataset):
 
 
 @pytest.mark.parametrize("part", ["training", "validation"])
-def test_windows_are_the_labs_value_for_value(lab, taken_over, dataset, part):
+def test_windows_equal_the_labs(lab, taken_over, dataset, part):
     windows = WindowDataset(dataset, part)
     ids = taken_over.settings["split"]["named"][part]
     assert windows.ids == ids
@@ -93,7 +93,7 @@ def test_windows_are_the_labs_value_for_value(lab, taken_over, dataset, part):
         np.testing.assert_allclose(windows[index]["mel"], mel, atol=1e-5)
 
 
-def test_nothing_is_trained_for_speech_maps_and_scores(taken_over):
+def test_speech_maps_and_scores_need_no_training(taken_over):
     said = taken_over.told
     assert "lab.conventions is lab: frames, mels, masks and scaler come from" in said
     assert "The mel generator is" in said and "as it is." in said
@@ -148,7 +148,7 @@ def test_the_mel_generator_is_trained_further_from_the_labs_optimiser(lab, check
     assert {int(state["step"]) for state in made["optimizer_state_dict"]["state"].values()} == {2}
 
 
-def test_one_setting_brings_the_fixed_conventions_and_a_dry_run_says_what_must_be_trained(lab, checkout):
+def test_fixed_conventions_need_one_setting_and_a_dry_run_lists_the_training(lab, checkout):
     checkout.configure(lab={"conventions": "fixed"})
     target = f"results_lab/infer/{checkout.test_id}_generated.wav"
     run = checkout.snakemake("-n", target)

@@ -1,4 +1,4 @@
-"""Evaluation and page through Snakemake itself: from models to index.html, again when something of them changes."""
+"""Evaluation and page through Snakemake: from models to index.html, and again after a change."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def use_own_scaler(checkout, checkpoint):
     torch.save(content, checkpoint)
 
 
-def test_the_page_is_made_and_made_again_when_something_of_it_changes(reported, tmp_path):
+def test_the_page_is_remade_when_its_inputs_change(reported, tmp_path):
     use_own_scaler(reported, tmp_path / "mri_acoustic_model.pt")
     assert reported.pending(PAGE) == {
         "evaluate_systems",
@@ -102,7 +102,7 @@ def test_the_page_is_made_and_made_again_when_something_of_it_changes(reported, 
     }
 
 
-def test_a_clip_that_the_model_saw_is_not_scored(reported, tmp_path):
+def test_a_clip_seen_in_training_is_not_scored(reported, tmp_path):
     use_own_scaler(reported, tmp_path / "mri_acoustic_model.pt")
     checkpoint = tmp_path / "mri_acoustic_model.pt"
     content = torch.load(checkpoint, weights_only=True)

@@ -1,4 +1,4 @@
-"""Inference through Snakemake itself: a clip asks for what it needs, and is made again when just that changes."""
+"""Inference through Snakemake: a clip is made, and made again only when its inputs change."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ def both(checkout) -> set[str]:
     return checkout.pending(f"{INFER}/b0_generated.wav", f"{INFER}/b1_generated.wav")
 
 
-def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inferred, models, tmp_path):
+def test_a_clip_is_inferred_again_only_when_its_inputs_change(inferred, models, tmp_path):
     assert both(inferred) == set()
     folder = inferred.directory
     names = {"generated.wav", "original.wav", "mel.npy", "mel_log.npy", "mel.png"}
@@ -103,7 +103,7 @@ def test_a_clip_is_inferred_again_when_something_of_it_changes_and_only_then(inf
     assert "pack" not in json.loads((folder / INFER / "models.json").read_text(encoding="utf-8"))
 
 
-def test_new_videos_become_speech_without_any_training(checkout, models):
+def test_new_videos_are_synthesised_without_training(checkout, models):
     new = checkout.directory / "新しい videos"
     make_recording(new / "n1.mp4", checkout.directory / "x.wav", seed=5)
     make_recording(new / "n2.mp4", new / "n2.wav", seed=6)
@@ -121,7 +121,7 @@ def test_new_videos_become_speech_without_any_training(checkout, models):
     assert {"make_pack", "digest_models", *new_jobs} <= checkout.pending("infer_new")
 
 
-def test_a_masked_clip_stands_beside_the_unmasked_one(checkout, models):
+def test_a_masked_clip_is_compared_with_the_unmasked_one(checkout, models):
     polygon = checkout.directory / "my polygon.json"
     polygon.write_text(json.dumps([[0, 0], [128, 0], [128, 256], [0, 256]]))
     checkout.configure(

@@ -1,4 +1,4 @@
-"""On finished results a wrong configuration ends in one sentence, and no file of the results changes."""
+"""With finished results, an invalid configuration is refused in one sentence, and no result changes."""
 
 import dataclasses
 import hashlib
@@ -71,7 +71,7 @@ def hashes(directory):
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_it_is_refused_in_a_sentence_and_nothing_is_touched(finished, monkeypatch, name):
+def test_it_is_refused_in_one_sentence_and_changes_nothing(finished, monkeypatch, name):
     wrong, sentence = WRONG[name]
     sound = finished.settings
     changed = {section: {**sound.get(section, {}), **values} for section, values in wrong.items()}
@@ -87,7 +87,7 @@ def test_it_is_refused_in_a_sentence_and_nothing_is_touched(finished, monkeypatc
     assert hashes(finished.results) == before
 
 
-def test_new_videos_leave_the_trained_models_alone(finished, tmp_path):
+def test_new_videos_do_not_affect_the_trained_models(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
     make_recording(checkout.directory / "new" / "n1.mp4", checkout.directory / "new" / "n1.wav", seed=5)
     run = checkout.snakemake("-n", "infer_new")
@@ -100,7 +100,7 @@ def test_new_videos_leave_the_trained_models_alone(finished, tmp_path):
     assert checkout.pending("infer_new") <= {"infer_new"}
 
 
-def test_without_test_clips_everything_is_trained_and_nothing_scored(finished, tmp_path):
+def test_without_test_clips_models_are_trained_and_nothing_is_scored(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
     checkout.configure(split={"named": {}, "test": 0})
     run = checkout.snakemake("-n")
@@ -117,7 +117,7 @@ def test_without_test_clips_everything_is_trained_and_nothing_scored(finished, t
     assert not (tmp_path / "scores").exists()
 
 
-def test_an_added_test_clip_trains_nothing_and_hides_no_changed_setting(finished, tmp_path):
+def test_an_added_test_clip_triggers_no_training_and_hides_no_changed_setting(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
     folder = checkout.directory
     make_recording(folder / "動画 videos" / "c0.mp4", folder / "audio" / "c0.wav", seed=7)

@@ -74,7 +74,8 @@ def settings(dataset: Path, folder: Path, **changed):
     from rtmri_speech.acoustic.train import TrainingSettings
 
     places = {"out_ckpt": folder / "m.pt", "log_dir": folder / "logs", "state_dir": folder / "state"}
-    return TrainingSettings(processed_dir=dataset, **places, device="cpu", **changed)
+    plain = {"cnn_pretrained": False, "use_checkpoint": False, "num_workers": 0, "ref_frames": 4}
+    return TrainingSettings(processed_dir=dataset, **places, device="cpu", **{**plain, **changed})
 
 
 def one_training(dataset: Path, folder: Path, **changed):
@@ -97,14 +98,14 @@ def step_of(training) -> tuple[float, int]:
 
 def training(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
     windows = args.windows
-    lab = {"stretch": 1, "batch_size": windows, "micro_batch_size": 2, "channels_last": False, "precision": "float32"}
+    lab = {"stretch": 1, "batch_size": windows, "micro_batch_size": 2, "channels_last": False, "amp": "float32"}
     ours = {"stretch": windows, "batch_size": 1, "micro_batch_size": 1}
     methods = {
         "one window at a time, float32 (lab)": lab,
-        "the same, bfloat16 + channels_last": lab | {"channels_last": True, "precision": "bfloat16"},
-        "stretches, float32": ours | {"channels_last": False, "precision": "float32"},
-        "stretches, float32 + channels_last": ours | {"precision": "float32"},
-        "stretches, bfloat16 + channels_last": ours | {"precision": "bfloat16"},
+        "the same, bfloat16 + channels_last": lab | {"channels_last": True, "amp": "bfloat16"},
+        "stretches, float32": ours | {"channels_last": False, "amp": "float32"},
+        "stretches, float32 + channels_last": ours | {"amp": "float32"},
+        "stretches, bfloat16 + channels_last": ours | {"amp": "bfloat16"},
     }
     trainings = {name: one_training(dataset, folder, **changed) for name, changed in methods.items()}
     rates = {name: [] for name in methods}
@@ -182,9 +183,9 @@ def prediction(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
 
 def loader(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
     """Throughput of the loader alone, compared with the fastest training on this machine."""
-    from rtmri_speech.acoustic.data import Augmentation
+    from rtmri_speech.settings.acoustic import Augmentation
 
-    ours = {"stretch": args.windows, "batch_size": 1, "micro_batch_size": 1, "precision": "bfloat16"}
+    ours = {"stretch": args.windows, "batch_size": 1, "micro_batch_size": 1, "amp": "bfloat16"}
     one = one_training(dataset, folder, augmentation=Augmentation(0.03, 5, 0.04, 0.1), **ours)
     step_of(one)
     trained = [4 * count / seconds for seconds, count in (step_of(one) for _ in range(args.rounds))]
@@ -221,10 +222,8 @@ def memory(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
 
 
 def memory_of(how: str, windows: int, dataset: Path, folder: Path) -> None:
-    from rtmri_speech.acoustic.model import Recomputing
-
-    recomputing = None if how == "plain" else Recomputing(int(how))
-    one = one_training(dataset, folder, stretch=windows, batch_size=1, precision="float32", recomputing=recomputing)
+    recomputing = {} if how == "plain" else {"use_checkpoint": True, "ckpt_segments": int(how)}
+    one = one_training(dataset, folder, stretch=windows, batch_size=1, amp="float32", **recomputing)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds, _ = step_of(one)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before, before, seconds)

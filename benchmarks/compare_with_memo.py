@@ -20,10 +20,11 @@ import librosa
 import numpy as np
 import torch
 
-from rtmri_speech.acoustic.loss import LossSettings, MaskedMSEMAE
+from rtmri_speech.acoustic.loss import MaskedMSEMAE
 from rtmri_speech.acoustic.model import AcousticModel, Network, Recomputing
 from rtmri_speech.dataset.split import split
 from rtmri_speech.dataset.windows import window_starts
+from rtmri_speech.settings.acoustic import Loss
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec, log_mel
 from rtmri_speech.signal.video import read_frames
@@ -166,7 +167,7 @@ def ramp(sound: np.ndarray) -> Iterator[tuple]:
     """The loss of one prediction, the mean mel in every frame, while the weights ramp."""
     mel = torch.from_numpy(NEW.mel_db(sound).T)
     target = ((mel - mel.mean(0)) / mel.std(0)).unfold(0, REF_FRAMES, 1).transpose(1, 2).contiguous()
-    criterion, mask = MaskedMSEMAE(LossSettings(), NEW.n_mels), torch.ones(target.shape[:2])
+    criterion, mask = MaskedMSEMAE(Loss(), NEW.n_mels), torch.ones(target.shape[:2])
     losses = []
     for share in (0.0, 0.5, 1.0):
         squares, _ = criterion.sums(torch.zeros_like(target), target, mask, share)

@@ -36,6 +36,8 @@ from rtmri_speech.paths import of_checkout
 from rtmri_speech.preflight import check_named
 from rtmri_speech.provenance import contents_hash
 from rtmri_speech.code_version import code_hash
+from rtmri_speech.settings.fields import plain
+from rtmri_speech.settings.flags import command_line_of
 from snakemake.exceptions import WorkflowError
 
 os.environ[JOB] = "1"
@@ -45,17 +47,23 @@ os.environ[JOB] = "1"
 if os.name == "posix":
     shell.prefix("exec ")
 
+
+def text(path):
+    """A path of the settings as Snakemake takes it; None for none."""
+    return path and path.as_posix()
+
+
 try:
-    SETTINGS = load_configuration(config, BASE / "config" / "schema.yaml")
-    RESULTS = SETTINGS["results"]
-    DATASET = SETTINGS["dataset"] or f"{RESULTS}/dataset"
-    RAW_CLIPS = corpus_clips(SETTINGS["corpus"], Path(RESULTS), SETTINGS["lab"])
-    PART_CLIPS = split(RAW_CLIPS, **SETTINGS["split"])
+    SETTINGS = load_configuration(config)
+    RESULTS = text(SETTINGS.results)
+    DATASET = text(SETTINGS.dataset) or f"{RESULTS}/dataset"
+    RAW_CLIPS = corpus_clips(SETTINGS.corpus, Path(RESULTS), SETTINGS.lab)
+    PART_CLIPS = split(RAW_CLIPS, **plain(SETTINGS.split))
     # Announced once, by the main process.
     MOVED_CLIPS = moved_clips(Path(DATASET, "hifigan_filelists"), PART_CLIPS) if workflow.is_main_process else []
     CLIPS = (
         RAW_CLIPS
-        if SETTINGS["corpus"]["raw_videos"] is None
+        if SETTINGS.corpus.raw_videos is None
         else normalised_clips(RAW_CLIPS, Path(RESULTS, "normalized_videos"))
     )
 except UserError as error:
@@ -77,7 +85,7 @@ if workflow.is_main_process:
         print("The split has no test clip: there is nothing to score, and no page is made.", file=sys.stderr)
 
 # The scaler of a lab whose data are taken over.
-LAB_DIR = SETTINGS["lab"]["processed"] if takes_over(SETTINGS) else None
+LAB_DIR = text(SETTINGS.lab.processed) if takes_over(SETTINGS) else None
 TRAINED_PARTS = ("training", "validation")
 TEST_CLIPS = PART_CLIPS["test"]
 SEEN_CLIPS = [id for part in TRAINED_PARTS for id in PART_CLIPS[part]]
@@ -87,7 +95,7 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
 # Where the jobs of single clips run: as all others, or in Snakemake's own process on the machine that it runs on.
-CLIPS_LOCAL = SETTINGS["cluster"]["clips"] == "local"
+CLIPS_LOCAL = SETTINGS.cluster.clips == "local"
 
 
 def provenance_of(stage):
@@ -179,7 +187,7 @@ def asks_for_new_speech():
 def models_digest():
     """What speaks: the context, and each file with its hash."""
     files = {name: {"file": file, "sha256": contents_hash(file)} for name, file in SPEAKING_FILES.items()}
-    return {"context": ACOUSTIC["context"], **files}
+    return {"context": ACOUSTIC.context, **files}
 
 
 def models_are_made():
@@ -221,10 +229,10 @@ def mask_flags(mask):
     """Flags of what a mask darkens, and how."""
     return flags(
         **{
-            "mask-type": mask["type"],
-            "polygons": mask["polygons"],
-            "alpha": mask["alpha"],
-            "blur-kernel": mask["blur_kernel"],
+            "mask-type": mask.type,
+            "polygons": mask.polygons,
+            "alpha": mask.alpha,
+            "blur-kernel": mask.blur_kernel,
         }
     )
 
@@ -307,7 +315,7 @@ def whereabouts():
         print(f"Speech: {sounds[0]}, beside the recording {sounds[0].stem.removesuffix('_generated')}_original.wav.")
     if page.exists():
         print(f"To listen and look: open {page} in a browser.")
-    unsaid = [name for name, said in SETTINGS["pack"].items() if said == "not stated"]
+    unsaid = [name for name, said in plain(SETTINGS.pack).items() if said == "not stated"]
     if unsaid and any(job.rule.name == "make_pack" for job in workflow.dag.jobs):
         print(
             f"Before you share {PACK}, say its {', '.join(unsaid)} under pack: in the configuration; a voice is personal data."

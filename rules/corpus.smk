@@ -2,7 +2,7 @@
 
 from rtmri_speech.evaluation.phonemes import find_phonemes
 
-if SETTINGS["corpus"]["source"] == "demo":
+if SETTINGS.corpus.source == "demo":
 
     rule make_demo_clip:
         """One sentence of the embedded corpus: video, sound, and its phonemes and F0."""
@@ -24,13 +24,13 @@ if SETTINGS["corpus"]["source"] == "demo":
         params:
             script=script("make_demo_corpus.py"),
             code=code_hash("demo.corpus"),
-            seed=SETTINGS["corpus"]["demo"]["seed"],
+            seed=SETTINGS.corpus.demo.seed,
         shell:
             "python {params.script:q} --clip {wildcards.id} --seed {params.seed}"
             " --video {output.video:q} --audio {output.audio:q} --description {output.description:q} > {log:q} 2>&1"
 
 
-if SETTINGS["corpus"]["raw_videos"] is not None:
+if SETTINGS.corpus.raw_videos is not None:
 
     RECORDINGS = {name: video for video, name in recording_names(RAW_CLIPS).items()}
 
@@ -58,20 +58,20 @@ if SETTINGS["corpus"]["raw_videos"] is not None:
             code=code_hash("dataset.normalize"),
             video=lambda wildcards: str(RECORDINGS[wildcards.recording]),
             flags=flags(
-                size=SETTINGS["video"]["size"],
-                crop=SETTINGS["corpus"]["raw_videos"]["crop"],
-                rotation=SETTINGS["corpus"]["raw_videos"]["rotation"],
+                size=SETTINGS.video.size,
+                crop=SETTINGS.corpus.raw_videos.crop,
+                rotation=SETTINGS.corpus.raw_videos.rotation,
             ),
         shell:
             "python {params.script:q} --input {params.video:q} --output {output:q} {params.flags}" " > {log:q} 2>&1"
 
 
 # What is said when in the test clips, where it is known.
-if SETTINGS["corpus"]["source"] == "demo":
+if SETTINGS.corpus.source == "demo":
     PHONEMES = f"{RESULTS}/demo/descriptions"
     PHONEME_FILES = paths(rules.make_demo_clip.output.description, TEST_CLIPS)
 else:
-    PHONEMES = SETTINGS["corpus"]["phonemes"]
+    PHONEMES = text(SETTINGS.corpus.phonemes)
     PHONEME_FILES = [path for id in TEST_CLIPS if PHONEMES and (path := find_phonemes(PHONEMES, id))]
 # What is said, where a text file tells it.
 TRANSCRIPTS = [path for id in TEST_CLIPS if PHONEMES and (path := Path(PHONEMES, f"{id}.txt")).is_file()]

@@ -1,8 +1,8 @@
 # From clips to the processed dataset. Everything that is computed over clips sees training and validation clips only.
 
-SPEC = mel_spec(SETTINGS["mel"])
+SPEC = mel_spec(SETTINGS.mel)
 MEL_FLAGS = flags(
-    mel_preset=SETTINGS["mel"]["preset"],
+    mel_preset=SETTINGS.mel.preset,
     sr=SPEC.sampling_rate,
     n_fft=SPEC.n_fft,
     win_length=SPEC.win_length,
@@ -13,7 +13,7 @@ MEL_FLAGS = flags(
     preemph=SPEC.preemphasis,
 )
 META = f"{DATASET}/meta.json"
-REF_FRAMES = SETTINGS["windows"]["ref_frames"]
+REF_FRAMES = SETTINGS.windows.ref_frames
 
 
 rule prepare_clip:
@@ -45,10 +45,10 @@ rule prepare_clip:
         ),
         clip=lambda wildcards: clip_flags(CLIPS[wildcards.id]),
         flags=flags(
-            resize_h=SETTINGS["video"]["size"][0],
-            resize_w=SETTINGS["video"]["size"][1],
-            resampling=SETTINGS["video"]["resampling"],
-            gain=SETTINGS["audio"]["gain"],
+            resize_h=SETTINGS.video.size[0],
+            resize_w=SETTINGS.video.size[1],
+            resampling=SETTINGS.video.resampling,
+            gain=SETTINGS.audio.gain,
         )
         + f" {MEL_FLAGS}",
     shell:
@@ -111,7 +111,7 @@ rule write_meta:
         script=script("preprocess_rtmri_data.py"),
         dataset=subpath(output[0], ancestor=1),
         code=code_hash("dataset.meta"),
-        size=flags(resize_h=SETTINGS["video"]["size"][0], resize_w=SETTINGS["video"]["size"][1]),
+        size=flags(resize_h=SETTINGS.video.size[0], resize_w=SETTINGS.video.size[1]),
         ref_frames=REF_FRAMES,
         mel=MEL_FLAGS,
     shell:

@@ -3,15 +3,15 @@
 EVALUATION = f"{RESULTS}/evaluation"
 
 # The system as it is used comes first, whatever else is compared.
-CONTEXTS = list(dict.fromkeys([ACOUSTIC["context"], *SETTINGS["evaluation"]["contexts"]]))
+CONTEXTS = list(dict.fromkeys([ACOUSTIC.context, *SETTINGS.evaluation.contexts]))
 # A vocoder from elsewhere was not made from this configuration's base.
-COMPARED_BASE = None if SYNTHESIS["hifigan_checkpoint"] else VOCODER_BASE
+COMPARED_BASE = None if SYNTHESIS.hifigan_checkpoint else VOCODER_BASE
 # A lab fitted its scaler to all clips, and its vocoder, or the one begun with it, may have been trained on any.
 TRAINED_ELSEWHERE = (
     ["scaler"]
     + (
         ["vocoder"]
-        if SETTINGS["lab"]["hifigan_checkpoint"] in (SPEECH_MODELS["hifigan-checkpoint"], VOCODER_BASE)
+        if text(SETTINGS.lab.hifigan_checkpoint) in (SPEECH_MODELS["hifigan-checkpoint"], VOCODER_BASE)
         else []
     )
     if LAB_DIR
@@ -66,8 +66,8 @@ rule evaluate_systems:
             hifigan_config=SPEECH_MODELS["hifigan-config"],
             base_checkpoint=COMPARED_BASE,
             context=CONTEXTS,
-            bf16=SYNTHESIS["bf16"],
-            f0_range=SETTINGS["evaluation"]["f0_range"],
+            bf16=SYNTHESIS.bf16,
+            f0_range=SETTINGS.evaluation.f0_range,
             phonemes=PHONEMES if PHONEME_FILES else None,
             trained_elsewhere=TRAINED_ELSEWHERE or None,
         ),
@@ -133,7 +133,7 @@ rule judge_vocoder:
         script=script("score_copy_synthesis.py"),
         code=code_hash("evaluation.copy_synthesis"),
         wavs=lambda wildcards, input: str(Path(input.wavs[0]).parent),
-        flags=flags(f0_range=SETTINGS["evaluation"]["f0_range"], bf16=SYNTHESIS["bf16"]),
+        flags=flags(f0_range=SETTINGS.evaluation.f0_range, bf16=SYNTHESIS.bf16),
     shell:
         "python {params.script:q} --checkpoint_file {input.checkpoint:q} --config {input.config:q}"
         " --input_wavs_dir {params.wavs:q} --input_file {input.clips:q} --output {output.scores:q}"
@@ -172,8 +172,8 @@ rule score_intelligibility:
             generated=[f"{row}={input.sounds}/{row}" for row in ("ceiling", "griffin_lim", CONTEXTS[0])]
         ),
         flags=flags(
-            asr=SETTINGS["evaluation"]["asr"],
-            language=SETTINGS["evaluation"]["language"],
+            asr=SETTINGS.evaluation.asr,
+            language=SETTINGS.evaluation.language,
             transcripts=PHONEMES,
         ),
     shell:
@@ -181,4 +181,4 @@ rule score_intelligibility:
         " --output {output.scores:q} {params.rows} {params.flags} > {log:q} 2>&1"
 
 
-UNDERSTOOD = rules.score_intelligibility.output.scores if SETTINGS["evaluation"]["asr"] and TEST_CLIPS else []
+UNDERSTOOD = rules.score_intelligibility.output.scores if SETTINGS.evaluation.asr and TEST_CLIPS else []

@@ -1,11 +1,11 @@
 # Which articulator makes which formant: Grad-CAM of the test clips, its averages, and the masking study that checks it.
 
-EXPLAIN = SETTINGS["explain"]
+EXPLAIN = SETTINGS.explain
 GRADCAM = f"{RESULTS}/gradcam"
-BANDS = SETTINGS["bands"]
+BANDS = SETTINGS.bands
 BAND_WORDS = [f"{name}:{low:g}-{high:g}" for name, (low, high) in BANDS.items()]
-REGIONS = EXPLAIN["regions"] and of_checkout(EXPLAIN["regions"], BASE)
-MASK_REGIONS = REGIONS if EXPLAIN["masking"]["regions"] else None
+REGIONS = EXPLAIN.regions and text(of_checkout(EXPLAIN.regions, BASE))
+MASK_REGIONS = REGIONS if EXPLAIN.masking.regions else None
 
 
 wildcard_constraints:
@@ -43,15 +43,15 @@ rule explain_clip:
         flags=flags(
             **{
                 "scaler-json": SPEECH_MODELS["scaler-json"],
-                "context": ACOUSTIC["context"],
-                "reduction": EXPLAIN["reduction"],
-                "stride": EXPLAIN["stride"],
-                "scaling": EXPLAIN["scaling"],
-                "target-frames": EXPLAIN["target_frames"] or None,
-                "intervals": EXPLAIN["intervals"] or None,
-                "colormap": EXPLAIN["colormap"],
-                "alpha": EXPLAIN["alpha"],
-                "blend": EXPLAIN["blend"],
+                "context": ACOUSTIC.context,
+                "reduction": EXPLAIN.reduction,
+                "stride": EXPLAIN.stride,
+                "scaling": EXPLAIN.scaling,
+                "target-frames": EXPLAIN.target_frames or None,
+                "intervals": EXPLAIN.intervals or None,
+                "colormap": EXPLAIN.colormap,
+                "alpha": EXPLAIN.alpha,
+                "blend": EXPLAIN.blend,
             }
         ),
     shell:
@@ -83,12 +83,12 @@ rule film_gradcam:
         code=code_hash("explain.overlay"),
         rate=SPEC.frame_rate,
         flags=flags(
-            scaling=EXPLAIN["film_scaling"],
-            colormap=EXPLAIN["colormap"],
-            alpha=EXPLAIN["alpha"],
-            blend=EXPLAIN["blend"],
+            scaling=EXPLAIN.film_scaling,
+            colormap=EXPLAIN.colormap,
+            alpha=EXPLAIN.alpha,
+            blend=EXPLAIN.blend,
         ),
-        label=lambda wildcards: flags(labels=wildcards.band) if EXPLAIN["legend"] else "",
+        label=lambda wildcards: flags(labels=wildcards.band) if EXPLAIN.legend else "",
     shell:
         "python {params.script:q} --video {input.mri:q} --rate {params.rate} --heatmap {input.maps:q} --audio {input.audio:q}"
         " --output {output:q} {params.flags} {params.label} > {log:q} 2>&1"
@@ -133,7 +133,7 @@ rule aggregate_gradcam:
                 "bands": list(BANDS),
                 "phoneme-dir": PHONEMES if PHONEME_FILES else None,
                 "regions": REGIONS,
-                "colormap": EXPLAIN["colormap"],
+                "colormap": EXPLAIN.colormap,
             }
         ),
     shell:
@@ -179,10 +179,10 @@ rule masking_study:
         flags=flags(
             **{
                 "clips": TEST_CLIPS,
-                "context": ACOUSTIC["context"],
-                "alphas": EXPLAIN["masking"]["alphas"],
+                "context": ACOUSTIC.context,
+                "alphas": EXPLAIN.masking.alphas,
                 "bands": BAND_WORDS,
-                "masks": EXPLAIN["masking"]["lab_polygons"],
+                "masks": EXPLAIN.masking.lab_polygons,
                 "regions": MASK_REGIONS,
             }
         ),

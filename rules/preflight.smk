@@ -3,6 +3,8 @@
 import subprocess
 
 from rtmri_speech.atomic import save_text
+from rtmri_speech.settings.acoustic import NetworkSettings
+from rtmri_speech.settings.fields import fields_of
 
 # The same in every process; once is enough.
 if workflow.is_main_process:
@@ -14,15 +16,15 @@ if workflow.is_main_process:
     if "infer_new" in sys.argv[1:]:
         require_new_videos()
 
-TRAINS_ACOUSTIC = not SYNTHESIS["mri_checkpoint"]
-TRAINS_VOCODER = not SYNTHESIS["hifigan_checkpoint"]
+TRAINS_ACOUSTIC = not SYNTHESIS.mri_checkpoint
+TRAINS_VOCODER = not SYNTHESIS.hifigan_checkpoint
 CHECKED_FILES = {
-    "pretrained": TRAINS_ACOUSTIC and isinstance(ACOUSTIC["cnn_pretrained"], str) and ACOUSTIC["cnn_pretrained"],
-    "resume_ckpt": TRAINS_ACOUSTIC and ACOUSTIC["resume_ckpt"],
+    "pretrained": TRAINS_ACOUSTIC and isinstance(ACOUSTIC.cnn_pretrained, Path) and text(ACOUSTIC.cnn_pretrained),
+    "resume_ckpt": TRAINS_ACOUSTIC and text(ACOUSTIC.resume_ckpt),
     "base": TRAINS_VOCODER and VOCODER_BASE,
     "vocoder_config": TRAINS_VOCODER and VOCODER_CONFIG,
     **{
-        name: SYNTHESIS[name]
+        name: text(getattr(SYNTHESIS, name))
         for name in (
             "mri_checkpoint",
             "scaler_json",
@@ -46,7 +48,7 @@ def check_models_in_use():
     """
     if not any(job.rule.name in OF_MODELS for job in workflow.dag.needrun_jobs()):
         return
-    network = {name: ACOUSTIC[name] for name in ("backbone", "output_stride", "rnn_hidden", "dropout")}
+    network = {field.name: getattr(ACOUSTIC, field.name) for field, _ in fields_of(NetworkSettings)}
     checked = {
         "mel": json.dumps(SPEC.to_dict(), sort_keys=True),
         "network": json.dumps(network, sort_keys=True) if TRAINS_ACOUSTIC else None,

@@ -18,20 +18,22 @@ RECORDED = {
             "dataset.scaler",
             "dataset.meta",
         ],
-        "settings": {name: SETTINGS[name] for name in ("corpus", "lab", "video", "audio", "mel", "windows", "split")},
-        "seed": SETTINGS["split"]["seed"],
+        "settings": {
+            name: plain(getattr(SETTINGS, name)) for name in "corpus lab video audio mel windows split".split()
+        },
+        "seed": SETTINGS.split.seed,
         "inputs": [],
         "products": lambda: [META, *(source for clip in CLIPS.values() for source in sources_of(clip))],
     },
     "synthesis": {
         "modules": ["synthesis.speech", "synthesis.checkpoints" if BY_TORCH else "pack.speak"],
-        "settings": {"context": ACOUSTIC["context"], "engine": SYNTHESIS["engine"], "bf16": SYNTHESIS["bf16"]},
+        "settings": {"context": ACOUSTIC.context, "engine": SYNTHESIS.engine, "bf16": SYNTHESIS.bf16},
         "inputs": [*SPEECH_MODEL_FILES.values(), *([] if BY_TORCH else [PACK]), DATASET_RECORD],
         "products": lambda: paths(rules.infer_clip.output.generated, TEST_CLIPS),
     },
     "evaluation": {
         "modules": ["evaluation.systems"],
-        "settings": {"contexts": CONTEXTS, "bf16": SYNTHESIS["bf16"], "f0_range": SETTINGS["evaluation"]["f0_range"]},
+        "settings": {"contexts": CONTEXTS, "bf16": SYNTHESIS.bf16, "f0_range": SETTINGS.evaluation.f0_range},
         # Of the bootstrap intervals.
         "seed": 0,
         "inputs": [*filter(None, [*SPEECH_MODELS.values(), COMPARED_BASE]), *PHONEME_FILES, DATASET_RECORD],
@@ -41,8 +43,8 @@ RECORDED = {
         "modules": ["explain.clips", "explain.aggregate"],
         "settings": {
             "bands": BANDS,
-            "context": ACOUSTIC["context"],
-            **{name: value for name, value in EXPLAIN.items() if name != "masking"},
+            "context": ACOUSTIC.context,
+            **{name: value for name, value in plain(EXPLAIN).items() if name != "masking"},
         },
         "inputs": [
             *filter(None, [SPEECH_MODELS["mri-checkpoint"], SPEECH_MODELS["scaler-json"], REGIONS]),
@@ -53,7 +55,7 @@ RECORDED = {
     },
     "masking": {
         "modules": ["explain.study"],
-        "settings": {"bands": BANDS, "context": ACOUSTIC["context"], **EXPLAIN["masking"]},
+        "settings": {"bands": BANDS, "context": ACOUSTIC.context, **plain(EXPLAIN.masking)},
         "inputs": [*filter(None, [*SPEECH_MODELS.values(), MASK_REGIONS]), DATASET_RECORD],
         "products": lambda: [rules.masking_study.output.table],
     },
@@ -117,6 +119,6 @@ SHOWN_RECORDS = [
         *(["acoustic"] if SPEECH_MODELS["mri-checkpoint"] == ACOUSTIC_MODEL else []),
         *(["vocoder"] if SPEECH_MODELS["hifigan-checkpoint"] == VOCODER_CHECKPOINT else []),
         "evaluation",
-        *(["gradcam"] if SETTINGS["report"]["films"] else []),
+        *(["gradcam"] if SETTINGS.report.films else []),
     )
 ]

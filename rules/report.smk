@@ -3,7 +3,7 @@
 REPORT = f"{RESULTS}/report"
 FILMS = (
     [f"{GRADCAM}/{id}/gradcam_{band}_overlay.mp4" for id in TEST_CLIPS for band in BANDS]
-    if SETTINGS["report"]["films"]
+    if SETTINGS.report.films
     else []
 )
 # What Snakemake's own report shows too: category, and labels.
@@ -24,7 +24,7 @@ rule write_settings:
         f"{LOGS}/write_settings.log",
     localrule: True
     params:
-        settings=SETTINGS,
+        settings=plain(SETTINGS),
     run:
         from rtmri_speech.atomic import save_json
 

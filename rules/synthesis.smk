@@ -1,36 +1,34 @@
 # From video to speech: the corpus' clips, new videos with the trained models, and articulators masked.
 
-SYNTHESIS = SETTINGS["synthesis"]
+SYNTHESIS = SETTINGS.synthesis
 INFER = f"{RESULTS}/infer"
 INFER_NEW = f"{RESULTS}/infer_new"
 MASKED = f"{RESULTS}/masked"
 PACK = f"{RESULTS}/pack/model.pack"
-BY_TORCH = SYNTHESIS["engine"] == "torch"
+BY_TORCH = SYNTHESIS.engine == "torch"
 # Jobs that use the trained models by torch take a GPU where one is wanted; a pack needs none.
-ANALYSIS_GPUS = SETTINGS["analysis"]["gpus"]
+ANALYSIS_GPUS = SETTINGS.analysis.gpus
 ANALYSIS_LOCAL = CLIPS_LOCAL and not ANALYSIS_GPUS
 SPEECH_GPUS = ANALYSIS_GPUS if BY_TORCH else 0
 SPEECH_LOCAL = CLIPS_LOCAL and not SPEECH_GPUS
-SPEECH_MB = SYNTHESIS["memory_mb"] or (2000 if BY_TORCH else 1000)
+SPEECH_MB = SYNTHESIS.memory_mb or (2000 if BY_TORCH else 1000)
 SPEECH_CODE = code_hash("synthesis.speech", "synthesis.checkpoints" if BY_TORCH else "pack.speak")
 
 # The models of this configuration, or given ones: the lab's, or those of another results directory.
 SPEECH_MODELS = {
     "mri-checkpoint": ACOUSTIC_IN_USE,
-    "hifigan-checkpoint": SYNTHESIS["hifigan_checkpoint"] or VOCODER_CHECKPOINT,
-    "hifigan-config": SYNTHESIS["hifigan_config"]
-    or f"{Path(SYNTHESIS['hifigan_checkpoint'] or VOCODER_CHECKPOINT).parent}/config.json",
-    "scaler-json": SYNTHESIS["scaler_json"],
+    "hifigan-checkpoint": text(SYNTHESIS.hifigan_checkpoint) or VOCODER_CHECKPOINT,
+    "hifigan-config": text(SYNTHESIS.hifigan_config)
+    or f"{Path(SYNTHESIS.hifigan_checkpoint or VOCODER_CHECKPOINT).parent}/config.json",
+    "scaler-json": text(SYNTHESIS.scaler_json),
 }
 SPEECH_MODEL_FILES = {name.replace("-", "_"): file for name, file in SPEECH_MODELS.items() if file}
 SPEAKING_FILES = {**SPEECH_MODEL_FILES, **({} if BY_TORCH else {"pack": PACK})}
-SPEECH_FLAGS = (
-    flags(**SPEECH_MODELS, context=ACOUSTIC["context"], bf16=SYNTHESIS["bf16"]) if BY_TORCH else flags(model=PACK)
-)
+SPEECH_FLAGS = flags(**SPEECH_MODELS, context=ACOUSTIC.context, bf16=SYNTHESIS.bf16) if BY_TORCH else flags(model=PACK)
 
 
 try:
-    NEW_CLIPS = new_clips(SYNTHESIS["new_videos"])
+    NEW_CLIPS = new_clips(SYNTHESIS.new_videos)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -41,7 +39,7 @@ AS_THEY_ARE = asks_for_new_speech() and models_are_made()
 
 
 wildcard_constraints:
-    mask="|".join(SYNTHESIS["masks"]) or "(?!)",
+    mask="|".join(SYNTHESIS.masks) or "(?!)",
     new_id=ids_pattern(NEW_CLIPS) or "(?!)",
 
 
@@ -64,7 +62,7 @@ rule make_pack:
     params:
         script=script("pack_model.py"),
         code=code_hash("pack.export"),
-        flags=flags(**SPEECH_MODELS, context=ACOUSTIC["context"], **SETTINGS["pack"]),
+        flags=flags(**SPEECH_MODELS, context=ACOUSTIC.context, **plain(SETTINGS.pack)),
     shell:
         "python {params.script:q} --output {output:q} --threads {threads} {params.flags} > {log:q} 2>&1"
 
@@ -84,7 +82,7 @@ if not AS_THEY_ARE:
             f"{LOGS}/digest_models.log",
         localrule: True
         params:
-            context=ACOUSTIC["context"],
+            context=ACOUSTIC.context,
         run:
             from rtmri_speech.atomic import save_json
 
@@ -155,7 +153,7 @@ rule infer_new_video:
         directory=subpath(output.generated, parent=True),
         clip=lambda wildcards: new_clip_flags(NEW_CLIPS[wildcards.new_id]),
         flags=SPEECH_FLAGS,
-        recording=flags(resampling=SETTINGS["video"]["resampling"], gain=SETTINGS["audio"]["gain"]),
+        recording=flags(resampling=SETTINGS.video.resampling, gain=SETTINGS.audio.gain),
     shell:
         "python {params.script:q} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
         " --gpus {resources.gpu} {params.recording} > {log:q} 2>&1"
@@ -165,7 +163,7 @@ rule mask_video:
     """A clip's video with an articulator darkened, kept without loss."""
     input:
         mri=rules.prepare_clip.output.mri,
-        polygons=lambda wildcards: SYNTHESIS["masks"][wildcards.mask]["polygons"] or [],
+        polygons=lambda wildcards: text(SYNTHESIS.masks[wildcards.mask].polygons) or [],
     output:
         f"{MASKED}/{{mask}}/videos/{{id}}.mp4",
     log:
@@ -183,7 +181,7 @@ rule mask_video:
         script=script("mask_rtmri_video.py"),
         code=code_hash("explain.masking", "signal.video"),
         rate=SPEC.frame_rate,
-        flags=lambda wildcards: mask_flags(SYNTHESIS["masks"][wildcards.mask]),
+        flags=lambda wildcards: mask_flags(SYNTHESIS.masks[wildcards.mask]),
     shell:
         "python {params.script:q} --input {input.mri:q} --rate {params.rate} --crf 0 --output {output:q} {params.flags}"
         " > {log:q} 2>&1"

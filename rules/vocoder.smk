@@ -1,19 +1,20 @@
 # The vocoder: fine-tuned on predicted mels, from a base; and how the demo's base was made.
 
 from rtmri_speech.demo import BASE_SEED
+from rtmri_speech.settings.vocoder import Training as VocoderTraining
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
 from rtmri_speech.vocoder.naming import discriminators_beside, steps_of
 
-VOCODER = SETTINGS["vocoder"]
+VOCODER = SETTINGS.vocoder
 VOCODER_DIRECTORY = f"{RESULTS}/vocoder"
 
 
-VOCODER_CONFIG = of_checkout(VOCODER["config"], BASE)
-VOCODER_BASE = VOCODER["base"] and of_checkout(VOCODER["base"], BASE)
+VOCODER_CONFIG = text(of_checkout(VOCODER.config, BASE))
+VOCODER_BASE = VOCODER.base and text(of_checkout(VOCODER.base, BASE))
 
 try:
     VOCODER_BASE_STEPS = steps_of(VOCODER_BASE) if VOCODER_BASE else 0
-    VOCODER_STEPS = VOCODER_BASE_STEPS + VOCODER["steps"]
+    VOCODER_STEPS = VOCODER_BASE_STEPS + VOCODER.steps
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -32,7 +33,7 @@ rule fine_tune_vocoder:
         # each would cost a dry run the square of their number.
         mels=rules.export_predicted_mels.output[0],
         true_mels=lambda wildcards: (
-            paths(f"{MELS_TRUE}/{{id}}.npy", PART_CLIPS["training"]) if VOCODER["extra_mels_weight"] else []
+            paths(f"{MELS_TRUE}/{{id}}.npy", PART_CLIPS["training"]) if VOCODER.extra_mels_weight else []
         ),
     output:
         config=f"{VOCODER_DIRECTORY}/config.json",
@@ -45,12 +46,12 @@ rule fine_tune_vocoder:
         f"{BENCHMARKS}/fine_tune_vocoder.tsv"
     conda:
         "../envs/rtmri.yaml"
-    threads: VOCODER["threads"]
+    threads: VOCODER.threads
     resources:
-        mem_mb=more_on_retry(VOCODER["memory_mb"]),
+        mem_mb=more_on_retry(VOCODER.memory_mb),
         # The same again: the next attempt goes on from the state.
-        runtime=VOCODER["runtime_minutes"],
-        gpu=VOCODER["gpus"],
+        runtime=VOCODER.runtime_minutes,
+        gpu=VOCODER.gpus,
     params:
         script=script("train.py"),
         stage=VOCODER_STAGE_VERSION,
@@ -63,20 +64,14 @@ rule fine_tune_vocoder:
             training_steps=VOCODER_STEPS,
             fine_tuning=1,
             from_scratch=not VOCODER_BASE,
-            extra_mels_dir=MELS_TRUE if VOCODER["extra_mels_weight"] else None,
-            **{
-                name: VOCODER[name]
-                for name in (
-                    "extra_mels_weight checkpoint_interval validation_interval summary_interval keep_last keep_every bf16"
-                ).split()
-            },
-            archive_dir=VOCODER["archive"],
+            extra_mels_dir=MELS_TRUE if VOCODER.extra_mels_weight else None,
         ),
+        settings=command_line_of(VOCODER, VocoderTraining),
     shell:
         "python {params.script:q} --gpus {resources.gpu} --config {input.config:q} --input_wavs_dir {params.wavs:q}"
         " --input_mels_dir {params.mels:q} --input_training_file {input.lists[0]:q}"
         " --input_validation_file {input.lists[1]:q} --checkpoint_path {params.directory:q}"
-        " --provenance {output.provenance:q} --threads {threads} {params.flags} > {log:q} 2>&1"
+        " --provenance {output.provenance:q} --threads {threads} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
 # The demo's base: speech of other sentences and voices than the demo's, a twelfth of it held out. Hours of one core, so it comes

@@ -76,9 +76,8 @@ def make_tiny_processed():
 @pytest.fixture
 def tiny_training(tiny_processed, tmp_path):
     """Make the settings of a training of a second or two on `tiny_processed`; keyword arguments replace some."""
-    from rtmri_speech.acoustic.loss import LossSettings
-    from rtmri_speech.acoustic.model import Network
     from rtmri_speech.acoustic.train import TrainingSettings
+    from rtmri_speech.settings.acoustic import Loss
 
     def settings(name="run", **changed):
         run = tmp_path / name
@@ -87,8 +86,9 @@ def tiny_training(tiny_processed, tmp_path):
             "out_ckpt": run / "model.pt",
             "log_dir": run / "logs",
             "state_dir": run / "state",
-            "network": Network("test_efficientnet", rnn_hidden=8),
-            "loss": LossSettings(ramp_steps=10),
+            "backbone": "test_efficientnet",
+            "rnn_hidden": 8,
+            "loss": Loss(ramp_steps=10),
             "stretch": 4,
             "epochs": 3,
             "batch_size": 4,
@@ -96,6 +96,10 @@ def tiny_training(tiny_processed, tmp_path):
             "lr": 3e-3,
             "picture_epochs": 0,
             "device": "cpu",
+            "cnn_pretrained": False,
+            "use_checkpoint": False,
+            "num_workers": 0,
+            "ref_frames": 4,
         }
         return TrainingSettings(**{**values, **changed})
 

@@ -25,6 +25,7 @@ ORDER = [
     "workers",
     "code_version",
     "provenance",
+    "settings",
     "signal",
     "configuration",
     "dataset",
@@ -60,6 +61,19 @@ LIGHT = [
 
 HEAVY = {"torch", "librosa", "scipy.signal", "matplotlib", "pandas", "timm"}
 
+JOBS_OF_A_CLIP = [
+    "preprocess_rtmri_data",
+    "normalize_videos",
+    "run_mri_video_inference",
+    "export_groundtruth_mels",
+    "make_demo_corpus",
+    "mask_rtmri_video",
+    "compare_masked",
+    "create_gradcam_overlay_video",
+    "mri_gradcam_formant",
+]
+"""Scripts whose jobs are of one clip: they read settings, but check no configuration and so need no pydantic."""
+
 
 def floor(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
@@ -94,6 +108,18 @@ def test_light_modules_import_nothing_heavy(module):
     code = f"import sys, rtmri_speech.{module}; print(sorted(set(sys.modules) & {HEAVY!r}))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+@pytest.mark.parametrize("script", JOBS_OF_A_CLIP)
+def test_the_job_of_a_clip_does_without_pydantic(script):
+    path = ROOT / "workflow" / "scripts" / f"{script}.py"
+    imports = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom) and getattr(node, "module", None) != "__future__"
+    ]
+    code = "import sys; sys.modules['pydantic'] = None\n" + "\n".join(imports)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "workflow" / "scripts").glob("*.py")), ids=lambda path: path.stem)

@@ -90,13 +90,13 @@ def acoustic(trial: Trial, until: float) -> None:
             continue
         free(trial)
         with precision(name) as reduced:
-            training = trial.training(precision=reduced, **changed)
+            training = trial.training(amp=reduced, **changed)
             batch = training.stretches.micro_batches(training.plan.keys(0))
             batch = [training.on_device(part) for part in batch]
             took = rate(trial, lambda t=training, b=batch: t.step(b))
         windows = sum(len(part.starts) for part in batch) / took
         trial.report.row(how, name, 1 / took, windows, WINDOWS / windows / 60, gigabytes(trial))
-    training = trial.training(precision="bfloat16", **ours)
+    training = trial.training(amp="bfloat16", **ours)
     batch = training.stretches.micro_batches(training.plan.keys(0))
     here = [training.on_device(part) for part in batch]
     alone = rate(trial, lambda: training.step(here))
@@ -145,7 +145,7 @@ def acoustic_batches(trial: Trial, until: float) -> None:
     while count <= (4 if trial.tiny else LARGEST_BATCH) and time.monotonic() < until:
         free(trial)
         try:
-            training = trial.training(precision="bfloat16", batch_size=count, micro_batch_size=count)
+            training = trial.training(amp="bfloat16", batch_size=count, micro_batch_size=count)
             here = [training.on_device(p) for p in training.stretches.micro_batches(training.plan.keys(0))]
             took = rate(trial, lambda t=training, b=here: t.step(b), 3.0)
         except torch.OutOfMemoryError:

@@ -14,12 +14,12 @@ import torch
 from bench_acoustic_training import make_dataset
 
 from gpu.report import Report
-from rtmri_speech.acoustic.loss import LossSettings
 from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.acoustic.train import AcousticTask, TrainingSettings
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.settings.acoustic import Loss
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.vocoder.config import VocoderConfig, read_config
@@ -76,12 +76,12 @@ class Trial:
     def training(self, device: str | None = None, **changed) -> AcousticTask:
         """Return a training of the mel generator, to be stepped by the caller."""
         device = device or self.device
-        # Only dropout's random numbers differ between devices.
-        network = dataclasses.replace(self.network, dropout=changed.pop("dropout", 0.5))
-        values = {"network": network, "loss": LossSettings(ramp_steps=10), "lr": 1e-4, "batch_size": 2}
+        network = {"backbone": self.network.backbone, "rnn_hidden": self.network.rnn_hidden}
+        values = {**network, "cnn_pretrained": False, "use_checkpoint": False, "num_workers": 0, "ref_frames": 4}
+        values |= {"loss": Loss(ramp_steps=10), "lr": 1e-4, "batch_size": 2}
         values |= {"stretch": 4 if self.tiny else 16}
         places = {name: self.work / "acoustic" / name for name in ("out_ckpt", "log_dir", "state_dir")}
-        settings = TrainingSettings(self.dataset, **places, device=device, **{**values, **changed})
+        settings = TrainingSettings(processed_dir=self.dataset, **places, device=device, **{**values, **changed})
         return AcousticTask(settings, Processes(0, 1, torch.device(device)), print)
 
     def networks(self, device: str | None = None, bf16: bool = False) -> Networks:

@@ -1,29 +1,34 @@
-"""The configuration: checked against one schema before any work, with every default filled in."""
+"""The configuration: checked against the settings before any work, with every default filled in."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import jsonschema
+import pydantic
 import yaml
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.paths import written_path
+from rtmri_speech.settings.all import Settings
+from rtmri_speech.settings.data import Mel
+from rtmri_speech.settings.fields import Name, Section, choices, fields_of, options, refusal
 from rtmri_speech.signal.mel import MelSpec
 
 _BEYOND = 2**63
 """Whole numbers from here on do not fit the 64 bits that programs count with."""
 
 
-def load_configuration(settings: Mapping[str, Any], schema: Path) -> dict[str, Any]:
-    """Return ``settings`` completed with the schema's defaults and checked.
+def load_configuration(given: Mapping[str, Any]) -> Settings:
+    """Return the settings of a configuration, completed with the defaults and checked.
 
     Parameters
     ----------
-    settings : the merged configuration files and command-line settings.
-    schema : the YAML file of the schema.
+    given : the merged configuration files and command-line settings.
 
     Raises
     ------
@@ -31,181 +36,197 @@ def load_configuration(settings: Mapping[str, Any], schema: Path) -> dict[str, A
         A key is unknown, a value is not allowed, or values contradict each other: with the key, the value and what is
         allowed.
     """
-    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
-    complete = _completed(dict(settings), rules, rules)
-    validator = jsonschema.Draft202012Validator(rules)
-    if error := jsonschema.exceptions.best_match(validator.iter_errors(complete)):
-        raise _explained(error)
-    _check_numbers(complete)
-    _check_source(complete)
-    _fill_in_what_follows(complete)
-    spec = mel_spec(complete["mel"])
-    for name, (low, high) in complete["bands"].items():
+    read = _read(dict(given), Settings)
+    _check_numbers(read)
+    try:
+        # By way of JSON: a strict check takes its lists for tuples and its text for paths, and nothing else.
+        settings = pydantic.TypeAdapter(Settings).validate_json(json.dumps(read))
+    except pydantic.ValidationError as error:
+        raise _explained(error, read) from None
+    _check_source(settings)
+    settings = _with_what_follows(settings)
+    spec = mel_spec(settings.mel)
+    for name, (low, high) in settings.bands.items():
         _check_band(name, low, high, spec)
-    if complete["synthesis"]["bf16"] and complete["synthesis"]["engine"] == "pack":
+    if settings.synthesis.bf16 and settings.synthesis.engine == "pack":
         raise UserError(
             "synthesis.bf16",
             "is true, but a pack computes in float32",
             "set synthesis.engine: torch, or leave bf16 out",
         )
-    return complete
+    return settings
 
 
-def mel_spec(settings: Mapping[str, Any]) -> MelSpec:
+def mel_spec(mel: Mel) -> MelSpec:
     """Return the `MelSpec` of the configuration's ``mel`` section; new mels must stay below the Nyquist frequency."""
-    given = {key: value for key, value in settings.items() if key != "preset" and value is not None}
-    given.setdefault("win_length", settings["n_fft"])
-    spec = MelSpec.preset(settings["preset"], **given)
+    given = {name: value for name, value in dataclasses.asdict(mel).items() if name != "preset" and value is not None}
+    given.setdefault("win_length", mel.n_fft)
+    spec = MelSpec.preset(mel.preset, **given)
     spec.require_below_nyquist()
     return spec
 
 
-def _completed(value: Any, rule: Mapping[str, Any], schema: Mapping[str, Any], key: str = "") -> Any:
-    """Fill defaults in and read text as what it stands for, recursively; what does not fit is left for the validator.
+def _read(value: Any, kind: Any, key: str = "") -> Any:
+    """Return ``value`` with text read as what it stands for, recursively; what does not fit is left as it is.
 
     Snakemake hands over every value inside a ``--config section={...}`` as text.
     """
-    if "$ref" in rule:
-        rule = {**schema["$defs"][rule["$ref"].removeprefix("#/$defs/")], **rule}
     if isinstance(value, str):
-        value = _read(value, rule, key)
+        value = _read_text(value, kind, key)
     if isinstance(value, Mapping):
-        complete = dict(value)
-        known = rule.get("properties", {})
-        for name, inner in known.items():
-            if name not in complete and "default" in inner:
-                complete[name] = inner["default"]
-        others = rule.get("additionalProperties")
-        others = others if isinstance(others, Mapping) else {}
         return {
-            name: _completed(inner, known.get(name, others), schema, f"{key}.{name}".removeprefix("."))
-            for name, inner in complete.items()
+            name: _read(inner, _kind_within(kind, name), f"{key}.{name}".removeprefix("."))
+            for name, inner in value.items()
         }
-    if isinstance(value, list):
-        first, rest = rule.get("prefixItems", []), rule.get("items", {})
-        rules = [*first, *[rest] * (len(value) - len(first))]
-        return [
-            _completed(inner, one, schema, f"{key}.{number}")
-            for number, (inner, one) in enumerate(zip(value, rules, strict=False))
-        ]
-    if isinstance(value, float) and value.is_integer() and "integer" in _kinds(rule) and "number" not in _kinds(rule):
+    if isinstance(value, list | tuple):
+        return [_read(inner, _kind_within(kind, number), f"{key}.{number}") for number, inner in enumerate(value)]
+    kinds = list(options(kind))
+    if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
         return int(value)
     return value
 
 
-def _kinds(rule: Mapping[str, Any]) -> list[str]:
-    kinds = rule.get("type", [] if "enum" in rule else "string")
-    return [kinds] if isinstance(kinds, str) else kinds
+def _kind_within(kind: Any, key: Any) -> Any:
+    """The type of what lies in a value of type ``kind`` under a key or an index; Any where nothing should."""
+    for option in options(kind):
+        parts = typing.get_args(option)
+        if isinstance(option, type) and issubclass(option, Section):
+            return {field.name: inner for field, inner in fields_of(option)}.get(key, Any)
+        if typing.get_origin(option) is dict:
+            return parts[1]
+        if typing.get_origin(option) is tuple and isinstance(key, int):
+            return parts[0] if parts[1:] == (...,) else parts[key] if key < len(parts) else Any
+    return Any
 
 
-def _read(text: str, rule: Mapping[str, Any], key: str) -> Any:
-    """What a text stands for where ``rule`` allows no text, or has a word for something else; a path as written."""
-    kinds = _kinds(rule)
-    if text in rule.get("enum", []):
+def _read_text(text: str, kind: Any, key: str) -> Any:
+    """What a text stands for where ``kind`` allows no text, or has a word for something else; a path as written."""
+    if text in choices(kind):
         return text
-    word = {"null": "null", "true": "boolean", "false": "boolean"}.get(text)
-    if "string" not in kinds or word in kinds:
+    kinds = set(options(kind))
+    word = {"null": type(None), "true": bool, "false": bool}.get(text)
+    if not {str, Path, Any} & kinds or word in kinds or (text == "null" and None in choices(kind)):
         try:
             # YAML 1.1 reads 1e-4 as a word: it wants a point.
-            return float(text) if {"number", "integer"} & set(kinds) and "e" in text.lower() else yaml.safe_load(text)
+            return float(text) if {float, int} & kinds and "e" in text.lower() else yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError):  # the last two by a date that is none, and by deep nesting
             return text
-    if rule.get("format") == "path":
-        return None if not text and "null" in kinds else written_path(text, key)
+    if Path in kinds:
+        return None if not text and type(None) in kinds else written_path(text, key)
     return text
 
 
-def _explained(error: jsonschema.ValidationError) -> UserError:
-    """One sentence for the most relevant fault the validator found."""
-    key = ".".join(str(part) for part in error.absolute_path) or "configuration"
-    meaning = error.schema.get("description", "see config/schema.yaml")
-    match error.validator:
-        case "additionalProperties":
-            known = error.schema["properties"]
-            # A key of YAML may be a number or nothing too.
-            unknown = ", ".join(sorted(repr(name) for name in error.instance if name not in known))
-            return UserError(key, f"has unknown setting {unknown}", f"known are {', '.join(known)}")
-        case "enum":
-            allowed = "one of " + ", ".join(map(str, error.validator_value))
-        case "minimum":
-            allowed = f"at least {error.validator_value}"
-        case "maximum":
-            allowed = f"at most {error.validator_value}"
-        case "exclusiveMinimum":
-            allowed = f"more than {error.validator_value}"
-        case "exclusiveMaximum":
-            allowed = f"less than {error.validator_value}"
-        case "type":
-            kinds = error.validator_value
-            allowed = "a value of type " + (kinds if isinstance(kinds, str) else " or ".join(kinds))
-        case _:
-            return UserError(key, error.message, f"it stands for: {meaning.rstrip('.')}")
-    return UserError(key, f"is {error.instance!r}", f"give {allowed} ({meaning.rstrip('.')})")
+def _explained(error: pydantic.ValidationError, given: Any) -> UserError:
+    """One sentence for the first fault that was found."""
+    fault = error.errors(include_url=False, include_context=False)[0]
+    key, kind, description, value = [], Settings, Settings.__doc__ or "", given
+    for part in fault["loc"]:
+        if fault["type"] == "unexpected_keyword_argument" and part == fault["loc"][-1]:
+            break
+        # A union's branches have names of their own, and a list that is too short ends before the fault.
+        inside = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if not inside and not (isinstance(value, dict) and part in value):
+            break
+        description = _description(kind, part) or description
+        key, kind, value = [*key, str(part)], _kind_within(kind, part), value[part]
+    where = ".".join(key) or "configuration"
+    if fault["loc"][-1] == "[key]":
+        return refusal(where, key[-1], Name, description)
+    if fault["type"] == "unexpected_keyword_argument":
+        (section,) = [option for option in options(kind) if isinstance(option, type) and issubclass(option, Section)]
+        known = [field.name for field, _ in fields_of(section)]
+        unknown = ", ".join(repr(name) for name in value if name not in known)
+        return UserError(where, f"has unknown setting {unknown}", f"known are {', '.join(known)}")
+    return refusal(where, value, kind, description)
+
+
+def _description(kind: Any, key: Any) -> str:
+    for option in options(kind):
+        if isinstance(option, type) and issubclass(option, Section):
+            return {field.name: field.metadata["description"] for field, _ in fields_of(option)}.get(key, "")
+    return ""
 
 
 def _check_numbers(value: Any, key: str = "configuration") -> None:
-    """Refuse numbers that no machine counts with, which a schema's ranges let pass."""
+    """Refuse what no JSON holds, and numbers that no machine counts with, which ranges let pass."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
+            if not isinstance(name, str):
+                raise UserError(key, f"has unknown setting {name!r}", "put names in quotes")
             _check_numbers(inner, f"{key}.{name}".removeprefix("configuration."))
     elif isinstance(value, list):
         for inner in value:
             _check_numbers(inner, key)
     elif isinstance(value, int | float) and not -_BEYOND < value < _BEYOND:
         raise UserError(key, f"is {value!r}", "give a number of ordinary size")
+    elif not isinstance(value, str | int | float | None):
+        raise UserError(key, f"is {value!r}", "put it in quotes if it is text")
 
 
-def _check_source(settings: Mapping[str, Any]) -> None:
+def _check_source(settings: Settings) -> None:
     needed = {
         "directories": [("corpus", "videos")],
         "table": [("corpus", "table")],
         "lab": [("corpus", "videos"), ("corpus", "audio"), ("lab", "processed")],
     }
-    source = settings["corpus"]["source"]
+    source = settings.corpus.source
     for section, key in needed.get(source, []):
-        if not settings[section][key]:
+        if not getattr(getattr(settings, section), key):
             raise UserError(f"{section}.{key}", "is empty", f"source {source!r} needs it")
 
 
-def takes_over(settings: Mapping[str, Any]) -> bool:
+def takes_over(settings: Settings) -> bool:
     """Whether frames, mels, masks and scaler are those that the lab made, and so its models fit."""
-    return settings["corpus"]["source"] == "lab" and settings["lab"]["conventions"] == "lab"
+    return settings.corpus.source == "lab" and settings.lab.conventions == "lab"
 
 
-def _fill_in_what_follows(settings: dict[str, Any]) -> None:
-    """Settings left empty whose value depends on others: mel, vocoder config, and which models are the lab's."""
-    lab, mel, vocoder = settings["lab"], settings["mel"], settings["vocoder"]
+def _with_what_follows(settings: Settings) -> Settings:
+    """Fill in what is left empty and depends on other settings: mel, vocoder config, and which models are the lab's."""
+    lab, mel = settings.lab, settings.mel
     preset = "lab" if takes_over(settings) else "hifigan"
-    if settings["corpus"]["source"] == "lab" and mel["preset"] not in (None, preset):
+    if settings.corpus.source == "lab" and mel.preset not in (None, preset):
         raise UserError(
             "mel.preset",
-            f"is {mel['preset']!r} but lab.conventions is {lab['conventions']!r}, whose mel is {preset!r}",
+            f"is {mel.preset!r} but lab.conventions is {lab.conventions!r}, whose mel is {preset!r}",
             "leave mel.preset out",
         )
-    mel["preset"] = mel["preset"] or preset
+    settings = dataclasses.replace(settings, mel=_completed(mel, preset=preset))
     if takes_over(settings):
-        _use_models_of_lab(settings)
-        beside = lab["hifigan_checkpoint"] and str(Path(lab["hifigan_checkpoint"]).with_name("config.json"))
-        vocoder["config"] = vocoder["config"] or lab["hifigan_config"] or beside or "config/hifigan_lab.json"
-    vocoder["config"] = vocoder["config"] or "config/hifigan_v1_11413.json"
+        settings = _with_models_of_lab(settings)
+        beside = lab.hifigan_checkpoint and lab.hifigan_checkpoint.with_name("config.json")
+        config = lab.hifigan_config or beside or Path("config/hifigan_lab.json")
+    else:
+        config = Path("config/hifigan_v1_11413.json")
+    return dataclasses.replace(settings, vocoder=_completed(settings.vocoder, config=config))
 
 
-def _use_models_of_lab(settings: dict[str, Any]) -> None:
+S = TypeVar("S", bound=Section)
+
+
+def _completed(section: S, **values: Any) -> S:
+    """``section`` with ``values`` where it has nothing."""
+    return dataclasses.replace(
+        section, **{name: value for name, value in values.items() if getattr(section, name) is None}
+    )
+
+
+def _with_models_of_lab(settings: Settings) -> Settings:
     """Let each of the lab's models be used, or trained further; a setting that names another one comes first."""
-    lab, synthesis, acoustic, vocoder = (settings[name] for name in ("lab", "synthesis", "acoustic", "vocoder"))
-    for model, checkpoint in (("acoustic", "mri_checkpoint"), ("vocoder", "hifigan_checkpoint")):
-        if model in lab["train_on"] and not lab[checkpoint]:
-            raise UserError("lab.train_on", f"names {model} but lab.{checkpoint} is empty", f"give lab.{checkpoint}")
-    if "acoustic" in lab["train_on"]:
-        acoustic["resume_ckpt"] = acoustic["resume_ckpt"] or lab["mri_checkpoint"]
-    elif lab["mri_checkpoint"] and not synthesis["mri_checkpoint"]:
-        synthesis["mri_checkpoint"] = lab["mri_checkpoint"]
-        synthesis["scaler_json"] = synthesis["scaler_json"] or str(Path(lab["processed"]) / "scaler.json")
-    if "vocoder" in lab["train_on"]:
-        vocoder["base"] = vocoder["base"] or lab["hifigan_checkpoint"]
-    elif lab["hifigan_checkpoint"] and not synthesis["hifigan_checkpoint"]:
-        synthesis["hifigan_checkpoint"] = lab["hifigan_checkpoint"]
-        synthesis["hifigan_config"] = synthesis["hifigan_config"] or lab["hifigan_config"]
+    lab, synthesis, acoustic, vocoder = settings.lab, settings.synthesis, settings.acoustic, settings.vocoder
+    for model, name in (("acoustic", "mri_checkpoint"), ("vocoder", "hifigan_checkpoint")):
+        if model in lab.train_on and not getattr(lab, name):
+            raise UserError("lab.train_on", f"names {model} but lab.{name} is empty", f"give lab.{name}")
+    if "acoustic" in lab.train_on:
+        acoustic = _completed(acoustic, resume_ckpt=lab.mri_checkpoint)
+    elif lab.mri_checkpoint and not synthesis.mri_checkpoint:
+        synthesis = dataclasses.replace(synthesis, mri_checkpoint=lab.mri_checkpoint)
+        synthesis = _completed(synthesis, scaler_json=lab.processed / "scaler.json")
+    if "vocoder" in lab.train_on:
+        vocoder = _completed(vocoder, base=lab.hifigan_checkpoint)
+    elif lab.hifigan_checkpoint and not synthesis.hifigan_checkpoint:
+        synthesis = dataclasses.replace(synthesis, hifigan_checkpoint=lab.hifigan_checkpoint)
+        synthesis = _completed(synthesis, hifigan_config=lab.hifigan_config)
+    return dataclasses.replace(settings, synthesis=synthesis, acoustic=acoustic, vocoder=vocoder)
 
 
 def _check_band(name: str, low: float, high: float, spec: MelSpec) -> None:
@@ -218,29 +239,28 @@ def _check_band(name: str, low: float, high: float, spec: MelSpec) -> None:
     spec.band(low, high)
 
 
-def takeover_notes(settings: Mapping[str, Any]) -> list[str]:
+def takeover_notes(settings: Settings) -> list[str]:
     """Return what a lab's conventions mean for the two models, in sentences for who plans a run; else nothing.
 
     Parameters
     ----------
     settings : as `load_configuration` returns them.
     """
-    if settings["corpus"]["source"] != "lab":
+    if settings.corpus.source != "lab":
         return []
-    lab, synthesis = settings["lab"], settings["synthesis"]
     if takes_over(settings):
-        notes = [f"lab.conventions is lab: frames, mels, masks and scaler come from {lab['processed']}."]
+        notes = [f"lab.conventions is lab: frames, mels, masks and scaler come from {settings.lab.processed}."]
     else:
         notes = [
             "lab.conventions is fixed: only the recordings are the lab's; mels are made anew, centred on their video"
             " frames, and the scaler from the training clips. The lab's models predict and read another mel."
         ]
     for model, rule, given, begin in (
-        ("mel generator", "train_acoustic", "mri_checkpoint", settings["acoustic"]["resume_ckpt"]),
-        ("vocoder", "fine_tune_vocoder", "hifigan_checkpoint", settings["vocoder"]["base"]),
+        ("mel generator", "train_acoustic", "mri_checkpoint", settings.acoustic.resume_ckpt),
+        ("vocoder", "fine_tune_vocoder", "hifigan_checkpoint", settings.vocoder.base),
     ):
-        if synthesis[given]:
-            notes.append(f"The {model} is {synthesis[given]}, as it is.")
+        if used := getattr(settings.synthesis, given):
+            notes.append(f"The {model} is {used}, as it is.")
         else:
             start = f"on from {begin}" if begin else "from nothing"
             notes.append(f"The {model} must be trained ({rule}), {start}.")

@@ -64,6 +64,6 @@ def _names(directory: Path, changed: int) -> dict[str, str]:
     return {unicodedata.normalize("NFC", entry.name): entry.name for entry in directory.iterdir()}
 
 
-def of_checkout(name: str, checkout: Path) -> str:
+def of_checkout(path: Path, checkout: Path) -> Path:
     """Return a file that the configuration names: as it is, or in the checkout, if that has it alone."""
-    return name if Path(name).exists() or Path(name).is_absolute() else str(checkout / name)
+    return path if path.exists() or path.is_absolute() else checkout / path

@@ -15,6 +15,9 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
 from rtmri_speech.evaluation.recognition import missing_recognition
 from rtmri_speech.paths import of_checkout
+from rtmri_speech.settings.all import Settings
+from rtmri_speech.settings.data import Corpus
+from rtmri_speech.settings.use import Mask
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.vocoder.config import CONFIG_NAME, read_config
 from rtmri_speech.vocoder.naming import discriminators_beside
@@ -36,7 +39,7 @@ _FILES = (
 """Settings that name a file."""
 
 
-def check_named(settings: Mapping[str, Any], checkout: Path, test_clips: Iterable[str]) -> None:
+def check_named(settings: Settings, checkout: Path, test_clips: Iterable[str]) -> None:
     """Refuse a configuration that names what is not there, cannot be read, or does not fit; nothing is written.
 
     Parameters
@@ -51,50 +54,50 @@ def check_named(settings: Mapping[str, Any], checkout: Path, test_clips: Iterabl
         A file or directory is missing or of another kind, a JSON file or a TextGrid does not hold what it should, a
         vocoder's config is of another mel than the dataset, or no F0 can be sought in the given range.
     """
-    results = Path(settings["results"])
+    results = settings.results
 
-    def found(key: str, name: str) -> Path:
-        path = Path(of_checkout(name, checkout))
-        if not path.is_file() and not Path(name).is_relative_to(results):
+    def found(key: str, name: Path) -> Path:
+        path = of_checkout(name, checkout)
+        if not path.is_file() and not name.is_relative_to(results):
             raise UserError(key, f"names {name}, and there is no such file", "check the path")
         return path
 
     for key in ("results", "dataset", "vocoder.archive"):
         name = _value(settings, key)
-        if name and Path(name).exists() and not Path(name).is_dir():
+        if name and name.exists() and not name.is_dir():
             raise UserError(key, f"names {name}, which is no directory", "give another path")
-    files = {key: found(key, name) for key in _FILES if isinstance(name := _value(settings, key), str)}
+    files = {key: found(key, name) for key in _FILES if isinstance(name := _value(settings, key), Path)}
     if base := files.get("vocoder.base"):
-        found("vocoder.base", str(discriminators_beside(base)))
+        found("vocoder.base", discriminators_beside(base))
     _check_vocoder_config(settings, files)
-    _check_polygons(settings["synthesis"]["masks"], files.get("explain.regions"), found)
-    _check_phonemes(settings["corpus"], test_clips)
-    asr, language = settings["evaluation"]["asr"], settings["evaluation"]["language"]
+    _check_polygons(settings.synthesis.masks, files.get("explain.regions"), found)
+    _check_phonemes(settings.corpus, test_clips)
+    asr, language = settings.evaluation.asr, settings.evaluation.language
     if asr and (sentence := missing_recognition(language)):
         raise UserError("evaluation.asr", f"is {asr}, but {sentence}", "install what is missing, or leave it empty")
-    if given := settings["evaluation"]["f0_range"]:
+    if given := settings.evaluation.f0_range:
         # With it come the readers of sound, which no other plan needs.
         from rtmri_speech.evaluation.f0_range import require_f0_range
 
-        require_f0_range(*given, settings["mel"]["sampling_rate"])
+        require_f0_range(*given, settings.mel.sampling_rate)
 
 
-def _value(settings: Mapping[str, Any], key: str) -> Any:
+def _value(settings: Settings, key: str) -> Any:
     section, _, name = key.partition(".")
-    return settings[section][name] if name else settings[section]
+    return getattr(getattr(settings, section), name) if name else getattr(settings, section)
 
 
-def _check_vocoder_config(settings: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+def _check_vocoder_config(settings: Settings, files: Mapping[str, Path]) -> None:
     """The config of the vocoder in use must be of the dataset's mel, as far as it says without its weights."""
     path = files["vocoder.config"]
     if given := files.get("synthesis.hifigan_checkpoint"):
         path = files.get("synthesis.hifigan_config", given.with_name(CONFIG_NAME))
-    if not path.is_file() and path.is_relative_to(settings["results"]):
+    if not path.is_file() and path.is_relative_to(settings.results):
         return
-    config, spec = read_config(path), mel_spec(settings["mel"])
+    config, spec = read_config(path), mel_spec(settings.mel)
     if config.mel is None and config.padding is None:
         # Its weights tell which of the two it is.
-        config = dataclasses.replace(config, padding="lab" if settings["mel"]["preset"] == "lab" else "official")
+        config = dataclasses.replace(config, padding="lab" if settings.mel.preset == "lab" else "official")
     try:
         config.spec.require_same(spec, str(path), "the dataset (mel)")
     except UserError as error:
@@ -102,7 +105,7 @@ def _check_vocoder_config(settings: Mapping[str, Any], files: Mapping[str, Path]
         raise UserError(error.subject, error.fault, remedy) from None
 
 
-def _check_polygons(masks: Mapping[str, Any], regions: Path | None, found: Any) -> None:
+def _check_polygons(masks: Mapping[str, Mask], regions: Path | None, found: Any) -> None:
     if not masks and regions is None:
         return
     # OpenCV comes with it, which a plan without polygons needs not.
@@ -113,23 +116,23 @@ def _check_polygons(masks: Mapping[str, Any], regions: Path | None, found: Any) 
         Regions.read(regions)
     for name, mask in masks.items():
         key = f"synthesis.masks.{name}"
-        if mask["type"] == "custom":
-            if mask["polygons"] is None:
+        if mask.type == "custom":
+            if mask.polygons is None:
                 raise UserError(f"{key}.polygons", "is empty", "name a JSON file of polygons, or another type")
-            polygons = read_polygons(found(f"{key}.polygons", mask["polygons"]))
+            polygons = read_polygons(found(f"{key}.polygons", mask.polygons))
         else:
-            polygons = ARTICULATORS[mask["type"]]
+            polygons = ARTICULATORS[mask.type]
         try:
-            mask_weight(polygons, (REFERENCE_SIZE, REFERENCE_SIZE), mask["alpha"], mask["blur_kernel"])
+            mask_weight(polygons, (REFERENCE_SIZE, REFERENCE_SIZE), mask.alpha, mask.blur_kernel)
         except UserError as error:
             raise UserError(key, f"{error.subject} {error.fault}", error.remedy) from None
 
 
-def _check_phonemes(corpus: Mapping[str, Any], test_clips: Iterable[str]) -> None:
-    directory = corpus["phonemes"]
+def _check_phonemes(corpus: Corpus, test_clips: Iterable[str]) -> None:
+    directory = corpus.phonemes
     if directory is None:
         return
-    if not Path(directory).is_dir():
+    if not directory.is_dir():
         raise UserError("corpus.phonemes", f"names {directory}, and there is no such directory", "check the path")
     for id in test_clips:
         if path := find_phonemes(directory, id):

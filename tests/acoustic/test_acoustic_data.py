@@ -3,14 +3,15 @@ import pytest
 import torch
 
 from rtmri_speech.acoustic.data import (
-    Augmentation,
     Stretches,
     TrainingSteps,
+    moved,
     prepared_frames,
     validation_keys,
 )
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Augmentation
 from rtmri_speech.training.loading import batches, load
 
 
@@ -134,14 +135,14 @@ def test_clips_without_a_window_are_refused(make_tiny_processed, tmp_path):
 def test_augmentation_is_the_same_for_all_frames_of_a_stretch():
     frames = np.zeros((3, 32, 32), np.uint8)
     frames[:, 12:20, 14:18] = 100
-    moved = Augmentation(shift=0.2, gain=0.5)(frames, np.random.default_rng(2))
+    made = moved(frames, Augmentation(shift=0.2, gain=0.5), np.random.default_rng(2))
     rng = np.random.default_rng(2).uniform(-1, 1, 5)
-    assert (moved == moved[0]).all()
-    rows, columns = np.nonzero(moved[0] > 10)
+    assert (made == made[0]).all()
+    rows, columns = np.nonzero(made[0] > 10)
     assert rows.mean() - 15.5 == pytest.approx(rng[1] * 0.2 * 32, abs=0.6)
     assert columns.mean() - 15.5 == pytest.approx(rng[0] * 0.2 * 32, abs=0.6)
-    assert moved.max() == pytest.approx(100 * (1 + 0.5 * rng[4]), abs=1)
-    assert Augmentation()(frames, np.random.default_rng(2)) is frames
+    assert made.max() == pytest.approx(100 * (1 + 0.5 * rng[4]), abs=1)
+    assert moved(frames, Augmentation(), np.random.default_rng(2)) is frames
 
 
 def test_augmentation_depends_only_on_seed_and_step_and_not_in_validation(tiny_processed):

@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
-from rtmri_speech.acoustic.loss import LOGGED_BANDS, LossSettings, MaskedMSEMAE
+from rtmri_speech.acoustic.loss import LOGGED_BANDS, MaskedMSEMAE
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Loss
 
 
 def by_loops(prediction, target, mask, ramp):
@@ -58,7 +59,7 @@ def batch(windows=3, frames=4, bins=64, dtype=torch.float64):
 @pytest.mark.parametrize("frames", [4, 10])
 def test_loss_matches_a_direct_implementation(ramp, frames):
     prediction, target, mask = batch(frames=frames)
-    loss, mae = MaskedMSEMAE(LossSettings(), 64)(prediction, target, mask, ramp)
+    loss, mae = MaskedMSEMAE(Loss(), 64)(prediction, target, mask, ramp)
     expected_loss, expected_mae = by_loops(prediction.tolist(), target.tolist(), mask.tolist(), ramp)
     assert loss.item() == pytest.approx(expected_loss, abs=1e-6)
     assert mae.item() == pytest.approx(expected_mae, abs=1e-6)
@@ -67,14 +68,14 @@ def test_loss_matches_a_direct_implementation(ramp, frames):
 @pytest.mark.parametrize("ramp", [0.0, 0.5, 1.0])
 def test_gradient_matches_finite_differences(ramp):
     prediction, target, mask = batch(windows=2, bins=8)
-    criterion = MaskedMSEMAE(LossSettings(), 8)
+    criterion = MaskedMSEMAE(Loss(), 8)
     prediction.requires_grad_()
     assert torch.autograd.gradcheck(lambda p: criterion(p, target, mask[:2], ramp)[0], (prediction,), eps=1e-6)
 
 
 def test_micro_batches_add_up_to_the_batch():
     prediction, target, mask = batch()
-    criterion = MaskedMSEMAE(LossSettings(), 64)
+    criterion = MaskedMSEMAE(Loss(), 64)
     totals = criterion.totals(mask, 0.7)
     parts = [
         criterion.loss(criterion.sums(prediction[p], target[p], mask[p], 0.7)[0], totals, 0.7)
@@ -85,7 +86,7 @@ def test_micro_batches_add_up_to_the_batch():
 
 def test_masked_frames_count_only_in_the_latest_term():
     prediction, target, mask = batch()
-    criterion = MaskedMSEMAE(LossSettings(latest=(0.0, 0.0)), 64)
+    criterion = MaskedMSEMAE(Loss(latest=(0.0, 0.0)), 64)
     before = criterion(prediction, target, mask, 1.0)
     wild = torch.where(mask[..., None] > 0, prediction, prediction + 100)
     assert torch.equal(torch.stack(criterion(wild, target, mask, 1.0)), torch.stack(before))
@@ -93,37 +94,34 @@ def test_masked_frames_count_only_in_the_latest_term():
 
 def test_a_fully_masked_batch_gives_no_nan():
     prediction, target, mask = batch(frames=2)
-    criterion = MaskedMSEMAE(LossSettings(), 64)
+    criterion = MaskedMSEMAE(Loss(), 64)
     loss, mae = criterion(prediction, target, torch.zeros_like(mask), 0.0)
     assert math.isfinite(loss.item())
     assert mae.item() == 0
 
 
 def test_the_ramp_rises_over_its_steps():
-    assert [LossSettings(ramp_steps=100).ramp(step) for step in (0, 50, 100, 1000)] == [0, 0.5, 1, 1]
-    assert LossSettings(ramp_steps=0).ramp(0) == 1
-    assert LossSettings().ramp(60_000) == 0.5
+    assert [Loss(ramp_steps=100).ramp(step) for step in (0, 50, 100, 1000)] == [0, 0.5, 1, 1]
+    assert Loss(ramp_steps=0).ramp(0) == 1
+    assert Loss().ramp(60_000) == 0.5
 
 
 def test_bands_are_reported_unweighted():
     prediction, target, mask = batch()
-    sums = MaskedMSEMAE(LossSettings(), 64).band_sums(prediction, target, mask)
+    sums = MaskedMSEMAE(Loss(), 64).band_sums(prediction, target, mask)
     bins = {"f0": slice(0, 6), "f1": slice(6, 16), "f2": slice(16, 32), "high": slice(48, 64)}
     for (total, count), name in zip(sums, LOGGED_BANDS, strict=True):
         expected = (prediction - target)[mask > 0][:, bins[name]].square()
         assert (total / count).item() == pytest.approx(expected.mean().item())
 
 
-def test_settings_come_from_the_configuration():
-    settings = LossSettings.from_dict({"delta": [0.2, 0.4], "bands": {"low": [0, 2], "high": [10, 1.5]}})
-    assert settings.delta == (0.2, 0.4)
+def test_bands_reach_to_the_next_and_begin_at_0():
+    settings = Loss(delta=(0.2, 0.4), bands={"low": (0, 2.0), "high": (10, 1.5)})
     assert MaskedMSEMAE(settings, 16).band.tolist() == [2.0] * 10 + [1.5] * 6
-    assert LossSettings.from_dict(settings.to_dict()) == settings
     for wrong, message in (
-        ({"detla": [0, 1]}, "does not know detla"),
-        ({"delta": [1]}, "start and its target"),
-        ({"bands": {"a": [3, 1]}}, "begin at bins"),
-        ({"time": "x"}, "acoustic.loss.time"),
+        ({"delta": (1.0,)}, "acoustic.loss.delta: is .*a list of 2"),
+        ({"bands": {"a": (3, 1.0)}}, "begin at bins"),
+        ({"time": (1.0, -1.0)}, "acoustic.loss.time"),
     ):
         with pytest.raises(UserError, match=message):
-            LossSettings.from_dict(wrong)
+            Loss(**wrong)

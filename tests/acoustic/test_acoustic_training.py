@@ -13,17 +13,17 @@ import torch
 from lab_tree import write_lab_acoustic
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rtmri_speech.acoustic.loss import LossSettings
-from rtmri_speech.acoustic.model import AcousticModel, Network, Recomputing
+from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import load_acoustic_model
 from rtmri_speech.acoustic.train import AcousticTask, train
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Loss
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.state import load_checkpoint, save_checkpoint
 
 TESTS = Path(__file__).parents[1]
 ALONE = Processes(0, 1, torch.device("cpu"))
-STILL = {"freeze_batch_norm": True, "network": Network("test_efficientnet", rnn_hidden=8, dropout=0.0)}
+STILL = {"freeze_batch_norm": True, "backbone": "test_efficientnet", "rnn_hidden": 8, "dropout": 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,7 @@ def test_stretches_and_single_windows_have_the_same_loss(tiny_training, said):
 def test_the_best_model_is_selected_with_full_weights_during_the_ramp(tiny_training, said):
     """With a learning rate of zero the validation loss is constant, while the training loss rises with the ramp."""
     settings = tiny_training(
-        lr=1e-30, min_lr=0.0, epochs=5, weight_decay=0.0, early_stop=3, loss=LossSettings(ramp_steps=8), **STILL
+        lr=1e-30, min_lr=0.0, epochs=5, weight_decay=0.0, early_stop=3, loss=Loss(ramp_steps=8), **STILL
     )
     train(settings, said.append)
     found = scalars(settings)
@@ -126,7 +126,7 @@ def test_the_cosine_schedule_rises_and_falls(tiny_training, said):
 def test_lower_precisions_give_similar_steps(tiny_training, said, precision):
     losses = []
     for name in ("float32", precision):
-        settings = tiny_training(name, precision=name, epochs=1, max_train_steps=2)
+        settings = tiny_training(name, amp=name, epochs=1, max_train_steps=2)
         train(settings, said.append)
         losses.append(scalars(settings)["loss/train"][0][1])
         assert bool(load_checkpoint(settings.out_ckpt)["scaler_state_dict"]) == (name == "float16")
@@ -136,8 +136,8 @@ def test_lower_precisions_give_similar_steps(tiny_training, said, precision):
 
 def test_recomputing_changes_no_result(tiny_training, said):
     ends = []
-    for name, recomputing in (("plain", None), ("recomputed", Recomputing(3))):
-        settings = tiny_training(name, recomputing=recomputing)
+    for name, recomputing in (("plain", False), ("recomputed", True)):
+        settings = tiny_training(name, use_checkpoint=recomputing, ckpt_segments=3)
         train(settings, said.append)
         ends.append(load_checkpoint(settings.out_ckpt)["model_state_dict"])
     for key, value in ends[0].items():
@@ -148,7 +148,7 @@ def test_training_continues_with_changed_coefficients_and_selects_the_best_afres
     settings = tiny_training(epochs=2)
     train(settings, said.append)
     said.clear()
-    changed = dataclasses.replace(settings, epochs=3, loss=LossSettings(delta=(0.5, 0.9), ramp_steps=10))
+    changed = dataclasses.replace(settings, epochs=3, loss=Loss(delta=(0.5, 0.9), ramp_steps=10))
     train(changed, said.append)
     assert any("goes on from step" in s and "epochs 2 -> 3" in s and "loss.delta" in s for s in said)
     assert any("judged anew" in sentence for sentence in said)
@@ -175,14 +175,14 @@ def test_a_finished_training_is_reported_and_restores_its_model(tiny_training, s
 
 def test_another_network_starts_over_with_matching_weights_on_request(tiny_training, said):
     train(tiny_training(), said.append)
-    wider = tiny_training(network=Network("test_efficientnet", rnn_hidden=9))
+    wider = tiny_training(backbone="test_efficientnet", rnn_hidden=9)
     training = []
     for resume in ("auto", "warm"):
         said.clear()
         train(dataclasses.replace(wider, resume=resume, epochs=1), said.append)
         assert any("network.rnn_hidden 8 -> 9; it starts anew" in s for s in said) or resume == "warm"
         training.append(any("warm start with" in sentence for sentence in said))
-        wider = dataclasses.replace(wider, network=Network("test_efficientnet", rnn_hidden=8))
+        wider = dataclasses.replace(wider, backbone="test_efficientnet", rnn_hidden=8)
     assert training == [False, True]
 
 
@@ -195,7 +195,7 @@ def test_a_missing_resume_checkpoint_is_reported_and_training_starts(tiny_traini
 def lab_file(path, settings, epoch=2, without=None):
     """A checkpoint as the lab's program writes it, for the tiny network's sizes."""
     torch.manual_seed(5)
-    model = AcousticModel(dataclasses.replace(settings.network, n_mels=12))
+    model = AcousticModel(Network.of(settings, 12))
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
     state = {key: value for key, value in model.state_dict().items() if key != without}
     values = {"epoch": epoch, "model_state_dict": state, "optimizer_state_dict": optimizer.state_dict()}
@@ -306,7 +306,10 @@ def test_two_processes_give_the_same_loss_curve_as_one(tiny_training, said, monk
     both = tiny_training("both", epochs=2, micro_batch_size=1)
     assert run_together(both, start, ended) == [0, 0]
     assert train(dataclasses.replace(both, epochs=3), said.append) == 0
-    assert load_checkpoint(both.out_ckpt)["model_state_dict"].keys() == AcousticModel(both.network).state_dict().keys()
+    assert (
+        load_checkpoint(both.out_ckpt)["model_state_dict"].keys()
+        == AcousticModel(Network.of(both, 12)).state_dict().keys()
+    )
 
 
 def run_together(settings, start, ended):
@@ -338,7 +341,7 @@ def test_the_script_starts_and_stops_several_processes(tiny_processed, tmp_path,
         tmp_path / "m.pt",
     ]
     command += ["--backbone", "test_efficientnet", "--rnn_hidden", "8", "--stretch", "4", "--batch_size", "2"]
-    command += ["--early_stop", "0", "--picture_epochs", "0", "--epochs"]
+    command += ["--no-cnn_pretrained", "--num_workers", "0", "--early_stop", "0", "--picture_epochs", "0", "--epochs"]
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": ""}
     log = tmp_path / "log"
     with log.open("w") as out:

@@ -1,5 +1,6 @@
 """The clips of a corpus, and invalid corpora."""
 
+import dataclasses
 import re
 import unicodedata
 from pathlib import Path
@@ -17,6 +18,7 @@ from rtmri_speech.dataset.clip import (
 )
 from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.data import Corpus, Demo, Lab
 
 
 def touch(directory, *names):
@@ -137,10 +139,10 @@ def test_the_ids_pattern_matches_only_its_ids():
 
 
 def test_excluded_clips_are_left_out_and_unknown_ones_refused(tmp_path):
-    settings = {"source": "demo", "demo": {"clips": 3}, "exclude": ["001"]}
-    assert list(corpus_clips(settings, tmp_path)) == ["000", "002"]
+    settings = Corpus(source="demo", demo=Demo(clips=3), exclude=("001",))
+    assert list(corpus_clips(settings, tmp_path, Lab())) == ["000", "002"]
     with pytest.raises(UserError, match="'009'"):
-        corpus_clips({**settings, "exclude": ["009"]}, tmp_path)
+        corpus_clips(dataclasses.replace(settings, exclude=("009",)), tmp_path, Lab())
 
 
 def test_normalised_videos_use_the_sound_of_the_recording(tmp_path):

@@ -242,17 +242,20 @@ def _write_trained(directory: Path, processed: Path) -> None:
 
 def acoustic_settings(processed: Path, run: Path, epochs: int = 1, **changed: Any) -> Any:
     """A training of the mel generator that takes a step an epoch."""
-    from rtmri_speech.acoustic.loss import LossSettings
-    from rtmri_speech.acoustic.model import Network
     from rtmri_speech.acoustic.train import TrainingSettings
+    from rtmri_speech.settings.acoustic import Loss
 
     return TrainingSettings(
         processed_dir=processed,
         out_ckpt=run / "model.pt",
         log_dir=run / "logs",
         state_dir=run / "state",
-        network=Network("test_efficientnet", rnn_hidden=8),
-        loss=LossSettings(ramp_steps=10),
+        backbone="test_efficientnet",
+        rnn_hidden=8,
+        cnn_pretrained=False,
+        num_workers=0,
+        ref_frames=4,
+        loss=Loss(ramp_steps=10),
         stretch=4,
         epochs=epochs,
         batch_size=2,
@@ -282,7 +285,8 @@ def _train_vocoder(processed: Path, config: Path, run: Path, steps: int, base: P
         for part in ("training", "validation")
     ]
     intervals = {"checkpoint_interval": 2, "validation_interval": 2, "summary_interval": 100}
-    where = Run(run / "out", steps, 1, run / "state", base=base, new_rate=False, device="cpu", wait=False, **intervals)
+    places = {"directory": run / "out", "state_directory": run / "state"}
+    where = Run(**places, steps=steps, epochs=1, base=base, new_rate=False, device="cpu", wait=False, **intervals)
     train(settings, *parts, where, _silent)
 
 
@@ -419,6 +423,7 @@ def _read_list(file: Path, results: Path) -> None:
 def _configure(file: Path, results: Path) -> None:
     """What the Snakefile does with the settings that Snakemake has read."""
     from rtmri_speech.configuration import load_configuration
+    from rtmri_speech.settings.fields import plain
 
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -426,7 +431,7 @@ def _configure(file: Path, results: Path) -> None:
         return  # Snakemake's own reader says so.
     if isinstance(settings, dict):
         # Rules make words, paths and flags of names.
-        assert _has_names(load_configuration(settings, ROOT / "config" / "schema.yaml"))
+        assert _has_names(plain(load_configuration(settings)))
 
 
 def _has_names(value: Any) -> bool:

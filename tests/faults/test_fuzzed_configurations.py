@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 import yaml
-from workflow_checkout import ROOT, Checkout
+from workflow_checkout import Checkout
 
 from rtmri_speech.configuration import load_configuration
 from rtmri_speech.errors import UserError
@@ -48,7 +48,7 @@ def plan(checkout, text):
 def test_a_wrong_configuration_is_refused_by_its_key(name):
     wrong, key = WRONG[name]
     with pytest.raises(UserError) as refusal:
-        load_configuration({**SOUND, **wrong}, ROOT / "config" / "schema.yaml")
+        load_configuration({**SOUND, **wrong})
     assert refusal.value.subject.startswith(key)
 
 

@@ -61,7 +61,7 @@ def pair(tiny_training):
 
 
 def test_twenty_kills_do_not_change_the_result(pair):
-    whole, killed = pair(epochs=40, early_stop=0, workers=1)
+    whole, killed = pair(epochs=40, early_stop=0, num_workers=1)
     assert ended(start(run, whole)) == 0
     kills = resumed_to_the_end(killed, kills=20, longest=2.0, rng=random.Random(2))
     assert kills >= 20

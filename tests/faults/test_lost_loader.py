@@ -17,6 +17,8 @@ def test_losing_a_loader_process_is_reported_and_training_resumes(tmp_path, tiny
     words |= {"backbone": "test_efficientnet", "rnn_hidden": 8, "stretch": 4, "num_workers": 1, "save_minutes": 0}
     script = str(ROOT / "workflow" / "scripts" / "train_mri_acoustic_model.py")
     command = [script, *(str(word) for name, value in words.items() for word in (f"--{name}", value))]
+    command += ["--no-cnn_pretrained"]
+    command += ["--no-cnn_pretrained"]
     said = tmp_path / "said.txt"
     training = start(run_command, Command("", (*command, "--epochs", "4000"), ""), tmp_path, said)
     while not list((tmp_path / "state").glob("state_*.pt")):

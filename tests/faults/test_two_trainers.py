@@ -39,6 +39,7 @@ def train_vocoder(tmp_path, processed):
 def test_the_second_trainer_waits_or_is_refused(tmp_path, tiny_processed, training):
     script, settings = training(tmp_path, tiny_processed)
     words = [str(ROOT / "workflow" / "scripts" / script)]
+    words += ["--no-cnn_pretrained", "--num_workers", "0"] if training is train_acoustic else []
     words += [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
     said = tmp_path / "said.txt"
     first = DirectoryLock(tmp_path / "state")

@@ -20,7 +20,6 @@ from same_state import assert_same
 from tiny_models import SPEC, TRAINED_VOCODER, moving_bar, write_acoustic, write_noise, write_vocoder
 from torch.nn.parallel import DistributedDataParallel
 
-from rtmri_speech.acoustic.model import Network
 from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
 from rtmri_speech.acoustic.train import AcousticTask, train
 from rtmri_speech.errors import UserError
@@ -36,7 +35,7 @@ from rtmri_speech.vocoder.engine import export_onnx, load_vocoder
 pytestmark = pytest.mark.gpu
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
-STILL = {"network": Network("test_efficientnet", rnn_hidden=8, dropout=0.0)}
+STILL = {"backbone": "test_efficientnet", "rnn_hidden": 8, "dropout": 0.0}
 LOSS_TOLERANCE = {"float32": 2e-3, "bfloat16": 5e-2, "float16": 2e-2}
 """Relative difference allowed between the losses of a first step on the device and on the CPU in float32."""
 
@@ -80,7 +79,8 @@ def train_vocoder(place, device, name, config=VOCODER, **changed):
     clips = [
         open_clips(place / f"{part}.txt", place / "wavs", config, say=print) for part in ("training", "validation")
     ]
-    run = vocoder_training.Run(place / name, epochs=1, state_directory=place / name / "state", device=device, **changed)
+    places = {"directory": place / name, "state_directory": place / name / "state"}
+    run = vocoder_training.Run(**places, epochs=1, device=device, **changed)
     return vocoder_training.train(config, *clips, run, print)
 
 
@@ -89,7 +89,7 @@ def train_vocoder(place, device, name, config=VOCODER, **changed):
 def test_first_steps_of_the_mel_generator_equal_those_on_the_cpu(
     device, float32, tiny_training, precision, channels_last
 ):
-    changed = {"precision": precision, "channels_last": channels_last, **STILL}
+    changed = {"amp": precision, "channels_last": channels_last, **STILL}
     (expected,) = losses(tiny_training(**STILL))
     (found,) = losses(tiny_training(device=device, **changed))
     assert found == pytest.approx(expected, rel=LOSS_TOLERANCE[precision])
@@ -97,7 +97,7 @@ def test_first_steps_of_the_mel_generator_equal_those_on_the_cpu(
 
 @pytest.mark.parametrize("precision", LOSS_TOLERANCE)
 def test_a_mel_generators_state_is_restored_exactly_and_resumed(device, tiny_training, precision):
-    settings = tiny_training(device=device, precision=precision, epochs=2)
+    settings = tiny_training(device=device, amp=precision, epochs=2)
     assert train(settings, print) == 0
     state = load_checkpoint(max(settings.state_dir.glob("state_*.pt")))["payload"]
     again = AcousticTask(settings, Processes(0, 1, torch.device(device)), print)
@@ -175,7 +175,7 @@ def test_ddp_over_every_gpu(device, wavs, tiny_processed, script):
     else:
         words = ["--processed_dir", tiny_processed, "--out_ckpt", out / "model.pt", "--log_dir", out / "logs"]
         words += ["--backbone", "test_efficientnet", "--rnn_hidden", 8, "--epochs", 1, "--stretch", 4]
-        words += ["--batch_size", 2 * count]
+        words += ["--batch_size", 2 * count, "--no-cnn_pretrained", "--num_workers", 0]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
     command = [*torchrun, SCRIPTS / script, *words, "--device", device]
     run = subprocess.run(

@@ -15,7 +15,7 @@ from rtmri_speech.threads import available_threads
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "run_mri_video_inference.py"
 OTHERS = ("torch", "torchvision", "torchaudio", "timm", "snakemake", "librosa", "scipy", "matplotlib", "pandas")
-OTHERS += ("yaml", "jsonschema", "filelock", "tqdm", "tensorboard", "onnx", "onnxscript", "psutil")
+OTHERS += ("pydantic", "yaml", "jsonschema", "filelock", "tqdm", "tensorboard", "onnx", "onnxscript", "psutil")
 
 WITHOUT = f"""
 import importlib.abc, runpy, sys

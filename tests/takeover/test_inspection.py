@@ -24,7 +24,6 @@ from rtmri_speech.takeover.proposal import propose, told_plainly
 from rtmri_speech.takeover.survey import survey
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = ROOT / "config" / "schema.yaml"
 
 
 def inspected(*roots):
@@ -288,7 +287,7 @@ def test_broken_files_are_reported_and_the_rest_is_inspected(lab):
         assert "\n" not in sentence
     proposal = propose(found, told, sounds)
     assert proposal.acoustic is None and proposal.vocoder.path == lab.vocoder
-    assert proposal.settings["corpus"]["exclude"] == ["001"]
+    assert proposal.settings.corpus.exclude == ["001"]
     text = told_plainly(found, told, proposal, sounds)
     assert all(str(path) in text for path in broken)
 
@@ -296,23 +295,24 @@ def test_broken_files_are_reported_and_the_rest_is_inspected(lab):
 def test_the_proposed_configuration_is_complete(small_lab, whole):
     found, told, sounds = whole
     proposal = propose(found, told, sounds)
-    settings = load_configuration(yaml.safe_load(proposal.text), SCHEMA)
-    assert settings["lab"]["processed"] == str(small_lab.processed)
-    assert settings["synthesis"]["mri_checkpoint"] == str(small_lab.acoustic)
-    assert settings["synthesis"]["scaler_json"] == str(small_lab.processed / "scaler.json")
-    assert settings["synthesis"]["hifigan_checkpoint"] == str(small_lab.vocoder)
-    assert settings["corpus"]["audio"] == str(small_lab.wavs) and settings["corpus"]["videos"] == str(small_lab.videos)
-    assert settings["audio"]["gain"] == pytest.approx(small_lab.gain, rel=1e-6)
-    assert settings["mel"]["preset"] == "lab" and settings["video"]["size"] == [32, 32]
-    named = settings["split"]["named"]
+    settings = load_configuration(yaml.safe_load(proposal.text))
+    assert settings.lab.processed == small_lab.processed
+    assert settings.synthesis.mri_checkpoint == small_lab.acoustic
+    assert settings.synthesis.scaler_json == small_lab.processed / "scaler.json"
+    assert settings.synthesis.hifigan_checkpoint == small_lab.vocoder
+    assert settings.corpus.audio == small_lab.wavs and settings.corpus.videos == small_lab.videos
+    assert settings.audio.gain == pytest.approx(small_lab.gain, rel=1e-6)
+    assert settings.mel.preset == "lab" and settings.video.size == (32, 32)
+    named = settings.split.named
     lines = (small_lab.processed / "hifigan_filelists" / "validation.txt").read_text(encoding="utf-8").splitlines()
-    assert named["validation"] == [line.split("|")[0] for line in lines]
-    assert sorted(itertools.chain(*named.values())) == sorted(small_lab.mri) and len(named["test"]) == 1
+    assert list(named.validation) == [line.split("|")[0] for line in lines]
+    assert sorted(itertools.chain(named.training, named.validation, named.test)) == sorted(small_lab.mri)
+    assert len(named.test) == 1
     fixed = yaml.safe_load(proposal.text)
     fixed["lab"]["conventions"] = "fixed"
-    settings = load_configuration(fixed, SCHEMA)
-    assert settings["mel"]["preset"] == "hifigan" and settings["synthesis"]["mri_checkpoint"] is None
-    assert settings["vocoder"]["config"] == "config/hifigan_v1_11413.json"
+    settings = load_configuration(fixed)
+    assert settings.mel.preset == "hifigan" and settings.synthesis.mri_checkpoint is None
+    assert settings.vocoder.config == Path("config/hifigan_v1_11413.json")
 
 
 def test_what_other_programs_call_samples_or_meta_does_not_hide_what_lies_below(lab):
@@ -332,8 +332,8 @@ def test_a_clip_whose_exported_mel_alone_is_short_is_taken_over_and_one_of_two_l
     save(lab.processed / "samples/002/mask.npy", lambda mask: mask[:-1])
     found, told, sounds = inspected(lab.root)
     proposal = propose(found, told, sounds)
-    assert proposal.settings["corpus"]["exclude"] == ["002"]
-    assert "002" not in itertools.chain(*proposal.settings["split"]["named"].values())
+    assert proposal.settings.corpus.exclude == ["002"]
+    assert "002" not in itertools.chain(*proposal.settings.split.named.values())
 
 
 def test_a_directory_without_a_dataset_is_refused(lab):
@@ -356,7 +356,7 @@ def test_the_script_writes_the_configuration_and_changes_nothing_of_the_lab(smal
     run = subprocess.run([*command, "--write", str(target)], capture_output=True, text=True, encoding="utf-8")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "(1)" in run.stdout and "What does not fit together\n--------------------------\nnothing" in run.stdout
-    assert load_configuration(yaml.safe_load(target.read_text(encoding="utf-8")), SCHEMA)["corpus"]["source"] == "lab"
+    assert load_configuration(yaml.safe_load(target.read_text(encoding="utf-8"))).corpus.source == "lab"
     assert state_of(small_lab.root) == before
     run = subprocess.run([*command[:2], str(small_lab.checkpoints)], capture_output=True, text=True, encoding="utf-8")
     assert run.returncode == 2 and "holds no processed directory of the old system" in run.stderr

@@ -58,9 +58,8 @@ def test_a_state_of_the_vocoder_is_resumed(tmp_path):
         for part in ("training", "validation")
     ]
     directory, said = tmp_path / "out", []
-    run = Run(
-        directory, 8, 1, directory / "state", checkpoint_interval=4, validation_interval=4, device="cpu", wait=False
-    )
+    where = {"directory": directory, "state_directory": directory / "state"}
+    run = Run(**where, steps=8, epochs=1, checkpoint_interval=4, validation_interval=4, device="cpu", wait=False)
     fingerprint = VocoderTask(config, *parts, run, ALONE, print).fingerprint()
     before = put_state("vocoder", run.state_directory, fingerprint)
     assert train_vocoder(config, *parts, run, said.append) == 0

@@ -74,7 +74,7 @@ def test_changed_coefficients_continue_and_are_reported(open_state):
     with open_state(adjustable={"lr": 1.0, "loss": {"delta": 0.3}}) as state:
         state.save(3, {})
     with open_state(adjustable={"lr": 0.5, "loss": {"delta": 0.4}}) as state:
-        assert state.load() == {"step": 3}
+        assert state.load()["step"] == 3
     assert any("loss.delta 0.3 -> 0.4" in sentence and "lr 1.0 -> 0.5" in sentence for sentence in state.said)
 
 
@@ -179,3 +179,19 @@ def test_equal_checkpoints_have_equal_bytes(tmp_path):
     read = load_checkpoint(tmp_path / "module.pt")["model"]
     assert type(read) is type(module)
     assert read._metadata == module._metadata
+
+
+def test_a_state_from_before_a_setting_was_made_with_its_default(tmp_path):
+    with TrainingState(tmp_path, {"network": {"width": 8}}, {"lr": 1.0}, say=print) as state:
+        state.save(3, {})
+    defaults = {"fingerprint": {"network": {"width": 640, "heads": 1}}, "adjustable": {"lr": 0.1, "average": 0.0}}
+    for heads, average, said in (
+        (1, 0.0, "goes on from step 3."),
+        (1, 0.9, "goes on from step 3 with changed average 0.0 -> 0.9."),
+        (2, 0.0, "the training changed in network.heads 1 -> 2; it starts anew."),
+    ):
+        told = []
+        now = {"network": {"width": 8, "heads": heads}}, {"lr": 1.0, "average": average}
+        with TrainingState(tmp_path, *now, defaults=defaults, say=told.append) as state:
+            state.load()
+        assert told == [f"{tmp_path}: {said}"]

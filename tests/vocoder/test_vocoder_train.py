@@ -53,7 +53,7 @@ def corpus(tmp_path):
 
 def run_of(corpus, name="out", **settings):
     settings = {"steps": 8, "epochs": 1, "checkpoint_interval": 4, "validation_interval": 4, **settings}
-    return Run(corpus / name, state_directory=corpus / name / "state", device="cpu", **settings)
+    return Run(directory=corpus / name, state_directory=corpus / name / "state", device="cpu", **settings)
 
 
 def train_in(corpus, name="out", config=TINY, **settings):

@@ -6,6 +6,8 @@ from pathlib import Path
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
 from rtmri_speech.memo import add_code_dir
+from rtmri_speech.settings.acoustic import Prediction
+from rtmri_speech.settings.flags import add_flags, from_flags
 
 
 def main() -> int:
@@ -18,13 +20,13 @@ def main() -> int:
     parser.add_argument("--clips", nargs="+", metavar="ID", help="default: every clip of the dataset")
     parts = ["training", "validation", "test"]
     parser.add_argument("--parts", nargs="+", choices=parts, help="only the clips of these file lists")
-    parser.add_argument("--context", choices=["sequence", "window", "causal"], default="sequence", help="of the LSTM")
-    parser.add_argument("--amp", choices=["float32", "bfloat16", "float16"], default="float32", help="of the CNN")
+    add_flags(parser, Prediction)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--cpu", action="store_true", help="the same as --device cpu")
     add_gpus_flag(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace mels that are there already")
     args = parser.parse_args()
+    settings = from_flags(Prediction, args)
     take_gpus(args.gpus)
 
     from rtmri_speech.acoustic.predict import export_predicted, load_acoustic_model
@@ -39,14 +41,14 @@ def main() -> int:
         "cpu" if args.cpu else args.device,
         scaler=Scaler.load(args.scaler_json or args.processed_dir / "scaler.json"),
         mel=load_mel_spec(args.processed_dir),
-        precision=args.amp,
+        precision=settings.prediction_precision,
     )
     export_predicted(
         bundle,
         args.processed_dir,
         args.output_dir,
         ids=args.clips or [id for part in args.parts or [] for id in read_filelist(lists / f"{part}.txt")] or None,
-        context=args.context,
+        context=settings.context,
         overwrite=args.overwrite,
         say=say,
     )

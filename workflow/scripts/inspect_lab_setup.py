@@ -12,8 +12,6 @@ from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
 
-SCHEMA = Path(__file__).resolve().parents[2] / "config" / "schema.yaml"
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -41,7 +39,7 @@ def main() -> int:
         print(told_plainly(found, told, None, sounds), end="\n\n", flush=True)
         raise
     print(told_plainly(found, told, proposal, sounds))
-    load_configuration(yaml.safe_load(proposal.text), SCHEMA)
+    load_configuration(yaml.safe_load(proposal.text))
     if args.write:
         save_text(args.write, proposal.text)
         print(f"\nThe configuration is in {args.write}: snakemake -n --configfile={args.write} says what it makes.")

@@ -11,6 +11,8 @@ from pathlib import Path
 from rtmri_speech.devices import add_gpus_flag, run_on_each_gpu, take_gpus
 from rtmri_speech.errors import UserError, run_script
 from rtmri_speech.memo import Ignored
+from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.vocoder import Training
 from rtmri_speech.threads import limit_threads
 
 
@@ -30,25 +32,18 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--input_validation_file", type=Path, required=True)
     parser.add_argument("--input_mels_dir", type=Path, help="holds <id>.npy, log mels (n_mels, T), for --fine_tuning 1")
     parser.add_argument("--extra_mels_dir", type=Path, help="true mels to mix in when fine-tuning")
-    parser.add_argument("--extra_mels_weight", type=float, default=0.0, help="probability of a true mel")
     parser.add_argument("--checkpoint_path", type=Path, help="receives g_, do_, config.json, logs (default: dated)")
     parser.add_argument("--fine_tuning", type=yes_or_no, nargs="?", const=True, default=False, metavar="0|1")
     parser.add_argument("--base", type=Path, help="g_<steps> file, or directory, of the pair to begin with")
     parser.add_argument("--from_scratch", action="store_true", help="let --fine_tuning 1 begin without a pair")
     parser.add_argument("--training_epochs", type=int, default=3100)
     parser.add_argument("--training_steps", type=int, help="end after so many steps, those of the base counted")
-    parser.add_argument("--checkpoint_interval", type=int, default=5000, help="steps between two pairs")
-    parser.add_argument("--validation_interval", type=int, default=1000)
-    parser.add_argument("--summary_interval", type=int, default=100, help="steps between two TensorBoard entries")
     parser.add_argument("--stdout_interval", action=Ignored, help="ignored, progress shows by itself")
     parser.add_argument("--group_name", action=Ignored, help="ignored, as by the official program")
     parser.add_argument(
         "--state_dir", type=Path, help="where the resumable state is kept (default: <checkpoint_path>/state)"
     )
-    parser.add_argument("--keep_last", type=int, default=3, help="pairs to keep, besides the best")
-    parser.add_argument("--keep_every", type=int, default=0, help="also keep pairs whose steps are a multiple of it")
-    parser.add_argument("--archive_dir", type=Path, help="move older pairs there instead of deleting them")
-    parser.add_argument("--bf16", action="store_true", help="compute the networks in bfloat16")
+    add_flags(parser, Training)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     add_gpus_flag(parser)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
@@ -82,7 +77,9 @@ def main() -> int:
     validation = open_clips(args.input_validation_file, args.input_wavs_dir, config, **mels, say=say)
     # The memo exports mels into their dataset.
     dataset = args.input_mels_dir.parent if args.fine_tuning else None
-    run = Run(
+    run = from_flags(
+        Run,
+        args,
         directory=directory,
         steps=args.training_steps,
         epochs=args.training_epochs,
@@ -90,14 +87,6 @@ def main() -> int:
         base=args.base,
         base_needed=args.fine_tuning and not args.from_scratch,
         new_rate=args.fine_tuning,
-        checkpoint_interval=args.checkpoint_interval,
-        validation_interval=args.validation_interval,
-        summary_interval=args.summary_interval,
-        keep_last=args.keep_last,
-        keep_every=args.keep_every,
-        archive=args.archive_dir,
-        extra_mels_weight=args.extra_mels_weight,
-        bf16=args.bf16,
         device=args.device,
         wait=not args.no_wait,
         mel=load_mel_spec(dataset) if dataset and (dataset / META).exists() else None,

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from rtmri_speech.acoustic.context import scaled_frames
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Augmentation
 from rtmri_speech.signal.video import normalise_frames
 from rtmri_speech.training.batches import StepBatches
 from rtmri_speech.training.state import seed_for_step
@@ -26,6 +27,9 @@ _MOVE = 1
 
 Key = tuple[int, int]
 """The epoch, which decides where stretches are cut, and the number of a stretch."""
+
+
+_STILL = Augmentation()
 
 
 class MicroBatch(NamedTuple):
@@ -39,42 +43,24 @@ class MicroBatch(NamedTuple):
     mask: torch.Tensor
 
 
-@dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """How far training pictures are moved, each stretch as one head: the largest of uniform random changes.
+def moved(frames: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Return frames uint8 ``(N, H, W)`` moved by one random change; the border is continued outwards.
 
-    Attributes
-    ----------
-    shift : of the height and width.
-    rotation : degrees.
-    zoom, gain : of scale and brightness, 0.1 for factors from 0.9 to 1.1.
+    Each of its numbers is uniform up to the largest that ``augmentation`` allows.
     """
-
-    shift: float = 0.0
-    rotation: float = 0.0
-    zoom: float = 0.0
-    gain: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            if not 0 <= value < (180 if name == "rotation" else 1):
-                raise UserError(f"acoustic.augmentation.{name}", f"is {value}", "give a small number, 0 for none")
-
-    def __call__(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return frames uint8 ``(N, H, W)`` moved by one random change; the border is continued outwards."""
-        right, down, turn, scale, gain = rng.uniform(-1, 1, 5)
-        if not any(dataclasses.astuple(self)):
-            return frames
-        height, width = frames.shape[1:]
-        middle = (width - 1) / 2, (height - 1) / 2
-        change = cv2.getRotationMatrix2D(middle, turn * self.rotation, 1 + scale * self.zoom)
-        change[:, 2] += right * self.shift * width, down * self.shift * height
-        # Brightness first, so that it is rounded and clipped once, by the interpolation's own uint8.
-        table = np.uint8(np.clip(np.rint(np.arange(256) * (1 + gain * self.gain)), 0, 255))
-        bright = table[frames]
-        return np.stack(
-            [cv2.warpAffine(frame, change, (width, height), borderMode=cv2.BORDER_REPLICATE) for frame in bright]
-        )
+    right, down, turn, scale, gain = rng.uniform(-1, 1, 5)
+    if not any(dataclasses.astuple(augmentation)):
+        return frames
+    height, width = frames.shape[1:]
+    middle = (width - 1) / 2, (height - 1) / 2
+    change = cv2.getRotationMatrix2D(middle, turn * augmentation.rotation, 1 + scale * augmentation.zoom)
+    change[:, 2] += right * augmentation.shift * width, down * augmentation.shift * height
+    # Brightness first, so that it is rounded and clipped once, by the interpolation's own uint8.
+    table = np.uint8(np.clip(np.rint(np.arange(256) * (1 + gain * augmentation.gain)), 0, 255))
+    bright = table[frames]
+    return np.stack(
+        [cv2.warpAffine(frame, change, (width, height), borderMode=cv2.BORDER_REPLICATE) for frame in bright]
+    )
 
 
 def prepared_frames(frames: np.ndarray, size: tuple[int, int], normalisation: str) -> torch.Tensor:
@@ -115,7 +101,7 @@ class Stretches(Dataset):
         micro_batch_size: int,
         normalisation: str,
         seed: int | None,
-        augmentation: Augmentation = Augmentation(),
+        augmentation: Augmentation = _STILL,
         image_size: tuple[int, int] | None = None,
     ) -> None:
         self.windows, self._stretch, self._micro, self._normalisation = (
@@ -194,7 +180,7 @@ class Stretches(Dataset):
             return frames
         # Shrunk first: moving small pictures costs less.
         frames = scaled_frames(frames, self.image_size)
-        return self._augmentation(frames, np.random.default_rng(seed_for_step(self._seed, *key, _MOVE)))
+        return moved(frames, self._augmentation, np.random.default_rng(seed_for_step(self._seed, *key, _MOVE)))
 
 
 class TrainingSteps:

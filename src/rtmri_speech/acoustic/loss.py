@@ -10,94 +10,16 @@ start to their target (`MaskedMSEMAE` of the memo's system, facts from its descr
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import nn
 
-from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Loss
 
 TERMS = ("mse", "delta", "delta2", "latest")
 """The parts of the loss, in the order in which they are added."""
 
 LOGGED_BANDS = ("f0", "f1", "f2", "high")
 """The bands whose error TensorBoard shows, as in the lab."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LossSettings:
-    """The coefficients of the loss; the defaults are the lab's.
-
-    Attributes
-    ----------
-    bands : for each named band its first bin and its weight at ramp 1; a band reaches to the next one's first bin.
-    time : weight at ramp 1 of each frame of a window; frames beyond the list weigh 1.
-    delta, delta2, latest : a, b and c at ramp 0 and at ramp 1.
-    ramp_steps : steps over which the ramp goes from 0 to 1; 0 for the full weights at once.
-    """
-
-    bands: Mapping[str, tuple[int, float]] = dataclasses.field(
-        default_factory=lambda: {"f0": (0, 2.0), "f1": (6, 3.0), "f2": (16, 2.4), "f3": (32, 1.6), "high": (48, 1.8)}
-    )
-    time: tuple[float, ...] = (1.6, 1.45, 1.3, 1.2, 1.15, 1.1, 1.05, 1.02)
-    delta: tuple[float, float] = (0.3, 0.45)
-    delta2: tuple[float, float] = (0.1, 0.15)
-    latest: tuple[float, float] = (0.2, 0.4)
-    ramp_steps: int = 120_000
-
-    @classmethod
-    def from_flags(cls, values: Mapping[str, Any]) -> LossSettings:
-        """Return the settings of command-line values, of which bands are written ``name:first_bin:weight``."""
-        settings = dict(values)
-        if "bands" in settings:
-            bands = [text.split(":") for text in settings["bands"]]
-            settings["bands"] = {band[0]: band[1:] for band in bands}
-        return cls.from_dict(settings)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LossSettings:
-        """Return the settings of the configuration's ``loss`` table; what it leaves out keeps the lab's value.
-
-        Raises
-        ------
-        UserError
-            A setting is unknown or malformed.
-        """
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise UserError("acoustic.loss", f"does not know {', '.join(unknown)}", f"use {', '.join(sorted(known))}")
-        settings: dict[str, Any] = {}
-        for name, value in values.items():
-            try:
-                if name == "bands":
-                    settings[name] = {band: (int(first), float(weight)) for band, (first, weight) in value.items()}
-                elif name == "ramp_steps":
-                    settings[name] = int(value)
-                else:
-                    settings[name] = tuple(float(number) for number in value)
-            except (TypeError, ValueError, AttributeError) as error:
-                raise UserError(f"acoustic.loss.{name}", f"is {value!r} ({error})", "see config/schema.yaml") from None
-        return cls(**settings)
-
-    def __post_init__(self) -> None:
-        firsts = [first for first, _ in self.bands.values()]
-        if not firsts or firsts[0] != 0 or sorted(set(firsts)) != firsts:
-            raise UserError("acoustic.loss.bands", f"begin at bins {firsts}", "begin at 0 and give rising first bins")
-        for name in ("delta", "delta2", "latest"):
-            if len(getattr(self, name)) != 2:
-                raise UserError(f"acoustic.loss.{name}", f"is {getattr(self, name)}", "give its start and its target")
-        if self.ramp_steps < 0:
-            raise UserError("acoustic.loss.ramp_steps", f"is {self.ramp_steps}", "give 0 or more steps")
-
-    def ramp(self, step: int) -> float:
-        """Return the ramp r of a step: from 0 at step 0 to 1 at ``ramp_steps``."""
-        return min(1.0, step / self.ramp_steps) if self.ramp_steps else 1.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain numbers, for checkpoints."""
-        return dataclasses.asdict(self)
 
 
 class MaskedMSEMAE(nn.Module):
@@ -111,7 +33,7 @@ class MaskedMSEMAE(nn.Module):
 
     band: torch.Tensor
 
-    def __init__(self, settings: LossSettings, n_mels: int) -> None:
+    def __init__(self, settings: Loss, n_mels: int) -> None:
         super().__init__()
         self.settings = settings
         edges = [*[first for first, _ in settings.bands.values()][1:], n_mels]

@@ -21,41 +21,35 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import NetworkSettings
+from rtmri_speech.settings.fields import fields_of
 from rtmri_speech.signal.mel import LARGEST
 from rtmri_speech.training.state import is_plain, load_checkpoint
 from rtmri_speech.untrusted import require_type
 
-LARGEST_HIDDEN = 4096
-"""Width of the LSTM beyond any use, and so small that it fits into memory whatever a checkpoint says."""
-
 
 @dataclasses.dataclass(frozen=True)
-class Network:
-    """What the network is made of; the defaults are the memo's.
+class Network(NetworkSettings):
+    """What the network is made of: its settings, and the mel's.
 
     Attributes
     ----------
-    backbone : name of a timm model with ``features_only``; its last feature stage is used.
-    output_stride : pixels a cell of the last feature map stands for; None for the backbone's own (32).
-    rnn_hidden : width of the LSTM, per direction.
-    dropout : probability, before the linear layer.
     n_mels : mel bins.
     """
 
-    backbone: str = "tf_efficientnetv2_b2"
-    output_stride: int | None = None
-    rnn_hidden: int = 640
-    dropout: float = 0.5
     n_mels: int = 64
 
+    @classmethod
+    def of(cls, settings: NetworkSettings, n_mels: int) -> Network:
+        """Return the network of a configuration's ``acoustic`` section, or of a training's settings."""
+        return cls(
+            **{field.name: getattr(settings, field.name) for field, _ in fields_of(NetworkSettings)}, n_mels=n_mels
+        )
+
     def __post_init__(self) -> None:
-        if self.output_stride not in (None, 8, 16, 32):
-            raise UserError("acoustic.output_stride", f"is {self.output_stride!r}", "give 8, 16, 32 or none")
-        for name, largest in (("rnn_hidden", LARGEST_HIDDEN), ("n_mels", LARGEST["n_mels"])):
-            if not 1 <= getattr(self, name) <= largest:
-                raise UserError(f"acoustic.{name}", f"is {getattr(self, name)!r}", f"give 1 to {largest}")
-        if not 0 <= self.dropout < 1:
-            raise UserError("acoustic.dropout", f"is {self.dropout!r}", "give a probability from 0 to below 1")
+        super().__post_init__()
+        if not 1 <= self.n_mels <= LARGEST["n_mels"]:
+            raise UserError("acoustic.n_mels", f"is {self.n_mels!r}", f"give 1 to {LARGEST['n_mels']}")
 
 
 @dataclasses.dataclass(frozen=True)

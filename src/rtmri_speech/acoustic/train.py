@@ -12,7 +12,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from rtmri_speech import provenance
 from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
 from rtmri_speech.acoustic.context import decode_in_context
 from rtmri_speech.acoustic.data import (
-    Augmentation,
     Key,
     MicroBatch,
     Stretches,
@@ -30,7 +29,7 @@ from rtmri_speech.acoustic.data import (
     prepared_frames,
     validation_keys,
 )
-from rtmri_speech.acoustic.loss import LOGGED_BANDS, TERMS, LossSettings, MaskedMSEMAE
+from rtmri_speech.acoustic.loss import LOGGED_BANDS, TERMS, MaskedMSEMAE
 from rtmri_speech.acoustic.model import (
     AcousticModel,
     Network,
@@ -49,6 +48,8 @@ from rtmri_speech.dataset.clip import SAMPLE_FILES
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.windows import WindowDataset, pairs_path
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Training
+from rtmri_speech.settings.fields import marked
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.faults import require_finite
 from rtmri_speech.training.loading import batches, load
@@ -71,109 +72,49 @@ PICTURED_CLIPS = 3
 _LEAST_CHANGE = 1e-8
 """The plateau schedule leaves the rate as it is rather than lower it by less, as torch's does."""
 
+_NAMES_IN_STATES = {"amp": "precision"}
+"""States and records keep the names that settings had in them before."""
+
 _LOSSES = "val_loss", "val_mse", "train_loss"
 
 MEMORY_REMEDY = "lower --micro_batch_size or --stretch, or add --use_checkpoint"
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingSettings:
-    """All that a training depends on; see the flags of ``train_mri_acoustic_model.py``.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Training):
+    """All that a training depends on: the settings, and what belongs to one run.
 
     Attributes
     ----------
     processed_dir, out_ckpt, log_dir, state_dir : the dataset, the best checkpoint, TensorBoard, the state.
-    provenance : also write where the best checkpoint comes from, which it carries itself, to this JSON.
-    resume_ckpt : a checkpoint to begin from when there is no state.
-    resume : ``auto``, or ``warm`` to take along the weights of a state that does not fit any more.
-    network, loss : the model and its loss.
     ref_frames : frames a window.
-    image_size : height and width that the model sees, pixels; None for those of the stored frames.
-    normalisation : of frames, ``unit`` or ``frame``.
-    augmentation : how far training pictures are moved.
-    stretch : windows a stretch; 1 is the lab's sampling.
-    epochs, batch_size, val_batch_size, micro_batch_size : in stretches.
-    max_train_steps, max_val_steps : steps an epoch at most; None for all.
-    lr, weight_decay, grad_clip : of AdamW and of the gradient's norm (0: not clipped).
-    schedule : ``plateau`` (halved when validation stalls, as the lab) or ``cosine`` (falls to 0 at the last step).
-    warmup_steps : steps in which the learning rate rises from 0.
-    plateau_factor, plateau_patience, min_lr : of the plateau schedule.
-    early_stop : epochs without improvement that end the training; 0 for never.
-    precision : of the CNN; ``auto`` is bfloat16, else float16, on CUDA and float32 on a CPU.
+    provenance : also write where the best checkpoint comes from, which it carries itself, to this JSON.
     channels_last : memory layout of the CNN, faster on most devices.
-    freeze_batch_norm : leave batch statistics as they are.
-    recomputing : gradient checkpointing, or None.
-    pretrained : the CNN's weights from the hub (True) or a file; False for random ones.
-    workers, prefetch, pin_memory : of the loader.
+    use_reentrant : torch's older kind of gradient checkpointing.
     save_minutes : time between two states at least.
-    picture_epochs : epochs between two drawings of validation mels; 0 for none.
-    seed, device, wait : random numbers, where to compute, whether to wait for another trainer.
+    device, wait : where to compute, whether to wait for another trainer.
     """
 
     processed_dir: Path
     out_ckpt: Path
     log_dir: Path
     state_dir: Path
+    ref_frames: int
     provenance: Path | None = None
-    resume_ckpt: Path | None = None
-    resume: Literal["auto", "warm"] = "auto"
-    network: Network = dataclasses.field(default_factory=Network)
-    loss: LossSettings = dataclasses.field(default_factory=LossSettings)
-    ref_frames: int = 4
-    image_size: tuple[int, int] | None = None
-    normalisation: str = "unit"
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-    stretch: int = 16
-    epochs: int = 4500
-    batch_size: int = 8
-    val_batch_size: int = 8
-    micro_batch_size: int = 2
-    max_train_steps: int | None = None
-    max_val_steps: int | None = None
-    lr: float = 1e-4
-    weight_decay: float = 1e-4
-    grad_clip: float = 1.0
-    schedule: Literal["plateau", "cosine"] = "plateau"
-    warmup_steps: int = 0
-    plateau_factor: float = 0.5
-    plateau_patience: int = 5
-    min_lr: float = 1e-6
-    early_stop: int = 20
-    precision: Literal["auto"] | Precision = "auto"
     channels_last: bool = True
-    freeze_batch_norm: bool = False
-    recomputing: Recomputing | None = None
-    pretrained: bool | Path = False
-    workers: int = 0
-    prefetch: int = 2
-    pin_memory: bool = False
+    use_reentrant: bool = False
     save_minutes: float = 10.0
-    picture_epochs: int = 25
-    seed: int = 42
     device: str = "auto"
     wait: bool = True
 
-    def __post_init__(self) -> None:
-        for name in ("ref_frames", "stretch", "epochs", "batch_size", "val_batch_size", "micro_batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name}", f"is {getattr(self, name)}", "give at least 1")
-        if not self.lr > 0:
-            raise UserError("--lr", f"is {self.lr}", "give a positive learning rate")
-
-    def adjustable(self) -> dict[str, Any]:
-        """What may change from run to run of one training."""
-        names = ("epochs", "micro_batch_size", "lr", "weight_decay", "grad_clip", "schedule", "warmup_steps")
-        names += ("plateau_factor", "plateau_patience", "min_lr", "early_stop", "precision", "freeze_batch_norm")
-        return {
-            **{name: getattr(self, name) for name in names},
-            "dropout": self.network.dropout,
-            "augmentation": dataclasses.asdict(self.augmentation),
-            "loss": self.loss.to_dict(),
-        }
+    @property
+    def recomputing(self) -> Recomputing | None:
+        """Gradient checkpointing, or None."""
+        return Recomputing(self.ckpt_segments, self.use_reentrant) if self.use_checkpoint else None
 
     def loading(self) -> dict[str, Any]:
         """Return the settings of the loader."""
-        return {"workers": self.workers, "prefetch": self.prefetch, "pin_memory": self.pin_memory}
+        return {"workers": self.num_workers, "prefetch": self.prefetch_factor, "pin_memory": self.pin_memory}
 
 
 def train(settings: TrainingSettings, say: Say) -> int:
@@ -252,7 +193,7 @@ class AcousticTask(Task):
             part: WindowDataset(settings.processed_dir, part, settings.ref_frames)
             for part in ("training", "validation")
         }
-        cut = settings.stretch, settings.micro_batch_size, settings.normalisation
+        cut = settings.stretch, settings.micro_batch_size, settings.frame_normalisation
         self.stretches = Stretches(
             self.windows["training"], *cut, settings.seed, settings.augmentation, settings.image_size
         )
@@ -270,12 +211,12 @@ class AcousticTask(Task):
         self.intervals = Intervals(validation=epoch, checkpoint=epoch, state_minutes=settings.save_minutes)
 
         seed_random_generators(settings.seed)
-        self.model = AcousticModel(dataclasses.replace(settings.network, n_mels=self.mel.n_mels))
+        self.model = AcousticModel(Network.of(settings, self.mel.n_mels))
         if settings.channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.model.to(group.device)
         self.criterion = MaskedMSEMAE(settings.loss, self.mel.n_mels).to(group.device)
-        self.precision = _precision(settings.precision, group.device)
+        self.precision = _precision(settings.amp, group.device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.lr, weight_decay=settings.weight_decay)
         self.learning_rate = LearningRate(
             settings.schedule,
@@ -317,28 +258,32 @@ class AcousticTask(Task):
     def _design(self) -> dict[str, Any]:
         """All of the fingerprint but the data."""
         settings = self.settings
-        network = dataclasses.asdict(self.model.network)
-        del network["dropout"]
+        network = _design_of(self.model.network)
         foreign = settings.resume_ckpt is not None and settings.resume_ckpt != settings.out_ckpt
         return {
             "mel": self.mel.to_dict(),
             "network": {
                 **network,
                 "image_size": list(self.image_size),
-                "normalisation": settings.normalisation,
-                "pretrained": _file_digest(settings.pretrained) if settings.pretrained else None,
+                "normalisation": settings.frame_normalisation,
+                "pretrained": _file_digest(settings.cnn_pretrained) if settings.cnn_pretrained else None,
             },
-            "batches": {
-                name: getattr(settings, name)
-                for name in ("ref_frames", "stretch", "batch_size", "max_train_steps", "seed")
-            },
+            "batches": {"ref_frames": settings.ref_frames, **marked(settings, "design")},
             "begun_from": _file_digest(settings.resume_ckpt) if foreign else None,
             "stage_version": ACOUSTIC_STAGE_VERSION,
         }
 
     def adjustable(self) -> dict[str, Any]:
-        """Return `TrainingSettings.adjustable`."""
-        return self.settings.adjustable()
+        """Return the settings marked so; see `Task.adjustable`."""
+        return _adjustable(self.settings)
+
+    def defaults(self) -> dict[str, dict[str, Any]]:
+        """Return the defaults of the settings; see `Task.defaults`."""
+        default = Training()
+        return {
+            "fingerprint": {"network": _design_of(Network()), "batches": marked(default, "design")},
+            "adjustable": _adjustable(default),
+        }
 
     def recorded_settings(self) -> dict[str, Any]:
         """Return design and adjustable settings."""
@@ -359,7 +304,7 @@ class AcousticTask(Task):
                 pairs_path(base, windows.part, windows.ref_frames),
             ]
         inputs = {file.relative_to(base).as_posix(): provenance.contents_hash(file) for file in files}
-        for name, file in (("pretrained", settings.pretrained), ("resume_ckpt", settings.resume_ckpt)):
+        for name, file in (("pretrained", settings.cnn_pretrained), ("resume_ckpt", settings.resume_ckpt)):
             if isinstance(file, Path) and file.is_file():
                 inputs[name] = provenance.contents_hash(file)
         hashes = provenance.clip_hashes(
@@ -380,8 +325,8 @@ class AcousticTask(Task):
         else:
             if file is not None:
                 self.say(f"{file}: there is no such checkpoint yet; the training starts anew.")
-            if self.settings.pretrained:
-                named = None if self.settings.pretrained is True else Path(self.settings.pretrained)
+            if self.settings.cnn_pretrained:
+                named = None if self.settings.cnn_pretrained is True else Path(self.settings.cnn_pretrained)
                 load_pretrained_backbone(self.model, named)
 
     def _begin_from(self, file: Path) -> None:
@@ -428,7 +373,7 @@ class AcousticTask(Task):
         self.last_losses = saved["last_losses"]
         self.seen_before = saved.get("seen_before", ())
         self.ended = saved["ended"]
-        before, now = saved["adjustable"], settings.adjustable()
+        before, now = saved["adjustable"], self.adjustable()
         if before == now:
             return
         self.ended = None
@@ -567,7 +512,9 @@ class AcousticTask(Task):
             sample = windows.sample(clip)
             features = []
             for first in range(0, len(sample.mri), 32):
-                frames = prepared_frames(sample.mri[first : first + 32], self.image_size, self.settings.normalisation)
+                frames = prepared_frames(
+                    sample.mri[first : first + 32], self.image_size, self.settings.frame_normalisation
+                )
                 features.append(self.model.features(frames.to(self.group.device)))
             mel = decode_in_context(self.model.decode, torch.cat(features), "window", self.settings.ref_frames)
             yield id, [windows.scaler.standardise(sample.mel_db).T, mel.cpu().numpy().T]
@@ -605,7 +552,7 @@ class AcousticTask(Task):
             "sums": dataclasses.asdict(self.sums),
             "ended": self.ended,
             "provenance": self.record,
-            "adjustable": self.settings.adjustable(),
+            "adjustable": self.adjustable(),
         }
 
     def _checkpoint(self) -> dict[str, Any]:
@@ -621,7 +568,7 @@ class AcousticTask(Task):
             "image_size": list(self.image_size),
             "frame_size": list(self.stretches.frame_size),
             "ref_frames": self.settings.ref_frames,
-            "frame_normalisation": self.settings.normalisation,
+            "frame_normalisation": self.settings.frame_normalisation,
             "mel": self.mel.to_dict(),
             "scaler": self.windows["training"].scaler.to_dict(),
             "loss": self.settings.loss.to_dict(),
@@ -643,6 +590,18 @@ def _precision(name: str, device: torch.device) -> Precision:
     if device.type != "cuda":
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def _adjustable(settings: Training) -> dict[str, Any]:
+    """What may change from run to run of one training, by its names in states and records."""
+    return {_NAMES_IN_STATES.get(name, name): value for name, value in marked(settings, "adjustable").items()}
+
+
+def _design_of(network: Network) -> dict[str, Any]:
+    """What of the network no state goes on without."""
+    design = dataclasses.asdict(network)
+    del design["dropout"]
+    return design
 
 
 def _copied(value: Any) -> Any:

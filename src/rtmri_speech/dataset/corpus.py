@@ -6,7 +6,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rtmri_speech.dataset.clip import (
     AUDIO_EXTENSIONS,
@@ -18,35 +17,35 @@ from rtmri_speech.dataset.clip import (
 )
 from rtmri_speech.dataset.lab_format import stored_clips
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.data import Corpus, Lab
 
 
-def corpus_clips(settings: Mapping[str, Any], results: Path, lab: Mapping[str, Any] | None = None) -> dict[str, Clip]:
+def corpus_clips(settings: Corpus, results: Path, lab: Lab) -> dict[str, Clip]:
     """Return the clips of the ``corpus`` section by id, sorted, without the excluded ones.
 
     Parameters
     ----------
     settings : the ``corpus`` section.
     results : where the demo's recordings are made.
-    lab : the ``lab`` section, for the source ``lab``.
+    lab : its ``lab`` section, for the source ``lab``.
 
     Raises
     ------
     UserError
         What `clips_from_directories`, `clips_from_table` and `stored_clips` raise, or nothing is left.
     """
-    match settings["source"]:
+    match settings.source:
         case "demo":
-            clips = demo_clips(settings["demo"]["clips"], results / "demo")
+            clips = demo_clips(settings.demo.clips, results / "demo")
         case "directories":
-            audio = settings["audio"]
-            clips = clips_from_directories(Path(settings["videos"]), Path(audio) if audio else None)
+            clips = clips_from_directories(settings.videos, settings.audio)
         case "table":
-            clips = clips_from_table(Path(settings["table"]))
-        case "lab" if lab["conventions"] == "lab":
-            clips = lab_clips(Path(lab["processed"]), Path(settings["videos"]), Path(settings["audio"]))
+            clips = clips_from_table(settings.table)
+        case "lab" if lab.conventions == "lab":
+            clips = lab_clips(lab.processed, settings.videos, settings.audio)
         case "lab":
-            clips = clips_from_directories(Path(settings["videos"]), Path(settings["audio"]))
-    for id in settings["exclude"]:
+            clips = clips_from_directories(settings.videos, settings.audio)
+    for id in settings.exclude:
         if clips.pop(id, None) is None:
             raise UserError("corpus.exclude", f"names {id!r}, which is no clip", "name a clip of the corpus")
     if not clips:

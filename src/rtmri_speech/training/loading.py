@@ -99,7 +99,8 @@ def load(
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
         persistent_workers=workers > 0,
-        pin_memory=pin_memory,
+        # Without CUDA it would only be warned of.
+        pin_memory=pin_memory and torch.cuda.is_available(),
         worker_init_fn=_serve_the_trainer,
         # A generator of its own: the loader must not draw from the one that dropout uses.
         generator=torch.Generator(),

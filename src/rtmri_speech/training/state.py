@@ -222,6 +222,8 @@ class TrainingState:
     directory : where the files ``state_XXXXXXXX.pt`` are kept; made if missing.
     fingerprint : what the training is of (data, mel, network) as JSON values; files of another one are set aside.
     adjustable : settings (learning rate, loss coefficients, ...) that may change between runs; what changed is said.
+    defaults : ``fingerprint`` and ``adjustable`` of the default settings: a state from before there was a setting was
+        made with its default.
     keep : how many files are kept.
     wait : wait for a trainer that still holds the lock, and say so; else refuse.
     say : receives each sentence for the user.
@@ -242,6 +244,7 @@ class TrainingState:
         fingerprint: Mapping[str, Any],
         adjustable: Mapping[str, Any] | None = None,
         *,
+        defaults: Mapping[str, Mapping[str, Any]] | None = None,
         keep: int = 2,
         wait: bool = True,
         say: Callable[[str], None],
@@ -251,6 +254,7 @@ class TrainingState:
         self.fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
         self.adjustable: dict[str, Any] = json.loads(json.dumps(adjustable or {}))
         self.superseded: dict[str, Any] | None = None
+        self._defaults = {"fingerprint": {}, "adjustable": {}} | json.loads(json.dumps(defaults or {}))
         self._keep, self._wait, self._say = keep, wait, say
         self._lock = DirectoryLock(self.directory)
 
@@ -287,8 +291,10 @@ class TrainingState:
                 with refusing_unfit(path):
                     saved = load_checkpoint(path)
                     payload, generators = saved["payload"], saved["random"]
-                    changes = _differences(saved["adjustable"], self.adjustable)
-                    differing = ", ".join(_differences(saved["fingerprint"], self.fingerprint))
+                    adjustable = _completed(saved["adjustable"], self._defaults["adjustable"])
+                    fingerprint = _completed(saved["fingerprint"], self._defaults["fingerprint"])
+                    changes = _differences(adjustable, self.adjustable)
+                    differing = ", ".join(_differences(fingerprint, self.fingerprint))
             except UserError as error:
                 self._say(f"{path}: this state cannot be read ({error.fault}); the one before it is used.")
                 self._set_aside(path)
@@ -306,7 +312,7 @@ class TrainingState:
                 self._say(f"{self.directory}: goes on from step {step}.")
             with refusing_unfit(path):
                 restore_random_state(generators)
-            return {**payload, "step": step}
+            return {**payload, "step": step, "adjustable": adjustable}
         return None
 
     def save(self, step: int, payload: Mapping[str, Any]) -> None:
@@ -339,6 +345,15 @@ class TrainingState:
         """Only one training is kept aside: states are large."""
         for path in self._aside.glob("state_*.pt"):
             path.unlink()
+
+
+def _completed(saved: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """``saved`` with what it, or a table in it, lacks."""
+    complete = {**defaults, **saved}
+    for name, table in defaults.items():
+        if isinstance(table, Mapping):
+            complete[name] = {**table, **saved.get(name, {})}
+    return complete
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

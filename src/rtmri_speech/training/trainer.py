@@ -115,6 +115,10 @@ class Task(ABC):
     def adjustable(self) -> dict[str, Any]:
         """Return the settings that may change between runs of one training, as JSON values."""
 
+    def defaults(self) -> dict[str, dict[str, Any]]:
+        """Return ``fingerprint`` and ``adjustable`` of the default settings, as far as they are settings."""
+        return {}
+
     @abstractmethod
     def recorded_settings(self) -> dict[str, Any]:
         """Return the settings that count for the result, as JSON values."""
@@ -129,7 +133,7 @@ class Task(ABC):
 
     @abstractmethod
     def load_state(self, saved: Mapping[str, Any]) -> None:
-        """Resume from what `state` returned, with its ``step``; changed adjustable settings take effect.
+        """Resume from what `state` returned, with its ``step`` and ``adjustable`` settings; changed ones take effect.
 
         A state that raises (see `refusing_unfit`) is refused in a sentence.
         """
@@ -202,7 +206,14 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
         state, saved, superseded = None, None, None
         if group.first:
             state = held.enter_context(
-                TrainingState(settings.state_dir, task.fingerprint(), task.adjustable(), wait=settings.wait, say=say)
+                TrainingState(
+                    settings.state_dir,
+                    task.fingerprint(),
+                    task.adjustable(),
+                    defaults=task.defaults(),
+                    wait=settings.wait,
+                    say=say,
+                )
             )
             saved = state.load()
             superseded = state.superseded if settings.warm else None

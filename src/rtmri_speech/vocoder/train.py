@@ -21,6 +21,8 @@ import torch
 
 from rtmri_speech import atomic, provenance
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.fields import marked
+from rtmri_speech.settings.vocoder import Training
 from rtmri_speech.signal.mel import MelSpec, log_mel
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.logging import TrainingLog
@@ -70,23 +72,20 @@ _STATEFUL = ("generator", "averaged", "mpd", "msd", "optim_g", "optim_d")
 _MEMORY_REMEDY = "lower batch_size or segment_size in the config"
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """Where and how long to train.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run(Training):
+    """Where and how long to train, with the settings.
 
-    Parameters
+    Attributes
     ----------
     directory : receives ``g_``, ``do_``, ``config.json`` and ``logs``.
     steps : the training ends after so many (those of a base count); None: after ``epochs``.
     epochs : passes over the training clips, counted from where this training began.
+    state_directory : where the resumable state is kept.
     base : a ``g_`` file or directory of the pair to begin with; None: the newest pair in ``directory``, or nothing.
     base_needed : refuse to begin with nothing.
     new_rate : take the learning rate from the config, as fine-tuning does, and not from the base.
-    state_directory : where the resumable state is kept.
-    checkpoint_interval, validation_interval, summary_interval : steps.
-    keep_last, keep_every, archive : see `checkpoint.prune_pairs`.
-    extra_mels_weight : probability of a true mel, see `data.Excerpts`.
-    bf16 : compute the networks in bfloat16 where that is safe.
+    device, wait : where to compute, whether to wait for another trainer.
     mel : what the mels to fine-tune on are, where their dataset says it; the vocoder must read the same.
     provenance : also write where the last pair comes from, which it carries itself, to this JSON.
     """
@@ -98,14 +97,6 @@ class Run:
     base: Path | None = None
     base_needed: bool = False
     new_rate: bool = False
-    checkpoint_interval: int = 5000
-    validation_interval: int = 1000
-    summary_interval: int = 100
-    keep_last: int = 3
-    keep_every: int = 0
-    archive: Path | None = None
-    extra_mels_weight: float = 0.0
-    bf16: bool = False
     device: str = "auto"
     wait: bool = True
     mel: MelSpec | None = None
@@ -357,10 +348,14 @@ class VocoderTask(Task):
             "batch_size learning_rate lr_decay schedule adam_b1 adam_b2 seed segment_size mel_weight stft_weight"
             " discriminator_start average augment_rate augment_gain_db fmax_for_loss"
         )
-        of_run = {name: getattr(self.run, name) for name in ("extra_mels_weight", "steps", "epochs", "bf16")}
+        of_run = {"steps": self.run.steps, "epochs": self.run.epochs, **marked(self.run, "adjustable")}
         if self.config.lr_decay_steps is not None:
             of_run["lr_decay_steps"] = self.config.lr_decay_steps
         return {**{name: getattr(self.config, name) for name in names.split()}, **of_run}
+
+    def defaults(self) -> dict[str, dict[str, Any]]:
+        """Return the defaults of the run's settings; see `Task.defaults`."""
+        return {"adjustable": marked(Training(), "adjustable")}
 
     def recorded_settings(self) -> dict[str, Any]:
         """Return network and adjustable settings without the length."""

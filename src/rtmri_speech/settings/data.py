@@ -1,0 +1,191 @@
+"""Settings of the recordings and of the dataset made from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from rtmri_speech.settings.fields import (
+    Count,
+    Id,
+    NotNegative,
+    Positive,
+    Section,
+    ShareBelowOne,
+    Whole,
+    Within,
+    setting,
+)
+
+Pixels = Annotated[int, Within(ge=16, le=4096)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo(Section):
+    """The embedded corpus (source demo)."""
+
+    section: ClassVar[str] = "corpus.demo"
+
+    clips: Annotated[int, Within(ge=3, le=100_000)] = setting(40, "How many sentences, 000 on.")
+    seed: Whole = setting(503, "Seed of sentences, poses, voices and noise.")
+
+
+@dataclasses.dataclass(frozen=True)
+class RawVideos(Section):
+    """Turn raw recordings into normalised videos first (source directories or table). Empty means they are ready."""
+
+    section: ClassVar[str] = "corpus.raw_videos"
+
+    crop: tuple[Whole, Whole, Whole, Whole] | None = setting(
+        None, "Crop box in pixels of the raw video: left, top, width, height. Empty means all of it."
+    )
+    rotation: float = setting(0.0, "Rotation in degrees, counter-clockwise, before cropping.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus(Section):
+    """Where the recordings come from."""
+
+    section: ClassVar[str] = "corpus"
+
+    source: Literal["demo", "directories", "table", "lab"] = setting(
+        "demo",
+        "demo: the embedded synthetic corpus; directories: videos/<id>.* with audio/<id>.*; table: a TSV with the"
+        " columns id, video, audio, start, end, av_offset_ms; lab: the two directories with what an older system made"
+        " of them (the section lab).",
+    )
+    videos: Path | None = setting(None, "Directory of the videos (sources directories and lab).")
+    audio: Path | None = setting(
+        None, "Directory of the sound files (sources directories and lab); empty means each video's own track."
+    )
+    table: Path | None = setting(None, "TSV of the clips (source table).")
+    phonemes: Path | None = setting(
+        None,
+        "Directory of <id>.TextGrid or <id>.json with the phonemes of clips, for errors and maps by phoneme, and with"
+        " their words, or of <id>.txt with the words alone, for errors of intelligibility; empty for none. The demo"
+        " brings its own.",
+    )
+    exclude: tuple[Id, ...] = setting((), "Ids to leave out.")
+    demo: Demo = setting(Demo, Demo.__doc__)
+    raw_videos: RawVideos | None = setting(None, RawVideos.__doc__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lab(Section):
+    """What a machine of the memo's older system holds (corpus.source lab), read as it lies there, never written to.
+
+    Windows paths and Japanese names are fine. `python workflow/scripts/inspect_lab_setup.py DIR` writes this section.
+    """
+
+    section: ClassVar[str] = "lab"
+
+    conventions: Literal["lab", "fixed"] = setting(
+        "lab",
+        "lab: its frames, mels, masks and scaler are taken over and its models used, with its mel and its vocoder's"
+        " padding. fixed: of all that, only the recordings are; mels are made anew (mel.preset hifigan), the scaler"
+        " from training clips alone, and both models are trained here. `snakemake -n` says what that is.",
+    )
+    processed: Path | None = setting(
+        None,
+        "Its processed directory, dataset/rtmri_normalized_processed, with samples or stored windows, scaler.json and"
+        " meta.json.",
+    )
+    mri_checkpoint: Path | None = setting(
+        None, "Its mel generator, mri_acoustic_model.pt. Empty trains one here, on its mels."
+    )
+    hifigan_checkpoint: Path | None = setting(
+        None, "Its vocoder, a g_<steps> file. Empty trains one here, on its mels."
+    )
+    hifigan_config: Path | None = setting(None, "That vocoder's config. Empty means the config.json beside it.")
+    train_on: tuple[Literal["acoustic", "vocoder"], ...] = setting(
+        (),
+        "Models to train further from the lab's checkpoints, the mel generator with its optimiser's state; a model that"
+        " is not named is used as it is. Predicted mels for the vocoder come from the mel generator in use.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Video(Section):
+    """The picture."""
+
+    section: ClassVar[str] = "video"
+
+    size: tuple[Pixels, Pixels] = setting((256, 256), "Height and width of the stored frames, pixels.")
+    resampling: Literal["refuse", "nearest", "mean"] = setting(
+        "refuse",
+        "What to do with a video whose frame rate is not sampling_rate / hop_length: refuse it, or resample it in time"
+        " by the nearest frame or by the mean of the frames in the mel frame's interval.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Audio(Section):
+    """The sound."""
+
+    section: ClassVar[str] = "audio"
+
+    gain: Positive = setting(1.0, "Factor on every sample of every clip.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mel(Section):
+    """The mel spectrogram, one for dataset, acoustic model, vocoder and metrics."""
+
+    section: ClassVar[str] = "mel"
+
+    preset: Literal["hifigan", "lab", None] = setting(
+        None,
+        "hifigan: the official HiFi-GAN's (magnitude, centred); lab: the memo's system (power, pre-emphasis, unpadded)."
+        " Empty means hifigan, or lab where what the lab made is taken over (lab.conventions).",
+    )
+    sampling_rate: Annotated[int, Within(ge=1000)] = setting(11413, "Samples per second, Hz.")
+    n_fft: Annotated[int, Within(ge=16)] = setting(2048, "Length of the Fourier transform, samples.")
+    win_length: Annotated[int, Within(ge=16)] | None = setting(
+        None, "Length of the window, samples; empty means n_fft."
+    )
+    hop_length: Count = setting(
+        420, "Samples from frame to frame; sampling_rate / hop_length is the video's frame rate."
+    )
+    n_mels: Count = setting(64, "Number of mel filters.")
+    fmin: NotNegative = setting(0.0, "Lower edge of the filterbank, Hz.")
+    fmax: Positive | None = setting(
+        None, "Upper edge of the filterbank, Hz, at most sampling_rate / 2; empty means just that."
+    )
+    preemphasis: ShareBelowOne | None = setting(None, "Coefficient of the pre-emphasis; empty means the preset's.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows(Section):
+    """The windows the acoustic model is trained on."""
+
+    section: ClassVar[str] = "windows"
+
+    ref_frames: Count = setting(4, "Neighbouring frames a window.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Named(Section):
+    """Ids put into a part whatever their hash."""
+
+    section: ClassVar[str] = "split.named"
+
+    training: tuple[Id, ...] = setting((), "Clips of training.")
+    validation: tuple[Id, ...] = setting((), "Clips of validation.")
+    test: tuple[Id, ...] = setting((), "Clips of the test.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split(Section):
+    """Training, validation and test.
+
+    From 20 clips on by a hash of seed and id, so that adding a clip never moves another; fewer clips fill every part
+    in the hash's order.
+    """
+
+    section: ClassVar[str] = "split"
+
+    seed: int = setting(42, "Seed of the hash.")
+    validation: ShareBelowOne = setting(0.1, "Share of validation clips.")
+    test: ShareBelowOne = setting(0.1, "Share of test clips; 0 trains on everything and leaves nothing to score.")
+    named: Named = setting(Named, Named.__doc__)

@@ -1,0 +1,128 @@
+"""A script's flags, made from the fields of its settings, and the command line that gives them all.
+
+A field is the flag ``--<name>``; those of sections within are flags of the same script. ``true or false`` is ``--name``
+or ``--no-name``; a list has several values; a table has words ``NAME:VALUE:VALUE``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rtmri_speech import command_line
+from rtmri_speech.errors import UserError
+from rtmri_speech.settings.fields import Section, choices, fields_of, options, require_allowed
+
+S = TypeVar("S", bound=Section)
+
+
+def _flat(section: type) -> Iterator[tuple[dataclasses.Field, Any, str]]:
+    """Yield each field of a section and of those within, with its type and its flag's name."""
+    for field, kind in fields_of(section):
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from _flat(kind)
+        else:
+            yield field, kind, field.metadata["flag"] or field.name
+
+
+def add_flags(parser: argparse._ActionsContainer, section: type) -> None:
+    """Add a flag for each field of ``section``."""
+    for field, kind, flag in _flat(section):
+        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()
+        parser.add_argument(
+            f"--{flag}",
+            dest=flag,
+            default=default,
+            help=_help(field.metadata["description"], default),
+            **_reading(kind, flag),
+        )
+        kinds = list(options(kind))
+        if bool in kinds and kinds != [bool]:
+            parser.add_argument(f"--no-{flag}", dest=flag, action="store_false", default=default, help="do without")
+
+
+def _help(description: str, default: Any) -> str:
+    # argparse reads % as the beginning of a name.
+    return description.replace("%", "%%") + ("" if default is None else " (default: %(default)s)")
+
+
+def _reading(kind: Any, flag: str) -> dict[str, Any]:
+    """How argparse reads a value of a type."""
+    kinds = [option for option in options(kind) if option is not type(None)]
+    words = [word for word in choices(kind) if word is not None]
+    if words:
+        return {"choices": words, "type": type(words[0])}
+    if kinds == [bool]:
+        return {"action": argparse.BooleanOptionalAction}
+    if bool in kinds:
+        return {"nargs": "?", "const": True, "type": next(option for option in kinds if option is not bool)}
+    (only,) = kinds
+    origin, parts = typing.get_origin(only), typing.get_args(only)
+    if origin is dict:
+        return {"nargs": "*", "metavar": "NAME:VALUE"}
+    if origin is tuple:
+        variable = parts[1:] == (...,)
+        item = next(options(parts[0]))
+        return {"nargs": "*" if variable else len(parts), "type": item, "metavar": "VALUE" if variable else None}
+    return {"type": only, "metavar": {Path: "PATH", int: "N", float: "X"}.get(only, "WORD")}
+
+
+def from_flags(section: type[S], args: argparse.Namespace, **others: Any) -> S:
+    """Return the settings that the flags of `add_flags` gave.
+
+    Parameters
+    ----------
+    others : fields that are no settings.
+
+    Raises
+    ------
+    UserError
+        A value is outside its limits; the flag is named.
+    """
+    values = {}
+    for field, kind in fields_of(section):
+        if isinstance(kind, type) and issubclass(kind, Section):
+            values[field.name] = from_flags(kind, args)
+            continue
+        flag = field.metadata["flag"] or field.name
+        values[field.name] = _value(getattr(args, flag), kind, flag)
+        require_allowed(values[field.name], kind, f"--{flag}", field)
+    return section(**values, **others)
+
+
+def _value(given: Any, kind: Any, flag: str) -> Any:
+    """What argparse has read, as the field's type."""
+    if not isinstance(given, list):
+        return given
+    (only,) = [option for option in options(kind) if option is not type(None)]
+    if typing.get_origin(only) is not dict:
+        return tuple(given)
+    table, kinds = {}, typing.get_args(typing.get_args(only)[1])
+    for word in given:
+        name, *numbers = word.split(":")
+        try:
+            table[name] = tuple(next(options(kind))(number) for kind, number in zip(kinds, numbers, strict=True))
+        except ValueError:
+            raise UserError(f"--{flag}", f"is {word}", f"give NAME:{':'.join(['VALUE'] * len(kinds))}") from None
+    return table
+
+
+def command_line_of(settings: Any, section: type | None = None) -> str:
+    """Return the flags that give all of ``settings``, or the part of them that ``section``, a base of it, defines."""
+    words = []
+    for field, _ in fields_of(section or type(settings)):
+        value = getattr(settings, field.name)
+        flag = field.metadata["flag"] or field.name
+        if isinstance(value, Section):
+            words.append(command_line_of(value))
+        elif value is False:
+            words.append(f"--no-{flag}")
+        else:
+            if isinstance(value, dict):
+                value = [":".join(map(str, [name, *numbers])) for name, numbers in value.items()]
+            words.append(command_line.flags({flag: value}))
+    return " ".join(filter(None, words))

@@ -1,4 +1,4 @@
-"""A lab's machine after a year with the old system, small: videos, sound, dataset and checkpoints as they lie there.
+"""A small replica of a lab's files after a year with the old system: videos, sound, dataset and checkpoints.
 
 Every array is made here from librosa and NumPy alone, by the old system's conventions, so that what reads it is
 compared with something else than itself. Pictures are smaller and networks narrower than the lab's; names and layout
@@ -25,7 +25,7 @@ VOCODER_FIXTURE = Path(__file__).parent / "vocoder" / "data" / "hifigan_lab_tiny
 
 @dataclass
 class LabTree:
-    """Where everything of the tree lies, and what was put there.
+    """Paths and contents of the tree.
 
     ``mri`` float32 (T, H, W) in [0, 1], ``mel_db`` float32 (T, 64), ``audio`` int16 (N,): by clip id.
     """

@@ -30,14 +30,14 @@ run_script(main)
 
 
 class Machine:
-    """A machine with ``gpus`` GPUs, by its nvidia-smi, on which holders are started."""
+    """A machine whose nvidia-smi lists ``gpus`` GPUs, for starting processes that reserve them."""
 
     def __init__(self, directory: Path, gpus: int, stack: ExitStack) -> None:
         self.directory, self._stack, self._count = directory, stack, 0
         self.environment = pretend_gpus(directory, gpus)
 
     def start(self, *arguments, **environment) -> subprocess.Popen:
-        """Start a holder; what it says is read with `said`."""
+        """Start a process that reserves GPUs; read its output with `said`."""
         self._count += 1
         log = self.directory / f"{self._count}.log"
         process = subprocess.Popen(
@@ -71,7 +71,7 @@ def let_go(process) -> int:
 
 
 def said(process, words: str) -> bool:
-    """Wait until a holder has said something."""
+    """Wait for output of a process."""
     while words not in process.log.read_text():
         if process.poll() is not None:
             return False

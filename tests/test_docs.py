@@ -26,7 +26,7 @@ RULES = {
 
 
 def missing(text: str, page: Path) -> list[str]:
-    """Return what a page names and the checkout lacks."""
+    """Return the names on a page that do not exist in the checkout."""
     found = []
     words = re.findall(r"`([^`\n]+)`", text) + re.findall(r"^ {4}(\S.*)", text, re.MULTILINE)
     paths = {word for words_ in words for word in re.findall(r"[\w./*{},-]+", words_)}

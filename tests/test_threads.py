@@ -37,7 +37,7 @@ rule count:
 
 
 def environment() -> dict[str, str]:
-    """This process's, without what says how many threads to use."""
+    """The environment of this process, without variables for the number of threads."""
     kept = {name: value for name, value in os.environ.items() if name not in thread_variables(1)}
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     return {**kept, "PYTHONPATH": str(SOURCE), "PATH": path}
@@ -84,7 +84,7 @@ def test_decoding_uses_one_thread(tmp_path, monkeypatch):
 
 
 def test_an_empty_variable_is_ignored(monkeypatch):
-    """OpenCV fails on an empty one of its own."""
+    """OpenCV fails on an empty variable of its own."""
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     monkeypatch.delenv("OPENCV_FOR_THREADS_NUM", raising=False)
     limit_threads(None)

@@ -46,7 +46,7 @@ def write_noise(directory, training):
 
 
 def write_acoustic(path, seed=0, spec=SPEC, size=SIZE, normalisation="unit"):
-    """A mel generator with random weights, without what only a training goes on from."""
+    """A mel generator with random weights, without training state."""
     torch.manual_seed(seed)
     network = Network("test_efficientnet", rnn_hidden=8, n_mels=spec.n_mels)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ TINY_ACOUSTIC = {
 
 
 class Checkout:
-    """The project's files in a directory of their own, whose workflow can be run, and its code changed."""
+    """A copy of the project's files, with a runnable workflow and modifiable code."""
 
     def __init__(self, directory: Path, settings: dict) -> None:
         self.directory, self.settings = directory, settings
@@ -101,7 +101,7 @@ class Checkout:
             )
 
     def copy(self, directory: Path) -> "Checkout":
-        """The same files and settings in another directory, to be changed freely; file times are kept."""
+        """Copy files and settings to another directory; file times are kept."""
         copy = Checkout.__new__(Checkout)
         copy.directory = directory
         shutil.copytree(self.directory, directory)
@@ -115,7 +115,7 @@ class Checkout:
         return self.directory / self.settings["results"]
 
     def start(self, *arguments: str, environment: dict[str, str] | None = None, **streams) -> subprocess.Popen:
-        """Start the workflow; nothing of the environment but this Python is used."""
+        """Start the workflow with this Python and an otherwise clean environment."""
         path = self.directory / "my config.yaml"
         text = yaml.safe_dump(self.settings, allow_unicode=True)
         # Not anew for nothing: a test may have filled the disk.
@@ -145,7 +145,7 @@ class Checkout:
         return run.stdout + run.stderr
 
     def pending(self, *targets: str) -> set[str]:
-        """The jobs a run would do, as ``rule`` or ``rule id``."""
+        """Return the pending jobs, as ``rule`` or ``rule id``."""
         run = self.snakemake("-n", *targets)
         out = run.stdout + run.stderr
         assert run.returncode == 0, out

@@ -1,4 +1,4 @@
-"""The tiny workflow through a SLURM, with the profile that the project ships."""
+"""The tiny workflow on SLURM, with the project's profile."""
 
 import contextlib
 import os
@@ -65,11 +65,11 @@ SAME_THREADS = ["--set-threads", "train_acoustic=1"]
 
 
 class ClusterWorkflow:
-    """A checkout whose workflow runs on a SLURM.
+    """A checkout whose workflow runs on SLURM.
 
     Attributes
     ----------
-    driven : the jobs of SLURM that `drive` led to, itself first.
+    driven : the SLURM jobs started by `drive`, itself first.
     """
 
     def __init__(self, checkout: Checkout, slurm: Slurm) -> None:
@@ -91,7 +91,7 @@ class ClusterWorkflow:
 
     @contextlib.contextmanager
     def started(self, *arguments: str, **options) -> Iterator[subprocess.Popen]:
-        """A Snakemake in the background; what it says is in its ``log``."""
+        """Start Snakemake in the background, with its output in ``log``."""
         log = self.directory / f"snakemake_{time.monotonic_ns()}.log"
         with log.open("w") as out:
             process = subprocess.Popen(
@@ -109,7 +109,7 @@ class ClusterWorkflow:
             process.wait()
 
     def ended(self, *arguments: str) -> tuple[int, str]:
-        """Run Snakemake to its end; its exit code and what it said."""
+        """Run Snakemake to its end; return exit code and output."""
         with self.started(*arguments) as process:
             code = process.wait(600)
             return code, process.log.read_text()
@@ -120,7 +120,7 @@ class ClusterWorkflow:
         return said
 
     def drive(self, *arguments: str) -> None:
-        """Submit a Snakemake that submits the jobs, and wait for its end; what it says is in ``driver.log``."""
+        """Submit Snakemake as a job that submits the others, and wait for its end; its output is in ``driver.log``."""
         driver = self.directory / "driver.sh"
         driver.write_text(
             f"#!/bin/sh\nexport PATH={shlex.quote(str(self.slurm.bin))}:$PATH PYTHONPATH=\n"
@@ -132,7 +132,7 @@ class ClusterWorkflow:
         self.driven = self.jobs()
 
     def jobs(self) -> list[dict[str, str]]:
-        """The jobs of SLURM since this began, in their order."""
+        """Return the SLURM jobs since the start, in order."""
         return [job for id, job in self.slurm.jobs().items() if id not in self.before]
 
     def job_in(self, *states: str, number: int = 1, within: float = 600) -> dict[str, str]:
@@ -157,14 +157,14 @@ class ClusterWorkflow:
         return job
 
     def wake(self) -> None:
-        """Let the training that is held go on."""
+        """Let the paused training continue."""
         os.kill(self._trainer, signal.SIGCONT)
 
     def said_by(self, rule: str) -> str:
         return (self.directory / "results" / "logs" / f"{rule}.log").read_text(encoding="utf-8")
 
     def saved_steps(self) -> list[int]:
-        """The steps of the states on the disk."""
+        """Return the steps of the saved states."""
         return [
             int(path.stem.split("_")[1]) for path in sorted(self.directory.glob("results/.state/acoustic/state_*.pt"))
         ]

@@ -13,7 +13,7 @@ from workflow_checkout import CLIPS, NAMED, Checkout, make_recording
 
 @pytest.fixture(scope="session")
 def start_slurm():
-    """Start a SLURM in a directory of its own; all are ended with the tests."""
+    """Start a SLURM in a directory of its own; stopped after the tests."""
     if lack := missing():
         pytest.skip(f"no cluster test: {lack}")
     from contextlib import ExitStack
@@ -35,7 +35,7 @@ def slurm(start_slurm) -> Slurm:
 
 
 def made_checkout(directory: Path) -> Checkout:
-    """A checkout with the recordings of a tiny corpus, nothing made of them."""
+    """A checkout with the recordings of a tiny corpus, without results."""
     directory.mkdir()
     settings = copy.deepcopy(SETTINGS)
     settings["split"] = {"named": NAMED}
@@ -47,7 +47,7 @@ def made_checkout(directory: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory, slurm) -> ClusterWorkflow:
-    """From nothing to speech, as the documentation says: Snakemake is itself a job, and submits what is worth it."""
+    """The whole workflow as documented: Snakemake is a job, and submits the larger jobs."""
     workflow = ClusterWorkflow(made_checkout(tmp_path_factory.mktemp("cluster") / "undisturbed"), slurm)
     workflow.drive("infer")
     return workflow

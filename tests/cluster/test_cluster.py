@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def assert_no_step_lost_or_made_twice(workflow: ClusterWorkflow) -> None:
-    """The log has each epoch's values once and in order, the state all steps."""
+    """Require each epoch once and in order in the log, and all steps in the state."""
     log = EventAccumulator(str(workflow.directory / "results" / "acoustic" / "logs")).Reload()
     epochs = workflow.checkout.settings["acoustic"]["epochs"]
     for tag in ("loss/train", "loss/val", "lr"):

@@ -62,7 +62,7 @@ JobAcctGatherParams=OverMemoryKill
 
 
 def missing() -> str | None:
-    """What this machine lacks for it; None when nothing."""
+    """Return what this machine lacks for it, or None."""
     if os.name == "nt" or os.getuid() != 0:
         return "a throw-away SLURM needs root"
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
@@ -72,7 +72,7 @@ def missing() -> str | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on, all at once."""
+    """Return unused loopback ports."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -90,7 +90,7 @@ class Slurm:
 
     Attributes
     ----------
-    bin : to be put first in PATH: the client commands, which know this SLURM.
+    bin : directory of the client commands for this SLURM, for PATH.
     """
 
     def __init__(self, directory: Path, *, over_memory_kill: bool = False) -> None:
@@ -172,14 +172,14 @@ class Slurm:
         return done.stdout
 
     def jobs(self) -> dict[str, dict[str, str]]:
-        """All jobs so far by their number, as ``scontrol show job`` tells them."""
+        """Return all jobs by ID, as shown by ``scontrol show job``."""
         told = self.run("scontrol", "show", "job", "-o", check=False).splitlines()
         jobs = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in told]
         return {job["JobId"]: job for job in jobs if "JobId" in job}
 
     @staticmethod
     def wait(condition, otherwise: str, within: float = 300.0):
-        """Wait until ``condition()`` is true and return what it gives."""
+        """Wait until ``condition()`` is true and return its value."""
         end = time.monotonic() + within
         while not (found := condition()):
             assert time.monotonic() < end, otherwise

@@ -63,7 +63,7 @@ def drawn(utterance):
 
 
 def frames_of(segments, index, frames):
-    """Whether each frame's centre is in the middle half of a segment."""
+    """Return whether the centre of each frame is in the middle half of a segment."""
     edges = np.cumsum([0.0] + [segment.seconds for segment in segments])
     centres = (np.arange(frames) + 0.5) * 420 / 11413
     quarter = segments[index].seconds / 4

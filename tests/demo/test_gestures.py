@@ -10,7 +10,7 @@ from rtmri_speech.demo.text import PAUSE, Segment
 
 
 def tiers(segments):
-    """Of each tier the start, end and target of its gestures that are not neutral."""
+    """Return start, end and target of the non-neutral gestures of each tier."""
     read = {}
     for sequence in ET.fromstring(gestural_score(segments)):
         times = np.cumsum([0.0] + [float(gesture.get("duration_s")) for gesture in sequence])

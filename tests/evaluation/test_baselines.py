@@ -74,7 +74,7 @@ def test_shuffling_keeps_the_frames_and_loses_their_order():
 
 
 def voice(seconds: float, rate: int) -> np.ndarray:
-    """A harmonic tone that comes and goes and moves its spectrum."""
+    """A harmonic tone with varying level and spectrum."""
     time = np.arange(round(seconds * rate)) / rate
     gain = 0.55 + 0.45 * np.sin(2 * np.pi * 2.3 * time + np.sin(3 * time))
     tilt = 1.2 + 0.8 * np.sin(2 * np.pi * 1.7 * time)
@@ -92,7 +92,7 @@ def test_griffin_lim_output_is_in_step_with_the_mel(preset):
     assert lag_ms(signal[: len(spoken)], spoken, spec.sampling_rate) == pytest.approx(0, abs=5)
 
     def distance(moved: int) -> float:
-        """Root mean square of the dB between the mel that is asked for and the spoken one, ``moved`` frames apart."""
+        """RMS difference in dB between the given and the resynthesised mel, shifted by ``moved`` frames."""
         again = spec.mel(np.roll(spoken, moved * spec.hop_length))
         asked = mel[:, : again.shape[1]]
         inner = (asked > asked.max() * 10 ** (-40 * spec.power / 20)) & (np.arange(asked.shape[1]) > 2)

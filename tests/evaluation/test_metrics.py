@@ -20,7 +20,7 @@ def noise(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray:
 
 
 def syllables(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray:
-    """A gliding harmonic tone in bursts at a syllable's pace: voiced, with pauses, different everywhere."""
+    """Bursts of a gliding harmonic tone at syllable rate: voiced, with pauses, never repeating."""
     rng = np.random.default_rng(seed)
     count = round(seconds * rate)
     time = np.arange(count) / rate
@@ -226,7 +226,7 @@ def test_neighbouring_periods_of_a_tone_correlate_by_its_share_of_the_power():
 
 
 def test_hiss_between_vowels_is_unvoiced():
-    """What Harvest by itself carries a neighbouring vowel's F0 into."""
+    """Harvest alone extends the F0 of neighbouring vowels into it."""
     pytest.importorskip("pyworld")
     time = np.arange(3 * RATE) / RATE
     vowel = time % 0.4 < 0.28
@@ -262,7 +262,7 @@ def test_f0_errors_without_common_voiced_frames_are_not_a_number():
 
 
 def spoken(f0: np.ndarray, pause_tone_hz: float, pause_db: float) -> np.ndarray:
-    """A voice of ``f0`` (one value a sample, 0 in pauses), with a tone in its pauses as a scanner leaves it."""
+    """A voice with ``f0`` (one value per sample, 0 in pauses) and a tone in its pauses, like scanner noise."""
     phase = 2 * np.pi * np.cumsum(np.where(f0 > 0, f0, 100)) / RATE
     voice = (f0 > 0) * sum(np.sin(k * phase) / k for k in range(1, 20))
     time = np.arange(len(f0)) / RATE
@@ -279,7 +279,7 @@ def voice_f0() -> np.ndarray:
 
 @pytest.mark.parametrize(("pause_db", "vuv_error"), [(-50, 0.06), (-25, 0.2)], ids=["soft", "loud"])
 def test_a_tone_in_the_pauses_does_not_count_as_voiced(pause_db, vuv_error, voice_f0):
-    """The recording has 500 Hz in its pauses, the copies 300 Hz or nothing; one voice speaks, in the copies higher."""
+    """The recording has 500 Hz in its pauses, the copies 300 Hz or silence; the voice is higher in the copies."""
     pytest.importorskip("pyworld")
     ways = ((voice_f0, 500), (1.1 * voice_f0, 300), (1.1 * voice_f0, 0))
     recording, copy, clean = (spoken(*way, pause_db) for way in ways)
@@ -494,7 +494,7 @@ def test_a_summary_leaves_out_what_is_not_defined():
 
 
 def test_paired_differences_detect_what_separate_intervals_miss():
-    """Clips differ by far more than the systems do, and one of two further metrics does not differ at all."""
+    """The variation between clips far exceeds that between systems; one of the metrics does not differ."""
     rng = np.random.default_rng(0)
     level, jitter = rng.normal(0.5, 0.2, 24), rng.normal(0, 0.01, (2, 24))
     ours = {str(i): {"a": level[i] + 0.02, "b": level[i] + jitter[0, i], "c": None} for i in range(24)}

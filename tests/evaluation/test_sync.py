@@ -14,7 +14,7 @@ BANDS = ((100, 600), (600, 1500), (1500, 3000), (3000, 5000))
 
 
 def articulation(seconds: float, seed: int) -> np.ndarray:
-    """Four smooth random movements of about 4 Hz, (4, samples): what both picture and sound follow at once."""
+    """Four smooth random signals of about 4 Hz, (4, samples), that drive both picture and sound."""
     rng = np.random.default_rng(seed)
     count = round(seconds * RATE)
     spectrum = np.fft.rfft(rng.standard_normal((4, count)))

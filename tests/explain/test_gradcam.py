@@ -111,7 +111,7 @@ def test_sum_over_time_is_t_times_the_mean():
 
 
 class OnePlace(torch.nn.Module):
-    """Features that are the picture itself in the upper left and the lower right quarter, at 8 pixels a cell."""
+    """A stand-in backbone: features are the upper left and lower right quarters of the picture, 8 pixels per cell."""
 
     channels, stride = 2, 8
 

@@ -1,6 +1,6 @@
-"""Ways in which files go bad: bytes that are lost, moved or overwritten, and values of wrong kinds deep inside.
+"""Damage to files: lost, moved or overwritten bytes, and invalid nested values.
 
-`cut_short` leaves of a file what a disk has that lost power too early, `corrupted` damages the bytes of any file.
+`cut_short` truncates a file as a power failure would, `corrupted` damages the bytes of any file.
 `disturbed` is a hypothesis strategy over a structure of dicts, lists and values, such as the content of a JSON file or
 of a checkpoint, of which a few places are replaced, taken away or added.
 """
@@ -20,7 +20,7 @@ _HEADER = 512
 
 
 def cut_short(path: Path, rng: random.Random) -> int:
-    """Leave a random part of a file, sometimes nothing, sometimes all but a byte; return how many bytes are left."""
+    """Truncate a file to a random length (including 0, and all but one byte); return the length."""
     size = path.stat().st_size
     left = rng.choice([0, rng.randrange(size), size - 1]) if size else 0
     with path.open("rb+") as file:
@@ -78,7 +78,7 @@ def _swapped(data: bytes, rng: random.Random) -> bytes:
 
 
 def _absurd(data: bytes, rng: random.Random) -> bytes:
-    """A whole number in the header that says far too much, far too little, or less than nothing."""
+    """An integer in the header that is far too large, far too small, or negative."""
     size, order = rng.choice((2, 4, 8)), rng.choice("<>")
     value = rng.choice((0, 1, 0x7FFF, 0xFFFF, 10**6, 10**9, 2**31 - 1, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1))
     number = struct.pack(f"{order}Q", value)
@@ -89,7 +89,7 @@ def _absurd(data: bytes, rng: random.Random) -> bytes:
 
 
 def _lines_changed(data: bytes, rng: random.Random) -> bytes:
-    """A byte that text may trip over: a quote, a bracket, a tab, a zero, a line's end, a byte of no letter."""
+    """A byte that may break text: a quote, bracket, tab, NUL, line end, or invalid UTF-8."""
     out = data
     for _ in range(rng.choice((1, 3, 10))):
         place = _place(out, rng)

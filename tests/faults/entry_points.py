@@ -1,4 +1,4 @@
-"""Where files of users come in: a small sound one of each kind, and the call that a script makes with it.
+"""Entry points for user files: a small valid file of each kind, and the call that reads it as in the scripts.
 
 A `Kind` names a file among those that `write_good_files` writes, and a function that reads it as the scripts do. Each
 is called as ``read(file, results)`` and either works, writing only into ``results``, or raises a `UserError`.
@@ -39,7 +39,7 @@ FRAMES = 24
 
 
 def _module(path: Path) -> Any:
-    """A module of the tests that lies elsewhere."""
+    """Import a module of another tests directory."""
     spec = importlib.util.spec_from_file_location(f"good_files_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -57,12 +57,12 @@ class Kind:
     Attributes
     ----------
     name : of the kind.
-    file : the sound file that is damaged, under the directory of good files.
+    file : the valid file to damage, relative to the directory of good files.
     read : what a script does with it; ``read(file, results)``.
-    share : how many inputs it gets beside the others.
+    share : relative number of inputs.
     unpack, pack : to the structure of dicts, lists and values in the file and back, for damage deep inside; None where
         there is none.
-    values : what stands in the wrong places then.
+    values : values to insert.
     names_file : whether a refusal must name the file (a configuration's names the key).
     """
 
@@ -80,7 +80,7 @@ class Kind:
 
 
 def write_good_files(directory: Path) -> Path:
-    """Write a small sound file of every kind into ``directory``; the same every time."""
+    """Write a small valid file of every kind into ``directory``; deterministic."""
     from safetensors.torch import save_file
 
     from rtmri_speech.acoustic.model import AcousticModel, Network
@@ -421,7 +421,7 @@ def _read_list(file: Path, results: Path) -> None:
 
 
 def _configure(file: Path, results: Path) -> None:
-    """What the Snakefile does with the settings that Snakemake has read."""
+    """Process settings like the Snakefile does."""
     from rtmri_speech.configuration import load_configuration
     from rtmri_speech.settings.fields import plain
 
@@ -484,7 +484,7 @@ def _begin_vocoder(file: Path, results: Path) -> None:
 
 
 def _run_script(name: str, *arguments: Any) -> None:
-    """Run a script in this process; its one sentence becomes a `UserError`, a traceback stays an exception."""
+    """Run a script in this process; an error message becomes a `UserError`, other exceptions propagate."""
     said, argv = io.StringIO(), sys.argv
     sys.argv = [name, *map(str, arguments)]
     try:

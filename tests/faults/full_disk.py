@@ -1,4 +1,4 @@
-"""A small disk that can be filled to any level, and the workflow's commands, each run on it in its own process."""
+"""A small disk that can be filled to any level, and the workflow's commands, each run in a process of its own."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ PAGE = 4096
 
 
 class SmallDisk:
-    """A file system of so many megabytes, mounted on a directory (a context manager; needs root)."""
+    """A file system of the given size in MB, mounted on a directory (context manager; needs root)."""
 
     def __init__(self, directory: Path, megabytes: int) -> None:
         self.directory, self.megabytes = directory, megabytes
@@ -45,11 +45,11 @@ class SmallDisk:
         os.truncate(self._ballast, max(self._ballast.stat().st_size - leaving // PAGE * PAGE, 0))
 
     def empty(self) -> None:
-        """Make space again."""
+        """Free the space."""
         self._ballast.unlink(missing_ok=True)
 
     def files(self) -> dict[str, bytes]:
-        """What is on the disk, the ballast apart."""
+        """Return the files on the disk, without the ballast."""
         return {
             path.relative_to(self.directory).as_posix(): path.read_bytes()
             for path in sorted(self.directory.rglob("*"))
@@ -65,7 +65,7 @@ class Command:
     ----------
     rule : whose job it is.
     words : script and arguments.
-    log : where Snakemake keeps what it says.
+    log : Snakemake's log of the job.
     """
 
     rule: str
@@ -91,7 +91,7 @@ def commands(checkout: Checkout, *targets: str) -> list[Command]:
 
 
 def run_command(command: Command, directory: Path, said: Path) -> int:
-    """Run a command in this process, which does nothing else after, and return its exit code (for `kill.start`)."""
+    """Run a command in this process and return its exit code (for `kill.start`)."""
     os.chdir(directory)
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)

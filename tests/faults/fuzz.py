@@ -1,4 +1,4 @@
-"""Give damaged files to every place where a user's files come in, and see that each is read or refused in a sentence.
+"""Pass damaged files to every entry point for user files; each must be read, or refused with an error message.
 
     python tests/faults/fuzz.py --count 2000 --seed 1
 
@@ -55,7 +55,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an input: ``accepted``, ``refused`` or ``defect``, and what was said."""
+    """Outcome of an input: ``accepted``, ``refused`` or ``defect``, with the message."""
 
     input: Input
     verdict: str
@@ -63,7 +63,7 @@ class Outcome:
 
 
 def inputs(kind: Kind, good: Path, count: int, seed: int) -> Iterator[Input]:
-    """Yield ``count`` damaged files of a kind: bytes, and every second time values deep inside where it has some."""
+    """Yield ``count`` damaged files of a kind, alternating damaged bytes and, if possible, damaged nested values."""
     data = (good / kind.file).read_bytes()
     foreign = [(good / other.file).read_bytes() for other in KINDS if other.file != kind.file]
     structured = _disturbed_files(kind, data, count // 2, seed) if kind.unpack else []
@@ -133,7 +133,7 @@ class Reader:
             self._process = None
 
     def read(self, given: Input) -> Outcome:
-        """Put the damaged file in place, have it read, and put the good one back."""
+        """Replace the file by the damaged one, read it, and restore the original."""
         path = self.good / given.kind.file
         good = path.read_bytes()
         before = _tree(self.good, path)
@@ -186,7 +186,7 @@ def _fault_of_sentence(said: str, kind: Kind, path: Path) -> str | None:
 
 
 def _serve(connection: object, results: Path, cache: Path) -> None:
-    """Read what the other process names, until it closes the pipe."""
+    """Read the files named by the other process, until it closes the pipe."""
     os.environ.update(MPLCONFIGDIR=str(cache), OMP_WAIT_POLICY="PASSIVE")
     tempfile.tempdir = str(cache)
     import torch
@@ -224,7 +224,7 @@ def _serve(connection: object, results: Path, cache: Path) -> None:
 
 
 class _Watch:
-    """An audit hook that notes code being run and writes outside of some directories."""
+    """An audit hook that records executed code and writes outside the allowed directories."""
 
     _RUNS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "pickle.find_class")
     _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link", "os.symlink")

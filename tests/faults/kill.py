@@ -1,4 +1,4 @@
-"""End processes as a user, a cluster or a power cut would: a function's own process, or any of a command and its kin.
+"""Kill processes as a user, a cluster or a power failure would: the process of a function, or any process of a command.
 
 Functions run in processes forked from a server that has imported torch once, so that one costs tenths of a second. The
 kin of a command are known by a mark in their environment, which orphans and processes that outlive it carry too.
@@ -99,7 +99,7 @@ MARK = "RTMRI_TEST_RUN"
 
 
 def kin(mark: str) -> list[psutil.Process]:
-    """The living processes whose environment says that they, or who started them, were started with ``mark``."""
+    """Return the running processes with ``mark`` in their environment, inherited by all their children."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -120,7 +120,7 @@ def cpu_seconds(mark: str) -> float:
 
 
 def kind_of(process: psutil.Process) -> str:
-    """What a process of the workflow is: snakemake, a rule's script, its shell, its loader."""
+    """Return the kind of a process: snakemake, or the script, shell or loader of a rule."""
     words = process.cmdline()
     if "snakemake" in words:
         return "snakemake's job" if "--target-jobs" in words else "snakemake"
@@ -138,7 +138,7 @@ def kind_of(process: psutil.Process) -> str:
 
 
 def kill_one(processes: list[psutil.Process], choose: Callable[[list], psutil.Process]) -> str | None:
-    """Kill the process that ``choose`` takes of ``processes`` and return its kind; None when it had ended already."""
+    """Kill the process selected by ``choose`` and return its kind; None if it had already exited."""
     process = choose(processes)
     try:
         kind = kind_of(process)
@@ -149,7 +149,7 @@ def kill_one(processes: list[psutil.Process], choose: Callable[[list], psutil.Pr
 
 
 def kill_all(mark: str) -> int:
-    """Kill every process of a run, as a power cut does, and return how many; those that they start meanwhile too."""
+    """Kill all processes of a run, including those started meanwhile; return their number."""
     killed = 0
     while processes := kin(mark):
         for process in processes:

@@ -57,7 +57,7 @@ class Stage:
                 path.write_bytes(self.before[name])
 
     def require_told(self):
-        """One sentence, in the end, that names a file of the disk and what to do."""
+        """Require a final error message that names a file of the disk and the remedy."""
         lines = self.said.read_text(encoding="utf-8").splitlines()
         told = SENTENCE.fullmatch(lines[-1])
         assert told, "\n".join(lines)
@@ -72,7 +72,7 @@ class Stage:
 
 
 def size(files):
-    """Bytes of whole pages that files take."""
+    """Disk space of files, in whole pages."""
     return sum(-(-len(held) // PAGE) * PAGE for held in files.values())
 
 
@@ -149,7 +149,7 @@ def test_a_raw_recording(disk, checkout, tmp_path):
     "name", ["dataset/samples/a0/mri.npy", "settings.json", "dataset/hifigan_filelists/test.txt", "dataset/sources.txt"]
 )
 def test_snakemake_reports_a_full_disk_and_the_rerun_completes(disk, checkout, name):
-    """Also where the log of the job lies on the full disk and can hold nothing, and for rules without a script."""
+    """Also if the job's log is on the full disk, and for rules without a script."""
     target = f"{disk.directory.name}/{name}"
     checkout.make(f"{disk.directory.name}/dataset/hifigan_filelists/training.txt")
     disk.fill()

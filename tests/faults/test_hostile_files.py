@@ -32,13 +32,13 @@ READERS = {kind.name: kind for kind in KINDS}
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """A small sound file of every kind, read only."""
+    """A small valid file of every kind, read-only."""
     return write_good_files(tmp_path_factory.mktemp("hostile") / "good")
 
 
 @pytest.fixture
 def hostile(good, tmp_path):
-    """Put other bytes in the place of a kind's file, read it as the scripts do, and put it back."""
+    """Replace the file of a kind, read it as the scripts do, and restore it."""
 
     def read(kind, data):
         kind, results = READERS[kind], tmp_path / "results"
@@ -59,7 +59,7 @@ def hostile(good, tmp_path):
 
 
 class Trap:
-    """An object whose unpickling makes a file."""
+    """An object that creates a file when unpickled."""
 
     def __init__(self, marker, way):
         self.marker, self.way = str(marker), way

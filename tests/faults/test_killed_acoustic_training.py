@@ -38,7 +38,7 @@ def assert_same_ends(one, other):
 
 
 def resumed_to_the_end(settings, kills, longest, rng):
-    """Kill at random moments ``kills`` times, then let the training end; return how many runs were killed."""
+    """Kill a training at ``kills`` random moments, then run it to the end; return the number of runs killed."""
     killed = 0
     for _ in range(kills):
         code = killed_after(rng.uniform(0, longest), run, settings)
@@ -52,7 +52,7 @@ def resumed_to_the_end(settings, kills, longest, rng):
 
 @pytest.fixture
 def pair(tiny_training):
-    """Settings of an uninterrupted and of a tormented run; every step is saved."""
+    """Settings of an uninterrupted and of a killed run; every step is saved."""
 
     def made(**changed):
         return tiny_training("whole", **changed), tiny_training("killed", save_minutes=0, **changed)

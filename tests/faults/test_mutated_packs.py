@@ -52,7 +52,7 @@ def described(content, **changed):
 
 
 def with_graph(content, name, graph):
-    """A pack's members with another graph, which the description vouches for."""
+    """Members of a pack with another graph and its matching hash."""
     graphs = {**json.loads(content[DESCRIPTION])["graphs"], **digests({name: graph})}
     return {**described(content, graphs=graphs), name: graph}
 
@@ -115,7 +115,7 @@ def no_description(content, rng):
 
 
 def other_graph(content, rng):
-    """A graph whose bytes are damaged; the description vouches for what they are now."""
+    """A damaged graph with its matching hash."""
     name = rng.choice(GRAPHS)
     damage = rng.choice(("cut", "noise", "of another", "huge"))
     graph = content[name]
@@ -175,7 +175,7 @@ MUTATIONS = (
 
 
 def outcome(path):
-    """The sentence that a pack ends in, or its speech."""
+    """The error message of a pack, or its speech."""
     tracemalloc.start()
     try:
         return load_pack(path, threads=1).speech(FRAMES)

@@ -19,7 +19,7 @@ JOB = "preprocess_rtmri_data clip"
 
 
 def waited(condition, within: float = 120.0) -> bool:
-    """Whether ``condition()`` came true in so many seconds."""
+    """Return whether ``condition()`` became true within the given seconds."""
     end = time.monotonic() + within
     while not condition():
         if time.monotonic() > end:
@@ -35,7 +35,7 @@ def test_a_stopped_run_leaves_no_process_and_loses_no_finished_clip(tmp_path, nu
     samples = checkout.results / "dataset" / "samples"
 
     def finished() -> dict[str, int]:
-        """When the last file of each finished clip was written."""
+        """Return the time of the last file of each finished clip."""
         return {path.parent.name: path.stat().st_mtime_ns for path in samples.glob("*/figure.png")}
 
     run = checkout.start(

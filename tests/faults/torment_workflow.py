@@ -1,4 +1,4 @@
-"""Kill the tiny workflow again and again at random moments, run it anew, and compare what it makes in the end.
+"""Repeatedly kill the tiny workflow at random moments, restart it, and compare its final outputs.
 
     python tests/faults/torment_workflow.py --kills 100 --seed 1
 
@@ -78,7 +78,7 @@ def outputs(results: Path) -> dict[str, bytes]:
 
 
 def content(path: Path) -> bytes:
-    """What a file holds, without the times that the scores and the page tell."""
+    """Return the content of a file, without the times in scores and page."""
     match path.name:
         case "scores.json":
             return json.dumps(without_measured(json.loads(path.read_text(encoding="utf-8")))).encode()
@@ -130,7 +130,7 @@ def scalars(results: Path) -> dict[str, list]:
 
 
 def unfinished(checkout: Checkout) -> list[Path]:
-    """The outputs of jobs that Snakemake began and has not seen end."""
+    """Return the outputs of jobs that Snakemake considers incomplete."""
     marks = checkout.directory / ".snakemake" / "incomplete"
     names = ("".join(path.relative_to(marks).parts).replace("@", "") for path in marks.rglob("*") if path.is_file())
     paths = [checkout.directory / urlsafe_b64decode(name).decode() for name in names if name != "migration_underway"]
@@ -139,7 +139,7 @@ def unfinished(checkout: Checkout) -> list[Path]:
 
 @dataclass
 class Torment:
-    """Kills, and what they came upon.
+    """Kills and their results.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ class Torment:
         self.begin()
 
     def begin(self) -> None:
-        """A workflow of which nothing is made."""
+        """Set up a workflow without results."""
         self.checkout = self.fresh.copy(self.directory / f"tormented {self.finished}")
         self.mark = str(self.checkout.directory)
 
@@ -190,7 +190,7 @@ class Torment:
             self.run_once(None)
 
     def run_once(self, moment: float | None) -> None:
-        """One run, which a kill ends after ``moment`` seconds of processor; one that ends first is compared."""
+        """Run until killed after ``moment`` CPU seconds; if the run ends earlier, compare its results."""
         log = self.checkout.directory / "run.log"
         with log.open("w") as out:
             run = self.checkout.start(
@@ -244,7 +244,7 @@ class Torment:
         return True
 
     def require_whole(self) -> None:
-        """Whatever is there under its own name, at whatever moment, is as the undisturbed run made it."""
+        """Require that every file under its final name equals that of the undisturbed run."""
         begun = set(unfinished(self.checkout))
         for path in self.checkout.results.rglob("*"):
             name = path.relative_to(self.checkout.results).as_posix()
@@ -255,7 +255,7 @@ class Torment:
                     assert content(path) == self.outputs[name], f"{name} is not whole"
 
     def compare(self) -> None:
-        """The end is that of the undisturbed run; the workflow is begun anew."""
+        """Compare the final outputs with those of the undisturbed run, and start a new workflow."""
         while kin(self.mark):
             time.sleep(0.5)
         self.finished += 1

@@ -44,7 +44,7 @@ VOCODER = dataclasses.replace(TRAINED_VOCODER, discriminator_start=2)
 
 @pytest.fixture
 def float32():
-    """Products of full float32, which cuDNN otherwise rounds to TF32."""
+    """Use full float32 precision instead of cuDNN's TF32."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = False
@@ -211,7 +211,7 @@ def test_a_live_stream_equals_that_on_the_cpu(device, float32, models):
 
 @pytest.mark.parametrize("stride", [None, 16])
 def test_gradcam_maps_equal_those_on_the_cpu(device, float32, models, stride):
-    """On CUDA the LSTM is cuDNN's, which has no backward pass in evaluation mode."""
+    """On CUDA, cuDNN's LSTM has no backward pass in evaluation mode."""
     frames, bands = moving_bar(9), [Band("F1", 300, 900), Band("F2", 900, 2500)]
     expected, found = (
         grad_cam(load_acoustic_model(models[0], where), frames, bands, [3], stride=stride) for where in ("cpu", device)

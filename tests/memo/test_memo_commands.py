@@ -50,7 +50,7 @@ PARTS = {"training": ["000", "006"], "validation": ["014"], "test": ["008"]}
 
 
 class Machine:
-    """The memo's ``C:\\Users\\Yamane``, and how a command runs there: from ``hifi-gan``, as the memo's ``cd`` says."""
+    """The memo's ``C:\\Users\\Yamane``; commands run in ``hifi-gan``, as after the memo's ``cd``."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -68,7 +68,7 @@ class Machine:
         }
 
     def run(self, command: str, *appended: str, filled: tuple[str, ...] = (), code: int = 0) -> str:
-        """Paste a command, and return what it says."""
+        """Run a command of the memo and return its output."""
         done = subprocess.run(
             [*pasted(command, self.place, filled), *appended],
             cwd=self.hifi_gan,
@@ -346,7 +346,7 @@ def sound_of(path: Path) -> tuple[np.ndarray, int]:
 
 
 def served_tags(machine: Machine, command: str, filled: tuple[str, ...] = ()) -> set[str]:
-    """The scalars that TensorBoard serves, run as the memo says but on a free port."""
+    """Return the scalars served by TensorBoard, run as in the memo but on a free port."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]

@@ -18,7 +18,7 @@ RATIOS = (42, 0.1, 0.1)
 
 
 def lab_lists(directory):
-    """As the old system wrote them: no test part, CRLF, an order of its own."""
+    """File lists as written by the old system: no test set, CRLF, unsorted."""
     directory.mkdir(parents=True)
     for part, ids in (("training", ["002", "000", "001"]), ("validation", ["003"])):
         (directory / f"{part}.txt").write_bytes("".join(f"{id}|dummy|dummy\r\n" for id in ids).encode())

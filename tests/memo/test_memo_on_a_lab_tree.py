@@ -32,7 +32,7 @@ def contents(directory):
 
 @pytest.fixture
 def tree(tmp_path):
-    """What is left of a machine that kept the windows as npz alone."""
+    """The files of a machine that stored the windows as npz only."""
     return build_lab_tree(tmp_path / "Yamane", clips=5, size=(32, 32), layouts=("npz",), checkpoints=False)
 
 

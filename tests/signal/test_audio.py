@@ -21,7 +21,7 @@ RATE = 11413
 
 
 def sound(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
-    """A band of noise that rises and falls, inside [-0.5, 0.5] and below 2 kHz."""
+    """Noise of varying level, within [-0.5, 0.5] and below 2 kHz."""
     rng = np.random.default_rng(seed)
     times = np.arange(round(seconds * rate)) / rate
     hertz, phases = rng.uniform(100, 2000, (20, 1)), rng.uniform(0, 6, (20, 1))
@@ -297,7 +297,7 @@ def test_mp3_of_unknown_length_is_read_to_its_end(tmp_path):
 
 
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Files that hold no sound one could use, each with the words its refusal must have."""
+    """Unusable sound files, each with words of the expected error message."""
     files = {}
 
     def add(name, words, content=None):

@@ -27,7 +27,7 @@ HEIGHT, WIDTH = 48, 64
 
 
 def numbered(count: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Frames that carry their number as eight vertical bars, dark or bright: it survives any codec."""
+    """Frames that encode their number as eight dark or bright vertical bars, which survive any codec."""
     frames = np.empty((count, height, width), np.uint8)
     for number in range(count):
         bits = [(number >> bit) & 1 for bit in range(8)]
@@ -36,7 +36,7 @@ def numbered(count: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray
 
 
 def numbers(frames) -> list[int]:
-    """Read the numbers back."""
+    """Decode the numbers."""
     found = []
     for frame in frames:
         height, width = frame.shape
@@ -46,7 +46,7 @@ def numbers(frames) -> list[int]:
 
 
 def encode(path, frames, codec, pixels, *, source="gray", rate=25, pts=None, options=None, colour_range=0, turn=0):
-    """Write a file as some other program would."""
+    """Write a file as another program would."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = frames[0].shape[:2]
@@ -114,7 +114,7 @@ def test_seeking_gives_the_same_cut_as_reading_everything(tmp_path, name):
 
 
 def with_stamps_of_decoding(source, target):
-    """Copy a video as a program that knows nothing of B-frames: each picture is stamped when it is decoded."""
+    """Copy a video like a program without support for B-frames: timestamps are those of decoding."""
     with av.open(str(source)) as read, av.open(str(target), "w") as written:
         stream = written.add_stream_from_template(read.streams.video[0])
         for number, packet in enumerate(read.demux(video=0)):
@@ -600,7 +600,7 @@ def test_frames_normalised_as_a_whole_are_divided_by_full_scale():
 
 
 def bad_files(folder: Path) -> dict[str, str]:
-    """Files that hold no video one could use, by name, each with the words its refusal must have."""
+    """Unusable video files by name, each with words of the expected error message."""
     frames = np.random.default_rng(0).integers(0, 256, (60, 32, 32), dtype=np.uint8)
 
     def cut(name: str, share: float) -> None:

@@ -32,7 +32,7 @@ def speak(*arguments, fails=False) -> str:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """Models and three videos, one of them silent, in a directory with a Japanese name and a space."""
+    """Models and three videos, one without sound, in a directory with a Japanese name and a space."""
     folder = tmp_path_factory.mktemp("base") / "山根 研究用"
     tiny_models.write_acoustic(folder / "models" / "mri_acoustic_model.pt")
     for seed in (1, 2):

@@ -15,7 +15,7 @@ def small_lab(tmp_path_factory) -> LabTree:
 
 @pytest.fixture
 def lab(small_lab, tmp_path) -> LabTree:
-    """A copy of `small_lab` to plant a fault in; the large checkpoint is linked: to be replaced, not written to."""
+    """A copy of `small_lab` to modify; the large checkpoint is a link: replace it, never write to it."""
 
     def copied(source, target):
         (os.link if source.endswith(".pt") else shutil.copy2)(source, target)

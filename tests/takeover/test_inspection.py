@@ -39,7 +39,7 @@ def of_kind(told, kind):
 
 
 def leaks_by_hand(lengths):
-    """Validation windows that have a frame which a training window has, one by one."""
+    """Count the validation windows that share a frame with a training window, one by one."""
     windows = [
         {(clip, frame) for frame in range(first, first + 4)}
         for clip, length in enumerate(lengths)
@@ -141,7 +141,7 @@ def write_wav(path, samples):
 
 
 def forget(lab, id):
-    """A clip that is stored no more."""
+    """Remove a clip."""
     for path in [*(lab.processed / "samples" / id).iterdir(), *(lab.processed / "pairs_ref4_npy" / id).iterdir()]:
         path.unlink()
     (lab.processed / "pairs_ref4" / f"{id}.npz").unlink()
@@ -153,7 +153,7 @@ def other_mel_generator(lab):
 
 
 def other_bins_than_its_config(lab):
-    """A base whose weights read other bins than its config says."""
+    """Make the weights of the base contradict its config."""
     content = torch.load(lab.base, weights_only=True)
     content["generator"]["conv_pre.weight"] = torch.zeros(32, 80, 7)
     torch.save(content, lab.base)
@@ -345,7 +345,7 @@ def test_a_directory_without_a_dataset_is_refused(lab):
 
 
 def state_of(root):
-    """Hash and time of every file under a directory."""
+    """Return hash and time of every file in a directory."""
     files = sorted(path for path in root.rglob("*") if path.is_file())
     return {path: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns) for path in files}
 

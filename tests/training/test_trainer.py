@@ -20,7 +20,7 @@ def batch_of(key):
 
 
 class Counting(Task):
-    """Adds up the numbers of its steps; ``stop_in`` raises a signal at a step, or at the validation after it."""
+    """Sums the step numbers; ``stop_in`` raises a signal at a step, or at the validation after it."""
 
     name, module, seed = "counting", "training.trainer", 0
     batch_of = staticmethod(batch_of)
@@ -85,7 +85,7 @@ class Counting(Task):
 
 @pytest.fixture
 def train(tmp_path):
-    """Train, and return the exit code, what the task did and what was said."""
+    """Train; return the exit code, the calls of the task and the messages."""
     settings = TrainerSettings(
         state_dir=tmp_path / "state",
         log_dir=tmp_path / "logs",
@@ -172,7 +172,7 @@ def test_a_nan_loss_stops_training_and_keeps_the_last_state(train):
 
 @pytest.mark.parametrize("first", [True, False])
 def test_all_processes_stop_when_one_receives_a_signal(tmp_path, first):
-    """Else this process would count the training as finished, and save that."""
+    """Otherwise this process would consider the training finished, and save that."""
 
     class Told(Processes):
         def any(self, flag):

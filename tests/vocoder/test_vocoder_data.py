@@ -17,7 +17,7 @@ CONFIG = VocoderConfig(padding="official", batch_size=3, segment_size=2520, seed
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Three clips whose mel files and samples both tell at which frame they stand."""
+    """Three clips whose mels and samples both encode the frame number."""
     rng = np.random.default_rng(0)
     for name, frames in {"a": 30, "b": 20, "c": 12}.items():
         audio = rng.uniform(-0.5, 0.5, frames * HOP + 100)

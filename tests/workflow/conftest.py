@@ -6,7 +6,7 @@ from workflow_checkout import Checkout, tiny_checkout
 
 @pytest.fixture(scope="session")
 def made_dataset(tmp_path_factory) -> Checkout:
-    """A checkout, in a directory with a Japanese name and a space, whose dataset is made; copy it before a change."""
+    """A checkout with a finished dataset; its path has Japanese characters and a space. Copy it before changes."""
     checkout = tiny_checkout(tmp_path_factory.mktemp("base") / "山根 研究用")
     checkout.make("dataset")
     return checkout
@@ -14,5 +14,5 @@ def made_dataset(tmp_path_factory) -> Checkout:
 
 @pytest.fixture
 def checkout(made_dataset, tmp_path) -> Checkout:
-    """A copy of the made dataset's checkout, to be changed freely; file times are kept."""
+    """A modifiable copy of the checkout with the finished dataset; file times are kept."""
     return made_dataset.copy(tmp_path / "作業 copy")

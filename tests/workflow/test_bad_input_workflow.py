@@ -67,7 +67,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def faulty_run(made_dataset, tmp_path_factory):
-    """One run of the workflow over a clip of each fault, beside good ones that are not made yet."""
+    """One run of the workflow with a clip for each fault, and good clips that are not made yet."""
     directory = tmp_path_factory.mktemp("faulty") / "悪い data"
     shutil.copytree(made_dataset.directory, directory)
     checkout = type(made_dataset).__new__(type(made_dataset))

@@ -156,7 +156,7 @@ def test_a_recording_dated_in_the_future_is_refused_before_any_job(checkout, nam
 
 
 def test_no_shell_line_needs_bash():
-    """cmd.exe must understand every line: redirections and quoted words only."""
+    """Every line must work in cmd.exe: redirections and quoted words only."""
     for path in sorted((ROOT / "rules").glob("*.smk")):
         for block in re.findall(r"\n    shell:\n((?:        .*\n)+)", path.read_text(encoding="utf-8")):
             line = "".join(re.findall(r'"(.*)"', block))

@@ -33,14 +33,14 @@ def lab(tmp_path_factory):
 
 
 def state_of(root):
-    """Hash and time of every file under a directory."""
+    """Return hash and time of every file in a directory."""
     files = sorted(path for path in root.rglob("*") if path.is_file())
     return {path: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns) for path in files}
 
 
 @pytest.fixture(scope="session")
 def taken_over(lab, tmp_path_factory):
-    """A checkout run with the configuration that the inspection wrote: dataset, true mels, and a test clip's speech."""
+    """A checkout run with the proposed configuration: dataset, true mels, and speech of a test clip."""
     directory = tmp_path_factory.mktemp("base") / "作業"
     directory.mkdir()
     checkout = Checkout(directory, {})
@@ -111,7 +111,7 @@ def test_speech_maps_and_scores_need_no_training(taken_over):
 
 @pytest.fixture
 def checkout(taken_over, tmp_path):
-    """A copy of the checkout, to be changed freely; file times are kept."""
+    """A modifiable copy of the checkout; file times are kept."""
     import copy
     import shutil
 

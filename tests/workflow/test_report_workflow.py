@@ -18,7 +18,7 @@ PAGE = "結果 1/report/index.html"
 
 @pytest.fixture
 def reported(checkout, tmp_path):
-    """The checkout with untrained models named, so that nothing is trained, and without films."""
+    """The checkout with given, untrained models (so that nothing is trained) and without films."""
     checkout.configure(
         synthesis={
             "mri_checkpoint": str(tiny_models.write_acoustic(tmp_path / "mri_acoustic_model.pt")),
@@ -31,7 +31,7 @@ def reported(checkout, tmp_path):
 
 
 def written_results(checkout, output):
-    """The document and README's pictures from the finished results; where no browser is installed, the document."""
+    """The document and README's pictures from finished results; without a browser, only the document."""
     pictures = ["--pictures"] if shutil.which("chromium") and shutil.which("chromedriver") else []
     script = ROOT / "workflow" / "scripts" / "write_results.py"
     command = [sys.executable, script, "--results", checkout.results, "--output", output / "results.md", *pictures]
@@ -50,7 +50,7 @@ def written_results(checkout, output):
 
 
 def use_own_scaler(checkout, checkpoint):
-    """Give the model the dataset's scaler, as a training would have."""
+    """Give the model the dataset's scaler, as a training does."""
     content = torch.load(checkpoint, weights_only=True)
     content["scaler"] = json.loads((checkout.directory / "結果 1/dataset/scaler.json").read_text())
     content["training_ids"], content["validation_ids"] = ["a0", "a1"], ["a2"]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> dict[str, str]:
-    """Settings that name untrained models instead of the ones that would be trained."""
+    """Settings with given, untrained models."""
     folder = tmp_path_factory.mktemp("given models")
     return {
         "mri_checkpoint": str(tiny_models.write_acoustic(folder / "mri_acoustic_model.pt")),

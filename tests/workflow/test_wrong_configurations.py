@@ -62,7 +62,7 @@ def finished(tmp_path_factory):
 
 
 def hashes(directory):
-    """Of every file but the logs, where a refusal may be written."""
+    """Return the hashes of all files except logs."""
     return {
         path.relative_to(directory): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in directory.rglob("*")

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: written beside, flushed to the disk, renamed."""
+"""Atomic file writes: a temporary file beside the target, fsync, rename."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 
 _TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}(\.[^.]*)?")
-"""Name of a temporary file: stem of the file it will be, machine, process, a random word, suffix."""
+"""Name of a temporary file: stem of the target, machine, process, a random token, suffix."""
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` (its directory is made) that takes its place when the block ends well.
+    """Yield a temporary path beside ``path`` that replaces it when the block succeeds; creates the directory.
 
-    The temporary name keeps the suffix, because writers choose their format by it. When the block raises, the
-    temporary file is removed and ``path`` stays as it was. A process that is killed leaves it behind, under a name by
-    which `remove_abandoned` knows whose it was.
+    The temporary name keeps the suffix, because writers choose their format by it. If the block raises, the temporary
+    file is removed and ``path`` is unchanged. A killed process leaves it behind; its name identifies the process, for
+    `remove_abandoned`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        # The user knows the file by its own name, not by the temporary one.
+        # Report the target, not the temporary file.
         error.filename = str(path)
         raise
     finally:
@@ -45,14 +45,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def remove_abandoned(directory: str | Path) -> list[Path]:
-    """Remove the temporary files in and below ``directory`` whose writers, processes of this machine, live no more.
+    """Remove temporary files in and below ``directory`` whose writer, a process of this machine, has exited.
 
     Returns
     -------
     list of Path
-        What was removed.
+        The files removed.
     """
-    # Snakemake, which calls this, brings psutil along.
+    # psutil is a dependency of Snakemake, which calls this.
     import psutil
 
     removed = []
@@ -70,9 +70,9 @@ def _machine() -> str:
 
 
 def save_npy(path: str | Path, array: np.ndarray) -> None:
-    """Write ``array`` to ``path`` in NumPy's format, whole or not at all."""
+    """Write ``array`` to ``path`` in NumPy's format, atomically."""
     header = np.lib.format.header_data_from_array_1_0(array)
-    # np.save writes past Python, and cannot say that the disk is full.
+    # np.save bypasses Python's file object and loses the errno of a full disk.
     content = np.ascontiguousarray(array.T if header["fortran_order"] else array)
     with replacing(path) as temporary, temporary.open("wb") as out:
         np.lib.format.write_array_header_1_0(out, header)
@@ -80,9 +80,9 @@ def save_npy(path: str | Path, array: np.ndarray) -> None:
 
 
 def save_npy_rows(path: str | Path, rows: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type) -> int:
-    """Write rows that come one after another as one array ``(N, *shape)``, whole or not at all; return their number N.
+    """Write an iterable of rows as one array ``(N, *shape)``, atomically; return N.
 
-    Memory holds a row at a time, and a full disk is an `OSError`: in a memory map it would end the process.
+    One row is in memory at a time. A full disk is an `OSError`; writing to a memory map would be a SIGBUS.
     """
 
     def write_header(count: int) -> None:
@@ -95,7 +95,7 @@ def save_npy_rows(path: str | Path, rows: Iterable[np.ndarray], shape: tuple[int
         for row in rows:
             out.write(np.ascontiguousarray(row, dtype).data)
             count += 1
-        # The length is known only now; NumPy leaves room in the header for the first axis to grow.
+        # N is known only now; NumPy's header has room for a larger first axis.
         out.seek(0)
         write_header(count)
         assert out.tell() == begin
@@ -103,11 +103,11 @@ def save_npy_rows(path: str | Path, rows: Iterable[np.ndarray], shape: tuple[int
 
 
 def save_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented UTF-8 JSON with a final newline, whole or not at all."""
+    """Write ``value`` as indented UTF-8 JSON with a final newline, atomically."""
     save_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def save_text(path: str | Path, text: str) -> None:
-    """Write ``text`` in UTF-8 with ``\\n`` line ends on every system, whole or not at all."""
+    """Write ``text`` in UTF-8 with ``\\n`` line ends on every system, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

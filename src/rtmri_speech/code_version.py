@@ -1,4 +1,4 @@
-"""Which code a stage depends on, as a hash that comments, docstrings and layout do not change."""
+"""Hash of the code a stage depends on, independent of comments, docstrings and layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PACKAGE = "rtmri_speech"
 _ROOT = Path(__file__).parent
 
 _NEUTRAL = {f"{PACKAGE}.{module}" for module in ("threads", "errors", "atomic", "provenance", "code_version")}
-"""Modules that decide how work is run, told and recorded and how files reach the disk, never what is in them."""
+"""Modules that affect how work is run, reported, recorded and written to disk, but not the content of any result."""
 
 
 def code_hash(*modules: str) -> str:

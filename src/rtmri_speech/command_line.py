@@ -1,4 +1,4 @@
-"""Command lines that a workflow's rules give to the shell of their system: ``sh``, or ``cmd`` on Windows."""
+"""Quotes command lines for the shell that runs a workflow's rules: ``sh``, or ``cmd`` on Windows."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from rtmri_speech.errors import UserError
 
 
 def quoted(word: Any, system: str = os.name) -> str:
-    """Return ``word`` as one word of a command line.
+    """Return ``word`` quoted as one word of a command line.
 
-    On Windows it is quoted as the C runtime of the program reads it (Microsoft, "Parsing C command-line arguments"):
-    backslashes count double before a quotation mark only. Within quotation marks ``cmd`` takes ``& | < > ^`` as they
-    are.
+    On Windows, quoted for the C runtime (Microsoft, "Parsing C command-line arguments"): backslashes are doubled only
+    before a quotation mark. Within quotation marks ``cmd`` takes ``& | < > ^`` literally.
 
     Raises
     ------
     UserError
-        On Windows ``cmd`` would read the word as something else: it replaces ``%NAME%`` within quotation marks too, and
-        ends them at a quotation mark within.
+        On Windows, the word contains ``%NAME%``, which ``cmd`` expands even within quotation marks, a quotation mark or
+        a line end.
     """
     word = str(word)
     if system != "nt":

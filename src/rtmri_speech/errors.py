@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake, and the one place where a script turns it into a sentence."""
+"""The exception for user errors, and the script entry point that prints it as one sentence."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pathlib import Path
 from rtmri_speech.threads import limit_threads
 
 JOB = "RTMRI_SPEECH_JOB"
-"""Environment variable that says that Snakemake runs the script."""
+"""Environment variable set when Snakemake runs the script."""
 
 _PR_SET_PDEATHSIG = 1
-"""Of Linux' prctl: which signal a process gets when its parent dies."""
+"""Option of Linux's prctl: the signal sent to a process when its parent dies."""
 
 USER_ERROR_EXIT = 2
 """Exit code of a script that refused its input."""
 
 
 _LONGEST_FAULT = 500
-"""Letters of a fault that are told: what a library says of a file, or a value in it, may be a whole page."""
+"""Maximum length of a message part, characters; libraries' messages and quoted values can be long."""
 
 
 class UserError(Exception):
-    """A mistake the user can mend, told as ``<subject>: <fault>; <remedy>.`` in one sentence.
+    """An error the user can fix, printed as one sentence: ``<subject>: <fault>; <remedy>.``
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class UserError(Exception):
         super().__init__(f"{_on_one_line(str(subject))}: {_on_one_line(fault)}; {_on_one_line(remedy)}.")
 
     def __reduce__(self) -> tuple:
-        # Exceptions travel between processes by their message alone, which is not what this one is made from.
+        # Exceptions are pickled by their message alone, which is not this class's signature.
         return type(self), (self.subject, self.fault, self.remedy)
 
 
@@ -52,17 +52,17 @@ def _on_one_line(text: str) -> str:
 
 
 def run_script(main: Callable[[], int | None]) -> None:
-    """Run a script's ``main`` and leave the process with its exit code.
+    """Run a script's ``main`` and exit with its return code.
 
-    A `UserError` and a full disk end in one sentence on stderr and code 2; any other exception is a defect of the
-    program and keeps its traceback.
+    A `UserError` or a full disk is one sentence on stderr and exit code 2; any other exception is a bug and keeps its
+    traceback.
     """
-    # Before main imports torch: on a shared machine OpenMP's threads would else spin while they wait for each other,
-    # which made a training on two busy cores twenty times slower.
+    # Before main imports torch: OpenMP's threads spin while waiting by default, which made training on two busy cores
+    # twenty times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
-        # Where output is not UTF-8 (a log on Windows) a Japanese path is escaped, not the end of the script.
-        # A caller may have put a stream of its own there.
+        # Where output is not UTF-8 (a log on Windows), a Japanese path is escaped instead of raising. The caller may
+        # have replaced the stream.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if os.environ.get(JOB):
@@ -83,17 +83,17 @@ def run_script(main: Callable[[], int | None]) -> None:
 
 
 def terminate_with_parent() -> None:
-    """End as by SIGTERM when the process that has started this one, Snakemake or its shell, is killed; Linux only.
+    """Have the kernel send SIGTERM to this process when its parent (Snakemake or its shell) dies; Linux only.
 
-    It is the thread that has started it whose end counts: Snakemake's waits for the process.
-    Snakemake holds such a job for failed and removes what it has made; what came after would look like all of it.
+    The kernel tracks the parent thread; Snakemake's waits for the process. Snakemake treats the job as failed and
+    removes its output, so anything written later would look complete.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def user_error(error: OSError) -> UserError | None:
-    """Return what a full disk, a missing file or a missing permission means to the user; None for other faults."""
+    """Return the `UserError` for a full disk, a missing file or a missing permission; None for other errors."""
     where = error.filename or "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(

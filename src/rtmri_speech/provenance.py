@@ -1,7 +1,7 @@
-"""Where a result comes from: code, packages, settings, seed and the contents it was made of, as one JSON a stage.
+"""Provenance of a result: code, packages, settings, seed and input hashes, as one JSON record per stage.
 
-A record holds nothing of the machine or the moment, so that the same work gives the same record. Hashes are SHA-256 of
-whole files, as ``sha256sum`` prints them.
+Records contain no machine name or time, so that the same work gives the same record. Hashes are SHA-256 of whole files,
+as printed by ``sha256sum``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rtmri_speech.untrusted import require_type
 _ROOT = Path(__file__).parents[2]
 
 _DISTRIBUTIONS = {"opencv": "opencv-python-headless"}
-"""Packages that are installed under another name than their own."""
+"""Package to the name of its distribution, where they differ."""
 
 _PACKAGES = ["torch", "torchaudio", "timm", "numpy", "scipy", "librosa", "soxr", "av", "opencv", "snakemake"]
 
@@ -30,7 +30,7 @@ _BLOCK = 1 << 20
 
 
 def code_version() -> str:
-    """Return the package's version and, in a checkout, its commit and whether files differ from it."""
+    """Return the package's version and, in a checkout, its commit and whether there are uncommitted changes."""
     commit = _git("rev-parse", "--short=10", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return _version() + (f", commit {commit}" if commit else "") + (" with changes" if changed else "")
@@ -41,8 +41,8 @@ def _version() -> str:
 
 
 def _git(*words: str) -> str | None:
-    """What git says about this checkout; None outside of one."""
-    # The commit of another repository that happens to hold the installed package would mislead.
+    """Output of a git command in this checkout; None outside one."""
+    # Not the commit of another repository that happens to contain the installed package.
     if not (_ROOT / ".git").exists():
         return None
     try:
@@ -52,7 +52,7 @@ def _git(*words: str) -> str | None:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that results depend on most, those that are installed."""
+    """Return the versions of Python and of the installed packages that results depend on most."""
     versions = {"Python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -63,16 +63,16 @@ def package_versions() -> dict[str, str]:
 
 
 def maker(*modules: str) -> dict[str, Any]:
-    """Return who makes something now: version and commit, hash of the code that ``modules`` depend on, packages.
+    """Return the current version and commit, hash of the code that ``modules`` depend on, and package versions.
 
-    The hash tells the code exactly, whatever of it is not committed.
+    The hash identifies the code exactly, including uncommitted changes.
     """
     code = {"version": _version(), "commit": _git("rev-parse", "--short=10", "HEAD"), "stage": code_hash(*modules)}
     return {"code": code, "packages": package_versions()}
 
 
 def contents_hash(*files: str | Path) -> str:
-    """Return the SHA-256 of the contents of ``files``, one after another, each read once and in blocks."""
+    """Return the SHA-256 of the concatenated contents of ``files``, read in blocks."""
     digest = hashlib.sha256()
     for file in files:
         with Path(file).open("rb") as stream:
@@ -82,7 +82,7 @@ def contents_hash(*files: str | Path) -> str:
 
 
 def clip_hashes(clips: Iterable[tuple[str, Sequence[str | Path]]]) -> dict[str, str]:
-    """Return for the id of each clip the `contents_hash` of its files."""
+    """Return the `contents_hash` of each clip's files by clip id."""
     return {id: contents_hash(*files) for id, files in clips}
 
 
@@ -93,15 +93,15 @@ def record(
     inputs: Mapping[str, str],
     clips: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the record of a stage, made of JSON values only.
+    """Return the record of a stage, as JSON values.
 
     Parameters
     ----------
     stage : its name.
-    made_by : `maker`, with the ``settings`` that count.
-    seed : of its random numbers, None where there are none.
-    inputs : name of each file it was made of, to its hash.
-    clips : what is hashed of a clip, under ``files``, and under ``sha256`` each id with its `contents_hash`.
+    made_by : `maker`, plus the relevant ``settings``.
+    seed : of its random numbers, if any.
+    inputs : hash of each input file by name.
+    clips : ``files``: the files hashed per clip; ``sha256``: `contents_hash` by clip id.
     """
     parts = {
         "stage": stage,
@@ -114,7 +114,7 @@ def record(
 
 
 def require_record(value: Any, source: str | Path) -> Mapping[str, Any]:
-    """Return a record from a file; what is none is refused, naming ``source``."""
+    """Return a record read from ``source``, or refuse a malformed one."""
     remedy = "make it again"
     words = dict[str, str]
     kinds = {"stage": str, "made_by": list[dict[str, Any]], "seed": int | None, "inputs": words}
@@ -139,10 +139,10 @@ def require_record(value: Any, source: str | Path) -> Mapping[str, Any]:
 
 
 def continued(before: Mapping[str, Any], made_by: Mapping[str, Any], step: int) -> dict[str, Any]:
-    """Return the record ``before`` of a training that ``made_by`` goes on with after ``step`` steps.
+    """Return the record ``before`` of a training that ``made_by`` resumes after ``step`` steps.
 
-    Whoever equals the one before is not named again, so that a killed and resumed training has the record of one that
-    was not.
+    An unchanged ``made_by`` is not repeated, so that an interrupted training has the same record as an uninterrupted
+    one.
     """
     made_by = json.loads(json.dumps(made_by))
     last = {key: value for key, value in before["made_by"][-1].items() if key != "from_step"}
@@ -152,6 +152,6 @@ def continued(before: Mapping[str, Any], made_by: Mapping[str, Any], step: int) 
 
 
 def inputs_digest(record: Mapping[str, Any]) -> str:
-    """Return one SHA-256 over all hashes of a record's inputs and clips: equal where all of them are."""
+    """Return one SHA-256 over all hashes of a record's inputs and clips."""
     hashes = [record["inputs"], record.get("clips")]
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""How many processor threads a job computes with: as many as its rule asks for, in every library.
+"""Number of CPU threads of a job: that of its rule, in every library.
 
-Snakemake exports a rule's ``threads`` as OMP_NUM_THREADS and its like, which torch and the BLAS of NumPy and SciPy read
-when they are imported; OpenCV has a variable of its own. Videos are decoded and encoded by one thread.
+Snakemake exports a rule's ``threads`` as OMP_NUM_THREADS and similar, which torch and the BLAS of NumPy and SciPy read
+on import; OpenCV has its own variable. Videos are decoded and encoded by one thread.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ _OTHERS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", 
 
 
 def thread_variables(count: int) -> dict[str, str]:
-    """Return the environment of a process that computes with ``count`` threads."""
+    """Return the environment variables that limit a process to ``count`` threads."""
     return dict.fromkeys((_OPENMP, *_OTHERS), str(count))
 
 
 def limit_threads(count: int | None) -> None:
-    """Let what is imported from here on compute with ``count`` threads; None: with those the environment names.
+    """Limit libraries imported from now on to ``count`` threads; None uses the number in the environment.
 
-    Processes that torchrun started together on this machine share them.
+    torchrun's workers on this machine share them.
     """
     together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if not count and together > 1:
@@ -33,12 +33,12 @@ def limit_threads(count: int | None) -> None:
 
 
 def available_threads() -> int:
-    """Return how many threads this process is to compute with: as many as the environment names, else its cores.
+    """Return the number of threads for this process: that of the environment, else its cores.
 
-    For a library that reads no variable of the environment, and would take every core of the machine.
+    For a library that ignores the environment and would use every core of the machine.
     """
     named = os.environ.get(_OPENMP, "")
     if named.isdecimal() and int(named):
         return int(named)
-    # A cluster or a container may keep some of the machine's cores for others.
+    # A cluster or container may restrict the process to some of the cores.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -26,16 +26,16 @@ from rtmri_speech.errors import UserError
 T = TypeVar("T")
 
 _SHOWN = 60
-"""Letters of a wrong value that a sentence shows."""
+"""Characters of a wrong value shown in an error."""
 
 _UNREADABLE_ARRAY = (ValueError, EOFError, TypeError, OverflowError, tokenize.TokenError, RecursionError, MemoryError)
-"""What NumPy raises for a header that is damaged: it is the text of a Python tuple, parsed as such, of any content."""
+"""Raised by NumPy for a damaged header, which it parses as Python source."""
 
 UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, KeyError)
-"""What the zip format adds: a broken directory or stream, an unknown compression, a password, a seek beyond the end."""
+"""Raised by zipfile: broken directory or stream, unknown compression, password, seek beyond the end."""
 
 _DENSEST = 1032
-"""Bytes that one byte of a zip's compressed stream can stand for at most (the limit of deflate)."""
+"""Maximum compression ratio of deflate."""
 
 
 def read_text(path: str | Path, *, missing: str, remedy: str) -> str:
@@ -44,7 +44,7 @@ def read_text(path: str | Path, *, missing: str, remedy: str) -> str:
     Raises
     ------
     UserError
-        There is no such file (with ``missing`` as the remedy), or it is no text.
+        There is no such file (``missing`` is the remedy), or it is not text.
     """
     path = Path(path)
     if not path.is_file():
@@ -61,7 +61,7 @@ def read_json(path: str | Path, *, missing: str, remedy: str) -> Any:
 
 
 def parse_json(text: str, source: str | Path, remedy: str) -> Any:
-    """Return the content of a JSON text of finite numbers, refusing any other as no JSON in ``source``."""
+    """Return the content of a JSON text; NaN and infinity are refused. ``source`` is named in errors."""
     try:
         return json.loads(text, parse_constant=_no_number)
     except ValueError as error:
@@ -80,13 +80,13 @@ def read_array(path: str | Path, *, missing: str, remedy: str, memory_map: bool 
     Raises
     ------
     UserError
-        There is no such file, it is no whole array, or one of objects, words, dates or complex numbers.
+        There is no such file, the array is incomplete, or its type is not a real number.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(path, "there is no such file", missing)
     try:
-        # A map, unlike a reading, is refused before it takes memory for a shape that the file does not have.
+        # A memory map fails on a declared shape larger than the file before any memory is allocated.
         array = np.lib.format.open_memmap(path, mode="r")
     except _UNREADABLE_ARRAY as error:
         raise UserError(path, f"is no whole .npy array ({_reason(error)})", remedy) from None
@@ -96,14 +96,14 @@ def read_array(path: str | Path, *, missing: str, remedy: str, memory_map: bool 
 
 @contextmanager
 def array_of_zip(path: str | Path, name: str, *, remedy: str) -> Iterator[tuple[tuple[int, ...], Iterator[np.ndarray]]]:
-    """Give the shape of a named array of real numbers in an ``.npz`` file, and its entries along the first axis.
+    """Yield the shape of a named array of real numbers in an ``.npz`` file, and an iterator over its first axis.
 
     One entry is in memory at a time.
 
     Raises
     ------
     UserError
-        There is no such file, it lacks the name, or the array is damaged, is not what it promises, or not of numbers.
+        There is no such file or name, or the array is damaged, does not match its header, or is not numeric.
     """
     path, member_name = Path(path), f"{name}.npy"
     if not path.is_file():
@@ -145,15 +145,15 @@ def _reason(error: BaseException) -> str:
 
 
 def require_type(value: Any, kind: Any, name: str, source: str | Path, remedy: str) -> Any:
-    """Return ``value``, a list as a tuple where ``kind`` is one; refuse a value of another type.
+    """Return ``value`` if it has the type ``kind`` (a list becomes a tuple if required), else refuse it.
 
     Parameters
     ----------
-    value : from a file, made of dicts, lists, words and numbers.
+    value : from a file, made of dicts, lists, strings and numbers.
     kind : a type annotation of int, float (finite), str, bool, None, dict, list, tuple, Literal, unions of them, or
-        Any. A whole number is a float too, and True is no number.
-    name, source : of the value and of its file, for the refusal.
-    remedy : what to do about it.
+        Any. An int is accepted as a float; a bool is not a number.
+    name, source : of the value and its file, for the error.
+    remedy : of the error.
     """
     try:
         return _as(value, kind)
@@ -164,13 +164,13 @@ def require_type(value: Any, kind: Any, name: str, source: str | Path, remedy: s
 
 
 def build(kind: type[T], settings: Any, source: str | Path, remedy: str) -> T:
-    """Return the dataclass ``kind`` made of a dict of settings from a file.
+    """Return the dataclass ``kind`` built from a dict of settings.
 
     Raises
     ------
     UserError
-        ``settings`` is no dict, has an unknown or lacks a needed setting, or one is of another type than the field or
-        refused by the class itself; ``source`` and the setting are named.
+        ``settings`` is not a dict, or a setting is unknown, missing, of the wrong type, or refused by the class; the
+        error names ``source`` and the setting.
     """
     require_type(settings, dict, "its content", source, remedy)
     fields = {field.name: field for field in dataclasses.fields(kind)}
@@ -233,7 +233,7 @@ _WORDS = {int: "a whole number", float: "a finite number", str: "a word", bool: 
 
 
 def _named(kind: Any) -> str:
-    """A type in words."""
+    """Description of a type for an error message."""
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(map(_named, parts))

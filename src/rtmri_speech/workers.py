@@ -1,4 +1,4 @@
-"""Worker processes: they end with the process they work for, and when one is killed, that one ends with a sentence."""
+"""Worker processes: they exit with their parent, and the death of a worker is a `UserError` in the parent."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from contextlib import contextmanager
 from rtmri_speech.errors import UserError
 
 _LOADER_LOST = "DataLoader worker (pid"
-"""How torch's message of a loader process that died begins."""
+"""Start of torch's message about a dead loader process."""
 
 
 def end_with_parent() -> None:
-    """Begin a worker of a pool: a killed parent cannot tell it to end, and it would wait for work for ever."""
-    threading.Thread(target=_outlive_nobody, daemon=True).start()
+    """Initialise a pool worker to exit when its parent is killed, instead of waiting for work forever."""
+    threading.Thread(target=_exit_after_parent, daemon=True).start()
 
 
-def _outlive_nobody() -> None:
+def _exit_after_parent() -> None:
     multiprocessing.parent_process().join()
     os._exit(1)
 
 
 @contextmanager
-def telling_lost_workers(remedy: str) -> Iterator[None]:
-    """Tell in one sentence with ``remedy`` that a worker was killed, and leave no other one behind.
+def reporting_lost_workers(remedy: str) -> Iterator[None]:
+    """Raise a `UserError` with ``remedy`` if a worker was killed, and kill the remaining ones.
 
-    Loader processes are deaf to SIGTERM, and Python, which ends them by it, would wait for them for ever.
+    Loader processes ignore SIGTERM, so Python's own shutdown, which sends it, would hang.
     """
     try:
         yield
     except BaseException as error:
         kill_loaders()
-        # EOFError: Python's fork server was killed while it started one.
+        # EOFError: Python's fork server was killed while starting a worker.
         if isinstance(error, BrokenProcessPool | EOFError) or str(error).startswith(_LOADER_LOST):
             raise UserError("a worker process", "was killed, often because memory ran out", remedy) from error
         raise
 
 
 def kill_loaders() -> None:
-    """End the loader processes of this one at once."""
+    """Kill the loader processes of this process."""
     if hasattr(signal, "SIGCHLD"):
-        # Torch would raise once more for each of them.
+        # Torch's SIGCHLD handler would raise for each of them.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for process in multiprocessing.active_children():
         if process.daemon:

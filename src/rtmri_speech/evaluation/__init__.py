@@ -1,1 +1,1 @@
-"""Scores one can cite: metrics, baselines and the sync audit."""
+"""Metrics, baselines, intelligibility and the audio-video sync audit."""

@@ -1,7 +1,7 @@
-"""What a system is measured against: the mean mel, nearest-neighbour look-up, shuffled time, and Griffin-Lim.
+"""Baselines: mean mel, nearest neighbours, shuffled time, and Griffin-Lim.
 
-The mean mel is the floor (it has not looked at the video), look-up is what memory without a model can do, shuffled time
-keeps every spectrum and destroys when it is said, and Griffin-Lim speaks any mel without a trained vocoder.
+The mean mel ignores the video; nearest neighbours copy training frames without a model; shuffling keeps every spectrum
+but destroys the timing; Griffin-Lim synthesises any mel without a trained vocoder.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 
 LOOKUP_SIZE = 32
-"""Pixels a side of the frames that neighbours are sought among."""
+"""Side of the frames compared by nearest neighbours, pixels."""
 
 NEIGHBOURS = 5
-"""Training frames whose mean mel a look-up takes, where there are so many."""
+"""Number of nearest neighbours whose mels are averaged, if there are enough frames."""
 
 LOOKUP_FRAMES = 2**15
-"""Training frames that a look-up knows at most (20 minutes, 130 MB), evenly chosen among more."""
+"""Maximum number of training frames searched (20 minutes, 130 MB); of more, an evenly spaced subset."""
 
 GRIFFIN_LIM_ITERATIONS = 32
-"""Of every table; more of them score worse (`griffin_lim`)."""
+"""Used in every table; more score worse (`griffin_lim`)."""
 
 GRIFFIN_LIM_TITLE = f"Griffin-Lim, {GRIFFIN_LIM_ITERATIONS} iterations"
 
 _BLOCK = 256
-"""Frames compared at a time: the memory of a look-up is this times the training frames."""
+"""Frames compared at a time; bounds the memory of the distance matrix."""
 
 
 def mean_mel(scaler: Scaler, frames: int) -> np.ndarray:
@@ -40,20 +40,20 @@ def mean_mel(scaler: Scaler, frames: int) -> np.ndarray:
 
 
 class NearestFrames:
-    """Mel of the training frames that look most alike.
+    """Predicts a mel as the mean of the nearest training frames'.
 
-    The distance is Euclidean between gray frames scaled to ``size`` x ``size`` pixels by area.
+    Euclidean distance of gray frames, area-averaged to ``size`` x ``size`` pixels.
 
     Parameters
     ----------
     frames : training frames, uint8 or float ``(N, H, W)``; a memory map is read block by block.
     mel_db : their mel in dB, ``(N, n_mels)``.
-    size : pixels a side to compare.
+    size : side of the compared frames, pixels.
 
     Raises
     ------
     UserError
-        There is no frame, or their number is not that of the mel.
+        There is no frame, or the numbers of frames and mels differ.
     """
 
     def __init__(self, frames: np.ndarray, mel_db: np.ndarray, size: int = LOOKUP_SIZE) -> None:
@@ -61,7 +61,7 @@ class NearestFrames:
             raise UserError("look-up", f"has {len(frames)} frames and {len(mel_db)} mels", "give one mel a frame")
         self.size = size
         self._pictures = reduced_frames(frames, size)
-        # The mean is taken off both sides: distances stay, and float32 keeps more of their digits.
+        # Subtracting the mean leaves distances unchanged and improves float32 precision.
         self._mean = self._pictures.mean(axis=0)
         self._pictures -= self._mean
         self._energy = np.einsum("np,np->n", self._pictures, self._pictures)
@@ -69,7 +69,7 @@ class NearestFrames:
 
     @property
     def count(self) -> int:
-        """Frames to choose from."""
+        """Number of training frames."""
         return len(self._pictures)
 
     def neighbours(self, frames: np.ndarray, k: int) -> np.ndarray:
@@ -79,7 +79,7 @@ class NearestFrames:
         found = np.empty((len(frames), k), np.int64)
         for first in range(0, len(frames), _BLOCK):
             pictures = reduced_frames(frames[first : first + _BLOCK], self.size) - self._mean
-            # The square of the frame itself is the same for all its candidates.
+            # The frame's own squared norm is the same for all candidates.
             distances = self._energy - 2 * pictures @ self._pictures.T
             nearest = np.argpartition(distances, k - 1, axis=1)[:, :k]
             order = np.argsort(np.take_along_axis(distances, nearest, axis=1), axis=1, kind="stable")
@@ -92,17 +92,17 @@ class NearestFrames:
 
 
 def training_frames(processed_dir: str | Path, ids: Iterable[str], most: int = LOOKUP_FRAMES) -> NearestFrames:
-    """Return the look-up among the frames of clips that have sound, or among ``most`` of them, evenly chosen.
+    """Return nearest neighbours over the clips' frames with sound, or ``most`` of them, evenly spaced.
 
-    One clip's full frames are in memory at a time, and memory does not grow with the clips beyond ``most`` frames.
+    Full frames of one clip are in memory at a time.
     """
     ids = list(ids)
     masks = (load_array(Path(processed_dir) / "samples" / id / "mask.npy", dimensions=1) for id in ids)
-    heard = sum(int((mask > 0).sum()) for mask in masks)
-    if not heard:
+    audible = sum(int((mask > 0).sum()) for mask in masks)
+    if not audible:
         raise UserError("look-up", "has no training clip", "check the file list of the training part")
-    # Places among all frames that have sound, in the order of the clips.
-    chosen = np.arange(min(heard, most)) * heard // min(heard, most)
+    # Indices among all frames with sound, in clip order.
+    chosen = np.arange(min(audible, most)) * audible // min(audible, most)
     pictures = np.empty((len(chosen), LOOKUP_SIZE, LOOKUP_SIZE), np.float32)
     mels, before, filled = [], 0, 0
     for id in ids:
@@ -117,7 +117,7 @@ def training_frames(processed_dir: str | Path, ids: Iterable[str], most: int = L
 
 
 def reduced_frames(frames: np.ndarray, size: int) -> np.ndarray:
-    """Return frames ``(T, H, W)`` scaled to ``size`` x ``size`` pixels by area, float32 ``(T, size * size)``."""
+    """Return frames ``(T, H, W)`` area-averaged to ``size`` x ``size`` pixels, float32 ``(T, size * size)``."""
     import cv2
 
     reduced = np.empty((len(frames), size * size), np.float32)
@@ -127,30 +127,30 @@ def reduced_frames(frames: np.ndarray, size: int) -> np.ndarray:
 
 
 def shuffled_in_time(frames: np.ndarray, seed: int) -> np.ndarray:
-    """Return the frames ``(T, ...)`` of a video or a mel in an order drawn from ``seed``.
+    """Return the frames ``(T, ...)`` of a video or mel in random order.
 
-    What does not get worse by it does not depend on what is said when.
+    A measure that does not get worse does not depend on timing.
     """
     return frames[np.random.default_rng(seed).permutation(len(frames))]
 
 
 def griffin_lim(spec: MelSpec, mel: np.ndarray, iterations: int = GRIFFIN_LIM_ITERATIONS, seed: int = 0) -> np.ndarray:
-    """Return the signal of a linear mel whose phases are found by Griffin and Lim's algorithm (1984).
+    """Return a signal for a linear mel, with phases by Griffin and Lim's algorithm (1984).
 
-    The spectrum is the non-negative one whose mel is nearest (least squares, ``librosa.util.nnls``); the phases are
-    found by ``librosa.griffinlim`` without momentum, from a random start drawn from ``seed``. More iterations, and
-    momentum, fit the phases closer to a spectrum that the mel has blurred, and score worse: on clips of the embedded
-    corpus ESTOI is 0.65 after 8 iterations, 0.67 after 32, 0.63 after 512, and PESQ, STFT distance and mel error agree.
+    The spectrum is the non-negative least-squares solution (``librosa.util.nnls``); phases are found by
+    ``librosa.griffinlim`` without momentum, from a random start. More iterations, and momentum, fit the phases to a
+    spectrum blurred by the mel, and score worse: on clips of the embedded corpus ESTOI is 0.65 after 8 iterations, 0.67
+    after 32, 0.63 after 512, and PESQ, STFT distance and mel error agree.
 
     Parameters
     ----------
-    spec : what the mel was taken by; its pre-emphasis is undone.
+    spec : of the mel; its pre-emphasis is undone.
     mel : linear mel (`MelSpec.linear_from_db`), ``(n_mels, T)``.
     iterations : of the algorithm.
 
     Returns
     -------
-    float32 ``(T * hop_length,)``, in step with the mel: frame t describes the video frame at samples ``[t hop, (t + 1)
+    float32 ``(T * hop_length,)``, in sync with the mel: frame t describes the video frame at samples ``[t hop, (t + 1)
     hop)`` when centred, and starts at sample ``t hop`` with ``alignment="start"``.
     """
     import librosa
@@ -159,7 +159,7 @@ def griffin_lim(spec: MelSpec, mel: np.ndarray, iterations: int = GRIFFIN_LIM_IT
     mel = np.asarray(mel, np.float64)
     spectrum = librosa.util.nnls(spec.filterbank(), mel)
     magnitude = np.sqrt(spectrum) if spec.power == 2 else spectrum
-    # Repeated frames at both ends, so that every sample that is kept lies under as many windows as any other.
+    # Repeat frames at both ends, so that all kept samples are covered by the same number of windows.
     extra = -(-spec.n_fft // spec.hop_length)
     magnitude = np.pad(magnitude, ((0, 0), (extra, extra)), mode="edge").astype(np.float32)
     signal = librosa.griffinlim(

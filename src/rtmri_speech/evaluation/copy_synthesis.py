@@ -1,4 +1,4 @@
-"""How well a vocoder speaks true mels: copy synthesis of recordings, against Griffin-Lim from the same mels."""
+"""Vocoder quality: copy synthesis of recordings, compared with Griffin-Lim on the same mels."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ METRICS = {
 HIGHER_IS_BETTER = {"estoi"}
 
 JUDGED_CLIPS = 24
-"""Clips that judge a vocoder at most, evenly chosen."""
+"""Maximum number of clips, evenly spaced, to score a vocoder on."""
 
 FILE = "copy_synthesis.json"
-"""What is found of an experiment's vocoder, beside the scores of its test clips."""
+"""Results for an experiment's vocoder, beside the scores of its test clips."""
 
 
 def judged_clips(ids: Sequence[str]) -> list[str]:
-    """Return the clips that judge a vocoder: all, or `JUDGED_CLIPS` of them, evenly chosen."""
+    """Return the clips to score a vocoder on: all, or `JUDGED_CLIPS` of them, evenly spaced."""
     return [ids[number * len(ids) // JUDGED_CLIPS] for number in range(JUDGED_CLIPS)] if ids[JUDGED_CLIPS:] else [*ids]
 
 
@@ -47,7 +47,7 @@ def score_copy_synthesis(
     f0_range: tuple[float, float] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, dict[str, list[float]]]:
-    """Score the vocoder and Griffin-Lim (`griffin_lim`, with its own number of iterations) on each wav's own mel.
+    """Score the vocoder and `griffin_lim` (default iterations) on the mel of each wav.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def score_copy_synthesis(
     Raises
     ------
     UserError
-        There is no wav, or one cannot be read or is shorter than a frame.
+        There is no wav, or one is unreadable or shorter than a frame.
     """
     if not wavs:
         raise UserError("the file list", "names no wav", "give some that the vocoder was not trained on")
@@ -84,20 +84,20 @@ def score_copy_synthesis(
 
 
 def log_mel_error(condition: np.ndarray, made: np.ndarray, vocoder: Vocoder) -> float:
-    """Return the mean absolute difference between a log mel and that of the signal made of it."""
+    """Return the mean absolute difference between a log mel and that of the signal synthesised from it."""
     again = log_mel(vocoder.spec.mel(made))
     frames = min(condition.shape[1], again.shape[1])
     return float(np.abs(condition[:, :frames] - again[:, :frames]).mean())
 
 
 def verdict(scores: Mapping[str, Mapping[str, Sequence[float]]], vocoder: str) -> str | None:
-    """Return the sentence that says that a vocoder does harm, and what to do; None for one that does not.
+    """Return a warning if the vocoder is worse than Griffin-Lim, else None.
 
-    It does when the mean ESTOI of its copy synthesis is below Griffin-Lim's, over the clips where both are defined.
+    It is worse if the mean ESTOI of its copy synthesis is lower, over the clips where both are defined.
 
     Parameters
     ----------
-    scores : what `score_copy_synthesis` returned, of clips that the vocoder's training was not fitted to.
+    scores : result of `score_copy_synthesis` on clips that the vocoder was not trained on.
     vocoder : its name.
     """
     ours, theirs = (np.array(scores[system]["estoi"], np.float64) for system in ("vocoder", "griffin_lim"))
@@ -113,7 +113,7 @@ def verdict(scores: Mapping[str, Mapping[str, Sequence[float]]], vocoder: str) -
 
 
 def table(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Return the means as a Markdown table, with the number of clips on which the vocoder is the better one."""
+    """Return the means as a Markdown table, with the number of clips on which the vocoder is better."""
     lines = [f"| metric | copy synthesis | {GRIFFIN_LIM_TITLE} | clips better |", "|---|---|---|---|"]
     for name, title in METRICS.items():
         ours, theirs = (np.array(scores[system][name]) for system in ("vocoder", "griffin_lim"))

@@ -1,4 +1,4 @@
-"""In which range the F0 of a corpus' speakers lies: given, or proposed from clips that nothing is scored on."""
+"""F0 range of a corpus's speakers: given, or estimated from clips that are not scored."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 
 PROPOSAL_CLIPS, PROPOSAL_SECONDS = 24, 10.0
-"""Clips that a proposal listens to at most, evenly chosen, and how much of each: about a minute of processor."""
+"""Maximum number of clips analysed, evenly spaced, and seconds of each: about a minute of CPU time."""
 
 _FLOOR_OF_QUARTILE, _CEILING_OF_QUARTILE = 0.75, 1.5
 """Of De Looze and Hirst (2008)."""
 
 _LOWEST_CLIPS, _HIGHEST_CLIPS = 10, 90
-"""Percentiles over clips: a corpus may have several speakers, and a clip or two may be odd."""
+"""Percentiles over clips: a corpus may have several speakers and a few outliers."""
 
 _LEAST_VOICED = 10
-"""Voiced frames of a clip, under which its quartiles say nothing."""
+"""Minimum number of voiced frames for a clip's quartiles."""
 
 
 def require_f0_range(low: float, high: float, sampling_rate: int) -> None:
-    """Refuse a range in Hz in which F0 cannot be sought.
+    """Refuse an F0 range (Hz) that cannot be searched.
 
     Raises
     ------
     UserError
-        The frequencies do not rise by a third of an octave or more, or do not lie between 20 Hz and a quarter of the
-        sampling rate.
+        The range is narrower than a third of an octave, or exceeds 20 Hz to a quarter of the sampling rate.
     """
-    # Harvest seeks F0 in a band around each of 40 candidates to the octave, and needs some of them.
+    # Harvest uses 40 band-pass filters per octave and needs several.
     if not 20 <= low <= high / 2 ** (1 / 3) or high > sampling_rate / 4:
         raise UserError(
             "f0_range",
@@ -45,17 +44,17 @@ def require_f0_range(low: float, high: float, sampling_rate: int) -> None:
 
 
 def propose_f0_range(wavs: Sequence[Path], sampling_rate: int, hop: int) -> tuple[float, float]:
-    """Return the range in Hz in which F0 is to be sought: three quarters of the lower, 1.5 of the upper quartile.
+    """Return the F0 search range in Hz: 0.75 times the lower to 1.5 times the upper quartile.
 
-    The quartiles are of each clip's voiced speech frames (`harvest_f0` in `F0_SEARCH_HZ`, `speech_frames`); the range
-    takes the 10th percentile over clips of the lower ones and the 90th of the upper ones (after De Looze and Hirst,
-    *Detecting changes in key and range for the automatic modelling and coding of intonation*, 2008). Without a voiced
-    clip, or without pyworld, it is `F0_SEARCH_HZ`.
+    Quartiles are over each clip's voiced speech frames (`harvest_f0` in `F0_SEARCH_HZ`, `speech_frames`); over clips,
+    the 10th percentile of the lower and the 90th of the upper ones are used (after De Looze and Hirst, *Detecting
+    changes in key and range for the automatic modelling and coding of intonation*, 2008). Without a voiced clip, or
+    without pyworld, it is `F0_SEARCH_HZ`.
 
     Parameters
     ----------
-    wavs : training clips; at most `PROPOSAL_CLIPS` are read, the first `PROPOSAL_SECONDS` of each. One that cannot be
-        read tells nothing here: what scores it or trains on it refuses it.
+    wavs : training clips; at most `PROPOSAL_CLIPS` are read, the first `PROPOSAL_SECONDS` of each. Unreadable ones are
+        skipped here; scoring or training refuses them.
     sampling_rate, hop : of the frames, Hz and samples.
     """
     if not wavs or "pyworld" in missing_libraries():
@@ -79,7 +78,7 @@ def training_f0_range(processed_dir: str | Path, spec: MelSpec) -> tuple[float, 
 
 
 def _quartiles(path: Path, sampling_rate: int, hop: int) -> np.ndarray | None:
-    """The lower and the upper quartile of a clip's F0, Hz; None where hardly anything is voiced."""
+    """Lower and upper quartile of a clip's F0, Hz; None with too few voiced frames."""
     try:
         audio = read_audio(path, sampling_rate=sampling_rate)[: round(PROPOSAL_SECONDS * sampling_rate)]
     except UserError:

@@ -1,4 +1,4 @@
-"""A demo system on further clips that no training has seen, against another one: four test clips say little."""
+"""Scores a demo system, and optionally another, on further unseen clips, since the demo has only four test clips."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from rtmri_speech.acoustic.predict import Context
 
 COMPARED = ("estoi", "mcd_db", "mel_mse", "f0_correlation", "vuv_error")
-"""Metrics whose paired differences are judged."""
+"""Metrics compared by paired differences."""
 
 TRAINING_SPREAD = {"estoi": 0.01, "mcd_db": 0.1, "mel_mse": 0.01, "f0_correlation": 0.15, "vuv_error": 0.03}
-"""By how much two trainings of one recipe may differ: two seeds of the demo did so by .000, .02, .002, .14 and .02.
+"""Spread between trainings of the same recipe; two seeds of the demo differed by .000, .02, .002, .14 and .02.
 
-The intervals are over clips and know nothing of that: a difference within it is luck of the training.
+Intervals over clips do not include it: a smaller difference may be due to the seed.
 """
 
 PAIRS = {"against": None, "against_ceiling": "ceiling"}
-"""Rows of the other system, and the row of the first that each is compared with; None for the configured one."""
+"""Rows of the other system to the row of ours each is compared with; None is the configured system."""
 
 
 def load_system(results: str | Path, context: Context, say: Callable[[str], None]) -> Systems:
-    """Return the mel generator of a results directory with its vocoder of the most steps.
+    """Load the mel generator of a results directory and its vocoder with the most steps.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def load_system(results: str | Path, context: Context, say: Callable[[str], None
     Raises
     ------
     UserError
-        A model is missing, cannot be read, or is of another mel than the directory's dataset.
+        A model is missing, unreadable, or has another mel than the directory's dataset.
     """
     from rtmri_speech.acoustic.predict import load_acoustic_model
     from rtmri_speech.vocoder.engine import load_vocoder
@@ -67,7 +67,7 @@ def load_system(results: str | Path, context: Context, say: Callable[[str], None
 
 
 def prepare(results: str | Path, directory: str | Path, clips: Sequence[Clip]) -> None:
-    """Make the samples of further clips in ``directory``, with mel, frame size and scaler of a results directory.
+    """Create samples of further clips in ``directory``, with mel, frame size and scaler of a results directory.
 
     Raises
     ------
@@ -92,12 +92,12 @@ def speak_both(
     sounds: str | Path,
     progress: Callable[[Any], Any] = iter,
 ) -> tuple[list[str], dict[tuple[str, str], float]]:
-    """Write every row of the one system, and what the other generates and copies; return the rows and the seconds.
+    """Write all rows of our system, and generated speech and copy synthesis of the other; return rows and seconds.
 
     Raises
     ------
     UserError
-        The two are of different mels.
+        The systems have different mels.
     """
     seconds = write_sounds(ours, processed_dir, ids, sounds, progress)
     rows = ours.rows()
@@ -116,7 +116,7 @@ def speak_both(
 
 
 def compare(scores: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return `paired_differences` of `COMPARED`, ours less theirs, by row of the other system."""
+    """Return `paired_differences` of `COMPARED`, ours minus theirs, by row of the other system."""
     rows = scores["rows"]
     return {
         row: paired_differences(rows[ours or scores["configured"]]["clips"], rows[row]["clips"], COMPARED)

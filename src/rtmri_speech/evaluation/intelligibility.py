@@ -1,7 +1,8 @@
-"""How much of what was said is understood: errors of a recogniser's phonemes, characters and words.
+"""Intelligibility: error rates of a speech recogniser in phonemes, characters and words.
 
-Phonemes lead: characters and words saturate near 1 while there is still something to understand. A number means nothing
-alone; beside it stand the recordings', copy synthesis', Griffin-Lim's, and chance: what is recognised in other clips.
+The phoneme error rate is the main measure; character and word error rates saturate near 1 while speech is still partly
+intelligible. Rates are to be compared with those of recordings, copy synthesis, Griffin-Lim, and chance: the
+transcripts of other clips.
 """
 
 from __future__ import annotations
@@ -31,23 +32,23 @@ RECORDING, CHANCE = "recording", "chance"
 TITLES = {RECORDING: "Recording", CHANCE: "Chance: recordings of other sentences"}
 
 CHANCE_SENTENCES = 5
-"""Other clips that chance is taken over, the next ones in the order of the ids."""
+"""Number of other clips that chance is averaged over: the next ones by id."""
 
 
 class Recognises(Protocol):
-    """What makes text of sound: `recognition.Recogniser`."""
+    """Interface of `recognition.Recogniser`."""
 
     language: Language
 
     def transcribe(self, audio: np.ndarray) -> str:
-        """Return what is said in samples at `RECOGNITION_RATE`."""
+        """Return the text of samples at `RECOGNITION_RATE`."""
 
 
 def error_rates(spoken: Reading, understood: Reading, language: Language) -> dict[str, float]:
-    """Return the `ERRORS` of what was understood, each at most 1; NaN where nothing is to be understood.
+    """Return the error rates (`ERRORS`) of a recognised text, each clipped to 1; NaN for an empty reference.
 
-    Insertions, deletions and substitutions over the length of what was spoken (library jiwer), of phonemes, characters
-    and words; words that the dictionary lacks have no phonemes on either side.
+    (Insertions + deletions + substitutions) / reference length, by jiwer, in phonemes, characters and words; words
+    missing from the dictionary have no phonemes on either side.
     """
     return {
         "phoneme_error": _rate(spoken.phonemes, understood.phonemes),
@@ -61,7 +62,7 @@ def _rate(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> float:
 
     if not reference:
         return math.nan
-    # Numbers in place of symbols: a character may be a space, which jiwer would split at.
+    # Symbols are replaced by numbers, because jiwer splits at spaces, which are characters here.
     numbers = {symbol: str(number) for number, symbol in enumerate(dict.fromkeys(reference + hypothesis))}
     texts = (" ".join(numbers[symbol] for symbol in symbols) for symbols in (reference, hypothesis))
     return min(1.0, jiwer.wer(*texts))
@@ -69,7 +70,7 @@ def _rate(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> float:
 
 @dataclass
 class _Recognised:
-    """What is understood in a row's clips, and what that took."""
+    """Recognised texts of a row's clips, and CPU time."""
 
     texts: dict[str, str]
     cpu_seconds: float
@@ -83,21 +84,21 @@ def score_intelligibility(
     titles: Mapping[str, str],
     progress: Callable[[Any], Any] = iter,
 ) -> dict[str, Any]:
-    """Return the errors of each row's clips against their transcripts, and chance.
+    """Return the error rates of each row's clips against their transcripts, and of chance.
 
     Parameters
     ----------
-    rows : name to clip to wav, `RECORDING` among them, whose clips are scored.
-    transcripts : clip to what is said in it. For a clip without one, what is recognised in its recording takes the
-        place; the recording itself then has no error, and is left out for that clip.
-    recogniser : of the language that is spoken.
-    titles : of rows that are not called by their names.
+    rows : name to clip to wav; the clips of the row `RECORDING` are scored.
+    transcripts : clip to text. A clip without one is scored against the text recognised in its recording; the recording
+        itself is then not scored for that clip.
+    recogniser : for the language spoken.
+    titles : of rows, if other than their names.
 
     Returns
     -------
-    For JSON: ``language``, ``against`` (clips by what they are compared with), ``left_out`` (``too_short`` clips,
-    ``unknown_words`` with how often) and ``rows``, each with ``title``, ``clips``, ``summary`` (`summarise`),
-    ``texts`` and ``cpu_seconds``.
+    For JSON: ``language``, ``against`` (clips by kind of reference), ``left_out`` (``too_short`` clips,
+    ``unknown_words`` with counts) and ``rows``, each with ``title``, ``clips``, ``summary`` (`summarise`), ``texts``
+    and ``cpu_seconds``.
 
     Raises
     ------
@@ -109,9 +110,9 @@ def score_intelligibility(
     ids = [id for id in recordings if len(_sound(recordings, id, RECORDING)) >= LEAST_SECONDS * RECOGNITION_RATE]
     if not ids:
         raise UserError("intelligibility", f"no recording has {LEAST_SECONDS} s", "give longer ones")
-    listened = progress([(row, id) for row in rows for id in ids])
+    jobs = progress([(row, id) for row in rows for id in ids])
     found = {row: _Recognised({}, 0.0) for row in rows}
-    for row, id in listened:
+    for row, id in jobs:
         begin = time.process_time()
         found[row].texts[id] = recogniser.transcribe(_sound(rows[row], id, row))
         found[row].cpu_seconds += time.process_time() - begin
@@ -152,7 +153,7 @@ def score_intelligibility(
 def _chance(
     id: str, ids: list[str], spoken: Mapping[str, Reading], understood: Mapping[str, Reading], language: Language
 ) -> dict[str, float]:
-    """The mean errors of what is recognised in the next clips' recordings, as if it had been recognised in this one."""
+    """Mean error rates of the texts recognised in the next clips' recordings, scored against this clip."""
     place = ids.index(id)
     others = [ids[(place + step) % len(ids)] for step in range(1, min(CHANCE_SENTENCES, len(ids) - 1) + 1)]
     errors = [error_rates(spoken[id], understood[other], language) for other in others]
@@ -166,7 +167,7 @@ def _sound(wavs: Mapping[str, Path], id: str, row: str) -> np.ndarray:
 
 
 def table_cells(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the head of the table and a line a row: mean errors with 95 % intervals, clips, processor seconds."""
+    """Return the header and one line per row: mean error rates with 95 % intervals, clips, CPU seconds."""
     lines = []
     for row in scores["rows"].values():
         errors = [_cell(row["summary"].get(name)) for name in ERRORS]
@@ -190,7 +191,7 @@ def _cell(summary: Mapping[str, float | None] | None) -> str:
 
 
 def intelligibility_note(scores: Mapping[str, Any]) -> str:
-    """Return what is to be known beside the table: against what, and what is left out."""
+    """Return the note on the table: references used, and what was left out."""
     against, left = scores["against"], scores["left_out"]
     parts = [f"Recognised by {scores['model']}, language {scores['language']}." if scores.get("model") else ""]
     if against["recognised_recording"]:

@@ -1,4 +1,4 @@
-"""What a mel generator has learned: its error on held-out clips beside floor, look-up, regression and a control."""
+"""Error of a mel generator on held-out clips, beside mean mel, nearest neighbours, ridge regression and a control."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from rtmri_speech.signal.audio import read_audio
 def mel_generator_errors(
     bundle: AcousticBundle, processed_dir: str | Path, parts: Iterable[str] = ("validation", "test"), seed: int = 0
 ) -> dict[str, Any]:
-    """Return mean squared errors of the standardised mel, of the model and of what it must beat.
+    """Return mean squared errors of the standardised mel, for the model and its baselines.
 
     Parameters
     ----------
     bundle : the model.
-    processed_dir : the dataset; look-up and regression know its training clips.
-    parts : which file lists to measure on. The training chose its best checkpoint by ``validation``.
-    seed : of the control's order of frames.
+    processed_dir : the dataset; nearest neighbours and regression use its training clips.
+    parts : splits to measure on. Training selected its checkpoint on ``validation``.
+    seed : of the control's frame order.
 
     Returns
     -------
-    ``{part: {"clips": n, "frames": n, "held_out": bool, "systems": {name: {"all": mse, "speech": mse}}}}``. A part
-    without clips is left out. A part is held out when the checkpoint says that it saw none of its clips. Frames without
-    sound do not count; which of the others are speech is told by the recording (`speech_frames`). The control is the
-    model in its ``window`` context on the clip's frames in random order.
+    ``{part: {"clips": n, "frames": n, "held_out": bool, "systems": {name: {"all": mse, "speech": mse}}}}``. Empty
+    splits are omitted. A split is held out if the checkpoint lists none of its clips as seen. Frames without sound are
+    ignored; speech is that of the recording (`speech_frames`). The control is the model in ``window`` context on the
+    clip's frames in random order.
     """
     lists = Path(processed_dir) / "hifigan_filelists"
     training = read_filelist(lists / "training.txt")
@@ -63,13 +63,13 @@ def _measured(
     spoken, frames = [], 0
     for id in ids:
         clip = open_sample(processed_dir, id)
-        heard = clip.mask > 0
+        audible = clip.mask > 0
         frames += len(clip.mri)
-        spoken.append(_speech(processed_dir, clip, bundle.mel.sampling_rate, bundle.mel.hop_length)[heard])
+        spoken.append(_speech(processed_dir, clip, bundle.mel.sampling_rate, bundle.mel.hop_length)[audible])
         true = bundle.scaler.standardise(clip.mel_db)
         for name, predict in systems.items():
             difference = bundle.scaler.standardise(predict(clip.mri)) - true
-            errors[name].append((difference**2).mean(1)[heard])
+            errors[name].append((difference**2).mean(1)[audible])
     speech = np.concatenate(spoken)
     pooled = {name: np.concatenate(found) for name, found in errors.items()}
     return {
@@ -83,7 +83,7 @@ def _measured(
 
 
 def _speech(processed_dir: Path, clip: Sample, sampling_rate: int, hop_length: int) -> np.ndarray:
-    """Which frames of the clip are speech, bool ``(T,)``; a last frame that the sound does not fill is not."""
+    """Which frames of the clip are speech, bool ``(T,)``; an incomplete last frame is not."""
     recording = read_audio(processed_dir / "wavs" / f"{clip.id}.wav", sampling_rate=sampling_rate)
-    told = speech_frames(recording, hop_length)[: len(clip.mri)]
-    return np.pad(told, (0, len(clip.mri) - len(told)))
+    speech = speech_frames(recording, hop_length)[: len(clip.mri)]
+    return np.pad(speech, (0, len(clip.mri) - len(speech)))

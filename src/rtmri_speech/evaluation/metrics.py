@@ -1,11 +1,11 @@
-"""The metrics of synthesised speech against the recorded, each with its exact definition, rate and library.
+"""Metrics of synthesised against recorded speech, each with its exact definition, rate and library.
 
-All of them compare two signals of one sampling rate, sample by sample in step: nothing is shifted, scaled or warped
-before it is measured, unless the metric's name says so. A metric that is not defined for a clip (no voiced frame, too
-short) is NaN, and `summarise` leaves it out.
+All compare two signals of the same sampling rate without alignment: nothing is shifted, scaled or warped first, unless
+the metric's name says so. A metric that is undefined for a clip (no voiced frame, too short) is NaN and ignored by
+`summarise`.
 
-Extras: ``metrics`` brings pystoi and pyworld, ``pesq`` brings pesq; `score_pair` leaves out
-and names the metrics whose library is not installed.
+Extras: ``metrics`` installs pystoi and pyworld, ``pesq`` installs pesq; `score_pair` omits metrics whose library is not
+installed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import LOG_FLOOR, MelSpec
 
 SPEECH_RANGE_DB = 40.0
-"""A frame is speech when its level lies within this of the clip's loudest frame."""
+"""Range below the clip's loudest frame in which a frame counts as speech, dB."""
 
 SILENCE_DBFS = -80.0
-"""A frame under this level is silence, however soft the clip is."""
+"""Level below which a frame is silence in any clip."""
 
 SPECTRAL_RANGE_DB = 80.0
-"""The log-spectral distance reads nothing further under the reference's largest magnitude: noise lies there."""
+"""Range of the log-spectral distance below the reference's largest magnitude; below it is noise."""
 
 STFT_RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
 """Transform, hop and Hann window in samples, of Yamamoto et al., *Parallel WaveGAN* (2020)."""
@@ -38,25 +38,25 @@ STFT_RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
 MCEP_ORDER = 24
 
 F0_SEARCH_HZ = (71.0, 800.0)
-"""WORLD's own range of F0, in which nothing is known of the speaker."""
+"""WORLD's default range of F0, for an unknown speaker."""
 
 VOICED_CORRELATION = 0.3
-"""What two neighbouring periods of a voice correlate by at least; Praat's 0.45 is for recordings without a scanner."""
+"""Minimum correlation of adjacent periods of voiced speech; Praat's 0.45 assumes no scanner noise."""
 
 _PERIOD_TOLERANCE = 0.05
 _PERIODS, _LEAST_WINDOW_S = 2, 0.02
 
 LAG_LIMIT_MS = 300.0
-"""The largest lag that is looked for."""
+"""Largest lag searched."""
 
 ESTOI_RATE, PESQ_RATE = 10_000, 16_000
-"""The rates ESTOI and PESQ are defined at, Hz."""
+"""Rates at which ESTOI and PESQ are defined, Hz."""
 
 _LAG_STEP_S, _LAG_WINDOW_S, _LAG_MELS, _LAG_RANGE_DB = 0.0025, 0.02, 20, 60.0
 _LAG_FLAT_DB = 1e-3
 
 _RESAMPLED_AT_ONCE = 200_000
-"""Values that the bootstrap draws at a time, so that memory stays small for many clips."""
+"""Values drawn at a time by the bootstrap, to bound memory."""
 
 _BAND_EDGES = {"f0": (0, 6), "f1": (6, 16), "f2": (16, 32), "f3": (32, 48), "high": (48, 64)}
 """The memo's bands as ranges of its 64 mel bins."""
@@ -65,7 +65,7 @@ Say = Callable[[str], None]
 
 
 def default_spec(sampling_rate: int, hop: int) -> MelSpec:
-    """Return the mel that signals without a dataset are compared in: the ``hifigan`` preset at this rate and hop.
+    """Return the mel for signals without a dataset: the ``hifigan`` preset at this rate and hop.
 
     The transform is the power of two of at least four hops, as in the memo (2048 for 420), with 64 filters up to half
     the rate.
@@ -82,11 +82,10 @@ def mel_bands(n_mels: int) -> dict[str, slice]:
 
 
 def speech_frames(audio: np.ndarray, hop: int) -> np.ndarray:
-    """Return which frames hold speech, bool ``(N // hop,)``.
+    """Return which frames are speech, bool ``(N // hop,)``.
 
-    Frame t is the samples ``[t hop, (t + 1) hop)``; it is speech when its root mean square lies within
-    `SPEECH_RANGE_DB` of the loudest frame's and above `SILENCE_DBFS` of full scale. A clip's overall level plays no
-    part above that.
+    Frame t is the samples ``[t hop, (t + 1) hop)``; it is speech if its RMS is within `SPEECH_RANGE_DB` of the loudest
+    frame's and above `SILENCE_DBFS` re full scale. Otherwise the clip's overall level has no effect.
     """
     count = len(audio) // hop
     level = np.sqrt(np.mean(np.asarray(audio[: count * hop], np.float64).reshape(count, hop) ** 2, axis=1))
@@ -95,7 +94,7 @@ def speech_frames(audio: np.ndarray, hop: int) -> np.ndarray:
 
 
 def silence_agreement(reference: np.ndarray, generated: np.ndarray, hop: int) -> float:
-    """Return the share of frames that `speech_frames` calls the same in both signals; 1 is perfect."""
+    """Return the share of frames for which `speech_frames` agrees between the signals; 1 is perfect."""
     return float(np.mean(speech_frames(reference, hop) == speech_frames(generated, hop)))
 
 
@@ -110,7 +109,7 @@ def mel_errors(
     Parameters
     ----------
     reference, generated : samples in [-1, 1], ``(N,)``.
-    scaler : the training clips' statistics; None takes those of the reference clip itself.
+    scaler : the training clips' statistics; None uses those of the reference clip.
 
     Returns
     -------
@@ -134,11 +133,11 @@ def mel_errors(
 
 
 def _spectrogram(audio: np.ndarray, n_fft: int, hop: int, win_length: int) -> np.ndarray:
-    """Magnitudes, float64 ``(n_fft // 2 + 1, T)``, of frames with a periodic Hann window that lie inside the signal."""
+    """Magnitudes, float64 ``(n_fft // 2 + 1, T)``, of frames inside the signal, periodic Hann window."""
     window = np.zeros(n_fft)
     start = (n_fft - win_length) // 2
     window[start : start + win_length] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win_length) / win_length)
-    # A clip shorter than the transform is one frame, not none.
+    # A clip shorter than the transform has one frame, not none.
     padded = np.pad(np.asarray(audio, np.float64), (0, max(n_fft - len(audio), 0)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
     return np.abs(np.fft.rfft(frames * window)).T
@@ -182,16 +181,16 @@ def harvest_f0(
     """Return Harvest's F0 in Hz, 0 where unvoiced, at the middle of each frame, and those times in s; ``(N // hop,)``.
 
     Frame t is the samples ``[t hop, (t + 1) hop)``, as in `speech_frames`. Library pyworld (Morise, *Harvest*, 2017). A
-    frame is voiced when Harvest finds an F0 and the signal repeats itself after that period (`period_correlation` of
-    `VOICED_CORRELATION` at least): Harvest by itself finds one in nearly all of speech. Of the speech frames that are
-    known to be unvoiced it leaves 25 % so on clips of the embedded corpus and 9 % on a recording made in the scanner,
-    with the correlation 59 % and 50 %; of the voiced ones it finds 99 % and 95 %, with it 96 % and 80 %.
+    frame is voiced if Harvest finds an F0 and the signal is periodic at it (`period_correlation` of at least
+    `VOICED_CORRELATION`); Harvest alone finds an F0 in nearly all speech. Of the unvoiced speech frames Harvest alone
+    detects 25 % on clips of the embedded corpus and 9 % on a scanner recording, with the correlation 59 % and 50 %; of
+    the voiced frames 99 % and 95 %, with the correlation 96 % and 80 %.
     """
     import pyworld
 
     signal = np.ascontiguousarray(audio, np.float64)
     low, high = f0_range
-    # Its times are multiples of the period, from 0 on: every other one of half a frame is a frame's middle.
+    # Harvest's times are multiples of frame_period from 0: with half a frame, every odd one is a frame's middle.
     f0, times = pyworld.harvest(
         signal, sampling_rate, f0_floor=low, f0_ceil=high, frame_period=1000 * hop / sampling_rate / 2
     )
@@ -202,10 +201,11 @@ def harvest_f0(
 
 
 def period_correlation(audio: np.ndarray, sampling_rate: int, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return how well the signal repeats itself after a period of ``f0``, at most 1, float64 ``(T,)``; 0 without F0.
+    """Return the correlation of the signal with itself one period of ``f0`` later, at most 1, float64 ``(T,)``.
 
     Pearson's correlation of a window of two periods, or of 20 ms if that is longer, with the window one period later,
-    both about the frame's time; the largest for periods within 5 % of ``1 / f0``. 0 where the signal ends before that.
+    both centred on the frame; the maximum over periods within 5 % of ``1 / f0``. 0 without F0 and near the signal's
+    ends.
 
     Parameters
     ----------
@@ -240,17 +240,17 @@ def world_analysis(
 
     signal = np.ascontiguousarray(audio, np.float64)
     f0, times = harvest_f0(signal, sampling_rate, hop, f0_range)
-    # CheapTrick takes frames under its own floor for unvoiced.
+    # CheapTrick treats frames below its F0 floor as unvoiced.
     floor = min(f0_range[0], F0_SEARCH_HZ[0])
     return f0, pyworld.cheaptrick(signal, f0, times, sampling_rate, f0_floor=floor)
 
 
 @lru_cache(maxsize=8)
 def warping_alpha(sampling_rate: int) -> float:
-    """Return the all-pass constant whose warping is nearest to the mel scale ``log(1 + f / 1000)``.
+    """Return the all-pass constant whose warping best fits the mel scale ``log(1 + f / 1000)``.
 
-    Nearest in mean square over 1000 frequencies up to half the rate, both scales ending at 1, to three decimals: 0.362
-    at 11 413 Hz, 0.410 at 16 kHz, 0.455 at 22 050 Hz (the procedure of SPTK's tables).
+    Least squares over 1000 frequencies up to half the rate, both scales ending at 1, to three decimals: 0.362 at 11 413
+    Hz, 0.410 at 16 kHz, 0.455 at 22 050 Hz (the procedure of SPTK's tables).
     """
     omega = np.linspace(0, np.pi, 1001)[1:]
     mel = np.log1p(omega / np.pi * sampling_rate / 2000)
@@ -267,7 +267,7 @@ def _warped(omega: np.ndarray, alpha: float) -> np.ndarray:
 @lru_cache(maxsize=8)
 def _warping_matrix(order: int, quefrencies: int, alpha: float) -> np.ndarray:
     """``(quefrencies, order + 1)``: coefficient n of ``cos(n omega)`` to coefficient m of ``cos(m warped omega)``."""
-    # An even grid on the warped axis; the warping with -alpha leads back to the linear axis.
+    # A uniform grid on the warped axis; warping by -alpha maps it back to the linear axis.
     points = 8 * quefrencies
     warped = (np.arange(points) + 0.5) * np.pi / points
     linear = _warped(warped, -alpha)
@@ -280,18 +280,18 @@ def mel_cepstra(envelope: np.ndarray, alpha: float, order: int = MCEP_ORDER) -> 
     """Return mel-cepstra, float64 ``(T, order + 1)``, of power envelopes ``(T, K)`` over ``[0, half the rate]``.
 
     Coefficients c of ``ln |H| = sum over m from 0 to order of c_m cos(m w')``, with w' the frequency warped by the
-    all-pass constant ``alpha`` (Tokuda et al., 1994): the cosine series of half the log power, carried over to the
+    all-pass constant ``alpha`` (Tokuda et al., 1994): the cosine series of half the log power, transformed to the
     warped axis.
     """
     log_magnitude = np.log(np.maximum(envelope, np.finfo(np.float64).tiny)) / 2
     cepstra = np.fft.irfft(log_magnitude, axis=-1)[..., : log_magnitude.shape[-1]]
-    # All coefficients of a real, even spectrum's cosine series are twice its cepstrum but the first and the last.
+    # The cosine coefficients of a real, even spectrum are twice its cepstrum, except the first and the last.
     cepstra[..., 1:-1] *= 2
     return cepstra @ _warping_matrix(order, log_magnitude.shape[-1], alpha)
 
 
 def _cepstral_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """dB between the mel-cepstra of the last axis, without c_0 (the level)."""
+    """Distance in dB of mel-cepstra (last axis), without c_0 (the level)."""
     return 10 / math.log(10) * np.sqrt(2 * np.sum((a[..., 1:] - b[..., 1:]) ** 2, axis=-1))
 
 
@@ -305,10 +305,10 @@ def mel_cepstral_distortion(reference: np.ndarray, generated: np.ndarray) -> flo
 
 
 def mel_cepstral_distortion_dtw(reference: np.ndarray, generated: np.ndarray) -> float:
-    """Return the mel-cepstral distortion in dB along the path of dynamic time warping that has the least sum.
+    """Return the mel-cepstral distortion in dB along the optimal dynamic time warping path.
 
     Steps of one frame in either or both signals, unweighted; the mean over the path's points; library librosa
-    (``librosa.sequence.dtw``). The signals may have different numbers of frames; NaN when one has none.
+    (``librosa.sequence.dtw``). The signals may have different numbers of frames; NaN if one has none.
     """
     if not len(reference) or not len(generated):
         return math.nan
@@ -322,11 +322,10 @@ def mel_cepstral_distortion_dtw(reference: np.ndarray, generated: np.ndarray) ->
 def f0_errors(reference: np.ndarray, generated: np.ndarray, judged: np.ndarray) -> dict[str, float]:
     """Return the errors of two F0 tracks in Hz, ``(T,)``, 0 where unvoiced.
 
-    Only ``judged`` frames count, bool ``(T,)``: those of the reference's speech, or a tone that the scanner leaves in
-    the pauses would be taken for a voice. ``f0_rmse_hz`` and ``f0_rmse_cents`` (1200 log2 of the ratio) are root mean
-    squares, ``f0_correlation`` is Pearson's, in Hz, all over the judged frames voiced in both; ``vuv_error`` is the
-    share of the judged frames whose voicing differs. NaN without such frames (the correlation needs three and two
-    tracks that move).
+    Only ``judged`` frames count, bool ``(T,)``: the reference's speech, so that scanner tones in pauses are not taken
+    for voicing. ``f0_rmse_hz`` and ``f0_rmse_cents`` (1200 log2 of the ratio) are root mean squares, ``f0_correlation``
+    is Pearson's, in Hz, all over judged frames voiced in both; ``vuv_error`` is the share of judged frames whose
+    voicing differs. NaN without such frames (the correlation needs three, and two tracks that vary).
     """
     reference, generated = reference[judged], generated[judged]
     voiced = (reference > 0) & (generated > 0)
@@ -343,8 +342,8 @@ def f0_errors(reference: np.ndarray, generated: np.ndarray, judged: np.ndarray) 
 def estoi(reference: np.ndarray, generated: np.ndarray, sampling_rate: int, say: Say | None = None) -> float:
     """Return the extended short-time objective intelligibility, at most 1 (Jensen and Taal, 2016); library pystoi.
 
-    Both signals are resampled to 10 kHz (soxr, very high quality). It needs 30 frames, 384 ms, of speech within 40 dB
-    of the loudest frame; with less, or for silence, it is NaN and ``say`` is told.
+    Both signals are resampled to 10 kHz (soxr, very high quality). Needs 30 frames (384 ms) of speech within 40 dB of
+    the loudest frame; with less, or for silence, it is NaN and reported to ``say``.
     """
     import pystoi
 
@@ -363,7 +362,7 @@ def estoi(reference: np.ndarray, generated: np.ndarray, sampling_rate: int, say:
 
 @contextmanager
 def _fixed_numpy_random() -> Iterator[None]:
-    """Seed NumPy's global generator, from which pystoi draws noise of 1e-16, and leave it as it was found."""
+    """Seed NumPy's global generator, from which pystoi draws noise of 1e-16, and restore it afterwards."""
     state = np.random.get_state()
     np.random.seed(0)
     try:
@@ -377,9 +376,9 @@ def pesq_scores(
 ) -> dict[str, float]:
     """Return PESQ as MOS-LQO: ``pesq_nb`` (ITU-T P.862.1, at most 4.549), ``pesq_wb`` (P.862.2, at most 4.644).
 
-    Library pesq.     Both signals are resampled to 16 kHz (soxr, very high quality); above half their own rate there is
-    nothing to hear, and the wide band's score is only comparable among signals of one rate. NaN, and ``say`` is told,
-    for silence, for clips under 0.25 s and for those without an utterance.
+    Library pesq. Both signals are resampled to 16 kHz (soxr, very high quality); above half their own rate they have no
+    content, so wide-band scores are comparable only at the same rate. NaN, and reported to ``say``, for silence, clips
+    under 0.25 s and clips without an utterance.
     """
     import pesq
 
@@ -407,12 +406,12 @@ def _resampled(audio: np.ndarray, sampling_rate: int, target: int) -> np.ndarray
 
 
 def lag_ms(reference: np.ndarray, generated: np.ndarray, sampling_rate: int) -> float:
-    """Return by how many ms the generated signal comes later than the reference (negative: earlier); 0 is perfect.
+    """Return the delay of the generated signal against the reference, ms (negative: earlier); 0 is perfect.
 
-    The offset, at most `LAG_LIMIT_MS`, at which the log-mels of both correlate most: 20 bands, a frame every 2.5 ms, 60
-    dB of range, each band's mean removed, the sum of products over the overlap divided by the root of both energies
-    there, the peak refined by a parabola. It compares spectra, so that signals of different phase have a lag. NaN when
-    no peak lies within the limit, a signal does not change or the clip is shorter than 0.1 s.
+    The offset, at most `LAG_LIMIT_MS`, of maximum correlation of the log-mels: 20 bands, a frame every 2.5 ms, 60 dB of
+    range, each band's mean removed, the sum of products over the overlap divided by the root of both energies there,
+    the peak refined by a parabola. It compares spectra, so it is independent of phase. NaN without a peak within the
+    limit, for a constant signal, and for a clip shorter than 0.1 s.
     """
     n_fft = 1 << math.ceil(math.log2(_LAG_WINDOW_S * sampling_rate))
     hop = round(_LAG_STEP_S * sampling_rate)
@@ -425,7 +424,7 @@ def lag_ms(reference: np.ndarray, generated: np.ndarray, sampling_rate: int) -> 
     a, b = (_centred_bands(spec, signal[:length]) for signal in (reference, generated))
     if min(a.std(), b.std()) < _LAG_FLAT_DB:
         return math.nan
-    # At least half of the clip overlaps, or the ends alone would decide.
+    # At least half of the clip must overlap, or its ends alone would decide.
     limit = min(int(LAG_LIMIT_MS / 1000 * sampling_rate / hop), a.shape[1] // 2)
     lags = np.arange(-limit, limit + 1)
     scores = np.array([_overlap_correlation(a, b, lag) for lag in lags])
@@ -437,7 +436,7 @@ def lag_ms(reference: np.ndarray, generated: np.ndarray, sampling_rate: int) -> 
 
 
 def parabola_peak(left: float, middle: float, right: float) -> float:
-    """Return where the parabola through three values at -1, 0, 1 peaks, the middle one being the largest."""
+    """Return the position of the vertex of the parabola through values at -1, 0 and 1, the middle one the largest."""
     curvature = left - 2 * middle + right
     return 0.5 * (left - right) / curvature if curvature < 0 else 0.0
 
@@ -457,12 +456,12 @@ def _overlap_correlation(a: np.ndarray, b: np.ndarray, lag: int) -> float:
 
 
 def real_time_factor(seconds: float, samples: int, sampling_rate: int) -> float:
-    """Return the seconds that a synthesis took for each second of its sound; under 1 is faster than real time."""
+    """Return synthesis time divided by duration of the sound; below 1 is faster than real time."""
     return seconds * sampling_rate / samples
 
 
 def missing_libraries() -> dict[str, str]:
-    """Return the libraries that are not installed: name to the metrics that go without."""
+    """Return the libraries that are not installed, with the metrics that need them."""
     needed = {"pystoi": "ESTOI", "pyworld": "MCD, F0 and V/UV", "pesq": "PESQ"}
     return {name: metrics for name, metrics in needed.items() if importlib.util.find_spec(name) is None}
 
@@ -485,17 +484,16 @@ def score_pair(
     reference, generated : samples in [-1, 1], ``(N,)``; the common length is compared.
     sampling_rate : of both, Hz.
     hop : samples a frame.
-    spec, scaler : the mel and the training statistics of the standardised errors; None takes `default_spec` and the
+    spec, scaler : the mel and the training statistics of the standardised errors; None uses `default_spec` and the
         reference's own statistics.
     f0_range : lowest and highest F0 of the speakers, Hz (`f0_range.propose_f0_range`).
     say : told why a metric is left out.
 
     Returns
     -------
-    Metric name to value; NaN where a metric is not defined. ``mcd_db`` and ``mcd_dtw_db`` are over speech frames: those
-    of the reference (``mcd_db``), those of each signal (``mcd_dtw_db``). F0 and voicing are judged over the
-    reference's speech frames, and a generated frame that is no speech of its own signal is unvoiced. Metrics of
-    `missing_libraries` are absent.
+    Metric name to value; NaN where undefined. ``mcd_db`` is over the reference's speech frames, ``mcd_dtw_db`` over
+    each signal's. F0 and voicing are judged over the reference's speech frames; a generated frame that is not speech in
+    its own signal is unvoiced. Metrics of `missing_libraries` are absent.
 
     Raises
     ------
@@ -552,8 +550,8 @@ def bootstrap_interval(
 def summarise(scores: Iterable[Mapping[str, float]], seed: int = 0) -> dict[str, dict[str, float]]:
     """Return ``{metric: {mean, median, low, high, n}}`` over clips.
 
-    ``low`` and ``high`` bound the mean with 95 % confidence (`bootstrap_interval`, over clips, from ``seed``). NaN
-    values are left out, ``n`` counts the others; without any, the rest is NaN.
+    ``low`` and ``high`` bound the mean with 95 % confidence (`bootstrap_interval`, over clips, from ``seed``). ``n``
+    counts the values that are not NaN; the others are ignored. If ``n`` is 0, the rest is NaN.
     """
     scores = list(scores)
     summary = {}
@@ -578,13 +576,13 @@ def paired_differences(
 ) -> dict[str, dict[str, float]]:
     """Return ``{metric: {mean, low, high, n}}`` of the differences ours - theirs, clip by clip.
 
-    ``low`` and ``high`` bound the mean difference (`bootstrap_interval`, over clips) so that all ``metrics`` together
-    are covered with 95 % confidence (Bonferroni): of five measures that do not differ, one would else seem to in
-    every fourth comparison. Clips where either value is undefined are left out, ``n`` counts the others.
+    ``low`` and ``high`` bound the mean difference (`bootstrap_interval`, over clips) so that the joint confidence over
+    ``metrics`` is 95 % (Bonferroni): uncorrected, one of five equal metrics would seem to differ in every fourth
+    comparison. ``n`` counts the clips where both values are defined.
 
     Parameters
     ----------
-    ours, theirs : clip to metric to value, None or NaN where it is not defined.
+    ours, theirs : clip to metric to value, None or NaN where undefined.
     """
     differences = {}
     for name in metrics:

@@ -1,4 +1,4 @@
-"""Which phoneme is spoken in each frame, from the demo corpus' descriptions or from Praat TextGrids."""
+"""Phoneme of each frame, from the demo corpus's descriptions or Praat TextGrids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import parse_json, require_type
 
 PAUSE = ""
-"""The label of frames in which nothing is spoken, or nothing is known."""
+"""Label of frames that are silent or unlabelled."""
 
 ENDINGS = (".json", ".TextGrid")
 
@@ -29,7 +29,7 @@ _INTERVAL = re.compile(r'xmin = (\S+)\s+xmax = (\S+)\s+text = "((?:[^"]|"")*)"')
 
 @dataclass(frozen=True)
 class Segment:
-    """A phoneme from ``start`` to ``end``, seconds from the clip's beginning."""
+    """A phoneme from ``start`` to ``end``, seconds from the clip's start."""
 
     phoneme: str
     start: float
@@ -47,12 +47,12 @@ def read_phonemes(path: str | Path) -> list[Segment]:
     Parameters
     ----------
     path : JSON with a list ``phonemes`` of ``{"phoneme", "start", "end"}``, or a TextGrid in Praat's long text format
-        whose tier of phonemes is called phones, phonemes or segments.
+        with a tier named phones, phonemes or segments.
 
     Raises
     ------
     UserError
-        The file cannot be read or has no such list or tier.
+        The file is unreadable or has no such list or tier.
     """
     path = Path(path)
     text = _text(path)
@@ -64,18 +64,18 @@ def read_phonemes(path: str | Path) -> list[Segment]:
 
 
 def spoken_text(path: str | Path) -> str | None:
-    """Return what is said in a clip, as a JSON file of phonemes tells it beside them, or None."""
+    """Return the ``text`` in a clip's JSON file of phonemes, or None."""
     path = Path(path)
     content = require_type(parse_json(_text(path), path, _JSON_REMEDY), dict, "its content", path, _JSON_REMEDY)
     return require_type(content.get("text"), str | None, "text", path, "give the sentence as one word in quotes")
 
 
 def transcript(directory: str | Path, id: str) -> str | None:
-    """Return what is said in a clip, or None where nothing tells.
+    """Return a clip's transcript, or None if there is none.
 
     Parameters
     ----------
-    directory : holds ``<id>.txt``, or ``<id>.json`` with ``text``, or ``<id>.TextGrid`` with a tier ``words``.
+    directory : with ``<id>.txt``, ``<id>.json`` with ``text``, or ``<id>.TextGrid`` with a tier ``words``.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def transcript(directory: str | Path, id: str) -> str | None:
 def _text(path: Path) -> str:
     content = require_file(path, "phonemes").read_bytes()
     try:
-        # Praat saves text in UTF-16 where a letter is not ASCII.
+        # Praat saves text that is not ASCII as UTF-16.
         return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(path, "is no Unicode text", "save it as UTF-8") from None
@@ -136,7 +136,7 @@ def _from_textgrid(path: Path, text: str) -> list[Segment]:
 
 
 def phoneme_of_frames(segments: list[Segment], frames: int, spec: MelSpec) -> list[str]:
-    """Return the phoneme at the middle of each of ``frames`` video frames; `PAUSE` where none is given."""
+    """Return the phoneme at the middle of each of ``frames`` video frames; `PAUSE` where there is none."""
     labels = [PAUSE] * frames
     rate = float(spec.frame_rate)
     for segment in segments:

@@ -1,4 +1,4 @@
-"""The phonemes of a text, as dictionaries say it is spoken: English by CMUdict, Japanese by Open JTalk."""
+"""Text to phonemes: English by CMUdict, Japanese by Open JTalk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Language = Literal["en", "ja"]
 LANGUAGES: tuple[Language, ...] = ("en", "ja")
 
 DICTIONARIES = {"en": "cmudict", "ja": "pyopenjtalk"}
-"""Python module that knows each language's pronunciations."""
+"""Python module with each language's pronunciations."""
 
 _ENGLISH_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)*")
 _JAPANESE_PAUSES = {"pau", "sil"}
@@ -22,7 +22,7 @@ _NO_SOUND = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True)
 class Reading:
-    """A text as it is compared: its words, the phonemes of those that the dictionary has, and the others."""
+    """A text as words and phonemes; ``unknown`` words are missing from the dictionary and have no phonemes."""
 
     words: tuple[str, ...]
     phonemes: tuple[str, ...]
@@ -34,11 +34,10 @@ class Reading:
 
 
 def read_aloud(text: str, language: Language) -> Reading:
-    """Return words and phonemes of a text.
+    """Return the words and phonemes of a text.
 
-    English: lower case, the first pronunciation that CMUdict has, without stress; a word that it does not have is in
-    ``unknown`` and has no phonemes. Japanese: the words and phonemes of Open JTalk (pyopenjtalk-plus), pauses left out
-    and devoiced vowels as the voiced ones.
+    English: lower case, the first pronunciation in CMUdict, without stress. Japanese: words and phonemes of Open JTalk
+    (pyopenjtalk-plus), without pauses, devoiced vowels as voiced.
     """
     if language == "ja":
         return _japanese(text)
@@ -49,7 +48,7 @@ def read_aloud(text: str, language: Language) -> Reading:
 
 
 def missing_dictionary(language: Language) -> str | None:
-    """Return the package of a language's dictionary where it is not installed."""
+    """Return the package of a language's dictionary if it is not installed, else None."""
     name = DICTIONARIES[language]
     if importlib.util.find_spec(name) is not None:
         return None
@@ -61,7 +60,7 @@ def _japanese(text: str) -> Reading:
 
     spoken = [_NO_SOUND.sub("", word["string"]) for word in pyopenjtalk.run_frontend(text)]
     phonemes = [phoneme for phoneme in pyopenjtalk.g2p(text).split() if phoneme not in _JAPANESE_PAUSES]
-    # A capital is a devoiced vowel; N and cl are sounds of their own.
+    # A capital is a devoiced vowel; N and cl are separate phonemes.
     voiced = [phoneme.lower() if phoneme in "AIUEO" else phoneme for phoneme in phonemes]
     return Reading(tuple(word for word in spoken if word), tuple(voiced), ())
 

@@ -1,4 +1,4 @@
-"""Speech to text by Whisper (faster-whisper), from a model that is on this machine; nothing is fetched."""
+"""Speech recognition by Whisper (faster-whisper), from a local model; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtmri_speech.evaluation.pronunciation import Language, missing_dictionary
 RECOGNITION_RATE = 16_000
 
 LEAST_SECONDS = 0.5
-"""Sound that is shorter says no sentence, and Whisper invents one."""
+"""Minimum duration; on shorter sound Whisper hallucinates."""
 
 _FILES = ("model.bin", "config.json", "tokenizer.json")
 _BEAM = 5
@@ -22,7 +22,7 @@ _NO_WORD = re.compile(r"[0-9%$£€¥]")
 
 
 def missing_recognition(language: Language) -> str | None:
-    """Return the sentence that says how to get what is not installed; None where all is there."""
+    """Return a message with the missing packages, or None."""
     needed = {"faster_whisper": "faster-whisper", "jiwer": "jiwer"}
     missing = [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
     missing += filter(None, [missing_dictionary(language)])
@@ -32,15 +32,15 @@ def missing_recognition(language: Language) -> str | None:
 
 
 class Recogniser:
-    """Whisper on the processor, with a beam of 5 and no sampling, so that it repeats itself.
+    """Whisper on the CPU, with a beam of 5 and no sampling, so that results are reproducible.
 
-    Numbers are recognised as words, as a transcript has them.
+    Numbers are recognised as words, as in transcripts.
 
     Parameters
     ----------
-    model : directory of a model in CTranslate2's format, or the name of one that faster-whisper has fetched before.
-    language : that is spoken.
-    threads : processor cores to use.
+    model : directory of a model in CTranslate2's format, or the name of one downloaded by faster-whisper before.
+    language : spoken.
+    threads : CPU threads.
 
     Raises
     ------
@@ -77,11 +77,11 @@ class Recogniser:
             ) from None
         self.language: Language = language
         vocabulary = self._whisper.hf_tokenizer.get_vocab()
-        # -1 stands for the symbols that Whisper suppresses anyway.
+        # -1 is Whisper's default set of suppressed tokens.
         self._suppressed = [-1, *(number for token, number in vocabulary.items() if _NO_WORD.search(token))]
 
     def transcribe(self, audio: np.ndarray) -> str:
-        """Return what is said in samples in [-1, 1] at `RECOGNITION_RATE`, float32 ``(N,)``."""
+        """Return the text of samples in [-1, 1] at `RECOGNITION_RATE`, float32 ``(N,)``."""
         pieces, _ = self._whisper.transcribe(
             audio,
             language=self.language,

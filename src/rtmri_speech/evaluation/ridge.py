@@ -1,4 +1,4 @@
-"""Ridge regression from the picture to the mel: the closed form that a network must beat."""
+"""Ridge regression from picture to mel: the closed-form baseline of the mel generator."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.baselines import LOOKUP_FRAMES, LOOKUP_SIZE, reduced_frames
 
 RIDGE = "Ridge regression"
-"""Its name in every table."""
+"""Name in tables."""
 
 COMPONENTS = 60
 """Principal components of a picture."""
 
 REACH = 2
-"""Frames before and after a frame that its mel is predicted from."""
+"""Context frames before and after the predicted frame."""
 
 PENALTIES = np.geomspace(1e-6, 1e2, 33)
-"""Penalties to choose from, in units of the mean sum of squares of a feature."""
+"""Candidate penalties, in units of a feature's mean sum of squares."""
 
 
 class RidgeMel:
-    """Mel of a frame by ridge regression on principal components of the pictures around it.
+    """Predicts a frame's mel by ridge regression on principal components of the pictures around it.
 
-    Pictures are gray frames scaled to `LOOKUP_SIZE` pixels a side by area; the penalty is the one of `PENALTIES` with
-    the least generalised cross-validation error (Golub, Heath and Wahba, 1979) over the training frames, so that no
-    other clip is needed to choose it.
+    Pictures are gray frames area-averaged to `LOOKUP_SIZE` pixels a side. The penalty minimises the generalised
+    cross-validation error (Golub, Heath and Wahba, 1979) on the training frames, so that no validation clips are
+    needed.
 
     Parameters
     ----------
     processed_dir : the dataset.
-    ids : training clips; frames without sound are left out.
+    ids : training clips; frames without sound are ignored.
 
     Attributes
     ----------
-    penalty : the one chosen.
+    penalty : the chosen one.
 
     Raises
     ------
@@ -53,8 +53,8 @@ class RidgeMel:
         sums = _Sums(width)
         for id in ids:
             sample = open_sample(processed_dir, id)
-            heard = sample.mask > 0
-            sums.add(self._features(sample.mri)[heard], np.asarray(sample.mel_db, np.float64)[heard])
+            audible = sample.mask > 0
+            sums.add(self._features(sample.mri)[audible], np.asarray(sample.mel_db, np.float64)[audible])
         if sums.frames < 2:
             raise UserError("ridge regression", f"has {sums.frames} training frames with sound", "give more clips")
         self.penalty, self._weights, self._offset = sums.solution()
@@ -64,14 +64,14 @@ class RidgeMel:
         return (self._features(frames) @ self._weights + self._offset).astype(np.float32)
 
     def _features(self, frames: np.ndarray) -> np.ndarray:
-        """Components of each frame and those around it, float64 ``(T, width)``; the clip's ends are repeated."""
+        """Components of each frame and its context, float64 ``(T, width)``; the clip's ends are repeated."""
         components = (reduced_frames(frames, LOOKUP_SIZE) - self._mean) @ self._axes
         padded = np.pad(components.astype(np.float64), ((REACH, REACH), (0, 0)), mode="edge")
         return np.concatenate([padded[place : place + len(frames)] for place in range(2 * REACH + 1)], axis=1)
 
 
 class _Sums:
-    """Sums of products over frames, from which the regression is solved; memory does not grow with the frames."""
+    """Sufficient statistics of the regression, in constant memory."""
 
     def __init__(self, width: int) -> None:
         self.frames = 0
@@ -100,7 +100,7 @@ class _Sums:
 
         def cross_validation_error(penalty: float) -> float:
             residual = squares - (power * (values + 2 * penalty) / (values + penalty) ** 2).sum()
-            # The mean took one degree of freedom.
+            # The mean takes one degree of freedom.
             freedom = count - 1 - (values / (values + penalty)).sum()
             return residual / bins / max(freedom, 1e-9) ** 2
 
@@ -111,9 +111,9 @@ class _Sums:
 
 
 def _principal_axes(processed_dir: Path, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean picture and principal axes, float32 ``(pixels,)`` and ``(pixels, components)``, of at most `LOOKUP_FRAMES`.
+    """Mean picture and principal axes, float32 ``(pixels,)`` and ``(pixels, components)``, of `LOOKUP_FRAMES` at most.
 
-    Of many frames every n-th is taken.
+    Of more frames, every n-th is used.
     """
     total = sum(len(open_sample(processed_dir, id).mask) for id in ids)
     step = -(-total // LOOKUP_FRAMES) or 1

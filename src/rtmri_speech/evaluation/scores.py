@@ -1,6 +1,6 @@
-"""Scores of a directory of generated wavs against a directory of recorded ones, as JSON, CSV and a table.
+"""Scores a directory of generated wavs against a directory of recordings; writes JSON, CSV and a table.
 
-Any system's wavs can be scored: files pair by stem, an ending ``_generated``, ``_gen`` or ``_original`` ignored.
+Works for any system's wavs: files are matched by stem, ignoring a suffix ``_generated``, ``_gen`` or ``_original``.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 
 FRAME_SECONDS = 420 / 11413
-"""Frame of the metrics when no hop is given: that of the memo."""
+"""Default frame of the metrics, seconds: that of the memo."""
 
 REFERENCE_ENDINGS = ("_original", "", "_generated", "_gen")
 GENERATED_ENDINGS = ("_generated", "_gen", "", "_original")
-"""Which file of a clip is taken when a directory holds several: the first of these that exists."""
+"""Suffixes in order of preference, if a directory has several files of a clip."""
 
 Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Everything `score_directories` found.
+    """Result of `score_directories`.
 
     Attributes
     ----------
-    clips : clip to metric to value, NaN where a metric is not defined.
+    clips : clip to metric to value, NaN where undefined.
     summary : metric to ``mean``, ``median``, ``low``, ``high`` (95 % interval of the mean) and ``n``.
-    left_out : clip to the sentence that says why it has no scores.
-    settings : rates, mel and library versions that the numbers depend on.
+    left_out : clip to the reason why it has no scores.
+    settings : rates, mel and library versions.
     """
 
     clips: dict[str, dict[str, float]]
@@ -53,7 +53,7 @@ class Scores:
     settings: dict[str, Any]
 
     def write(self, path: str | Path) -> Path:
-        """Write ``path`` (JSON, NaN as null) and the clips as CSV (NaN as nothing) beside it; return the CSV's path.
+        """Write ``path`` (JSON, NaN as null) and the clips as CSV (NaN as empty) beside it; return the CSV's path.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Scores:
         return path.with_suffix(".csv")
 
     def table(self) -> str:
-        """Return the summary as plain text, a metric a line."""
+        """Return the summary as plain text, one metric per line."""
         width = max(map(len, self.summary))
         lines = [f"{'metric':<{width}}  {'mean':>9}  {'median':>9}  {'95 % interval':>21}  {'n':>4}"]
         for name, row in self.summary.items():
@@ -88,16 +88,16 @@ class Scores:
 def pair_wavs(
     reference_dir: str | Path, generated_dir: str | Path
 ) -> tuple[dict[str, tuple[Path, Path]], dict[str, str]]:
-    """Return the clips that both directories hold, and a sentence for each that only one of them holds.
+    """Match the files of two directories by clip.
 
     Returns
     -------
-    clip to its reference and generated wav, in the order of the ids; clip to what it lacks.
+    Clip to reference and generated wav, sorted by id; unmatched clip to the reason.
 
     Raises
     ------
     UserError
-        A directory is missing or holds no wav, or no clip is in both.
+        A directory is missing or has no wav, or they have no clip in common.
     """
     references = _wavs_by_id(Path(reference_dir), REFERENCE_ENDINGS)
     generated = _wavs_by_id(Path(generated_dir), GENERATED_ENDINGS)
@@ -137,20 +137,20 @@ def _wavs_by_id(directory: Path, endings: tuple[str, ...]) -> dict[str, Path]:
 def read_pair(
     reference: Path, generated: Path, sampling_rate: int | None, say: Say
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return two wavs as mono signals of one rate and one length; ``say`` is told what that took.
+    """Read two wavs as mono signals of the same rate and length; conversions are reported to ``say``.
 
     Parameters
     ----------
-    sampling_rate : the rate to compare at, Hz; None is the reference's.
+    sampling_rate : of the comparison, Hz; None is the reference's.
 
     Returns
     -------
-    reference and generated samples, float32 ``(N,)`` each, and the rate.
+    Reference and generated samples, float32 ``(N,)``, and the rate.
 
     Raises
     ------
     UserError
-        A file is no whole wav, has no samples, or has samples that are NaN.
+        A file is not a complete wav, is empty, or has NaN samples.
     """
     rate = sampling_rate or _own_rate(reference, lambda sentence: None)
     a, b = (read_audio(path, sampling_rate=rate) for path in (reference, generated))
@@ -166,7 +166,7 @@ def read_pair(
 
 
 def _own_rate(path: Path, say: Say) -> int:
-    """Sampling rate of a wav, Hz; several channels are said."""
+    """Sampling rate of a wav, Hz; reports more than one channel."""
     try:
         info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
@@ -187,14 +187,14 @@ def score_directories(
     say: Say,
     progress: Callable[[Any], Any] = iter,
 ) -> Scores:
-    """Score every clip that both directories hold.
+    """Score every clip present in both directories.
 
     Parameters
     ----------
-    spec, scaler : mel and training statistics of the standardised errors, given together; all is compared at the mel's
-        rate and hop. Without them each clip is compared at its reference's rate in `default_spec`, and the statistics
-        are those of all references of a rate, so that every system scored against them is measured alike.
-    hop : samples a frame without ``spec``; None is what is nearest to the memo's 36.8 ms.
+    spec, scaler : mel and training statistics of the standardised errors, given together; clips are compared at the
+        mel's rate and hop. Without them, each clip is compared at its reference's rate in `default_spec`, with
+        statistics over all references of that rate, which do not depend on the system scored.
+    hop : samples per frame without ``spec``; None is the nearest to the memo's 36.8 ms.
     f0_range : of the speakers, Hz; None proposes it from the references (`propose_f0_range`).
     say : told of missing partners, other rates, other lengths, and metrics that a clip cannot have.
     progress : wraps the list of clips while they are scored.
@@ -224,7 +224,7 @@ def score_directories(
 
     clips: dict[str, dict[str, float]] = {}
     for clip, (reference, generated) in progress(pairs.items()):
-        # A clip's sentences are gathered, since PESQ would say the same of both bands.
+        # Collected per clip, because PESQ reports the same for both bands.
         sentences: dict[str, None] = {}
         tell = sentences.setdefault
         try:
@@ -250,12 +250,12 @@ def score_directories(
 
 
 def default_hop(sampling_rate: int) -> int:
-    """Return the samples of a frame of `FRAME_SECONDS`."""
+    """Return the length of a frame of `FRAME_SECONDS` in samples."""
     return round(FRAME_SECONDS * sampling_rate)
 
 
 def _reference_standards(references: list[Path], hop: int | None) -> dict[int, tuple[MelSpec, Scaler]]:
-    """Mel and statistics of the references of each sampling rate; unreadable and too short ones are told of later."""
+    """Mel and statistics of the references by sampling rate; unreadable and too short ones are reported later."""
     specs: dict[int, MelSpec] = {}
     mels: dict[int, list[np.ndarray]] = {}
     for path in references:
@@ -276,7 +276,7 @@ def _reference_standards(references: list[Path], hop: int | None) -> dict[int, t
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that compute; one that is not installed is left out."""
+    """Return the versions of the installed libraries that scores depend on."""
     versions = {}
     for name in ("numpy", "librosa", "soxr", "pystoi", "pyworld-prebuilt", "pesq"):
         try:
@@ -287,7 +287,7 @@ def library_versions() -> dict[str, str]:
 
 
 def null_for_nan(value: Any) -> Any:
-    """Return nested mappings and lists with None in place of NaN, which JSON does not have."""
+    """Replace NaN, which JSON does not have, by None in nested mappings and lists."""
     if isinstance(value, Mapping):
         return {key: null_for_nan(item) for key, item in value.items()}
     if isinstance(value, list):

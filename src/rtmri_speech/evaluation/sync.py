@@ -1,10 +1,9 @@
-"""The sync audit: how much later a clip's sound lies than its picture, from the clips alone.
+"""Sync audit: estimates the audio-video offset of each clip from the clips alone.
 
-What the tongue does is heard at once. A ridge regression from small pictures to the sound's log-mel therefore predicts
-unseen clips best when picture and sound are in step: the sound is scanned over offsets, the regression is always
-trained on other clips (or, with few clips, on other stretches), and the offset at which its prediction correlates most
-with a clip's sound is the clip's. Clips that are found out of step are moved before the regression is trained again, so
-that they do not blur it.
+Articulation and sound are simultaneous, so a ridge regression from small pictures to the log-mel predicts unseen clips
+best when both are in sync. The sound is scanned over offsets; the regression is trained on other clips (or, with few
+clips, other segments), and a clip's offset is the one at which its sound correlates most with the prediction. Clips
+found out of sync are shifted before the regression is trained again, so that they do not blur it.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from rtmri_speech.evaluation.metrics import parabola_peak
 from rtmri_speech.signal.mel import MelSpec, Samples
 
 LIMIT_MS = 300
-"""The largest offset that is looked for."""
+"""Largest offset searched."""
 
 SHORTEST_TOTAL_S = 10.0
-"""Less sound than this says nothing about sync."""
+"""Minimum total duration for an estimate."""
 
 LEAST_GAIN = 0.03
-"""Correlation that a clip's own offset must gain over the common one before the clip is flagged."""
+"""Minimum gain in correlation of a clip's own offset over the common one for the clip to be flagged."""
 
 _STEP_MS = 10
 _LAGS = np.arange(-LIMIT_MS, LIMIT_MS + 1, _STEP_MS)
@@ -37,20 +36,20 @@ _PENALTY = 0.2
 """Ridge penalty as a share of the mean energy of a feature."""
 
 _LEVEL_SHARE = 0.3
-"""Share of a frame's level that is kept beside its spectral shape: the level often follows the articulators late."""
+"""Weight of a frame's level relative to its spectral shape: the level often lags behind the articulators."""
 
 _FOLDS, _ROUNDS, _FEWEST_FRAMES = 5, 3, 20
 
 
 @dataclass(frozen=True)
 class SyncClip:
-    """What the audit keeps of a clip.
+    """The data of a clip that the audit uses.
 
     Attributes
     ----------
     pictures : gray frames of 16 x 16 pixels, float32 ``(T, 256)``.
-    sound : log-mel in dB, float32 ``(bands, F)``, four frames a video frame.
-    hop, sound_hop : samples from one frame to the next, of the video and of ``sound``.
+    sound : log-mel in dB, float32 ``(bands, F)``, four frames per video frame.
+    hop, sound_hop : samples per frame of the video and of ``sound``.
     sampling_rate : Hz.
     """
 
@@ -63,14 +62,14 @@ class SyncClip:
 
 @dataclass(frozen=True)
 class Offset:
-    """What the audit says of a clip.
+    """Result of the audit for a clip.
 
     Attributes
     ----------
-    offset_ms : how much later the sound lies than the picture, as in a clip table's ``av_offset_ms``; NaN when the clip
-        is too short or fits nowhere within `LIMIT_MS`.
+    offset_ms : delay of the sound against the picture, as in a clip table's ``av_offset_ms``; NaN if the clip is too
+        short or has no maximum within `LIMIT_MS`.
     correlation : of the sound with its prediction at that offset.
-    flagged : whether the clip is out of step (see `audit_sync`).
+    flagged : whether the clip is out of sync (see `audit_sync`).
     """
 
     offset_ms: float
@@ -80,11 +79,11 @@ class Offset:
 
 @dataclass(frozen=True)
 class SyncAudit:
-    """What the audit says of a corpus.
+    """Result of the audit for a corpus.
 
     Attributes
     ----------
-    common_ms : the median of the clips' offsets.
+    common_ms : median of the clips' offsets.
     frame_ms : length of a video frame.
     clips : clip to its offset.
     """
@@ -95,11 +94,11 @@ class SyncAudit:
 
     @property
     def flagged(self) -> list[str]:
-        """The clips that are out of step."""
+        """Clips out of sync."""
         return [clip for clip, offset in self.clips.items() if offset.flagged]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the audit for JSON: ms to a tenth, null for what is not known."""
+        """Return the audit for JSON: ms to one decimal, null where unknown."""
         return {
             "common_ms": _rounded(self.common_ms, 1),
             "frame_ms": _rounded(self.frame_ms, 1),
@@ -114,7 +113,7 @@ class SyncAudit:
         }
 
     def table(self) -> str:
-        """Return the audit as plain text, a clip a line."""
+        """Return the audit as plain text, one clip per line."""
         width = max(4, *map(len, self.clips))
         lines = [f"{'clip':<{width}}  offset ms  correlation"]
         for clip, offset in self.clips.items():
@@ -132,8 +131,9 @@ def _rounded(value: float, digits: int) -> float | None:
 
 
 @dataclass(frozen=True)
-class _Stretch:
-    """Sums over the frames of a clip or a part: features X ``(T, D)``, sound Y ``(T, bands)`` at each of `_LAGS`."""
+class _Segment:
+    """Sums over the frames of a clip or a part of one: features X ``(T, D)``, sound Y ``(T, bands)`` at each of
+    `_LAGS`."""
 
     clip: str
     fold: int
@@ -143,12 +143,12 @@ class _Stretch:
 
 
 def sync_clip(frames: np.ndarray, audio: Samples, sampling_rate: int, hop: int) -> SyncClip:
-    """Reduce a clip to what the audit needs.
+    """Reduce a clip to the data the audit needs.
 
     Parameters
     ----------
     frames : gray frames, ``(T, H, W)``.
-    audio : samples in [-1, 1] that belong to them, frame t to ``[t hop, (t + 1) hop)``.
+    audio : samples in [-1, 1]; frame t is ``[t hop, (t + 1) hop)``.
 
     Raises
     ------
@@ -164,57 +164,56 @@ def sync_clip(frames: np.ndarray, audio: Samples, sampling_rate: int, hop: int) 
 
 
 def audit_sync(clips: Mapping[str, SyncClip]) -> SyncAudit:
-    """Estimate the audio-video offset of every clip and flag those out of step.
+    """Estimate the audio-video offset of every clip and flag clips out of sync.
 
-    Offsets are absolute: a corpus whose clips all lie 80 ms late is found 80 ms late. But articulators move ahead of
-    the sound they shape, so that the offset common to all clips is known to about a frame only (on two USC recordings
-    that should lie at 0 it is found at 29 and 40 ms), while clips compare with each other to within half a frame.
-    Therefore a clip is flagged when it lies more than one frame from the common offset, and its own offset explains it
-    better by `LEAST_GAIN`; and all are flagged when the common offset lies beyond two frames.
+    Offsets are absolute: if all clips are 80 ms late, the result is 80 ms. Articulators move ahead of the sound they
+    shape, so the common offset is accurate to about a frame only (29 and 40 ms on two USC recordings that should be at
+    0), offsets between clips to half a frame. Therefore a clip is flagged if it is more than one frame from the common
+    offset and its own offset gains `LEAST_GAIN`; all are flagged if the common offset exceeds two frames.
 
     Parameters
     ----------
-    clips : clips of one frame rate. One of 20 s is enough; clips of a corpus may be as short as 3 s.
+    clips : of one frame rate. One clip of 20 s is enough; clips of a corpus may be as short as 3 s.
 
     Raises
     ------
     UserError
-        All clips together have less than `SHORTEST_TOTAL_S`, or nothing in them moves.
+        The clips have less than `SHORTEST_TOTAL_S` in total, or no movement.
     """
     seconds = sum(len(clip.pictures) * clip.hop / clip.sampling_rate for clip in clips.values())
-    stretches = _stretches(clips) if seconds >= SHORTEST_TOTAL_S else []
-    if len({stretch.fold for stretch in stretches}) < 2:
+    segments = _segments(clips) if seconds >= SHORTEST_TOTAL_S else []
+    if len({segment.fold for segment in segments}) < 2:
         raise UserError("sync audit", f"has {seconds:.1f} s of clips", f"give it at least {SHORTEST_TOTAL_S:g} s")
-    usable = {stretch.clip for stretch in stretches}
-    lags = dict.fromkeys(usable, _common_lag(stretches, dict.fromkeys(usable, len(_LAGS) // 2)))
+    usable = {segment.clip for segment in segments}
+    lags = dict.fromkeys(usable, _common_lag(segments, dict.fromkeys(usable, len(_LAGS) // 2)))
     for _ in range(_ROUNDS):
-        curves = _curves(stretches, lags)
+        curves = _curves(segments, lags)
         lags = {clip: int(curve.argmax()) for clip, curve in curves.items()}
-        lags = _moved(lags, _common_lag(stretches, lags) - len(_LAGS) // 2)
-    curves = _curves(stretches, lags)
+        lags = _moved(lags, _common_lag(segments, lags) - len(_LAGS) // 2)
+    curves = _curves(segments, lags)
     found = {clip: _peak(curve) for clip, curve in curves.items()}
     offsets = [offset for offset, _ in found.values() if not math.isnan(offset)]
     common = float(np.median(offsets)) if offsets else math.nan
     frame = max(1000 * clip.hop / clip.sampling_rate for clip in clips.values())
-    told = {}
+    results = {}
     for clip in clips:
         offset, correlation = found.get(clip, (math.nan, math.nan))
         flagged = abs(common) > 2 * frame
         if abs(offset - common) > frame:
             flagged = flagged or correlation - np.interp(common, _LAGS, curves[clip]) >= LEAST_GAIN
-        told[clip] = Offset(offset, correlation, bool(flagged and not math.isnan(offset)))
-    return SyncAudit(common, frame, told)
+        results[clip] = Offset(offset, correlation, bool(flagged and not math.isnan(offset)))
+    return SyncAudit(common, frame, results)
 
 
-def _stretches(clips: Mapping[str, SyncClip]) -> list[_Stretch]:
-    """Cut clips into stretches, each in one fold of the cross-validation, and sum over their frames."""
+def _segments(clips: Mapping[str, SyncClip]) -> list[_Segment]:
+    """Cut clips into segments, each in one fold of the cross-validation, and sum over their frames."""
     basis = _picture_basis(clips)
     parts = math.ceil(_FOLDS / max(len(clips), 1))
-    stretches: list[_Stretch] = []
+    segments: list[_Segment] = []
     for name, clip in clips.items():
         components = (clip.pictures - clip.pictures.mean(axis=0)) @ basis
         features = np.concatenate([components[1:-1], components[2:] - components[:-2]], axis=1)
-        # The frames that have sound at every offset, counted from the second, since the first has no difference.
+        # Frames with sound at every offset; the first frame has no difference.
         margin = math.ceil(LIMIT_MS / 1000 * clip.sampling_rate / clip.hop) + 1
         frames = np.arange(margin, len(clip.pictures) - margin)
         for part in np.array_split(frames, parts):
@@ -222,12 +221,12 @@ def _stretches(clips: Mapping[str, SyncClip]) -> list[_Stretch]:
                 sound = _sound_at(clip, part)
                 x = features[part - 1].astype(np.float64)
                 x -= x.mean(axis=0)
-                stretches.append(
-                    _Stretch(
-                        name, len(stretches) % _FOLDS, x.T @ x, np.einsum("td,ltb->ldb", x, sound), (sound**2).sum(1)
+                segments.append(
+                    _Segment(
+                        name, len(segments) % _FOLDS, x.T @ x, np.einsum("td,ltb->ldb", x, sound), (sound**2).sum(1)
                     )
                 )
-    return stretches
+    return segments
 
 
 def _picture_basis(clips: Mapping[str, SyncClip]) -> np.ndarray:
@@ -243,7 +242,7 @@ def _picture_basis(clips: Mapping[str, SyncClip]) -> np.ndarray:
 
 
 def _sound_at(clip: SyncClip, frames: np.ndarray) -> np.ndarray:
-    """Sound in the middle of the video frames at each offset, means removed, float64 ``(lags, frames, bands)``."""
+    """Sound at the middle of each video frame for each offset, means removed, float64 ``(lags, frames, bands)``."""
     samples = (frames + 0.5) * clip.hop + (_LAGS[:, None] / 1000) * clip.sampling_rate
     position = np.clip(samples / clip.sound_hop - 0.5, 0, clip.sound.shape[1] - 1)
     before = np.minimum(position.astype(int), clip.sound.shape[1] - 2)
@@ -253,51 +252,51 @@ def _sound_at(clip: SyncClip, frames: np.ndarray) -> np.ndarray:
     return sound - sound.mean(axis=1, keepdims=True)
 
 
-def _weights(stretches: list[_Stretch], lags: Mapping[str, int], fold: int) -> np.ndarray:
-    """Ridge weights ``(D, bands)`` of the stretches outside ``fold``, each clip's sound at its own lag.
+def _weights(segments: list[_Segment], lags: Mapping[str, int], fold: int) -> np.ndarray:
+    """Ridge weights ``(D, bands)`` from the segments outside ``fold``, each clip's sound at its own lag.
 
-    Where nothing moves outside ``fold`` they are zero: nothing is predicted.
+    Zero if there is no movement outside ``fold``.
     """
-    others = [stretch for stretch in stretches if stretch.fold != fold]
-    xx = sum(stretch.xx for stretch in others)
-    xy = sum(stretch.xy[lags[stretch.clip]] for stretch in others)
+    others = [segment for segment in segments if segment.fold != fold]
+    xx = sum(segment.xx for segment in others)
+    xy = sum(segment.xy[lags[segment.clip]] for segment in others)
     if not np.trace(xx) > 0:
         return np.zeros_like(xy)
     return np.linalg.solve(xx + _PENALTY * np.trace(xx) / len(xx) * np.eye(len(xx)), xy)
 
 
-def _products(stretches: list[_Stretch], lags: Mapping[str, int]) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
-    """For each clip, over the offsets: prediction times sound, sound squared; and prediction squared."""
-    weights = {fold: _weights(stretches, lags, fold) for fold in {stretch.fold for stretch in stretches}}
+def _products(segments: list[_Segment], lags: Mapping[str, int]) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
+    """Per clip: prediction times sound and sound squared at each offset; prediction squared."""
+    weights = {fold: _weights(segments, lags, fold) for fold in {segment.fold for segment in segments}}
     products: dict[str, tuple[np.ndarray, np.ndarray, float]] = {}
-    for stretch in stretches:
-        w = weights[stretch.fold]
+    for segment in segments:
+        w = weights[segment.fold]
         found = (
-            np.einsum("ldb,db->l", stretch.xy, w),
-            stretch.yy.sum(axis=1),
-            float(np.sum(w * (stretch.xx @ w))),
+            np.einsum("ldb,db->l", segment.xy, w),
+            segment.yy.sum(axis=1),
+            float(np.sum(w * (segment.xx @ w))),
         )
-        known = products.get(stretch.clip, (0.0, 0.0, 0.0))
-        products[stretch.clip] = tuple(a + b for a, b in zip(known, found, strict=True))
+        known = products.get(segment.clip, (0.0, 0.0, 0.0))
+        products[segment.clip] = tuple(a + b for a, b in zip(known, found, strict=True))
     return products
 
 
-def _curves(stretches: list[_Stretch], lags: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Correlation of each clip's sound, at every offset, with what the other clips' regression predicts."""
+def _curves(segments: list[_Segment], lags: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Correlation of each clip's sound at every offset with the prediction of the other clips' regression."""
     tiny = np.finfo(np.float64).tiny
     return {
         clip: cross / np.sqrt(np.maximum(sound * predicted, tiny))
-        for clip, (cross, sound, predicted) in _products(stretches, lags).items()
+        for clip, (cross, sound, predicted) in _products(segments, lags).items()
     }
 
 
-def _common_lag(stretches: list[_Stretch], lags: Mapping[str, int]) -> int:
-    """Index in `_LAGS` of the move of all clips together after which unseen sound is predicted best."""
+def _common_lag(segments: list[_Segment], lags: Mapping[str, int]) -> int:
+    """Index in `_LAGS` of the common shift of all clips at which unseen sound is predicted best."""
     middle = len(_LAGS) // 2
     scores = []
     for shift in range(len(_LAGS)):
         moved = _moved(lags, shift - middle)
-        products = _products(stretches, moved)
+        products = _products(segments, moved)
         cross = sum(product[0][moved[clip]] for clip, product in products.items())
         sound = sum(product[1][moved[clip]] for clip, product in products.items())
         predicted = sum(product[2] for product in products.values())
@@ -310,7 +309,7 @@ def _moved(lags: Mapping[str, int], steps: int) -> dict[str, int]:
 
 
 def _peak(curve: np.ndarray) -> tuple[float, float]:
-    """Offset in ms and correlation at the top of a curve, between the steps of the scan; NaN for a top at its ends."""
+    """Interpolated maximum of a curve: offset in ms and correlation; NaN for a maximum at its ends."""
     best = int(curve.argmax())
     if not 0 < best < len(curve) - 1:
         return math.nan, math.nan

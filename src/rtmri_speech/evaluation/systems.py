@@ -1,7 +1,7 @@
-"""What an experiment says on its test clips: its systems, and beside them floor, look-up and ceiling, all scored alike.
+"""Scores an experiment's systems on its test clips, beside mean mel, nearest neighbours, ridge and copy synthesis.
 
-Each row is a way from a clip to sound. Its wavs are written first and scored as they lie on the disk, so that
-``evaluate.py`` finds the same numbers in them.
+Each row is one way from a clip to sound. Wavs are written first and scored from disk, so that ``evaluate.py`` gives the
+same numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rtmri_speech.evaluation.scores import library_versions, null_for_nan, read_
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.threads import limit_threads
-from rtmri_speech.workers import end_with_parent, telling_lost_workers
+from rtmri_speech.workers import end_with_parent, reporting_lost_workers
 
 if TYPE_CHECKING:
     from rtmri_speech.acoustic.context import Context
@@ -64,24 +64,24 @@ TITLES = {
         "the true mel through the other results directory's vocoder",
     ),
 }
-"""Every row that there can be: its title, and what it is."""
+"""Title and description of every possible row."""
 
 SCORES_FILE, TABLE_FILE, SOUNDS = "scores.json", "scores.csv", "sounds"
 
-_TOLD = ("estoi", "mel_mse", "mcd_db", "f0_correlation", "vuv_error", "real_time_factor")
+_TABLE_METRICS = ("estoi", "mel_mse", "mcd_db", "f0_correlation", "vuv_error", "real_time_factor")
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Systems:
-    """The models of an experiment and what they are measured against.
+    """The models of an experiment and its baselines.
 
     Attributes
     ----------
-    acoustic, vocoder : the experiment's; the vocoder is the fine-tuned one.
+    acoustic, vocoder : the experiment's models; the vocoder after fine-tuning.
     base : the vocoder before fine-tuning, or None.
-    look_up, ridge : the training frames, and a regression on them.
+    look_up, ridge : nearest neighbours among the training frames, and ridge regression on them.
     contexts : of the LSTM, the configured one first.
 
     Raises
@@ -102,15 +102,15 @@ class Systems:
             vocoder.spec.require_same(self.acoustic.mel, "the vocoder", str(self.acoustic.source))
 
     def rows(self) -> list[str]:
-        """Return the names of the rows, in `TITLES`, in the order of the table: the configured system first."""
+        """Return the rows (keys of `TITLES`) in table order, the configured system first."""
         with_base = ("base_vocoder",) if self.base else ()
         ceilings = ("ceiling", "ceiling_base", "griffin_lim") if self.base else ("ceiling", "griffin_lim")
         return [*self.contexts, *with_base, "floor", "look_up", "ridge", *ceilings]
 
     def speak(self, sample: Sample) -> Iterator[tuple[str, np.ndarray, float | None]]:
-        """Yield each row's name, its samples float32 ``(T * hop,)``, and the seconds from frames to sound.
+        """Yield each row's name, samples float32 ``(T * hop,)``, and synthesis time in seconds.
 
-        The seconds are those of CNN, LSTM and vocoder on this machine, None for rows that are no system.
+        The time covers CNN, LSTM and vocoder on this machine; None for baselines.
         """
         import torch
 
@@ -148,10 +148,10 @@ class Systems:
 def seen_clips(
     processed_dir: str | Path, acoustic: AcousticBundle, elsewhere: Iterable[str] = ()
 ) -> dict[str, set[str] | None]:
-    """Return each training stage with the clips it saw, for `require_unseen`; None for one that does not say.
+    """Return the clips each training stage saw, for `require_unseen`; None if unknown.
 
-    The acoustic checkpoint names its own clips, unless it is the lab's or began with one of the lab; scaler and vocoder
-    are made from the file lists of the training and validation parts, unless ``elsewhere`` names them.
+    The acoustic checkpoint lists its clips, unless it is, or was initialised from, one of the lab's. Scaler and vocoder
+    are trained on the training and validation file lists, unless named in ``elsewhere``.
     """
     lists = Path(processed_dir) / "hifigan_filelists"
     training, validation = (set(read_filelist(lists / f"{part}.txt")) for part in ("training", "validation"))
@@ -167,15 +167,15 @@ def write_sounds(
     directory: str | Path,
     progress: Callable[[Any], Any] = iter,
 ) -> dict[tuple[str, str], float]:
-    """Write ``<directory>/<row>/<id>.wav`` of every row and clip.
+    """Write ``<directory>/<row>/<id>.wav`` for every row and clip.
 
     Returns
     -------
-    (row, clip) to the seconds its synthesis took, where the row is a system.
+    (row, clip) to synthesis time in seconds, for rows that are systems.
     """
     seconds = {}
     if ids:
-        # What is only done once, such as choosing kernels, is no part of any clip's time.
+        # Warm up: one-off work, such as choosing kernels, must not count towards the first clip's time.
         for _ in systems.speak(open_sample(processed_dir, ids[0])):
             break
     for id in progress(ids):
@@ -188,7 +188,7 @@ def write_sounds(
 
 @dataclass(frozen=True)
 class _Job:
-    """One row's wav of one clip, to be scored."""
+    """Scoring of one row's wav of one clip."""
 
     row: str
     id: str
@@ -247,13 +247,13 @@ def score_sounds(
     say: Say,
     progress: Callable[[Any], Any] = iter,
 ) -> dict[str, Any]:
-    """Score what `write_sounds` wrote against the dataset's wavs.
+    """Score the output of `write_sounds` against the dataset's wavs.
 
     Parameters
     ----------
     rows : the configured system first.
     f0_range : of the speakers, Hz (`evaluation.f0_range`).
-    seconds : what `write_sounds` returned; it becomes ``real_time_factor``.
+    seconds : result of `write_sounds`, for ``real_time_factor``.
     phonemes : directory of phoneme files (`find_phonemes`), for the error by phoneme.
     workers : processes to score with.
     say : told why a metric of a clip is left out.
@@ -261,8 +261,8 @@ def score_sounds(
     Returns
     -------
     For JSON: ``configured`` (row), ``clips`` (id to its ``seconds``), ``rows`` (name to ``title``, ``note``, ``clips``,
-    and ``summary`` as in ``evaluate.py``'s files), ``mel_mse_by_bin`` and ``mel_mse_by_phoneme`` (means over all clips'
-    frames of the squared error of the standardised mel), ``settings``.
+    and ``summary`` as in ``evaluate.py``'s files), ``mel_mse_by_bin`` and ``mel_mse_by_phoneme`` (means over frames of
+    the squared error of the standardised mel), ``settings``.
     """
     for library, metrics in missing_libraries().items():
         say(
@@ -315,17 +315,17 @@ def _mapped(jobs: list[_Job], workers: int) -> Iterator[_Scored]:
     if workers <= 1 or len(jobs) < 2:
         yield from map(_score, jobs)
         return
-    # Spawned, not forked: torch's threads do not survive a fork, and Windows has none.
+    # Spawn, not fork: torch's threads do not survive a fork, and Windows has no fork.
     context = multiprocessing.get_context("spawn")
     with (
-        telling_lost_workers("run it again, with fewer threads if memory is short"),
+        reporting_lost_workers("run it again, with fewer threads if memory is short"),
         ProcessPoolExecutor(workers, context, initializer=_begin_worker) as pool,
     ):
         yield from pool.map(_score, jobs)
 
 
 def _begin_worker() -> None:
-    """Each computes with one thread, and ends with the process it works for."""
+    """Limit a worker to one thread, and have it exit with its parent."""
     limit_threads(1)
     end_with_parent()
 
@@ -333,7 +333,7 @@ def _begin_worker() -> None:
 def _by_phoneme(
     found_of: Mapping[str, Sequence[_Scored]], spec: MelSpec, directory: str | Path | None
 ) -> dict[str, dict[str, Any]]:
-    """Mean squared error of each phoneme's frames in each row, most frequent phoneme first; pauses are left out."""
+    """Mean squared error by phoneme and row, most frequent phoneme first, without pauses."""
     errors: dict[str, dict[str, list[np.ndarray]]] = {}
     for row, found in found_of.items():
         for one in found:
@@ -354,8 +354,8 @@ def _by_phoneme(
 
 
 def scores_table(scores: Mapping[str, Any], id: str | None = None) -> str:
-    """Return the main metrics of every row as plain text: means over the clips, or the values of clip ``id``."""
-    known = [metric for metric in _TOLD if any(metric in row["summary"] for row in scores["rows"].values())]
+    """Return the main metrics of every row as plain text: means over clips, or the values of clip ``id``."""
+    known = [metric for metric in _TABLE_METRICS if any(metric in row["summary"] for row in scores["rows"].values())]
     width = max(len(TITLES[row][0]) for row in scores["rows"])
     lines = [" ".join([f"{id or 'mean':<{width}}", *(f"{metric:>16}" for metric in known)])]
     for name, row in scores["rows"].items():
@@ -367,7 +367,7 @@ def scores_table(scores: Mapping[str, Any], id: str | None = None) -> str:
 
 
 def write_scores(directory: str | Path, scores: Mapping[str, Any]) -> None:
-    """Write ``scores.json``, and the clips of all rows as ``scores.csv``, into ``directory``."""
+    """Write ``scores.json``, and the values by row and clip as ``scores.csv``, to ``directory``."""
     metrics = list(dict.fromkeys(name for row in scores["rows"].values() for name in row["summary"]))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

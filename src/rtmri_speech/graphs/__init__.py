@@ -1,1 +1,1 @@
-"""ONNX graphs: written from torch modules, read without trust, and run without torch."""
+"""ONNX graphs: exported from torch modules, parsed defensively, and run without torch."""

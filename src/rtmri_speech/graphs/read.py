@@ -1,8 +1,7 @@
-"""What an ONNX graph asks for, from its bytes alone, before a runtime is given them and takes memory for it.
+"""Validates an ONNX graph from its bytes, before a runtime allocates memory for it.
 
-A graph is a message of protocol buffers (`onnx.proto3`); only the parts that `graphs.trace` and `pack.recurrence` write
-are known here, and a graph with any other is refused: with data in other files, graphs within graphs, functions, or
-operators of other makers.
+A graph is a protocol buffer message (`onnx.proto3`). Only the fields that `graphs.trace` and `pack.recurrence` write
+are supported; a graph with any other is refused: external data, subgraphs, functions, custom operators.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _VALUE, _TYPE, _TENSOR_TYPE = {1: "name", 2: "type"}, {1: "tensor"}, {1: "elem_t
 _SHAPE, _LENGTH = {1: "dim"}, {1: "value", 2: "name"}
 
 TYPES = {1: ("float32", 4), 2: ("uint8", 1), 6: ("int32", 4), 7: ("int64", 8), 9: ("bool", 1)}
-"""Element types that a graph may hold, by ONNX' number: name and bytes."""
+"""Supported element types by ONNX's number: name and size in bytes."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
@@ -33,36 +32,36 @@ Field = int | memoryview
 
 @dataclasses.dataclass(frozen=True)
 class Port:
-    """An input or output of a graph: its name, the type of its elements, and its lengths, None where they are free."""
+    """An input or output of a graph: its name, element type, and shape, with None for a free dimension."""
 
     name: str
     type: str
     shape: tuple[int | None, ...]
 
 
-class _Unknown(Exception):
-    """What is wrong with a message."""
+class _Unsupported(Exception):
+    """A malformed or unsupported message."""
 
 
 def ports(graph: bytes, source: str | Path) -> tuple[list[Port], list[Port]]:
-    """Return the inputs and the outputs of a graph whose every tensor has the bytes of its shape.
+    """Return the inputs and outputs of a graph, after checking the size of each tensor against its shape.
 
     Raises
     ------
     UserError
-        The bytes are no graph, or one of a kind that is not known here; ``source`` is named.
+        The bytes are not a supported graph; the error names ``source``.
     """
     try:
         model = _fields(memoryview(graph), _MODEL, "model")
         if len(model["graph"]) != 1:
-            raise _Unknown("it has no graph, or several")
+            raise _Unsupported("it has no graph, or several")
         content = _fields(_bytes(model["graph"][0]), _GRAPH, "graph")
         for tensor in content["initializer"]:
             _check_tensor(_bytes(tensor))
         for node in content["node"]:
             _check_node(_bytes(node))
         inputs, outputs = ([_port(_bytes(value)) for value in content[name]] for name in ("input", "output"))
-    except _Unknown as fault:
+    except _Unsupported as fault:
         raise UserError(source, f"holds no graph of this kind ({fault})", "make it again with pack_model.py") from None
     return inputs, outputs
 
@@ -71,17 +70,17 @@ def _check_tensor(message: memoryview) -> None:
     tensor = _fields(message, _TENSOR, "tensor")
     number = _last(tensor, "data_type")
     if number not in TYPES:
-        raise _Unknown(f"a tensor of the type {number}")
+        raise _Unsupported(f"a tensor of the type {number}")
     shape = [length for dims in tensor["dims"] for length in _whole_numbers(dims)]
     held = sum(len(_bytes(data)) for data in tensor["raw_data"])
     if any(length >> 63 for length in shape) or math.prod(shape) * TYPES[number][1] != held:
-        raise _Unknown(f"a tensor of {held} bytes with the shape {'×'.join(map(str, shape)) or 1}")
+        raise _Unsupported(f"a tensor of {held} bytes with the shape {'×'.join(map(str, shape)) or 1}")
 
 
 def _check_node(message: memoryview) -> None:
     node = _fields(message, _NODE, "node")
     if any(len(_bytes(domain)) for domain in node["domain"]):
-        raise _Unknown("an operator of another maker")
+        raise _Unsupported("an operator of another maker")
     for attribute in node["attribute"]:
         for tensor in _fields(_bytes(attribute), _ATTRIBUTE, "attribute")["t"]:
             _check_tensor(_bytes(tensor))
@@ -93,7 +92,7 @@ def _port(message: memoryview) -> Port:
     tensor = _fields(_only(kind, "tensor"), _TENSOR_TYPE, "type of a tensor")
     number = _last(tensor, "elem_type")
     if number not in TYPES:
-        raise _Unknown(f"an input or output of the type {number}")
+        raise _Unsupported(f"an input or output of the type {number}")
     lengths: list[int | None] = []
     for dimension in _fields(_only(tensor, "shape"), _SHAPE, "shape")["dim"]:
         length = _fields(_bytes(dimension), _LENGTH, "length")
@@ -103,20 +102,20 @@ def _port(message: memoryview) -> Port:
 
 def _only(message: Mapping[str, list[Field]], name: str) -> memoryview:
     if len(message[name]) != 1:
-        raise _Unknown(f"{len(message[name])} times {name}")
+        raise _Unsupported(f"{len(message[name])} times {name}")
     return _bytes(message[name][0])
 
 
 def _last(message: Mapping[str, list[Field]], name: str) -> int:
     value = message[name][-1] if message[name] else 0
     if not isinstance(value, int):
-        raise _Unknown(f"{name} is no number")
+        raise _Unsupported(f"{name} is no number")
     return value
 
 
 def _bytes(value: Field) -> memoryview:
     if isinstance(value, int):
-        raise _Unknown("a number where a message should be")
+        raise _Unsupported("a number where a message should be")
     return value
 
 
@@ -124,11 +123,11 @@ def _text(value: memoryview) -> str:
     try:
         return str(value, "utf-8")
     except UnicodeDecodeError:
-        raise _Unknown("a name that is no text") from None
+        raise _Unsupported("a name that is no text") from None
 
 
 def _whole_numbers(value: Field) -> Iterator[int]:
-    """The numbers of a repeated field, which stands alone or packed."""
+    """Values of a repeated integer field, packed or not."""
     if isinstance(value, int):
         yield value
         return
@@ -139,14 +138,14 @@ def _whole_numbers(value: Field) -> Iterator[int]:
 
 
 def _fields(message: memoryview, known: Mapping[int, str], what: str) -> dict[str, list[Field]]:
-    """The fields of a message by name, each a list; one that is not known is refused."""
+    """Fields of a message by name, each a list; unknown fields are refused."""
     found: dict[str, list[Field]] = {name: [] for name in known.values()}
     place = 0
     while place < len(message):
         key, place = _varint(message, place)
         number, wire = key >> 3, key & 7
         if number not in known:
-            raise _Unknown(f"part {number} of a {what} is not known")
+            raise _Unsupported(f"part {number} of a {what} is not known")
         if wire == _VARINT:
             value, place = _varint(message, place)
         elif wire in (_BYTES, _FIXED32, _FIXED64):
@@ -156,9 +155,9 @@ def _fields(message: memoryview, known: Mapping[int, str], what: str) -> dict[st
                 size = 4 if wire == _FIXED32 else 8
             value, place = message[place : place + size], place + size
         else:
-            raise _Unknown(f"the coding of a {what} is not known")
+            raise _Unsupported(f"the coding of a {what} is not known")
         if place > len(message):
-            raise _Unknown(f"its {what} is cut off")
+            raise _Unsupported(f"its {what} is cut off")
         found[known[number]].append(value)
     return found
 
@@ -167,9 +166,9 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
     value = 0
     for count in range(_LONGEST_VARINT):
         if place + count >= len(message):
-            raise _Unknown("a number that is cut off")
+            raise _Unsupported("a number that is cut off")
         byte = message[place + count]
         value |= (byte & 0x7F) << 7 * count
         if byte < 0x80:
             return value, place + count + 1
-    raise _Unknown("a number that is too long")
+    raise _Unsupported("a number that is too long")

@@ -1,4 +1,4 @@
-"""An ONNX graph in use: ONNX Runtime on the processor, with the threads it is given and no other."""
+"""Runs an ONNX graph by ONNX Runtime on the CPU, with a given number of threads."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _FAULTS = (
     MemoryError,
     RuntimeError,
 )
-"""What ONNX Runtime raises for a graph it cannot run; they have no class in common."""
+"""Raised by ONNX Runtime for a graph it cannot run; there is no common base class."""
 
 _FATAL = 4
-"""The severity from which on ONNX Runtime logs: what it says of others the user need not act on."""
+"""ONNX Runtime's log level; its warnings are not actionable for the user."""
 
 
 class Graph:
-    """A graph of one input and one output, ready for use.
+    """A loaded graph with one input and one output.
 
     Parameters
     ----------
     content : the graph.
-    source : where it is from, for a refusal.
-    threads : processor threads. Without a number ONNX Runtime pins one to each core of the machine, also to those that
-        a cluster or a container keeps for others, which fails or hangs.
+    source : its file, for errors.
+    threads : CPU threads. By default ONNX Runtime pins one to each core of the machine, including cores that a cluster
+        or container withholds, which fails or hangs.
 
     Raises
     ------
     UserError
-        ONNX Runtime does not take the graph.
+        ONNX Runtime refuses the graph.
     """
 
     def __init__(self, content: bytes, source: str | Path, threads: int) -> None:
@@ -52,10 +52,10 @@ class Graph:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
-        # Threads that wait do so without computing: they took as much of the processor as those that worked.
+        # Waiting threads sleep; spinning ones used as much CPU as working ones.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        # What is planned for a shape is kept for each, and each clip ends in another one.
+        # Memory patterns are cached per input shape, and the shape differs for the end of each clip.
         options.enable_mem_pattern = False
         self._source = source
         try:
@@ -70,7 +70,7 @@ class Graph:
         Raises
         ------
         UserError
-            ONNX Runtime fails, or the output has not the ``shape``, whatever the graph promised.
+            ONNX Runtime fails, or the output does not have ``shape``, whatever the graph declares.
         """
         try:
             (output,) = self._session.run(None, {self._input: array})

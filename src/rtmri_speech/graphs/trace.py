@@ -1,4 +1,4 @@
-"""Torch modules as ONNX graphs: the same bytes for the same weights, whatever machine and directory they come from."""
+"""Exports torch modules as ONNX graphs; the same weights give the same bytes on any machine."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET, IR_VERSION = 20, 10
-"""Of the graphs; every ONNX Runtime that the project allows knows them."""
+"""Of the graphs; supported by every ONNX Runtime that the project allows."""
 
 
 def require_onnx(subject: str | Path) -> None:
-    """Refuse to write ``subject`` where a package that writes graphs is not installed.
+    """Refuse to write ``subject`` if a package needed for the export is not installed.
 
     Raises
     ------
     UserError
-        One is missing; it is named.
+        Names the missing packages.
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
@@ -40,20 +40,20 @@ def require_onnx(subject: str | Path) -> None:
 def traced(
     module: nn.Module, example: torch.Tensor, names: tuple[str, str], what: str, dynamic_shapes: Any = None
 ) -> bytes:
-    """Return a module in evaluation mode as a graph.
+    """Export a module in evaluation mode as a graph.
 
     Parameters
     ----------
-    module : of one input and one output.
-    example : an input.
+    module : with one input and one output.
+    example : input.
     names : of input and output.
-    what : it is, for a refusal.
-    dynamic_shapes : lengths that are free, as `torch.export` takes them.
+    what : name of the module, for errors.
+    dynamic_shapes : free dimensions, as for `torch.export`.
 
     Raises
     ------
     UserError
-        The exporter cannot write it.
+        The export fails.
     """
     try:
         with torch.no_grad(), _quiet():
@@ -78,7 +78,7 @@ def traced(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the exporter says of itself from the user, who need not act on it."""
+    """Suppress the exporter's log and warnings, which are not actionable for the user."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -91,7 +91,7 @@ def _quiet() -> Iterator[None]:
 
 
 def serialised(model: onnx.ModelProto) -> bytes:
-    """Return a graph as bytes without what tells of its making: stack traces, paths, versions, shapes in between."""
+    """Serialise a graph reproducibly: without stack traces, paths, versions or intermediate shapes."""
     import onnx
     from onnx import numpy_helper
 
@@ -107,7 +107,7 @@ def serialised(model: onnx.ModelProto) -> bytes:
         for attribute in node.attribute:
             attribute.ClearField("doc_string")
     for tensor in tensors:
-        # In one coding, with the bytes of its shape and nothing else.
+        # One encoding for all: raw bytes of the declared shape, no other fields.
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     for value in (*graph.input, *graph.output):
         value.ClearField("metadata_props")

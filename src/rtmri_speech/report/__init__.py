@@ -1,1 +1,1 @@
-"""The page to listen and look, its figures, and the tables that documents cite."""
+"""The results page, its figures, and the results document."""

@@ -1,4 +1,4 @@
-"""Paired differences of two systems for readers: a table, and whether each is a difference at all."""
+"""Table of the paired differences of two systems, with a verdict on each."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ _MEASURES = {measure.name: measure for measure in MEASURES}
 
 
 def verdict(metric: str, difference: Mapping[str, float | None]) -> str:
-    """Return ``better``, ``worse`` or ``no difference``, of ours against theirs.
+    """Return ``better``, ``worse`` or ``no difference``, for ours against theirs.
 
-    A difference counts when all of its interval lies further from 0 than another seed of the same recipe would take it
-    (`TRAINING_SPREAD`).
+    A difference counts if its whole interval is further from 0 than the spread between seeds (`TRAINING_SPREAD`).
 
     Parameters
     ----------
@@ -28,12 +27,12 @@ def verdict(metric: str, difference: Mapping[str, float | None]) -> str:
 
 
 def comparison_table(differences: Mapping[str, Mapping[str, float | None]], theirs: str) -> str:
-    """Return the differences as a Markdown table, a metric a line.
+    """Return the differences as a Markdown table, one metric per line.
 
     Parameters
     ----------
     differences : of `paired_differences`.
-    theirs : what ours is compared with.
+    theirs : name of the compared system.
     """
     lines = [
         f"| ours less {theirs} | difference | interval | another seed | clips | ours is |",

@@ -1,4 +1,4 @@
-"""The results as a Markdown document, to be committed and cited: tables with date, commit and kind of machine."""
+"""The results as a Markdown document to commit and cite, with date, commit and type of machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rtmri_speech.report.page import Experiment, duration, read_scores
 from rtmri_speech.report.scores import NOT_UNDERSTOOD, read_intelligibility, vocoder_verdict
 
 _CEILING_MEASURES = ("estoi", "pesq_wb", "f0_correlation")
-"""Measures of which the document says how much of the way from floor to ceiling is reached."""
+"""Measures reported as a share of the way from mean mel (floor) to copy synthesis (ceiling)."""
 
 
 def results_document(experiment: Experiment, command: str) -> str:
@@ -28,7 +28,7 @@ def results_document(experiment: Experiment, command: str) -> str:
 
     Parameters
     ----------
-    command : the command that writes it, which the reader is told.
+    command : the command that writes it, quoted in the document.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def results_document(experiment: Experiment, command: str) -> str:
 
 
 def _further(directory: Path, measures: Sequence[Measure]) -> list[str]:
-    """The scores of further clips, where there are any, and what they are compared with."""
+    """Scores of further clips, if any, and the comparison with another system."""
     if not (directory / SCORES_FILE).exists():
         return []
     scores = read_scores(directory)
@@ -128,14 +128,14 @@ def _further(directory: Path, measures: Sequence[Measure]) -> list[str]:
 
 
 def _intelligibility(scores: Mapping[str, Any] | None) -> list[str]:
-    """The table of what a recogniser understands, or how to get it."""
+    """The intelligibility table, or how to enable it."""
     if scores is None:
         return [NOT_UNDERSTOOD]
     return [intelligibility_table(scores), intelligibility_note(scores)]
 
 
 def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
-    """A table a part of the split; the share of the mean mel's error stands in brackets."""
+    """One table per split, with the share of the mean mel's error in brackets."""
     yield (
         "Mean squared error of the standardised mel on clips the training was not fitted to (validation chose its best"
         " checkpoint), and in brackets its share of the mean mel's; definitions are in"
@@ -183,7 +183,7 @@ def _heading(measure: Measure) -> str:
 
 
 def _share_of_ceiling(scores: Mapping[str, Any]) -> str:
-    """How much of the way from floor to ceiling the configured system goes, and where there is no such way."""
+    """Position of the configured system between floor and ceiling, and the measures for which it is undefined."""
     if not {"floor", "ceiling"} <= scores["rows"].keys():
         return ""
     shares, spanless = [], []
@@ -196,15 +196,15 @@ def _share_of_ceiling(scores: Mapping[str, Any]) -> str:
             spanless.append(title)
         else:
             shares.append(f"{100 * (ours - ends[0]) / (ends[1] - ends[0]):.0f} % in {title}")
-    told = []
+    sentences = []
     if shares:
-        told.append(f"On the way from the floor to the ceiling, the first row has gone {', '.join(shares)}.")
+        sentences.append(f"On the way from the floor to the ceiling, the first row has gone {', '.join(shares)}.")
     if spanless:
-        told.append(
+        sentences.append(
             f"{', '.join(spanless)} cannot be put so: floor or ceiling is not defined, or the ceiling is no better than"
             " the floor beyond the intervals."
         )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

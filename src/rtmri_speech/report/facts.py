@@ -1,4 +1,4 @@
-"""What numbers are to be read beside: the machine, the clips, and what each stage took."""
+"""Context of the results: machine, sizes of the splits, time and memory of each stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtmri_speech.signal.mel import MelSpec
 
 
 def machine_kind() -> str:
-    """Return the kind of this machine: processor, cores this process may use, memory, GPU, system."""
+    """Describe this machine: CPU, usable cores, memory, GPU, operating system."""
     parts = [_processor(), f"{_cores()} cores"]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         parts.append(f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB")
@@ -42,14 +42,14 @@ def _gpu() -> str:
 
 @dataclass(frozen=True)
 class PartSize:
-    """How many clips a part has, and how many seconds of them have sound."""
+    """Number of clips in a split, and their seconds with sound."""
 
     clips: int
     seconds: float
 
 
 def part_sizes(processed_dir: str | Path, spec: MelSpec) -> dict[str, PartSize]:
-    """Return the size of each part of a dataset."""
+    """Return the size of each split of a dataset."""
     sizes = {}
     for part in PARTS:
         ids = read_filelist(Path(processed_dir) / "hifigan_filelists" / f"{part}.txt")
@@ -62,7 +62,7 @@ def part_sizes(processed_dir: str | Path, spec: MelSpec) -> dict[str, PartSize]:
 
 @dataclass(frozen=True)
 class StageTime:
-    """What the jobs of a rule took: seconds on the clock and of processor in all, and the most memory of one, MB."""
+    """Total wall-clock and CPU seconds of a rule's jobs, and the maximum memory of one, MB."""
 
     jobs: int
     seconds: float
@@ -71,7 +71,7 @@ class StageTime:
 
 
 def stage_times(benchmarks: str | Path) -> dict[str, StageTime]:
-    """Return what each rule took, by Snakemake's benchmark files ``<rule>.tsv`` and ``<rule>/<clip>.tsv``."""
+    """Sum Snakemake's benchmark files ``<rule>.tsv`` and ``<rule>/<clip>.tsv`` by rule."""
     times: dict[str, StageTime] = {}
     for path in sorted(Path(benchmarks).glob("**/*.tsv")):
         rule = path.relative_to(benchmarks).with_suffix("").parts[0]
@@ -88,7 +88,7 @@ def stage_times(benchmarks: str | Path) -> dict[str, StageTime]:
 
 
 def _number(text: str | None) -> float:
-    """A benchmark's number; a job that ended too soon to be measured has NA."""
+    """A benchmark value; NA for a job too short to measure."""
     try:
         return float(text or 0)
     except ValueError:

@@ -1,6 +1,6 @@
-"""The report's pictures: scores by system, error by frequency and by phoneme, loss curves, and mels to play along with.
+"""The report's figures: scores by system, error by frequency and phoneme, loss curves, and mels for playback.
 
-Plots are drawn for a light and for a dark page; the page chooses.
+Plots are drawn for a light and a dark page; the page selects.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a page: ink on paper, faint lines, and those of rows."""
+    """Colours of a page: text, lines, background, and rows."""
 
     name: str
     ink: str
@@ -50,7 +50,7 @@ DARK = Theme(
 
 @dataclass(frozen=True)
 class Curves:
-    """What is drawn of a training: its title, what its steps are, the measure, and TensorBoard tag to label."""
+    """Loss curves of a training: title, x unit, measure, and TensorBoard tag to label."""
 
     title: str
     unit: str
@@ -78,13 +78,13 @@ _MOST_PHONEMES = 40
 def draw_plots(
     scores: Mapping[str, Any], logs: Mapping[str, Path], directory: Path, phonemes: bool = False
 ) -> dict[str, str]:
-    """Write ``<name>_light.png`` and ``<name>_dark.png`` of every plot that is asked for, one without data saying so.
+    """Write ``<name>_light.png`` and ``<name>_dark.png`` of every plot; one without data shows a notice.
 
     Parameters
     ----------
     scores : as `evaluation.systems.score_sounds` returns them.
-    logs : of `LOSS_TAGS` to a directory of TensorBoard event files.
-    phonemes : draw the error by phoneme.
+    logs : key of `LOSS_TAGS` to a directory of TensorBoard event files.
+    phonemes : whether to draw the error by phoneme.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def draw_plots(
 
 
 def read_scalars(directory: Path, tags: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
-    """Return the (step, value) points of each of ``tags`` that a TensorBoard log holds."""
+    """Return the (step, value) points of each of ``tags`` present in a TensorBoard log."""
     if not any(directory.glob("events.out.tfevents.*")):
         return {}
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -139,7 +139,7 @@ def read_scalars(directory: Path, tags: Iterable[str]) -> dict[str, list[tuple[i
 
 
 def row_colour(row: str, scores: Mapping[str, Any], theme: Theme) -> str:
-    """Return the colour of a row; the configured system's is that of what is generated."""
+    """Return the colour of a row; the configured system has that of ``generated``."""
     return theme.rows["generated"] if row == scores["configured"] else theme.rows.get(row, theme.rows["other"])
 
 
@@ -160,7 +160,7 @@ def _new(theme: Theme, width: float, height: float, columns: int = 1) -> tuple[F
 
 def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
-        # No name of the drawing program and no date: the same scores give the same bytes.
+        # No program name and date in the file: the same scores give the same bytes.
         figure.savefig(temporary, facecolor=figure.get_facecolor(), metadata={"Software": None})
 
 
@@ -254,14 +254,14 @@ def _main_rows(scores: Mapping[str, Any]) -> list[str]:
 
 
 def _legend(axis: Axes, theme: Theme) -> None:
-    # Above the plot, where it hides no curve.
+    # Above the plot, so that it covers no curve.
     axis.legend(
         fontsize=8, frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, labelcolor=theme.ink
     )
 
 
 def _log_scale(axis: Axes) -> None:
-    """Make the drawn axis logarithmic, its labels plain numbers, few or many by how far it reaches."""
+    """Make the y axis logarithmic, with plain numbers as labels, more of them for a small range."""
     from matplotlib.ticker import LogLocator, StrMethodFormatter
 
     axis.set_yscale("log")
@@ -272,12 +272,12 @@ def _log_scale(axis: Axes) -> None:
 
 
 def draw_mel(path: Path, mel_db: np.ndarray, top_db: float) -> None:
-    """Write a mel as a bare picture, one pixel a bin and frame, low frequencies at the bottom; the page scales it.
+    """Write a mel as an image without axes, one pixel per bin and frame, low frequencies at the bottom.
 
     Parameters
     ----------
     mel_db : dB, ``(n_mels, T)``.
-    top_db : the brightest level, common to pictures that are compared; 70 dB under it is the darkest.
+    top_db : the brightest level, common to compared images; the darkest is 70 dB below.
     """
     import cv2
 

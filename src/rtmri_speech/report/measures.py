@@ -1,4 +1,4 @@
-"""How a metric is shown: its name, unit, digits, and which way is better."""
+"""Presentation of the metrics: name, unit, digits, direction, meaning."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric of `evaluation.metrics` as readers see it.
+    """Presentation of a metric of `evaluation.metrics`.
 
     Attributes
     ----------
-    better : the direction of better values; ``zero`` for those that are best at 0 and may be negative.
-    main : shown without asking for all.
+    better : direction of better values; ``zero`` for signed measures that are best at 0.
+    main : shown by default.
     meaning : one line; the exact definition is in the metric's docstring.
-    doubt : when not to believe it; nothing for what is as good as its sibling's.
+    doubt : when it is unreliable; empty if as for the related measure.
     """
 
     name: str
@@ -154,10 +154,10 @@ MEASURES = (
 
 
 def span(measure: Measure, rows: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return the means of floor and ceiling, between which a system's is drawn; None where they span nothing.
+    """Return the means of floor (mean mel) and ceiling (copy synthesis), or None if they do not differ.
 
-    They do not where one of the rows is missing or not defined, nor where the ceiling is not better than the floor
-    beyond their 95 % intervals: a share of such a distance would be a share of chance.
+    None also if a row is missing or undefined. They differ if the ceiling is better than the floor beyond their 95 %
+    intervals; a share of a smaller distance would be chance.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def span(measure: Measure, rows: Mapping[str, Any]) -> tuple[float, float] | Non
     ends = [rows.get(name, {}).get("summary", {}).get(measure.name) for name in ("floor", "ceiling")]
     if measure.better == "zero" or any(end is None or end["mean"] is None for end in ends):
         return None
-    # Of the floor the better bound, of the ceiling the worse one; a single clip has neither.
+    # The floor's better bound and the ceiling's worse bound; a single clip has no interval.
     bounds = ("high", "low") if measure.better == "higher" else ("low", "high")
     floor, ceiling = (end["mean"] if end[key] is None else end[key] for end, key in zip(ends, bounds, strict=True))
     apart = ceiling > floor if measure.better == "higher" else ceiling < floor
@@ -174,7 +174,7 @@ def span(measure: Measure, rows: Mapping[str, Any]) -> tuple[float, float] | Non
 
 
 def shown(value: float | None, digits: int) -> str:
-    """Return a value for readers, with a true minus sign; a dash where there is none."""
+    """Format a value, with a true minus sign; a dash if undefined."""
     if value is None or math.isnan(value):
         return "–"
     text = f"{value:.{digits}f}"
@@ -182,11 +182,11 @@ def shown(value: float | None, digits: int) -> str:
 
 
 def f0_range_note(settings: Mapping[str, Any]) -> str:
-    """Return the sentence that says where F0 and voicing were judged; nothing where the scores do not tell.
+    """Return the note on the F0 search range; empty if the scores do not contain it.
 
     Parameters
     ----------
-    settings : the scores'.
+    settings : of the scores.
     """
     if not settings.get("f0_range_hz"):
         return ""
@@ -198,7 +198,7 @@ def f0_range_note(settings: Mapping[str, Any]) -> str:
 
 
 def floor_voicing_note(scores: Mapping[str, Any]) -> str:
-    """Return the sentence that says why the floor errs no more in voicing than the system; nothing where it does.
+    """Return the note on why the floor's voicing error is no larger than the system's; empty if it is larger.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The page: a folder with ``index.html`` and its media that opens from the disk, to look, listen and compare."""
+"""The results page: a folder with ``index.html`` and media that opens from disk, to view, listen and compare."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ TITLE = "rtMRI to speech"
 _TICKS_HZ = (300, 1000, 2000, 4000, 8000)
 _WIDE_PLOTS = {"systems"}
 _DIGITS = 5
-"""Significant digits of the numbers that the page carries; it shows fewer."""
+"""Significant digits of the numbers in the page's data; fewer are shown."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where an experiment's artifacts lie.
+    """Paths of an experiment's artifacts.
 
     Attributes
     ----------
     processed_dir : the dataset.
     evaluation : directory of ``scores.json`` and ``sounds``.
-    logs : ``acoustic`` and ``vocoder`` to their TensorBoard directories, where there are any.
+    logs : ``acoustic`` and ``vocoder`` to their TensorBoard directories, if any.
     films : directory with ``<id>/*.mp4`` of the Grad-CAM, or None.
     phonemes : directory of phoneme files (`evaluation.phonemes`), or None.
     benchmarks : Snakemake's benchmark files, or None.
     settings : the configuration.
-    records : where the results of each stage come from (`rtmri_speech.provenance`).
+    records : provenance of each stage (`rtmri_speech.provenance`).
     """
 
     processed_dir: Path
@@ -66,7 +66,7 @@ class Experiment:
 
 
 def write_page(output: str | Path, experiment: Experiment, progress: Callable[[Any], Any] = iter) -> None:
-    """Write ``index.html``, ``figures/`` and ``media/<id>/`` into ``output``.
+    """Write ``index.html``, ``figures/`` and ``media/<id>/`` to ``output``.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def write_page(output: str | Path, experiment: Experiment, progress: Callable[[A
     Raises
     ------
     UserError
-        Scores, a clip's samples or one of its wavs are missing or broken.
+        Scores, a clip's samples or a wav are missing or damaged.
     """
     output = Path(output)
     scores = read_scores(experiment.evaluation)
@@ -93,16 +93,16 @@ def write_page(output: str | Path, experiment: Experiment, progress: Callable[[A
 def page_data(
     scores: Mapping[str, Any], sources: Sequence[str], clips: Sequence[Mapping[str, Any]], spec: MelSpec
 ) -> dict[str, Any]:
-    """Return what the page's script reads.
+    """Return the data of the page's script.
 
     Parameters
     ----------
-    sources : rows that can be heard, after the original.
-    clips : of each clip ``id``, ``seconds`` and what else is known (``text``, ``phonemes``, ``films``).
+    sources : playable rows, after the original.
+    clips : ``id``, ``seconds`` and, if known, ``text``, ``phonemes`` and ``films`` of each clip.
     """
     measures = _known_measures(scores)
     centres = spec.centre_frequencies()
-    heard = [ORIGINAL, *((row, *TITLES.get(row, (row, ""))) for row in sources)]
+    playable = [ORIGINAL, *((row, *TITLES.get(row, (row, ""))) for row in sources)]
     return {
         "configured": scores["configured"],
         "frame_rate": float(spec.frame_rate),
@@ -138,7 +138,7 @@ def page_data(
             }
             for name, row in scores["rows"].items()
         ],
-        "sources": [{"name": name, "title": title, "note": note} for name, title, note in heard],
+        "sources": [{"name": name, "title": title, "note": note} for name, title, note in playable],
         "clips": [
             {
                 **clip,
@@ -163,7 +163,7 @@ def _rounded(value: float | None) -> float | None:
 def _clip(
     media: Path, id: str, sources: Sequence[str], scores: Mapping[str, Any], experiment: Experiment, spec: MelSpec
 ) -> dict[str, Any]:
-    """Write the media of one clip; return what the page says about it."""
+    """Write the media of one clip; return its entry in the page's data."""
     sample = open_sample(experiment.processed_dir, id)
     write_video(_made(media / "video.mp4"), _gray(sample), spec.frame_rate)
     wavs = {ORIGINAL[0]: experiment.processed_dir / "wavs" / f"{id}.wav"}
@@ -185,7 +185,7 @@ def _clip(
 
 
 def _gray(sample: Sample) -> np.ndarray:
-    """Frames as uint8; the lab stored them in [0, 1]."""
+    """Frames as uint8; the lab's are floats in [0, 1]."""
     return sample.mri if sample.mri.dtype == np.uint8 else np.rint(sample.mri * 255).astype(np.uint8)
 
 
@@ -210,7 +210,7 @@ def _made(path: Path) -> Path:
 
 
 def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experiment, scores: Mapping[str, Any]) -> str:
-    """Return the HTML of the page, with style, script and data in it.
+    """Return the HTML of the page, with inline style, script and data.
 
     Parameters
     ----------
@@ -230,11 +230,11 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
         f"{now:%Y-%m-%d %H:%M} UTC",
         f"rtmri-speech {code_version()}",
     ]
-    if told := caution(scores["settings"].get("not_held_out", [])):
-        facts.append(told)
-    if told := vocoder_verdict(experiment.evaluation):
-        facts.append(told)
-    # Nothing in the data can end its script element.
+    if warning := caution(scores["settings"].get("not_held_out", [])):
+        facts.append(warning)
+    if warning := vocoder_verdict(experiment.evaluation):
+        facts.append(warning)
+    # Escaped, so that the data cannot close its script element.
     safe = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return Template(page).substitute(
         title=TITLE,
@@ -250,7 +250,7 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
 
 
 def _intelligibility(evaluation: Path) -> str:
-    """The table of what a recogniser understands, or how to get it."""
+    """The intelligibility table, or how to enable it."""
     scores = read_intelligibility(evaluation)
     if scores is None:
         return f'<p class="note">{html.escape(NOT_UNDERSTOOD)}</p>'
@@ -260,7 +260,7 @@ def _intelligibility(evaluation: Path) -> str:
 
 
 def _definitions(scores: Mapping[str, Any]) -> str:
-    """What each measure is, and when not to believe it."""
+    """Definition and caveats of each measure."""
     entries = [
         f"<dt>{html.escape(m.title)}{html.escape(f', {m.unit}' if m.unit else '')}</dt>"
         f"<dd>{html.escape(m.meaning)}.{html.escape(f' Not to be believed: {m.doubt}.' if m.doubt else '')}</dd>"
@@ -322,7 +322,7 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
     if experiment.records:
         rows = [_record_row(record) for record in experiment.records]
         parts.append(_table("Where each stage comes from", rows, ["stage", "code", "seed", "made of", "SHA-256"]))
-        # The hashes of single clips stay in the files.
+        # Hashes of single clips are only in the files.
         short = [{key: value for key, value in record.items() if key != "clips"} for record in experiment.records]
         parts.append(_details("Code, packages, settings and inputs of each stage", short))
     if experiment.settings:
@@ -331,7 +331,7 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
 
 
 def _record_row(record: Mapping[str, Any]) -> list[str]:
-    """Who made a stage's results, one after another, its seed, and what it was made of with one hash over all of it."""
+    """Table row of a stage's record: code versions, seed, and inputs with one hash over all of them."""
     makers = [
         " ".join(filter(None, [maker["code"]["version"], maker["code"]["commit"], f"({maker['code']['stage']})"]))
         + (f" from step {maker['from_step']}" if maker.get("from_step") else "")
@@ -365,7 +365,7 @@ def _table(title: str, rows: Sequence[Sequence[str]], head: Sequence[str] = (), 
 
 
 def duration(seconds: float) -> str:
-    """Return a length for readers, in seconds, minutes or hours."""
+    """Format a duration in seconds, minutes or hours."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.2f} hours"

@@ -1,4 +1,4 @@
-"""The pictures of README: the page as a browser shows it, on a desk and on a telephone, and a clip's figure."""
+"""Images for README: desktop and mobile screenshots of the page, and a clip's figure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SCREENS = {"report_1280.png": (1280, 1180), "report_390.png": (390, 844)}
-"""Width and height of the window, pixels, by the name of its picture."""
+"""Width and height of the window, pixels, by file name."""
 
 SAMPLE = "sample.jpg"
 _SAMPLE_WIDTH = 1200
@@ -33,16 +33,16 @@ _SEEK = """const position = document.getElementById('position');
 position.value = 0.75 * position.max;
 position.dispatchEvent(new Event('input'));"""
 _PATIENCE = 30
-"""Seconds for a page to show its pictures and films."""
+"""Timeout for a page to load its images and videos, seconds."""
 
 
 def page_pictures(page: str | Path, output: str | Path) -> list[Path]:
-    """Write a picture of the page ``index.html`` for each of `SCREENS` into ``output``; return the files.
+    """Write a screenshot of the page for each of `SCREENS` to ``output``; return the files.
 
     Raises
     ------
     UserError
-        The page is missing, selenium or the browser is not installed, or the page does not get ready.
+        The page is missing, selenium or the browser is not installed, or the page does not load in time.
     """
     page, output = Path(page).absolute(), Path(output)
     if not page.is_file():
@@ -61,7 +61,7 @@ def page_pictures(page: str | Path, output: str | Path) -> list[Path]:
 
 
 def sample_picture(figure: str | Path, output: str | Path) -> Path:
-    """Write a clip's ``figure.png`` as `SAMPLE`, 1200 pixels wide, into ``output``; return the file.
+    """Write a clip's ``figure.png`` as `SAMPLE`, 1200 pixels wide, to ``output``; return the file.
 
     Raises
     ------
@@ -75,11 +75,11 @@ def sample_picture(figure: str | Path, output: str | Path) -> Path:
 
 
 def _written(target: Path, picture: bytes, change: Callable[[Image], Image]) -> Path:
-    # Pillow comes with matplotlib.
+    # Pillow is a dependency of matplotlib.
     from PIL import Image
 
     with Image.open(io.BytesIO(picture)) as opened, replacing(target) as temporary:
-        # The temporary name ends as the target does, which says the format.
+        # The temporary name has the target's suffix, which selects the format.
         change(opened.convert("RGB")).save(temporary, quality=88, optimize=True)
     return target
 

@@ -1,4 +1,4 @@
-"""The scores of an experiment's test clips, ``scores.json``, read with the checks that what is made of them needs."""
+"""Reads and validates the scores of an experiment's test clips."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rtmri_speech.evaluation.systems import SCORES_FILE
 from rtmri_speech.untrusted import read_json, require_type
 
 _ROW_NAME = re.compile(r"[\w-]{1,100}")
-"""What a row may be called: the name becomes that of a directory and of files."""
+"""Valid row names: they are used as directory and file names."""
 
 _NUMBER = {"type": ["number", "null"]}
 _VALUES = {"type": "object", "additionalProperties": _NUMBER}
@@ -84,7 +84,7 @@ _SCORES = {
         },
     },
 }
-"""What the page and the results document read of the scores."""
+"""JSON schema of the scores, as far as the page and the results document read them."""
 
 _INTELLIGIBILITY = {
     "type": "object",
@@ -128,7 +128,7 @@ def read_scores(evaluation: str | Path) -> dict[str, Any]:
     Raises
     ------
     UserError
-        The file is missing or malformed, or names a clip or a row that can be no file's name.
+        The file is missing or malformed, or a clip or row is not a valid file name.
     """
     path = Path(evaluation) / SCORES_FILE
     again = "score the test clips again (evaluate_systems.py)"
@@ -151,7 +151,7 @@ def read_scores(evaluation: str | Path) -> dict[str, Any]:
 
 
 def vocoder_verdict(evaluation: str | Path) -> str | None:
-    """Return the sentence that the experiment's vocoder does harm (`copy_synthesis.verdict`); None where it does not.
+    """Return the warning that the experiment's vocoder is worse than Griffin-Lim (`copy_synthesis.verdict`), or None.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def vocoder_verdict(evaluation: str | Path) -> str | None:
 
 
 def read_intelligibility(evaluation: str | Path) -> dict[str, Any] | None:
-    """Return what `score_intelligibility` found, or None where it was not measured (`NOT_UNDERSTOOD`).
+    """Return the result of `score_intelligibility`, or None if it was not run (`NOT_UNDERSTOOD`).
 
     Raises
     ------
@@ -184,7 +184,7 @@ def read_intelligibility(evaluation: str | Path) -> dict[str, Any] | None:
 
 
 def _require_form(content: Any, schema: dict[str, Any], path: Path, what: str, remedy: str) -> None:
-    """Refuse a file whose content does not follow a JSON schema."""
+    """Refuse content that does not match a JSON schema."""
     fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(content))
     if fault is not None:
         where = ".".join(map(str, fault.absolute_path)) or "its content"

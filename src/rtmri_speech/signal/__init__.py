@@ -1,1 +1,1 @@
-"""Sound, pictures and the mel spectrogram: what every stage measures with."""
+"""Audio, video and the mel spectrogram, shared by all stages."""

@@ -1,6 +1,6 @@
-"""Audio files in and out: wav, flac, ogg or a video's own track, as mono at the wanted rate.
+"""Reads audio (wav, flac, ogg, a video's own track) as mono at a given rate, and writes wavs.
 
-Times count from the file's first sample, in a video from the start of its first frame. Files are read block by block.
+Times are relative to the file's first sample, or to the start of a video's first frame. Files are read in blocks.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.signal.media import begin_of_picture, decoded, open_media, require_file
 
 FULL_SCALE = 32767
-"""The 16-bit sample that stands for 1.0 in a written wav."""
+"""16-bit value of 1.0 in a written wav."""
 
 SILENCE = 10 ** (-90 / 20)
 """Peak below which a recording counts as silent: -90 dB of full scale, one step of 16 bits."""
 
 _OVERSHOOT = 1.25
-"""Peak above which a wav to write is refused instead of clipped: lossy coders pass full scale by up to 2 dB."""
+"""Peak above which a signal is refused instead of clipped: lossy codecs exceed full scale by up to 2 dB."""
 
 _RATES = range(1000, 1_000_001)
-"""Sampling rates that a recording can have, Hz."""
+"""Plausible sampling rates of a recording, Hz."""
 
 _LONGEST_GAP = 3600.0
-"""Seconds of a track's silence, before its beginning or between two of its stamps, beyond which they are broken."""
+"""Longest plausible gap before a track or between two of its time stamps, seconds."""
 
 _BLOCK = 1 << 16
 """Samples read at a time."""
 
 _UNKNOWN_LENGTHS = (0x7FFFF000, 0x80000000, 0xFFFFFFFF)
-"""Bytes that programs declare for a wav whose length they do not know: SoX and MPlayer, arecord, FFmpeg and others."""
+"""Lengths declared for a wav of unknown length, bytes: by SoX and MPlayer, arecord, FFmpeg and others."""
 
 _UNKNOWN_FRAMES = 2**63 - 1
-"""Samples that libsndfile gives for a FLAC which does not say how many it has."""
+"""Length reported by libsndfile for a FLAC that does not declare it, samples."""
 
 _FIRST_MP3_FRAME = 2048
-"""Bytes that hold the first frame of an mp3, whose longest has 1441."""
+"""Bytes that contain the first frame of an mp3, which has at most 1441."""
 
 _GAP = 0.02
-"""Jump in the time stamps of a track, in seconds, from which on it is a gap in the sound and not a rounded clock."""
+"""Smallest jump of a track's time stamps treated as a gap rather than rounding, seconds."""
 
 
 def read_audio(
@@ -57,7 +57,7 @@ def read_audio(
     """Return a sound file, or a video's own track, as mono at ``sampling_rate``.
 
     Channels are averaged, then resampled by soxr at very high quality. The cut is exact to a sample of the file; a
-    ``start`` before its beginning gives zeros.
+    negative ``start`` is padded with zeros.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def read_audio(
     Raises
     ------
     UserError
-        The file cannot be read, is cut off, has no sound (in the cut), or has samples that are NaN or infinite.
+        The file is unreadable, cut off, has no sound (in the cut), or has NaN or infinite samples.
     """
     return np.concatenate(list(audio_blocks(path, sampling_rate=sampling_rate, start=start, end=end)))
 
@@ -80,16 +80,16 @@ def read_audio(
 def audio_blocks(
     path: str | Path, *, sampling_rate: int, start: float | None = None, end: float | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield what `read_audio` returns, block by block: memory does not grow with the length."""
+    """Yield the result of `read_audio` in blocks, in constant memory."""
     rate, blocks = _open(path, start, end)
     yield from _resampled(blocks, rate, sampling_rate)
 
 
 def track_rate(path: str | Path) -> int | None:
-    """Return the sampling rate of a video's own sound track, Hz, or None when it has none."""
+    """Return the sampling rate of a video's audio track, Hz, or None if it has none."""
     with open_media(path, "audio") as container:
         stream = next(iter(container.streams.audio), None)
-        # A track of an unknown kind has no coder.
+        # A track of an unknown codec has no codec context.
         return None if stream is None or stream.codec_context is None else stream.rate
 
 
@@ -103,16 +103,16 @@ def copy_audio(
     end: float | None = None,
     gain: float = 1.0,
 ) -> int:
-    """Write the sound of a file as a mono 16-bit wav of exactly ``samples`` samples, and return how many there were.
+    """Write the sound of a file as a mono 16-bit wav of exactly ``samples`` samples; return the available number.
 
-    Memory does not grow with the length.
+    Uses constant memory; samples are those of `read_audio`.
 
     Parameters
     ----------
-    source : as in `read_audio`, whose samples are the ones written.
-    target : the wav to write, whole or not at all.
+    source : as in `read_audio`.
+    target : the wav, written atomically.
     sampling_rate : of the wav, Hz.
-    samples : length of the wav; zeros follow a shorter sound, a longer one is cut.
+    samples : length of the wav; the sound is padded with zeros or cut.
     start, end : cut of the source, seconds.
     gain : factor on every sample.
 
@@ -123,7 +123,7 @@ def copy_audio(
     Raises
     ------
     UserError
-        As `read_audio`; the sound is silent; or the gain drives it far over full scale.
+        As `read_audio`; the sound is silent; or the gain drives it far beyond full scale.
     """
     rate, blocks = _open(source, start, end)
     peak, available, written = 0.0, 0, 0
@@ -159,7 +159,7 @@ def copy_audio(
 
 
 def write_wav(path: str | Path, audio: np.ndarray, sampling_rate: int) -> None:
-    """Write a mono 16-bit wav, whole or not at all.
+    """Write a mono 16-bit wav, atomically.
 
     Parameters
     ----------
@@ -181,11 +181,11 @@ def write_wav(path: str | Path, audio: np.ndarray, sampling_rate: int) -> None:
 
 
 class WavSamples:
-    """The samples of a mono sound file, read when they are asked for: ``len`` and slices without a step.
+    """Lazy access to the samples of a mono sound file: ``len`` and slices without a step.
 
     Parameters
     ----------
-    path : the file; it stays open until the object is closed or forgotten.
+    path : the file; it stays open until the object is closed or collected.
 
     Attributes
     ----------
@@ -241,7 +241,7 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator
 
 
 def _open(path: str | Path, start: float | None, end: float | None) -> tuple[int, Iterator[np.ndarray]]:
-    """Return the file's sampling rate and the mono float32 blocks of a cut of it, at least one of them not empty."""
+    """Return the file's sampling rate and the mono float32 blocks of a cut, at least one of them not empty."""
     path = require_file(path, "audio")
     file = _open_soundfile(path)
     first = Fraction(start or 0)
@@ -258,7 +258,7 @@ def _open(path: str | Path, start: float | None, end: float | None) -> tuple[int
 
 
 def _cut(path: Path, blocks: Iterator[np.ndarray], position: int, first: int, stop: int | None) -> Iterator[np.ndarray]:
-    """Samples ``[first, stop)`` of blocks that begin at ``position``, checked; zeros for those before the beginning."""
+    """Checked samples ``[first, stop)`` of blocks that start at ``position``; zeros at negative positions."""
     count = 0
     for block in blocks:
         if stop is not None and position >= stop:
@@ -280,26 +280,26 @@ def _cut(path: Path, blocks: Iterator[np.ndarray], position: int, first: int, st
 
 
 def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
-    """Open what libsndfile knows; None for anything else, and for what does not say how long it is."""
+    """Open a file with libsndfile; None if it cannot, or if the file does not declare its length."""
     if _wav_of_unknown_length(path):
         return None
     try:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:
         return None
-    if file.frames == _UNKNOWN_FRAMES or (file.format == "MP3" and not _mp3_tells_length(path)):
+    if file.frames == _UNKNOWN_FRAMES or (file.format == "MP3" and not _mp3_has_length(path)):
         file.close()
         return None
     return file
 
 
 def _wav_of_unknown_length(path: Path) -> bool:
-    """Tell whether a RIFF wav was written without knowing its length, as to a pipe.
+    """Return whether a RIFF wav was written without a known length, for example to a pipe.
 
     Raises
     ------
     UserError
-        Its data chunk is longer than the file: libsndfile reads what is there without a word.
+        Its data chunk is longer than the file; libsndfile would silently read the part that exists.
     """
     size = path.stat().st_size
     block = 1
@@ -315,7 +315,7 @@ def _wav_of_unknown_length(path: Path) -> bool:
                     return held > 0 and not _only_chunks_follow(file, size)
                 if length <= held:
                     return False
-                # Some round the number down to whole samples.
+                # Some programs round the number down to whole samples.
                 if any(unknown - block < length <= unknown for unknown in _UNKNOWN_LENGTHS):
                     return True
                 raise UserError(
@@ -331,15 +331,15 @@ def _wav_of_unknown_length(path: Path) -> bool:
 
 
 def _only_chunks_follow(file: BinaryIO, size: int) -> bool:
-    """Tell whether RIFF chunks, such as those that may come after the sound, are all the rest of a file."""
+    """Return whether the rest of a file consists of RIFF chunks, such as metadata after the sound."""
     while len(header := file.read(8)) == 8 and header[:4].isalnum():
         length = int.from_bytes(header[4:], "little")
         file.seek(length + length % 2, 1)
     return not header and file.tell() == size
 
 
-def _mp3_tells_length(path: Path) -> bool:
-    """Tell whether an mp3 begins with a frame that holds its length; else libsndfile guesses it from the first ones."""
+def _mp3_has_length(path: Path) -> bool:
+    """Return whether an mp3 starts with a frame with its length; otherwise libsndfile estimates it."""
     with path.open("rb") as file:
         head = file.read(10)
         if head[:3] == b"ID3":
@@ -369,7 +369,7 @@ def _file_blocks(path: Path, file: soundfile.SoundFile, first: int) -> Iterator[
 
 
 def _open_track(path: Path) -> tuple[int, Iterator[np.ndarray]]:
-    """Return rate and mono blocks of the first sound track, from the start of the video's first frame."""
+    """Return rate and mono blocks of the first audio track, from the start of the video's first frame."""
     rate = track_rate(path)
     if rate is None:
         raise UserError(path, "has no sound track", "give a wav or flac file beside it")
@@ -403,7 +403,7 @@ def _track_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
                 given += zeros
             for converted in to_float.resample(frame):
                 block = converted.to_ndarray().mean(axis=0)
-                # What comes before the first picture, or a second time, is left out.
+                # Skip samples before the first frame and repeated ones.
                 yield block[given - begin :]
                 begin += len(block)
                 given = max(given, begin)

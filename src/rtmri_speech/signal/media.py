@@ -1,4 +1,4 @@
-"""Opening and decoding media files: what is no recording, or only part of one, is refused in a sentence."""
+"""Opens and decodes media files; refuses files that are not recordings, or are incomplete."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import av
 from rtmri_speech.errors import UserError
 
 THREADS_VARIABLE = "RTMRI_DECODER_THREADS"
-"""Environment variable: threads of a decoder. 1 when unset, since a workflow decodes many clips at a time."""
+"""Environment variable: threads per decoder. Default 1, because a workflow decodes many clips in parallel."""
 
 _ROUNDING = Fraction(1, 50)
-"""Difference of two durations, in seconds, that rounded clocks and the padding of coders explain."""
+"""Tolerance for durations, seconds: rounded clocks and codec padding."""
 
 _REORDERED = 16
-"""Most pictures that coders (H.264, HEVC) keep back to show them later."""
+"""Largest reordering delay of codecs (H.264, HEVC), frames."""
 
 _AGAIN = "copy or record it again"
 
 _MOST_PIXELS = 1 << 26
-"""Pixels of a picture: beyond any camera's, and so few that one fits into memory whatever a file says of its size."""
+"""Maximum pixels per frame: more than any camera's, and small enough for memory whatever a file declares."""
 
 
 def require_file(path: str | Path, kind: str) -> Path:
-    """Return ``path`` as a `Path` when a file with content is there; ``kind`` says in the refusal what was wanted."""
+    """Return ``path`` as a `Path` if it is a non-empty file; ``kind`` names the expected content in errors."""
     path = Path(path)
     if not path.exists():
         raise UserError(path, "there is no such file", "check the path")
@@ -43,16 +43,16 @@ def require_file(path: str | Path, kind: str) -> Path:
 
 @contextmanager
 def open_media(path: str | Path, kind: str) -> Iterator[av.container.InputContainer]:
-    """Open a file with FFmpeg's demuxers; what they do not know is refused as no ``kind`` (video, audio).
+    """Open a file with FFmpeg; ``kind`` (video, audio) names the expected content in errors.
 
     Raises
     ------
     UserError
-        The file is missing, a directory, empty, cut off before its index, or of another kind.
+        The file is missing, a directory, empty, cut off before its index, or not media.
     """
     path = require_file(path, kind)
     try:
-        # An absolute path cannot be taken for a protocol, and a playlist in disguise cannot reach into the network.
+        # An absolute path is not parsed as a protocol; the whitelist keeps playlists from accessing the network.
         container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except av.FFmpegError as error:
         with path.open("rb") as file:
@@ -65,7 +65,7 @@ def open_media(path: str | Path, kind: str) -> Iterator[av.container.InputContai
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """Return the first moving picture of a file; the cover of a piece of music is none."""
+    """Return the first video stream of a file, ignoring cover art."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
             return stream
@@ -73,7 +73,7 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
 
 
 def packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[av.Packet]:
-    """Demux a stream; packets of an avi's picture, which keeps times of decoding only, carry those and no guesses."""
+    """Demux a stream; video packets of an avi get its decoding times instead of FFmpeg's guessed ones."""
     is_avi_picture = stream.type == "video" and container.format.name == "avi"
     for packet in container.demux(stream):
         if is_avi_picture:
@@ -84,16 +84,16 @@ def packets(container: av.container.InputContainer, stream: av.stream.Stream) ->
 def decoded(
     path: str | Path, container: av.container.InputContainer, stream: av.stream.Stream
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Decode a stream, a video from where ``container`` stands, to its end and in order of time.
+    """Decode a stream from the current position to its end, in presentation order.
 
-    Pictures come as they are shown. Where their stamps go back, as in a file that keeps the times of decoding only,
-    the first picture has the first stamp, the second the second, and so on.
+    If time stamps go back, as in a file with decoding times only, the sorted stamps are assigned to the frames in
+    order.
 
     Raises
     ------
     UserError
-        A part is damaged, the stream ends before what the file declares, or a video's stamps go back further than its
-        coder puts pictures in another order.
+        The stream is damaged or shorter than declared, or a video's stamps go back further than its codec reorders
+        frames.
     """
     frames = _decoded(path, container, stream)
     if stream.type != "video":
@@ -103,15 +103,15 @@ def decoded(
 
 
 def begin_of_picture(path: str | Path, container: av.container.InputContainer) -> Fraction:
-    """Return when a file shows its first picture, or where its sound begins if it has none, in seconds of its clock.
+    """Return the time of a file's first video frame, or of its first sample without video, in seconds of its clock.
 
-    Picture and sound count from here. Where a file was cut between key frames, the start that it declares is that of a
-    packet which cannot be decoded.
+    Times are relative to it. The declared start is not usable: in a file cut between key frames it belongs to a packet
+    that cannot be decoded.
 
     Parameters
     ----------
-    path : the file, which is opened once more.
-    container : the same, opened.
+    path : the file, which is opened a second time.
+    container : the same file, open.
 
     Raises
     ------
@@ -132,12 +132,12 @@ def begin_of_picture(path: str | Path, container: av.container.InputContainer) -
 
 
 def stamps_go_back(path: str | Path, seconds: Fraction) -> UserError:
-    """Return the refusal of a video whose time stamps begin anew or jump back at ``seconds``."""
+    """Return the error for a video whose time stamps restart or jump back at ``seconds``."""
     return UserError(path, f"its time stamps go back at {float(seconds):.3f} s", "copy or export it again")
 
 
 def _in_order(path: str | Path, frames: Iterator[av.VideoFrame], kept_back: int) -> Iterator[av.VideoFrame]:
-    """Give pictures, which come in the order of showing, their stamps in order: the smallest to the first."""
+    """Assign sorted time stamps to frames in presentation order."""
     waiting: deque[av.VideoFrame] = deque()
     stamps: list[tuple[int, int]] = []
     before = None
@@ -174,7 +174,7 @@ def _decoded(
     if stream.type == "video":
         if coder.width * coder.height > _MOST_PIXELS:
             raise UserError(path, f"says that its pictures are {coder.width}x{coder.height}", "crop or copy it again")
-        # A stream may change its size later.
+        # A stream can change its size later.
         coder.options = {"max_pixels": str(_MOST_PIXELS)}
     if coder.name == "flac":
         coder.options = {"err_detect": "crccheck"}
@@ -183,7 +183,7 @@ def _decoded(
     until = Fraction(0)
     try:
         for packet in packets(container, stream):
-            # A wav that does not say its length ends with what FFmpeg takes for a part of a packet.
+            # FFmpeg reports a corrupt last packet for a wav without a declared length.
             if packet.is_corrupt and container.format.name != "wav":
                 raise UserError(path, f"is damaged or cut off after {float(until):.3f} s", _AGAIN)
             if packet.size:
@@ -197,14 +197,14 @@ def _decoded(
     except av.FFmpegError as error:
         fault = f"cannot be decoded after {float(until):.3f} s ({error.strerror})"
         raise UserError(path, fault, _AGAIN) from error
-    # An avi counts the frames that its camera dropped, an mp4 those outside its edit list: only when the end is missing
-    # too is it cut off.
+    # An avi counts dropped frames, an mp4 those outside its edit list: the file is cut off only if the end is missing
+    # too.
     if stream.type == "video" and count < stream.frames and not _reaches_end(stream, until):
         raise UserError(path, f"is cut off: it declares {stream.frames} frames and holds {count}", _AGAIN)
     if frames and "DURATION" in stream.metadata:
         _require_length(path, _seconds(stream.metadata["DURATION"]), until)
     elif stream.type == "audio" and "mov" in container.format.name and stream.duration is not None:
-        # The numbers of packets tell nothing here: an mp4 counts samples of uncompressed sound.
+        # Packet counts are no help: for uncompressed sound an mp4 counts samples.
         _require_length(path, stream.duration * stream.time_base, ticks * stream.time_base)
 
 
@@ -228,7 +228,7 @@ def _require_length(path: str | Path, declared: Fraction, held: Fraction) -> Non
 
 
 def _seconds(duration: str) -> Fraction:
-    """Seconds of the duration a Matroska file carries for a stream, such as ``00:00:01.500000000``."""
+    """Seconds of a Matroska stream's duration tag, such as ``00:00:01.500000000``."""
     try:
         hours, minutes, seconds = (Fraction(part) for part in duration.split(":"))
     except ValueError:

@@ -1,9 +1,8 @@
-"""The mel spectrogram: its only definition, with a NumPy and a torch front end.
+"""The mel spectrogram: single definition, with a NumPy and a torch front end.
 
-Dataset, acoustic target, vocoder condition, vocoder loss, formant bands and metrics all measure with a `MelSpec`.
-A mel is linear (magnitude or power, by ``power``), shaped ``(..., n_mels, T)``. Two logarithms of it are in use:
-decibels (what the acoustic model predicts) and the natural logarithm (what HiFi-GAN reads); they convert into each
-other exactly.
+Dataset, acoustic target, vocoder condition, vocoder loss, formant bands and metrics all use a `MelSpec`. A mel is
+linear (magnitude or power, by ``power``), shaped ``(..., n_mels, T)``. Two logarithms are used: decibels (predicted by
+the acoustic model) and the natural logarithm (input of HiFi-GAN); conversion between them is exact.
 
 The filterbank is Slaney's (M. Slaney, *Auditory Toolbox*, 1998), area-normalised, as in librosa's default; the
 ``hifigan`` preset is the mel of Kong et al., *HiFi-GAN* (2020), in `jik876/hifi-gan`.
@@ -33,20 +32,20 @@ MAGNITUDE_GUARD = 1e-9
 """Added to the power before the square root, as HiFi-GAN does, so that the gradient at silence is finite."""
 
 _BLOCK_FRAMES = 128
-"""Frames transformed at a time by the NumPy front end: memory stays the same for any length."""
+"""Frames transformed at a time by the NumPy front end, for constant memory."""
 
 Alignment = Literal["centred", "start"]
 
 LARGEST = {"sampling_rate": 1_000_000, "n_fft": 1 << 16, "n_mels": 1024}
-"""Far beyond any speech, and so small that a filterbank fits into memory whatever a file says."""
+"""Upper limits: far beyond any speech setting, small enough for the filterbank to fit in memory."""
 
 
 SPEECH_HZ = 20_000
-"""A sampling rate that holds all of speech, and that the sound of rtMRI often has."""
+"""A sampling rate that covers speech, common for rtMRI audio."""
 
 
 class Samples(Protocol):
-    """What the NumPy front end reads: an array, a memory map or an open wav."""
+    """Input of the NumPy front end: an array, a memory map or an open wav."""
 
     def __len__(self) -> int: ...
 
@@ -54,11 +53,11 @@ class Samples(Protocol):
 
 
 def fitting_mel(rate: Fraction, sampling_rate: int, tolerance: float) -> tuple[int, int]:
-    """Return the sampling rate (Hz) and hop (samples) of a mel with ``rate`` frames a second that HiFi-GAN can make.
+    """Return a sampling rate (Hz) and hop (samples) for ``rate`` frames per second that HiFi-GAN can generate.
 
-    The hop is a product of 2, 3, 5 and 7, so that upsampling rates of at most 10 reach it. Of these it is the one whose
-    sampling rate lies nearest ``sampling_rate`` or, where that is lower, nearest `SPEECH_HZ`. The mel's own rate, which
-    is not exact as the sampling rate is a whole number, differs by at most ``tolerance`` frames a second, if any can.
+    The hop is a product of 2, 3, 5 and 7, so that it factors into upsampling rates of at most 10, and its sampling rate
+    is the nearest to ``sampling_rate``, or to `SPEECH_HZ` if that is higher. As the sampling rate is an integer, the
+    mel's frame rate is not exact; it differs by at most ``tolerance`` frames per second, if possible.
     """
     wanted = max(sampling_rate, SPEECH_HZ) / float(rate)
 
@@ -78,27 +77,28 @@ def _in_small_rates(hop: int) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class MelSpec:
-    """Every number a mel spectrogram depends on.
+    """All parameters of a mel spectrogram.
 
     Parameters
     ----------
     sampling_rate : samples per second of the audio, Hz.
     n_fft : length of the Fourier transform, samples.
     win_length : length of the Hann window, centred in the transform, samples.
-    hop_length : samples from one frame to the next; one mel frame is one video frame.
+    hop_length : samples per frame; one mel frame is one video frame.
     n_mels : number of mel filters.
     fmin, fmax : edges of the filterbank, Hz; ``fmax=None`` is half the sampling rate.
     power : 1 for magnitude, 2 for power.
     preemphasis : coefficient a of ``y[n] = x[n] - a x[n-1]``, ``y[0] = x[0]``; 0 for none.
-    alignment : ``centred``: frame t is centred on video frame t (``(n_fft - hop) / 2`` samples reflected at each end,
-        so that there are ``samples // hop`` frames); ``start``: frame t covers ``[t hop, t hop + n_fft)``, unpadded.
-    floor : smallest linear mel before decibels are taken.
-    top_db : floor of the decibels under the clip's maximum; None for none.
+    alignment : ``centred``: frame t is centred on video frame t (``(n_fft - hop) / 2`` samples of reflection padding at
+        each end, so that there are ``samples // hop`` frames); ``start``: frame t covers ``[t hop, t hop + n_fft)``,
+        unpadded.
+    floor : lower bound of the linear mel in decibel conversion.
+    top_db : range in dB below the clip's maximum; None for no limit.
 
     Raises
     ------
     UserError
-        A value is out of range, naming the setting, the value and what is allowed.
+        A value is out of range; the error names the setting, the value and the allowed range.
     """
 
     sampling_rate: int = 11413
@@ -145,9 +145,9 @@ class MelSpec:
 
     @classmethod
     def preset(cls, name: str, **settings: Any) -> MelSpec:
-        """Return the named convention with ``settings`` in place of its numbers.
+        """Return the named preset, overridden by ``settings``.
 
-        ``hifigan``: the mel of the official HiFi-GAN (magnitude, centred). ``lab``: the mel of the memo's system
+        ``hifigan``: the mel of the official HiFi-GAN (magnitude, centred). ``lab``: the mel of the lab's earlier system
         (power, pre-emphasis 0.97, unpadded, 80 dB of range).
         """
         if name not in PRESETS:
@@ -156,7 +156,7 @@ class MelSpec:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any], source: str = "mel") -> MelSpec:
-        """Return the spec stored by `to_dict`; an unknown or missing setting is refused, naming ``source``."""
+        """Return the spec stored by `to_dict`; refuses unknown and missing settings, naming ``source``."""
         require_type(settings, dict, "its mel", source, "make it again")
         known = {field.name for field in dataclasses.fields(cls)}
         if wrong := set(settings) ^ known:
@@ -166,13 +166,13 @@ class MelSpec:
         return build(cls, settings, source, "make it again")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain numbers and words, for JSON and checkpoints."""
+        """Return the settings as plain values, for JSON and checkpoints."""
         return dataclasses.asdict(self)
 
     def require_same(self, other: MelSpec, mine: str, theirs: str) -> None:
-        """Refuse to mix two mels, naming each setting in which they differ with both values.
+        """Refuse to mix two mels; the error names each differing setting with both values.
 
-        ``mine`` and ``theirs`` say where this and the other one come from.
+        ``mine`` and ``theirs`` name the origins of this and the other mel.
         """
         a, b = self.to_dict(), other.to_dict()
         differing = [f"{key} {a[key]!r} against {b[key]!r}" for key in a if a[key] != b[key]]
@@ -182,7 +182,7 @@ class MelSpec:
             )
 
     def require_below_nyquist(self) -> None:
-        """Refuse a filterbank that reaches above half the sampling rate: its upper filters would be empty."""
+        """Refuse a filterbank above half the sampling rate: its upper filters would be empty."""
         if self.fmax > self.sampling_rate / 2:
             raise UserError(
                 "mel.fmax",
@@ -197,7 +197,7 @@ class MelSpec:
 
     @property
     def shortest(self) -> int:
-        """The fewest samples a mel can be made from: one frame, or more than the reflected padding."""
+        """Minimum number of samples of a signal: one frame, or more than the reflection padding."""
         if self.alignment == "start":
             return self.n_fft
         return max(self.hop_length, (self.n_fft - self.hop_length + 1) // 2 + 1)
@@ -220,22 +220,22 @@ class MelSpec:
     def filterbank(self) -> np.ndarray:
         """Return the mel filters, float64 ``(n_mels, n_fft // 2 + 1)``, read-only.
 
-        Triangles between neighbouring frequencies of an even grid on Slaney's mel scale (linear below 1 kHz,
-        logarithmic above), each divided by half its width in Hz.
+        Triangles on a uniform grid on Slaney's mel scale (linear below 1 kHz, logarithmic above), each divided by half
+        its width in Hz.
         """
         return _filterbank(self.sampling_rate, self.n_fft, self.n_mels, self.fmin, self.fmax)
 
     def centre_frequencies(self) -> np.ndarray:
-        """Return the frequency at which each filter peaks, Hz, float64 ``(n_mels,)``."""
+        """Return the peak frequency of each filter, Hz, float64 ``(n_mels,)``."""
         return _mel_frequencies(self.n_mels, self.fmin, self.fmax)[1:-1]
 
     def band(self, low: float, high: float) -> np.ndarray:
-        """Return the filters whose centres lie in ``[low, high]`` Hz, as int64 indices.
+        """Return the int64 indices of the filters with centres in ``[low, high]`` Hz.
 
         Raises
         ------
         UserError
-            No centre lies in the band; the nearest filter is named.
+            The band contains no centre; the error names the nearest filter.
         """
         centres = self.centre_frequencies()
         bins = np.flatnonzero((centres >= low) & (centres <= high))
@@ -253,7 +253,7 @@ class MelSpec:
 
         Parameters
         ----------
-        audio : samples in [-1, 1], ``(N,)``; anything with a length and slices, read block by block.
+        audio : samples in [-1, 1], ``(N,)``; anything with a length and slices, read in blocks.
 
         Returns
         -------
@@ -270,14 +270,14 @@ class MelSpec:
         return out
 
     def mel_db(self, audio: Samples) -> np.ndarray:
-        """Return `db` of `mel` of a signal, float32 ``(n_mels, T)``, in less memory for long signals."""
+        """Return `db` of `mel` of a signal, float32 ``(n_mels, T)``, using less memory."""
         out = np.empty((self.n_mels, self.frames(len(audio))), np.float32)
         for first, block in self._blocks(audio):
             out[:, first : first + block.shape[1]] = self._level(block)
         return self._within_range(out)
 
     def _blocks(self, audio: Samples) -> Iterator[tuple[int, np.ndarray]]:
-        """The linear mel of a signal, some frames at a time: the first frame and float64 ``(n_mels, frames)``."""
+        """The linear mel of a signal in blocks: first frame and float64 ``(n_mels, frames)``."""
         count = self.frames(len(audio))
         if not count:
             raise UserError("audio", f"has {len(audio)} samples", f"give at least {self.shortest}")
@@ -294,7 +294,7 @@ class MelSpec:
     def _reflected(self, audio: Samples, begin: int, end: int) -> np.ndarray:
         """Samples ``[begin, end)`` after pre-emphasis, reflected about the first and the last sample."""
         low, high = max(begin, 0), min(end, len(audio))
-        # Reflection reads inward from the ends, pre-emphasis one sample back.
+        # Reflection needs samples inward from the ends, pre-emphasis one sample before.
         first = max(min(low, len(audio) - 1 - (end - len(audio))) - 1, 0)
         last = min(max(high, 1 - begin), len(audio))
         block = np.asarray(audio[first:last], dtype=np.float64)
@@ -316,7 +316,7 @@ class MelSpec:
 
         Returns
         -------
-        float ``(..., n_mels, T)``, ``T = self.frames(N)``; the same numbers as `mel` to the precision of the type.
+        float ``(..., n_mels, T)``, ``T = self.frames(N)``; equal to `mel` within the precision of the type.
         """
         import torch
 
@@ -342,7 +342,7 @@ class MelSpec:
         return 20 / (self.power * math.log(10))
 
     def db(self, mel: np.ndarray) -> np.ndarray:
-        """Return decibels of a linear mel, ``20 / power log10``, not below `floor` nor `top_db` under the maximum."""
+        """Return a linear mel in decibels, ``20 / power log10``, limited by `floor` and `top_db`."""
         return self._within_range(self._level(mel))
 
     def _level(self, mel: np.ndarray) -> np.ndarray:
@@ -415,7 +415,7 @@ def _filterbank(sampling_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: 
 
 @lru_cache(maxsize=16)
 def _window(n_fft: int, win_length: int) -> np.ndarray:
-    """Periodic Hann window in the middle of ``n_fft`` zeros."""
+    """Periodic Hann window, zero-padded on both sides to ``n_fft``."""
     window = np.zeros(n_fft)
     start = (n_fft - win_length) // 2
     window[start : start + win_length] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win_length) / win_length)
@@ -425,10 +425,10 @@ def _window(n_fft: int, win_length: int) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _constants(spec: MelSpec, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Filterbank and window of ``spec`` as tensors, kept for every spec, device and type."""
+    """Filterbank and window of ``spec`` as tensors, cached."""
     import torch
 
     basis = torch.tensor(spec.filterbank(), device=device, dtype=dtype)
-    # HiFi-GAN builds its window in the precision of the signal; ours must round the same way to give its numbers.
+    # HiFi-GAN builds its window in the precision of the signal; use the same rounding to match it.
     window = torch.hann_window(spec.win_length, device=device, dtype=dtype)
     return basis, window

@@ -22,7 +22,7 @@ from rtmri_speech.training.faults import require_finite, telling_out_of_memory
 from rtmri_speech.training.loading import LOST_LOADER, batches, load
 from rtmri_speech.training.logging import Progress, TrainingLog
 from rtmri_speech.training.state import Stopped, StopRequest, TrainingState, refusing_unfit
-from rtmri_speech.workers import telling_lost_workers
+from rtmri_speech.workers import reporting_lost_workers
 
 _VALIDATION_DUE = "validation_due"
 """In a state: a signal stopped the training in the validation after the step."""
@@ -200,7 +200,7 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
     with contextlib.ExitStack() as held:
         group = held.enter_context(processes(settings.device))
         held.enter_context(telling_out_of_memory(settings.memory_remedy))
-        held.enter_context(telling_lost_workers(LOST_LOADER))
+        held.enter_context(reporting_lost_workers(LOST_LOADER))
         say = say if group.first else _nothing
         task = task_of(group, say)
         state, saved, superseded = None, None, None

@@ -88,7 +88,7 @@ def test_two_processes_get_a_gpu_each_and_the_third_waits(machine):
     gpu = "0" if "GPU 0." in second.log.read_text() else "1"
     assert let_go(second) == 0
     assert taken(third) == gpu
-    assert said(third, f"Computes on GPU {gpu}.")
+    assert said(third, f"Using GPU {gpu}.")
 
 
 def test_a_killed_holder_frees_its_gpu(machine):
@@ -134,7 +134,7 @@ def test_zero_gpus_or_no_gpu_reserves_nothing(machine):
 def test_more_gpus_than_available_are_refused(machine):
     asked = machine.start(3)
     assert asked.wait(60) == 2
-    assert asked.log.read_text() == "error: --gpus: asks for 3 GPUs where 2 can be seen; ask for fewer.\n"
+    assert asked.log.read_text() == "error: --gpus: requests 3 GPUs, but 2 are visible; ask for fewer.\n"
 
 
 def test_a_broken_driver_is_reported(machine):

@@ -26,7 +26,7 @@ def quoted(word: Any, system: str = os.name) -> str:
     if system != "nt":
         return shlex.quote(word)
     if found := re.search(r"%[^%]+%|[\"\r\n]", word):
-        raise UserError(word, f"holds {found[0]!r}, which Windows' shell does not pass on", "choose another name")
+        raise UserError(word, f"holds {found[0]!r}, which the Windows shell does not pass on", "choose another name")
     doubled = re.sub(r"(\\+)$", r"\1\1", word)
     return f'"{doubled}"'
 

@@ -1,7 +1,7 @@
-"""The GPUs of a process: as many free ones of this machine as it asks for, its own until it ends.
+"""Allocates free GPUs of this machine to a process until it exits.
 
-Snakemake counts GPUs but assigns none, so a process locks a file for each GPU it computes on. The operating system
-releases the lock when the process exits.
+Snakemake counts GPUs but does not assign them, so each process holds a file lock per GPU, which the operating system
+releases when the process exits.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 _POLL = 0.5
-"""Seconds between two looks for a free GPU, or for a parent that is gone."""
+"""Seconds between checks for a free GPU or an exited parent."""
 
 _held: list[FileLock] = []
-"""The locks of this process, never released by it."""
+"""Locks of this process, held until it exits."""
 
 
 def add_gpus_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -42,7 +42,7 @@ def add_gpus_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
         "--gpus",
         type=int,
         metavar="N",
-        help="take N GPUs that no other job here has, and wait until they are free; 0: none (default: all torch sees)",
+        help="reserve N free GPUs, waiting for them if necessary; 0: none (default: all that torch sees)",
     )
 
 
@@ -52,17 +52,16 @@ def say_on_stderr(sentence: str) -> None:
 
 
 def take_gpus(count: int | None, say: Callable[[str], None] = say_on_stderr) -> None:
-    """Make ``count`` free GPUs the only ones this process and its children see, and hold them until it ends.
+    """Reserve ``count`` free GPUs until this process exits, and hide the others from it and its children.
 
-    To be called before torch is imported. The GPUs are those in CUDA_VISIBLE_DEVICES when it is set, else those that
-    ``nvidia-smi`` lists; where there is none, nothing is held and torch computes on the processor. While too few are
-    free it waits, and says so. ``count`` None: nothing is taken or hidden. One of several processes that torchrun
-    started has its GPUs already.
+    Call it before torch is imported. Candidates are the devices in CUDA_VISIBLE_DEVICES if it is set, else those listed
+    by ``nvidia-smi``; without any, nothing is reserved and torch uses the CPU. If too few are free, it logs a message
+    and waits. ``count`` None reserves and hides nothing. A worker started by torchrun keeps the GPUs of its parent.
 
     Raises
     ------
     UserError
-        There are fewer GPUs here, or ``nvidia-smi`` fails.
+        The machine has fewer GPUs, or ``nvidia-smi`` fails.
     """
     if count is None:
         return
@@ -76,31 +75,31 @@ def take_gpus(count: int | None, say: Callable[[str], None] = say_on_stderr) -> 
     visible = os.environ.get(_VISIBLE)
     devices = list(listed) if visible is None else [device for device in visible.split(",") if device not in ("", "-1")]
     if not devices:
-        say("No GPU is visible here; the processor computes.")
+        say("No GPU is visible; using the CPU.")
         return
     if count > len(devices):
-        raise UserError("--gpus", f"asks for {count} GPUs where {len(devices)} can be seen", "ask for fewer")
+        raise UserError("--gpus", f"requests {count} GPUs, but {len(devices)} are visible", "ask for fewer")
     taken = ",".join(_locked({device: listed.get(device, device) for device in devices}, count, say))
     # The numbers of nvidia-smi, not "fastest first".
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     os.environ[_VISIBLE] = taken
-    say(f"Computes on GPU {taken}.")
+    say(f"Using GPU {taken}.")
 
 
 def _listed() -> dict[str, str]:
-    """The number of each GPU of this machine with its unique name; none where there is no ``nvidia-smi``."""
+    """Index to UUID of each GPU of this machine; empty without ``nvidia-smi``."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return {}
     asked = subprocess.run([program, "--query-gpu=index,uuid", "--format=csv,noheader"], capture_output=True, text=True)
     if asked.returncode:
         told = (asked.stdout + asked.stderr).strip().split("\n")[0]
-        raise UserError(program, f"fails ({told})", "mend the GPU's driver, or ask for no GPU (gpus: 0)")
+        raise UserError(program, f"fails ({told})", "repair the GPU driver, or request no GPU (gpus: 0)")
     return dict(re.split(r",\s*", line.strip(), maxsplit=1) for line in asked.stdout.splitlines() if line.strip())
 
 
 def _locked(names: dict[str, str], count: int, say: Callable[[str], None]) -> list[str]:
-    """Lock ``count`` of the devices, each by its unique name, and return them in their order."""
+    """Lock ``count`` of the devices, each by its UUID, and return them in order."""
     from filelock import FileLock, Timeout
 
     directory = Path(tempfile.gettempdir(), f"rtmri-speech-gpus-{getpass.getuser()}")
@@ -118,22 +117,22 @@ def _locked(names: dict[str, str], count: int, say: Callable[[str], None]) -> li
             if len(taken) == count:
                 _held.extend(locks[device] for device in taken)
                 return taken
-        # All or none, so that two processes that need two GPUs each never wait for each other.
+        # All or none, so that two processes that need two GPUs each cannot deadlock.
         for device in taken:
             locks[device].release()
         if not told:
-            say(f"GPU: {count} of {len(names)} are asked for and not free (locks in {directory}); waiting.")
+            say(f"Waiting for {count} free GPUs of {len(names)} (locks in {directory}).")
             told = True
         time.sleep(_POLL)
 
 
 def is_one_of_several() -> bool:
-    """Whether torchrun started this process, beside others."""
+    """Return whether this process is one of several started by torchrun."""
     return "LOCAL_RANK" in os.environ
 
 
 def _end_with_parent() -> None:
-    """Stop like on a SIGTERM when torchrun, who holds the GPUs, is killed: nobody else would stop this process."""
+    """Send this process a SIGTERM when its parent torchrun, which holds the GPU locks, is killed."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -145,10 +144,10 @@ def _end_with_parent() -> None:
 
 
 def run_on_each_gpu(count: int | None) -> int | None:
-    """Run this very command in ``count`` processes at once, through torchrun, and return the exit code.
+    """Run this command in ``count`` processes through torchrun and return the exit code.
 
-    None: it is for this process alone, or this is one of them already; go on. A signal is passed on to the processes,
-    once, also where the terminal sends it to all.
+    Return None if one process is enough or this already is a worker. A signal is forwarded to the workers once, even if
+    the terminal sends it to the whole process group.
     """
     if count is None or count < 2 or is_one_of_several():
         return None

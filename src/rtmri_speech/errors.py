@@ -97,7 +97,7 @@ def user_error(error: OSError) -> UserError | None:
     where = error.filename or "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
-            where, "no space is left on the disk", "free some and run the same command again, nothing was lost"
+            where, "no space is left on the disk", "free some and run the same command again; nothing was lost"
         )
     if isinstance(error, FileNotFoundError):
         return UserError(where, "there is no such file", "check the path")

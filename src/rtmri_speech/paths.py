@@ -33,7 +33,7 @@ def written_path(text: str, key: str, base: Path | None = None) -> str:
             "write the path with / or in single quotes",
         )
     if "{" in text or "}" in text:
-        raise UserError(key, f"is {text!r}, and braces stand for wildcards in a path", "rename it without { and }")
+        raise UserError(key, f"is {text!r}, but braces are wildcards in a path", "rename it without { and }")
     if not text.startswith("~"):
         return spelled_as_on_disk(text if base is None else str(base / text))
     try:

@@ -122,7 +122,7 @@ def require_record(value: Any, source: str | Path) -> Mapping[str, Any]:
     for name, kind in kinds.items():
         require_type(value.get(name), kind, name, source, remedy)
     if not value["made_by"]:
-        raise UserError(source, "its record names no maker", remedy)
+        raise UserError(source, "its record names no code version", remedy)
     for maker in value["made_by"]:
         code = require_type(maker.get("code"), dict[str, str | None], "code", source, remedy)
         for name in ("version", "stage"):
@@ -134,7 +134,7 @@ def require_record(value: Any, source: str | Path) -> Mapping[str, Any]:
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise UserError(source, f"its record is not of plain values ({error})", remedy) from None
+        raise UserError(source, f"its record has values that are not plain ({error})", remedy) from None
     return value
 
 

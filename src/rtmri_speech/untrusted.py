@@ -52,7 +52,7 @@ def read_text(path: str | Path, *, missing: str, remedy: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(path, "is no UTF-8 text", remedy) from None
+        raise UserError(path, "is not UTF-8 text", remedy) from None
 
 
 def read_json(path: str | Path, *, missing: str, remedy: str) -> Any:
@@ -65,13 +65,13 @@ def parse_json(text: str, source: str | Path, remedy: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_number)
     except ValueError as error:
-        raise UserError(source, f"is no JSON ({error})", remedy) from None
+        raise UserError(source, f"is not valid JSON ({error})", remedy) from None
     except RecursionError:
-        raise UserError(source, "is no JSON of this kind (nested too deeply)", remedy) from None
+        raise UserError(source, "is not valid JSON (nested too deeply)", remedy) from None
 
 
 def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not valid JSON")
 
 
 def read_array(path: str | Path, *, missing: str, remedy: str, memory_map: bool = False) -> np.ndarray:
@@ -89,7 +89,7 @@ def read_array(path: str | Path, *, missing: str, remedy: str, memory_map: bool 
         # A memory map fails on a declared shape larger than the file before any memory is allocated.
         array = np.lib.format.open_memmap(path, mode="r")
     except _UNREADABLE_ARRAY as error:
-        raise UserError(path, f"is no whole .npy array ({_reason(error)})", remedy) from None
+        raise UserError(path, f"is not a complete .npy array ({_reason(error)})", remedy) from None
     _require_numbers(array.dtype, path, remedy)
     return array if memory_map else np.array(array)
 
@@ -112,7 +112,7 @@ def array_of_zip(path: str | Path, name: str, *, remedy: str) -> Iterator[tuple[
         with zipfile.ZipFile(path) as archive:
             entry = archive.getinfo(member_name)
             if entry.file_size > _DENSEST * max(entry.compress_size, 1):
-                raise ValueError(f"{member_name} cannot hold the {entry.file_size} bytes it promises")
+                raise ValueError(f"{member_name} cannot hold the {entry.file_size} bytes it declares")
             with archive.open(entry) as member:
                 version = np.lib.format.read_magic(member)[0]
                 read = np.lib.format.read_array_header_1_0 if version == 1 else np.lib.format.read_array_header_2_0
@@ -120,10 +120,10 @@ def array_of_zip(path: str | Path, name: str, *, remedy: str) -> Iterator[tuple[
                 _require_numbers(dtype, path, remedy)
                 size = math.prod(shape) * dtype.itemsize
                 if fortran or not shape or min(shape) < 0 or size != entry.file_size - member.tell():
-                    raise ValueError(f"{member_name} has not the bytes of an array of shape {shape}")
+                    raise ValueError(f"{member_name} does not have the size of an array of shape {shape}")
                 yield shape, _entries(member, shape, dtype)
     except (*_UNREADABLE_ARRAY, *UNREADABLE_ZIP) as error:
-        raise UserError(path, f"is no whole file of arrays ({_reason(error)})", remedy) from None
+        raise UserError(path, f"is not a complete file of arrays ({_reason(error)})", remedy) from None
 
 
 def _entries(member: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:

@@ -37,7 +37,7 @@ def test_the_whole_workflow_runs_with_all_clips_in_one_submission(undisturbed):
     for job, rule in zip(jobs[1:], submitted, strict=True):
         expected = ("gpu", "gres:gpu:1") if rule in on_gpus else ("cpu", None)
         assert (job["Partition"], job.get("TresPerJob")) == expected, rule
-    assert "Computes on GPU 0." in workflow.said_by("train_acoustic")
+    assert "Using GPU 0." in workflow.said_by("train_acoustic")
 
 
 def test_two_gpu_jobs_at_a_time_on_two_gpus(undisturbed, slurm):
@@ -51,7 +51,7 @@ def test_two_gpu_jobs_at_a_time_on_two_gpus(undisturbed, slurm):
     for job in jobs:
         assert job["TresPerJob"] == "gres:gpu:1"
         told = workflow.said_by(f"explain_clip/{job['Comment'].split('_')[-1]}")
-        (gpu,) = re.findall(r"Computes on GPU (.*)\.", told)
+        (gpu,) = re.findall(r"Using GPU (.*)\.", told)
         gpus.setdefault(gpu, []).append((job["StartTime"], job["EndTime"]))
     # Both GPUs were used, at the same time, and neither by two at a time.
     assert set(gpus) == {"0", "1"}

@@ -52,9 +52,9 @@ def test_without_an_audio_directory_the_videos_own_tracks_are_used(tmp_path):
     ("names", "told"),
     [
         (["a.mp4", "a.avi"], "same id as"),
-        (["あ.mp4"], "is no clip id"),
-        (["a b.mp4"], "is no clip id"),
-        (["-a.mp4"], "is no clip id"),
+        (["あ.mp4"], "is not a valid clip id"),
+        (["a b.mp4"], "is not a valid clip id"),
+        (["-a.mp4"], "is not a valid clip id"),
         (["readme.txt"], "holds no video"),
     ],
 )
@@ -87,12 +87,12 @@ def test_a_table_gives_start_end_and_offset(tmp_path):
     [
         ("id\taudio\n1\ta.wav\n", "no column 'video'"),
         ("id\tvideo\tspeed\n1\tv.mp4\t2\n", "unknown column 'speed'"),
-        ("id\tvideo\n1\tv.mp4\n1\tw.mp4\n", "line 3: id '1' stands twice"),
-        ("id\tvideo\n../x\tv.mp4\n", "'../x' is no clip id"),
+        ("id\tvideo\n1\tv.mp4\n1\tw.mp4\n", "line 3: id '1' is used twice"),
+        ("id\tvideo\n../x\tv.mp4\n", "'../x' is not a valid clip id"),
         ("id\tvideo\n1\t\n", "names no video"),
         ("id\tvideo\tstart\n1\tv.mp4\tsoon\n", "start is 'soon'"),
         ("id\tvideo\tstart\n1\tv.mp4\tnan\n", "start is 'nan'"),
-        ("id\tvideo\tstart\tend\n1\tv.mp4\t4\t3\n", "hold no time"),
+        ("id\tvideo\tstart\tend\n1\tv.mp4\t4\t3\n", "are not a valid interval"),
         ("id\tvideo\n1\tv.mp4\tmore\n", "more fields"),
         ("id\tvideo\n", "names no clip"),
     ],

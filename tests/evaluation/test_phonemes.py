@@ -68,7 +68,7 @@ def test_a_description_gives_its_phonemes(tmp_path):
     ("name", "content", "fault"),
     [
         ("x.json", b"{}", "phonemes is None"),
-        ("x.json", b"[1", "is no JSON"),
+        ("x.json", b"[1", "is not valid JSON"),
         ("x.TextGrid", TEXTGRID.replace("Phones", "tones").encode(), "its tiers: words, tones"),
         ("x.TextGrid", b"\xff\xff\x00", "no Unicode"),
     ],

@@ -69,7 +69,7 @@ def test_one_directory_with_both_wavs_of_a_clip_pairs_with_itself(tmp_path):
         ([], ["1"], "holds no .wav file"),
         (["1"], [], "holds no .wav file"),
         (["1"], ["2"], r"holds no clip of .* \(such as 2 against 1\)"),
-        (None, ["1"], "is no directory"),
+        (None, ["1"], "is not a directory"),
     ],
 )
 def test_directories_without_a_pair_are_refused(tmp_path, reference, generated, fault):
@@ -190,4 +190,4 @@ def test_the_command_refuses_a_leaked_split(tmp_path):
 def test_the_command_refuses_an_output_that_is_no_json(tmp_path):
     done = run("--reference", tmp_path, "--generated", tmp_path, "--output", tmp_path / "scores.csv")
     assert done.returncode == 2
-    assert "give --output a name that ends in .json" in done.stderr
+    assert "give --output a name ending in .json" in done.stderr

@@ -37,7 +37,7 @@ def test_an_invalid_region_is_refused(tmp_path):
     path = tmp_path / "r.json"
     for content in ("[]", '{"a": {"b": [[1, 2]]}}', "{", '{"a": [1]}'):
         path.write_text(content)
-        with pytest.raises(UserError, match=r"r\.json: (holds|is no JSON|its content is)"):
+        with pytest.raises(UserError, match=r"r\.json: (holds|is not valid JSON|its content is)"):
             Regions.read(path)
 
 

@@ -156,7 +156,7 @@ def test_snakemake_reports_a_full_disk_and_the_rerun_completes(disk, checkout, n
     run = checkout.snakemake(target)
     out = run.stdout + run.stderr
     assert run.returncode != 0
-    assert "no space is left on the disk; free some and run the same command again, nothing was lost." in out, out
+    assert "no space is left on the disk; free some and run the same command again; nothing was lost." in out, out
     assert "Traceback" not in out, out
     assert not (checkout.directory / target).exists()
     disk.empty()

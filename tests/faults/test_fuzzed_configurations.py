@@ -80,4 +80,4 @@ def test_a_hostile_table_is_refused_in_one_sentence(checkout):
     out = run.stdout + run.stderr
     assert run.returncode != 0
     assert "Traceback" not in out, out
-    assert "clips.tsv, line 2" in out and "is no clip id" in out
+    assert "clips.tsv, line 2" in out and "is not a valid clip id" in out

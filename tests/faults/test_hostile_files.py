@@ -295,7 +295,7 @@ def test_a_lab_file_with_an_invalid_id_writes_nothing(good, tmp_path, stem):
     pairs = tmp_path / "lab" / "pairs_ref4"
     (pairs / "000.npz").rename(pairs / f"{stem}.npz")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UserError, match=r"is no clip id|and no clip id"):
+    with pytest.raises(UserError, match=r"is not a valid clip id|and no clip id"):
         restore_samples(tmp_path / "lab")
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -58,7 +58,7 @@ def test_preprocessing_into_the_old_dataset_is_refused_and_changes_nothing(tree)
     # So few clips need to be told their parts.
     parts = ["--valid-ids", "001", "--test-ids", "002"]
     said = run([*pasted(PREPROCESS, tree.root), *parts], tree, code=2)
-    assert "meta.json: is of a dataset that the old system made, which stays as it is; give another --out_dir" in said
+    assert "meta.json: belongs to a dataset of the old system, which is not overwritten; give another --out_dir" in said
     assert contents(tree.root) == before
 
 

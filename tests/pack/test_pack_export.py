@@ -122,7 +122,7 @@ def test_a_model_with_unsupported_parts_is_refused_by_name(tiny_checkpoints):
         (another_setting, "has the setting speakers"),
     ]
     for change, told in cases:
-        with pytest.raises(UserError, match=rf"mri_acoustic_model\.pt: {told}, .*; speak by torch"):
+        with pytest.raises(UserError, match=rf"mri_acoustic_model\.pt: {told}, .*; use torch"):
             acoustic_graphs(changed(change))
 
 

@@ -338,7 +338,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
         video.pix_fmt = "yuv420p"
         container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((48, 32), np.uint8), "yuv420p")))
         container.mux(video.encode(None))
-    add("mute.mp4", "has no sound track")
+    add("mute.mp4", "has no audio track")
     return files
 
 

@@ -319,7 +319,7 @@ def test_cut_that_ends_after_the_video_is_refused(tmp_path):
         list(read_frames(tmp_path / "a.mp4", start=1, end=2.5))
     with pytest.raises(UserError, match="cut times"):
         list(read_frames(tmp_path / "a.mp4", start=3, end=4))
-    with pytest.raises(UserError, match="from -1 s; begin at 0 s or later"):
+    with pytest.raises(UserError, match="from -1 s; start at 0 s or later"):
         list(frames_at_rate(tmp_path / "a.mp4", MEL_RATE, "mean", start=-1))
 
 
@@ -539,7 +539,7 @@ def test_resampling_is_skipped_up_to_half_a_frame_of_drift(tmp_path, name, rate,
         assert numbers(frames_at_rate(short, wanted, method)) == [k % 256 for k in range(count - 10)]
     # What counts is the length of the cut and not that of the file.
     assert numbers(frames_at_rate(long, wanted, start=20 / rate)) == [k % 256 for k in range(20, count + 10)]
-    parted = r"has .* frames/s where the mel has .*: picture and sound would part by 0\.5 frames; .*'nearest' or 'mean'"
+    parted = r"has .* frames/s where the mel has .*: picture and sound would drift apart by 0\.5 frames; .*'nearest' or 'mean'"
     with pytest.raises(UserError, match=parted):
         list(frames_at_rate(long, wanted))
     resampled = numbers(frames_at_rate(long, wanted, "nearest"))

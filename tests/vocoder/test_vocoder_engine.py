@@ -114,7 +114,7 @@ def test_a_checkpoint_without_its_config_is_refused(tmp_path):
     with pytest.raises(UserError, match="does not fit its config"):
         load_vocoder(tmp_path / "g_00000003")
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UserError, match="is no JSON"):
+    with pytest.raises(UserError, match="is not valid JSON"):
         load_vocoder(tmp_path / "g_00000003")
 
 

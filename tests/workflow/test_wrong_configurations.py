@@ -28,7 +28,7 @@ WRONG = {
     "a damaged TextGrid": ({"corpus": {"phonemes": "damaged"}}, "b0.TextGrid: has no tier of phonemes"),
     "regions that are none": (
         {"explain": {"regions": "regions.json"}},
-        "regions.json: holds a region that is no polygon",
+        "regions.json: holds a region that is not a polygon",
     ),
     "polygons not there": (
         {"synthesis": {"masks": {"x": {"type": "custom", "polygons": "p.json"}}}},

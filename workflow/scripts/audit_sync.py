@@ -29,7 +29,7 @@ def main() -> int | None:
 
     samples = args.processed_dir / "samples"
     if not samples.is_dir():
-        raise UserError(samples, "is no directory", "make the dataset first (snakemake dataset)")
+        raise UserError(samples, "is not a directory", "make the dataset first (snakemake dataset)")
     there = sorted(path.parent.name for path in samples.glob("*/mri.npy"))
     if not there:
         raise UserError(samples, "holds no clip", "make the dataset first (snakemake dataset)")

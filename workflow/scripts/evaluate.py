@@ -55,7 +55,7 @@ def main() -> int | None:
     from rtmri_speech.evaluation.scores import pair_wavs, score_directories
 
     if args.output.suffix != ".json":
-        raise UserError(args.output, "is no .json file", "give --output a name that ends in .json")
+        raise UserError(args.output, "is not a .json file", "give --output a name ending in .json")
     seen = {}
     for item in args.seen:
         stage, _, path = item.partition("=")

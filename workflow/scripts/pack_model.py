@@ -3,7 +3,7 @@
     pack_model.py --mri-checkpoint mri_acoustic_model.pt --hifigan-checkpoint g_00330000 --output model.pack
         --licence "CC BY 4.0" --speaker "one woman, Tokyo Japanese" --consent "research and sharing, signed 2024"
 
-The models are those that speak by torch; what the pack makes is compared with what they make before it is written.
+The models are those that use torch; what the pack makes is compared with what they make before it is written.
 
     pack_model.py --pack model.pack --scores scores.json --output shared.pack
 

@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
     if args.output and args.output.suffix != ".json":
-        raise UserError(args.output, "is no .json file", "give --output a name that ends in .json")
+        raise UserError(args.output, "is not a .json file", "give --output a name ending in .json")
 
     from rtmri_speech.atomic import save_json, save_text
     from rtmri_speech.dataset.filelists import read_filelist

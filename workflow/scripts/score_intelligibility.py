@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="processor cores to use")
     args = parser.parse_args()
     if args.output.suffix != ".json":
-        raise UserError(args.output, "is no .json file", "give --output a name that ends in .json")
+        raise UserError(args.output, "is not a .json file", "give --output a name ending in .json")
     rows = {}
     for item in args.generated:
         name, _, directory = item.partition("=")

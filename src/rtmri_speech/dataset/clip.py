@@ -55,7 +55,7 @@ class Clip:
     Raises
     ------
     UserError
-        The id can be no file's name, the stretch holds no time, or the offset is beyond `LONGEST_OFFSET_S`.
+        The id is not a valid file name, the stretch holds no time, or the offset is beyond `LONGEST_OFFSET_S`.
     """
 
     id: str
@@ -70,7 +70,9 @@ class Clip:
         _require_file_name(self.id)
         begin, end = self.start or 0, np.inf if self.end is None else self.end
         if not 0 <= begin < end:
-            raise UserError(self.id, f"start {self.start} and end {self.end} hold no time", "give 0 <= start < end")
+            raise UserError(
+                self.id, f"start {self.start} and end {self.end} are not a valid interval", "give 0 <= start < end"
+            )
         if not abs(self.av_offset_ms) <= 1000 * LONGEST_OFFSET_S:
             raise UserError(
                 self.id, f"av_offset_ms is {self.av_offset_ms:g}", f"give at most {LONGEST_OFFSET_S:g} s, in ms"
@@ -82,10 +84,12 @@ def require_id(text: str, source: str | Path) -> str:
     if is_id(text):
         return text
     if _DEVICES.fullmatch(text):
-        raise UserError(source, f"{text!r} is a device's name on Windows and no clip id", "give the clip another id")
+        raise UserError(
+            source, f"{text!r} is a device name on Windows, not a valid clip id", "give the clip another id"
+        )
     raise UserError(
         source,
-        f"{text[:LONGEST_ID]!r} is no clip id",
+        f"{text[:LONGEST_ID]!r} is not a valid clip id",
         f"use up to {LONGEST_ID} letters, digits, '_' and '-', beginning with a letter or digit (a TSV gives any "
         "file an id)",
     )
@@ -97,9 +101,9 @@ def is_id(text: str) -> bool:
 
 
 def _require_file_name(id: str) -> None:
-    """Refuse what can be no file's name on some system: speech by hand names its files after videos of any name."""
+    """Refuse what is not a valid file name on some system: speech by hand names its files after videos of any name."""
     if len(id) > LONGEST_ID or _NO_FILE_NAME.search(id) or _DEVICES.fullmatch(id):
-        raise UserError("id", f"{id[:LONGEST_ID]!r} can be no file's name", "give the clip another id")
+        raise UserError("id", f"{id[:LONGEST_ID]!r} is not a valid file name", "give the clip another id")
 
 
 def ids_pattern(ids: Iterable[str]) -> str:
@@ -185,12 +189,12 @@ def clips_from_table(table: Path) -> dict[str, Clip]:
     remedy = "save the table as UTF-8, separated by tabs"
     text = read_text(table, missing="check corpus.table", remedy=remedy)
     if "\0" in text:
-        raise UserError(table, "holds bytes of no text (NUL)", remedy)
+        raise UserError(table, "is not text (it contains NUL bytes)", remedy)
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
     try:
         return _clips_of_rows(rows, table)
     except csv.Error as error:
-        raise UserError(f"{table}, line {rows.line_num}", f"is no line of a table ({error})", remedy) from None
+        raise UserError(f"{table}, line {rows.line_num}", f"is not a valid table line ({error})", remedy) from None
 
 
 def _clips_of_rows(rows: csv.DictReader, table: Path) -> dict[str, Clip]:
@@ -206,7 +210,7 @@ def _clips_of_rows(rows: csv.DictReader, table: Path) -> dict[str, Clip]:
         clip = _clip_of_row(row, f"{table}, line {rows.line_num}", table.parent)
         if clip.id in clips:
             raise UserError(
-                f"{table}, line {rows.line_num}", f"id {clip.id!r} stands twice", "give each clip its own id"
+                f"{table}, line {rows.line_num}", f"id {clip.id!r} is used twice", "give each clip its own id"
             )
         clips[clip.id] = clip
     if not clips:

@@ -47,7 +47,7 @@ def corpus_clips(settings: Corpus, results: Path, lab: Lab) -> dict[str, Clip]:
             clips = clips_from_directories(settings.videos, settings.audio)
     for id in settings.exclude:
         if clips.pop(id, None) is None:
-            raise UserError("corpus.exclude", f"names {id!r}, which is no clip", "name a clip of the corpus")
+            raise UserError("corpus.exclude", f"names {id!r}, which is not a clip", "name a clip of the corpus")
     if not clips:
         raise UserError("corpus", "has no clip left", "exclude fewer")
     return dict(sorted(clips.items()))

@@ -30,7 +30,7 @@ def read_filelist(path: str | Path, *, may_be_empty: bool = False) -> list[str]:
     text = read_text(path, missing="make the dataset first (snakemake dataset)", remedy="make the file list again")
     ids = [require_id(line.split("|")[0].strip(), path) for line in text.splitlines() if line.strip()]
     if not ids and not may_be_empty:
-        raise UserError(path, "names no clip", "give the part at least one clip")
+        raise UserError(path, "names no clip", "assign it at least one clip")
     return ids
 
 

@@ -50,5 +50,5 @@ def save_frames(target: str | Path, frames: Iterable[np.ndarray], size: tuple[in
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
-        raise UserError(target, "would hold no frame", "give a stretch that contains video frames")
+        raise UserError(target, "would hold no frame", "give an interval that contains video frames")
     return save_npy_rows(target, itertools.chain([first], frames), size, np.uint8)

@@ -116,8 +116,8 @@ class StoredClip:
         if not any((self.processed_dir / name).exists() for name in ("scaler.json", META)):
             raise UserError(
                 self.source,
-                f"holds its mel standardised, and neither scaler.json nor {META} in {self.processed_dir} says by what",
-                "copy scaler.json from where the windows were made, or make the clip anew from its video",
+                f"holds a standardised mel, and {self.processed_dir} has neither scaler.json nor {META} to restore it",
+                "copy scaler.json from where the windows were made, or make the clip again from its video",
             )
         return lab_scaler(self.processed_dir).restore(np.stack(list(self._sequence("mel"))))
 
@@ -136,7 +136,7 @@ class StoredClip:
                     raise UserError(
                         self.source,
                         "its windows do not follow each other frame by frame",
-                        "make the clip anew from its video",
+                        "make the clip again from its video",
                     )
                 yield window[0]
                 last = window
@@ -240,8 +240,8 @@ def _bytes_of(frame: np.ndarray, where: str) -> np.ndarray:
     if not (np.abs(scaled - whole) <= ROUNDING).all() or whole.min() < 0 or whole.max() > 255:
         raise UserError(
             where,
-            "holds pixels that are no multiple of 1/255 from 0 to 1, so no 8-bit picture gives them",
-            "make the clip anew from its video (lab.conventions: fixed) or exclude it",
+            "holds pixels that are not multiples of 1/255 from 0 to 1, so they are not from an 8-bit picture",
+            "make the clip again from its video (lab.conventions: fixed) or exclude it",
         )
     return whole.astype(np.uint8)
 

@@ -46,9 +46,9 @@ def normalise_video(
     """
     source, target = Path(source), Path(target)
     if target.suffix.lower() != ".mp4":
-        raise UserError(target, "does not end in .mp4", "normalised videos are mp4: name it so")
+        raise UserError(target, "does not end in .mp4", "normalised videos are mp4; use that suffix")
     if target.exists() and source.exists() and target.samefile(source):
-        raise UserError(target, "is the raw recording itself", "name another output, so that the recording stays")
+        raise UserError(target, "is the raw recording itself", "choose another output, to keep the recording")
     info = probe(source)
 
     def pictures() -> Iterator[np.ndarray]:

@@ -67,7 +67,7 @@ class Processing:
         """Make ``scaler.json`` from the clips of ``training.txt``, or take over that of a lab's processed directory."""
         if lab_dir is not None:
             lab_scaler(lab_dir).save(self.processed_dir / "scaler.json")
-            print(f"{lab_dir}: its scaler is taken over; it was fitted on all clips, those of validation and test too.")
+            print(f"{lab_dir}: its scaler is used; it was fitted on all clips, including those of validation and test.")
             return
         ids = read_filelist(self._filelist("training"))
         Scaler.of(open_sample(self.processed_dir, id) for id in ids).save(self.processed_dir / "scaler.json")
@@ -99,14 +99,14 @@ class Processing:
                 continue
             made.append(clip.id)
         if not made:
-            raise UserError(self.processed_dir, "no clip could be made", "mend what is said above")
+            raise UserError(self.processed_dir, "no clip could be made", "fix the errors above")
         for part, ids in parts.items():
             write_filelist(self._filelist(part), [id for id in ids if id in made])
         self.scaler()
         self.meta()
         for part in TRAINED_PARTS:
             if not set(parts[part]) & set(made):
-                print(f"{part}: no clip, and so no windows.")
+                print(f"{part}: no clips, no windows.")
                 continue
             write_pairs(self.processed_dir, part, self.settings.ref_frames)
         print(f"{len(made)} of {len(clips)} clips are in {self.processed_dir}.")
@@ -119,7 +119,7 @@ class Processing:
             return
         remedy = "give another --out_dir, or move the directory away"
         if "mel" not in read_meta(self.processed_dir):
-            raise UserError(meta, "is of a dataset that the old system made, which stays as it is", remedy)
+            raise UserError(meta, "belongs to a dataset of the old system, which is not overwritten", remedy)
         try:
             load_mel_spec(self.processed_dir).require_same(self.settings.spec, str(meta), "the flags")
         except UserError as error:

@@ -65,7 +65,7 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
             source,
             f"has {available / spec.sampling_rate:.2f} s of sound for {frames / float(spec.frame_rate):.2f} s of "
             f"video in {(clip.stored or clip.video).name}",
-            "pair the right files, or give start and end of what belongs together in a table",
+            "pair the right files, or give start and end of the matching part in a table",
         )
     if clip.stored is None:
         samples = WavSamples(wav)
@@ -88,7 +88,7 @@ def _stored_mel(stored: StoredClip, frames: int, spec: MelSpec) -> tuple[np.ndar
         raise UserError(
             stored.source,
             f"has {frames} frames, a mel of {mel_db.shape[0]} x {mel_db.shape[1]} and a mask of {len(mask)}",
-            "exclude the clip (corpus.exclude) or mend its arrays",
+            "exclude the clip (corpus.exclude) or fix its arrays",
         )
     if not np.isfinite(mel_db).all():
         raise UserError(stored.source, "holds a mel with numbers that are not finite", "exclude it (corpus.exclude)")

@@ -59,13 +59,15 @@ def split(
     known = set(ids)
     if not 0 <= validation + test < 1 or validation < 0 or test < 0:
         raise UserError(
-            "split", f"validation {validation} and test {test} leave no share", "give two shares, below 1 in sum"
+            "split",
+            f"validation {validation} and test {test} leave no clips for training",
+            "give two shares with a sum below 1",
         )
     fixed: dict[str, str] = {}
     for part, members in (named or {}).items():
         for id in members:
             if id not in known:
-                raise UserError(f"split.{part}", f"names {id!r}, which is no clip", "name a clip of the corpus")
+                raise UserError(f"split.{part}", f"names {id!r}, which is not a clip", "name a clip of the corpus")
             if id in fixed:
                 raise UserError(f"split.{part}", f"names {id!r}, which split.{fixed[id]} names too", "name it once")
             fixed[id] = part

@@ -58,7 +58,7 @@ class NearestFrames:
 
     def __init__(self, frames: np.ndarray, mel_db: np.ndarray, size: int = LOOKUP_SIZE) -> None:
         if not len(frames) or len(frames) != len(mel_db):
-            raise UserError("look-up", f"has {len(frames)} frames and {len(mel_db)} mels", "give one mel a frame")
+            raise UserError("look-up", f"has {len(frames)} frames and {len(mel_db)} mels", "give one mel per frame")
         self.size = size
         self._pictures = reduced_frames(frames, size)
         # Subtracting the mean leaves distances unchanged and improves float32 precision.
@@ -100,7 +100,7 @@ def training_frames(processed_dir: str | Path, ids: Iterable[str], most: int = L
     masks = (load_array(Path(processed_dir) / "samples" / id / "mask.npy", dimensions=1) for id in ids)
     audible = sum(int((mask > 0).sum()) for mask in masks)
     if not audible:
-        raise UserError("look-up", "has no training clip", "check the file list of the training part")
+        raise UserError("look-up", "has no training clip", "check the file list training.txt")
     # Indices among all frames with sound, in clip order.
     chosen = np.arange(min(audible, most)) * audible // min(audible, most)
     pictures = np.empty((len(chosen), LOOKUP_SIZE, LOOKUP_SIZE), np.float32)

@@ -196,11 +196,11 @@ def intelligibility_note(scores: Mapping[str, Any]) -> str:
     parts = [f"Recognised by {scores['model']}, language {scores['language']}." if scores.get("model") else ""]
     if against["recognised_recording"]:
         count = len(against["recognised_recording"])
-        parts.append(f"{count} clips have no transcript: what is recognised in the recording takes its place.")
+        parts.append(f"{count} clips have no transcript and are scored against the text recognised in their recording.")
     if left["too_short"]:
         parts.append(f"{len(left['too_short'])} clips are shorter than {LEAST_SECONDS} s and left out.")
     if left["unknown_words"]:
         words = left["unknown_words"]
         few = ", ".join([*list(words)[:5], *(["..."] if len(words) > 5 else [])])
-        parts.append(f"{sum(words.values())} words have no pronunciation and no phonemes ({few}).")
+        parts.append(f"{sum(words.values())} words are missing from the dictionary and have no phonemes ({few}).")
     return " ".join(filter(None, parts))

@@ -36,7 +36,7 @@ def require_unseen(clip_ids: Iterable[str], seen: Mapping[str, Iterable[str] | N
         raise UserError(
             "leak check",
             f"training has seen {', '.join(seen_by[:_NAMED])}{more}",
-            "score clips of the test part only, or train again without these",
+            "score test clips only, or train again without these",
         )
     return [stage for stage, ids in seen.items() if ids is None]
 
@@ -46,4 +46,4 @@ def caution(stages: Iterable[str]) -> str | None:
     named = " and ".join(stages)
     if not named:
         return None
-    return f"Not held out: what {named} was trained on is not known to leave these clips out, so the scores flatter it."
+    return f"Not held out: {named} may have been trained on these clips, so the scores may be optimistic."

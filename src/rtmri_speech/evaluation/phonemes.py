@@ -101,7 +101,7 @@ def _text(path: Path) -> str:
         # Praat saves text that is not ASCII as UTF-16.
         return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(path, "is no Unicode text", "save it as UTF-8") from None
+        raise UserError(path, "is not Unicode text", "save it as UTF-8") from None
 
 
 def _from_json(path: Path, text: str) -> list[Segment]:
@@ -124,7 +124,7 @@ def _from_textgrid(path: Path, text: str) -> list[Segment]:
         raise UserError(
             path,
             f"has no tier of phonemes (its tiers: {', '.join(tiers) or 'none'})",
-            "call it phones and save it in Praat's long text format",
+            "name it phones and save the file in Praat's long text format",
         )
     try:
         return [

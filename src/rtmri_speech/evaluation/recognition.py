@@ -58,7 +58,7 @@ class Recogniser:
 
         name = str(model)
         remedy = (
-            "give the directory of a Whisper model in CTranslate2's format, or fetch one by its name"
+            "give the directory of a Whisper model in CTranslate2's format, or download one by name"
             " (python -c \"import faster_whisper; faster_whisper.download_model('base')\")"
         )
         if Path(name).is_dir():
@@ -73,7 +73,7 @@ class Recogniser:
             )
         except (LocalEntryNotFoundError, HFValidationError, ValueError, RuntimeError) as error:
             raise UserError(
-                "evaluation.asr", f"names {name}, which is no model on this machine ({error})", remedy
+                "evaluation.asr", f"names {name}, which is not a model on this machine ({error})", remedy
             ) from None
         self.language: Language = language
         vocabulary = self._whisper.hf_tokenizer.get_vocab()

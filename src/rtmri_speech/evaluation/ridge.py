@@ -127,7 +127,7 @@ def _principal_axes(processed_dir: Path, ids: list[str]) -> tuple[np.ndarray, np
         sums += pictures.sum(0)
         products += pictures.T @ pictures
     if not count:
-        raise UserError("ridge regression", "has no training frame", "check the file list of the training part")
+        raise UserError("ridge regression", "has no training frame", "check the file list training.txt")
     mean = sums / count
     _, axes = np.linalg.eigh(products - count * np.outer(mean, mean))
     return mean.astype(np.float32), axes[:, ::-1][:, :COMPONENTS].astype(np.float32)

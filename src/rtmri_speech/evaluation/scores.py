@@ -62,7 +62,7 @@ class Scores:
         """
         path = Path(path)
         if path.suffix != ".json":
-            raise UserError(path, "is no .json file", "give --output a name that ends in .json")
+            raise UserError(path, "is not a .json file", "give --output a name ending in .json")
         save_json(path, null_for_nan(dataclasses.asdict(self)))
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
@@ -113,14 +113,14 @@ def pair_wavs(
         raise UserError(
             generated_dir,
             f"holds no clip of {reference_dir} (such as {min(generated)} against {min(references)})",
-            "give both files of a clip one stem; an ending _generated, _gen or _original is ignored",
+            "give both files of a clip the same stem; a suffix _generated, _gen or _original is ignored",
         )
     return pairs, alone
 
 
 def _wavs_by_id(directory: Path, endings: tuple[str, ...]) -> dict[str, Path]:
     if not directory.is_dir():
-        raise UserError(directory, "is no directory", "give the directory that holds the wavs")
+        raise UserError(directory, "is not a directory", "give the directory that holds the wavs")
     found: dict[str, tuple[int, Path]] = {}
     for path in sorted(directory.iterdir()):
         if path.suffix.lower() != ".wav" or path.name.startswith("."):
@@ -218,7 +218,7 @@ def score_directories(
     if f0_range is None:
         mel = next(iter(standards.values()))[0]
         f0_range = propose_f0_range([path for path, _ in pairs.values()], mel.sampling_rate, mel.hop_length)
-        say(f"F0 is sought from {f0_range[0]:g} to {f0_range[1]:g} Hz, as the references propose")
+        say(f"F0 search range {f0_range[0]:g} to {f0_range[1]:g} Hz, estimated from the references")
     else:
         require_f0_range(*f0_range, min(standards))
 

@@ -117,10 +117,10 @@ class SyncAudit:
         width = max(4, *map(len, self.clips))
         lines = [f"{'clip':<{width}}  offset ms  correlation"]
         for clip, offset in self.clips.items():
-            verdict = "out of step" if offset.flagged else "not known" if math.isnan(offset.offset_ms) else ""
+            verdict = "out of sync" if offset.flagged else "not known" if math.isnan(offset.offset_ms) else ""
             lines.append(f"{clip:<{width}}  {offset.offset_ms:>9.1f}  {offset.correlation:>11.3f}  {verdict}".rstrip())
         lines.append(
-            f"{len(self.flagged)} of {len(self.clips)} clips out of step; common offset {self.common_ms:.1f} ms, "
+            f"{len(self.flagged)} of {len(self.clips)} clips out of sync; common offset {self.common_ms:.1f} ms, "
             f"a frame is {self.frame_ms:.1f} ms"
         )
         return "\n".join(lines)

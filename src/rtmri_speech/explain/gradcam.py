@@ -112,7 +112,7 @@ def grad_cam(
             raise UserError("--target-frames", f"names frame {number}", f"the clip has frames 0 to {len(frames) - 1}")
     bins = {band.name: bundle.mel.band(band.low, band.high) for band in bands}
     if len(bins) < len(bands):
-        raise UserError("--formant-band", "gives one name to two bands", "give each band its own name")
+        raise UserError("--formant-band", "gives two bands the same name", "give each band its own name")
     last = stride in (None, bundle.model.cnn.stride)
     cut = None if last else _stage_of_stride(bundle.model, stride)
 

@@ -39,7 +39,7 @@ def read_polygons(path: str | Path) -> list[Polygon]:
     Raises
     ------
     UserError
-        The file is missing, is no JSON, or holds something else.
+        The file is missing, is not valid JSON, or holds something else.
     """
     remedy = "give [[x, y], ...] or a list of such polygons, of three points or more, in a 256x256 picture"
     content = read_json(path, missing=remedy, remedy=remedy)

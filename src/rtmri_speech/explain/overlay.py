@@ -244,7 +244,7 @@ def write_overlay_film(
     paths = (heatmap,) if heatmap2 is None else (heatmap, heatmap2)
     maps = tuple(open_maps(path) for path in paths)
     if len(maps[0]) != len(maps[-1]):
-        raise UserError(heatmap2, f"has {len(maps[-1])} maps, {heatmap} {len(maps[0])}", "give two of one length")
+        raise UserError(heatmap2, f"has {len(maps[-1])} maps, {heatmap} {len(maps[0])}", "give two of the same length")
     pictures = _pictures(frames, own, maps, paths, start_frame, scaling, style, combination, names)
     sound = None
     if audio is not None:
@@ -267,7 +267,7 @@ def _frames(
         own = probe(video).rate
         return frames_at_rate(video, own, "nearest", size=size), own
     if rate is None:
-        raise UserError(video, "tells no frame rate", "give it (--rate), such as 11413/420")
+        raise UserError(video, "has no frame rate", "give it (--rate), such as 11413/420")
     stored = load_array(Path(video), dimensions=3, memory_map=True)
     gray = (frame if frame.dtype == np.uint8 else np.rint(frame * 255).astype(np.uint8) for frame in stored)
     return (frame if size is None else resize(frame, size) for frame in gray), rate
@@ -288,7 +288,7 @@ def _pictures(
     if start_frame < 0:
         raise UserError("--start-frame", f"is {start_frame}", "give 0 or more")
     if labels and len(labels) != len(maps):
-        raise UserError("--labels", f"gives {len(labels)} names to {len(maps)} maps", "give one a map")
+        raise UserError("--labels", f"gives {len(labels)} names to {len(maps)} maps", "give one per map")
     if labels and combination != "colours" and len(maps) == 2:
         labels = (f"{combination} of {' and '.join(labels)}",)
     frames = itertools.islice(frames, start_frame, None)

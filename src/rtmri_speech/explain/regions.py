@@ -41,10 +41,12 @@ class Regions:
         groups = require_type(read_json(path, missing=remedy, remedy=remedy), kind, "its content", path, remedy)
         polygons = [polygon for group in groups.values() for polygon in group.values()]
         if not polygons or not all(groups.values()) or not all(map(is_polygon, polygons)):
-            raise UserError(path, "holds a region that is no polygon", remedy)
+            raise UserError(path, "holds a region that is not a polygon", remedy)
         for name in (name for group in groups.values() for name in (*groups, *group)):
             if not _NAME.fullmatch(name):
-                raise UserError(path, f"{name!r} is no name of a region", "use letters, digits, spaces, '_' and '-'")
+                raise UserError(
+                    path, f"{name!r} is not a valid region name", "use letters, digits, spaces, '_' and '-'"
+                )
         return cls(groups)
 
     def whole_groups(self) -> dict[str, list[Polygon]]:

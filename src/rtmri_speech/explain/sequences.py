@@ -163,7 +163,7 @@ def open_sequence(directory: str | Path, band: str) -> StoredSequence:
             raise UserError(path, f"its {name} is not from 0 to {_LARGEST_SCALE:g}", again)
     maps = open_maps(sequence_path(directory, band))
     if len(maps) != frames:
-        raise UserError(path, f"tells of {frames} frames, its sequence has {len(maps)}", "make both again")
+        raise UserError(path, f"declares {frames} frames, its sequence has {len(maps)}", "make both again")
     return StoredSequence(maps, facts)
 
 

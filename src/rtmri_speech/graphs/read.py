@@ -62,7 +62,7 @@ def ports(graph: bytes, source: str | Path) -> tuple[list[Port], list[Port]]:
             _check_node(_bytes(node))
         inputs, outputs = ([_port(_bytes(value)) for value in content[name]] for name in ("input", "output"))
     except _Unsupported as fault:
-        raise UserError(source, f"holds no graph of this kind ({fault})", "make it again with pack_model.py") from None
+        raise UserError(source, f"is not a supported graph ({fault})", "make it again with pack_model.py") from None
     return inputs, outputs
 
 
@@ -80,7 +80,7 @@ def _check_tensor(message: memoryview) -> None:
 def _check_node(message: memoryview) -> None:
     node = _fields(message, _NODE, "node")
     if any(len(_bytes(domain)) for domain in node["domain"]):
-        raise _Unsupported("an operator of another maker")
+        raise _Unsupported("a custom operator")
     for attribute in node["attribute"]:
         for tensor in _fields(_bytes(attribute), _ATTRIBUTE, "attribute")["t"]:
             _check_tensor(_bytes(tensor))
@@ -109,7 +109,7 @@ def _only(message: Mapping[str, list[Field]], name: str) -> memoryview:
 def _last(message: Mapping[str, list[Field]], name: str) -> int:
     value = message[name][-1] if message[name] else 0
     if not isinstance(value, int):
-        raise _Unsupported(f"{name} is no number")
+        raise _Unsupported(f"{name} is not a number")
     return value
 
 
@@ -123,7 +123,7 @@ def _text(value: memoryview) -> str:
     try:
         return str(value, "utf-8")
     except UnicodeDecodeError:
-        raise _Unsupported("a name that is no text") from None
+        raise _Unsupported("a name that is not text") from None
 
 
 def _whole_numbers(value: Field) -> Iterator[int]:
@@ -145,7 +145,7 @@ def _fields(message: memoryview, known: Mapping[int, str], what: str) -> dict[st
         key, place = _varint(message, place)
         number, wire = key >> 3, key & 7
         if number not in known:
-            raise _Unsupported(f"part {number} of a {what} is not known")
+            raise _Unsupported(f"an unknown field {number} of a {what}")
         if wire == _VARINT:
             value, place = _varint(message, place)
         elif wire in (_BYTES, _FIXED32, _FIXED64):
@@ -155,7 +155,7 @@ def _fields(message: memoryview, known: Mapping[int, str], what: str) -> dict[st
                 size = 4 if wire == _FIXED32 else 8
             value, place = message[place : place + size], place + size
         else:
-            raise _Unsupported(f"the coding of a {what} is not known")
+            raise _Unsupported(f"an unknown wire type in a {what}")
         if place > len(message):
             raise _Unsupported(f"its {what} is cut off")
         found[known[number]].append(value)

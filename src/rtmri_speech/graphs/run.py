@@ -77,7 +77,7 @@ class Graph:
         except _FAULTS as error:
             raise self._refusal(error) from None
         if output.shape != shape:
-            raise UserError(self._source, f"makes an output {output.shape} where {shape} is wanted", _REMEDY)
+            raise UserError(self._source, f"returns an output of shape {output.shape}, not {shape}", _REMEDY)
         return output
 
     def _refusal(self, error: BaseException) -> UserError:

@@ -71,7 +71,7 @@ def traced(
     except torch.onnx.OnnxExporterError as error:
         reason = str(error.__cause__ or error).strip().split("\n")[0][:200]
         raise UserError(
-            what, f"cannot be written as an ONNX graph ({reason})", "speak by torch (synthesis: {engine: torch})"
+            what, f"cannot be written as an ONNX graph ({reason})", "use torch (synthesis: {engine: torch})"
         ) from None
     return serialised(program.model_proto)
 

@@ -140,9 +140,7 @@ def _require_known(model: AcousticModel, source: str) -> None:
     ]
     unknown += [f"the part {name}" for name, _ in model.named_children() if name not in _CARRIED_PARTS]
     if unknown:
-        raise UserError(
-            source, f"has {unknown[0]}, which a pack cannot hold", "speak by torch (synthesis: {engine: torch})"
-        )
+        raise UserError(source, f"has {unknown[0]}, which a pack cannot hold", "use torch (synthesis: {engine: torch})")
 
 
 class _FrameFeatures(nn.Module):
@@ -191,7 +189,7 @@ def _require_equal(
 
 
 def _unequal(path: str | Path, fault: str) -> UserError:
-    return UserError(path, fault, "report it with the versions in constraints.txt, and speak by torch")
+    return UserError(path, fault, "report it with the versions in constraints.txt, and use torch")
 
 
 def signal_to_noise_db(expected: np.ndarray, found: np.ndarray) -> float:

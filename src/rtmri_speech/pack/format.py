@@ -138,13 +138,13 @@ def read_about(path: str | Path) -> About:
     content = parse_json(_decoded(_member(path, DESCRIPTION), path), f"{path}, {DESCRIPTION}", _REMEDY)
     require_type(content, dict[str, Any], "its content", path, _REMEDY)
     if content.pop("format", None) != FORMAT:
-        raise UserError(path, "is no pack of models", "give a file that pack_model.py wrote")
+        raise UserError(path, "is not a pack of models", "give a file that pack_model.py wrote")
     version = require_type(content.pop("version", None), int, "version", path, _REMEDY)
     if version != VERSION:
         known = f"this program reads version {VERSION}"
         raise UserError(
             path,
-            f"is a pack of version {version}, and {known}",
+            f"is a pack of version {version}, but {known}",
             "update this program" if version > VERSION else "make the pack again with pack_model.py",
         )
     about = build(About, content, path, _REMEDY)
@@ -212,7 +212,7 @@ def _decoded(content: bytes, path: str | Path) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise UserError(path, f"its {DESCRIPTION} is no UTF-8 text", _REMEDY) from None
+        raise UserError(path, f"its {DESCRIPTION} is not UTF-8 text", _REMEDY) from None
 
 
 def _member(path: str | Path, name: str) -> bytes:
@@ -225,7 +225,7 @@ def _member(path: str | Path, name: str) -> bytes:
             return archive.read(name)
     except UNREADABLE_ZIP as error:
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
-        raise UserError(path, f"is no whole pack ({reason})", _REMEDY) from None
+        raise UserError(path, f"is not a complete pack ({reason})", _REMEDY) from None
 
 
 def _require_members(members: list[zipfile.ZipInfo], path: Path) -> None:
@@ -237,7 +237,7 @@ def _require_members(members: list[zipfile.ZipInfo], path: Path) -> None:
     for member in members:
         largest = _LARGEST_DESCRIPTION if member.filename == DESCRIPTION else _LARGEST_GRAPH
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise UserError(path, f"its {member.filename} is compressed, which no pack's is", _REMEDY)
+            raise UserError(path, f"its {member.filename} is compressed, which is not allowed in a pack", _REMEDY)
         if member.file_size > largest:
             raise UserError(path, f"its {member.filename} has {member.file_size} bytes", _REMEDY)
     if sum(member.file_size for member in members) > path.stat().st_size:

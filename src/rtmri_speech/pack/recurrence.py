@@ -36,7 +36,7 @@ def recurrence_graph(model: AcousticModel, source: str) -> bytes:
             source,
             f"{'has' if differing[0] in weights else 'lacks'} {differing[0]}, and a pack holds one bidirectional LSTM "
             "and one linear layer",
-            "speak by torch (synthesis: {engine: torch})",
+            "use torch (synthesis: {engine: torch})",
         )
     channels, (n_mels, hidden) = weights["rnn.lstm.weight_ih_l0"].shape[1], weights["head.weight"].shape
 

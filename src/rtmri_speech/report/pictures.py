@@ -123,5 +123,5 @@ def _wait(browser: Any, page: Path) -> None:
     end = time.monotonic() + _PATIENCE
     while not browser.execute_script(_READY):
         if time.monotonic() > end:
-            raise UserError(page, f"does not show its pictures and films within {_PATIENCE} s", "make the page again")
+            raise UserError(page, f"does not load its images and videos within {_PATIENCE} s", "make the page again")
         time.sleep(0.05)

@@ -141,9 +141,9 @@ def read_scores(evaluation: str | Path) -> dict[str, Any]:
         require_id(id, path)
     for row in rows:
         if not _ROW_NAME.fullmatch(row):
-            raise UserError(path, f"{row[:100]!r} is no name of a row", again)
+            raise UserError(path, f"{row[:100]!r} is not a valid row name", again)
         if len(by_bin["rows"].get(row, ())) != len(by_bin["frequencies_hz"]):
-            raise UserError(path, f"has not one error a mel bin of the row {row}", again)
+            raise UserError(path, f"does not have one error per mel bin for the row {row}", again)
     for phoneme, found in (scores.get("mel_mse_by_phoneme") or {}).items():
         if configured not in found["rows"]:
             raise UserError(path, f"has no error of the phoneme {phoneme!r} in the row {configured}", again)

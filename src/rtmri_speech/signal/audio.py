@@ -195,7 +195,7 @@ class WavSamples:
     def __init__(self, path: str | Path) -> None:
         self._file = _open_soundfile(require_file(path, "audio"))
         if self._file is None or self._file.channels != 1:
-            raise UserError(path, "is no mono wav", "make it with preprocess_rtmri_data.py")
+            raise UserError(path, "is not a mono wav", "make it with preprocess_rtmri_data.py")
         self.sampling_rate = self._file.samplerate
 
     def __len__(self) -> int:
@@ -253,7 +253,7 @@ def _open(path: str | Path, start: float | None, end: float | None) -> tuple[int
         position = min(max(round(first * rate), 0), file.frames)
         blocks = _file_blocks(path, file, position)
     if rate not in _RATES:
-        raise UserError(path, f"says that it has {rate} samples a second", "export it again with its sampling rate")
+        raise UserError(path, f"declares a sampling rate of {rate} Hz", "export it again with its sampling rate")
     return rate, _cut(path, blocks, position, round(first * rate), None if end is None else round(Fraction(end) * rate))
 
 
@@ -275,7 +275,7 @@ def _cut(path: Path, blocks: Iterator[np.ndarray], position: int, first: int, st
             count += len(kept)
             yield kept
     if not count:
-        where = "" if first <= 0 and stop is None else " in the stretch that is asked for"
+        where = "" if first <= 0 and stop is None else " in the requested interval"
         raise UserError(path, f"has no samples{where}", "check the recording and its cut times")
 
 
@@ -372,7 +372,7 @@ def _open_track(path: Path) -> tuple[int, Iterator[np.ndarray]]:
     """Return rate and mono blocks of the first audio track, from the start of the video's first frame."""
     rate = track_rate(path)
     if rate is None:
-        raise UserError(path, "has no sound track", "give a wav or flac file beside it")
+        raise UserError(path, "has no audio track", "give a wav or flac file beside it")
     return rate, _track_blocks(path, rate)
 
 

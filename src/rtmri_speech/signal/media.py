@@ -35,7 +35,7 @@ def require_file(path: str | Path, kind: str) -> Path:
     if not path.exists():
         raise UserError(path, "there is no such file", "check the path")
     if path.is_dir():
-        raise UserError(path, f"is a directory where a file of {kind} is wanted", "give the file itself")
+        raise UserError(path, f"is a directory, not a file of {kind}", "give the file itself")
     if not path.stat().st_size:
         raise UserError(path, "is empty (0 bytes)", _AGAIN)
     return path
@@ -170,10 +170,10 @@ def _decoded(
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
     coder = stream.codec_context
     if coder is None:
-        raise UserError(path, f"holds {stream.type} of a kind that cannot be decoded", "convert it, or copy it again")
+        raise UserError(path, f"holds {stream.type} with an unknown codec", "convert it, or copy it again")
     if stream.type == "video":
         if coder.width * coder.height > _MOST_PIXELS:
-            raise UserError(path, f"says that its pictures are {coder.width}x{coder.height}", "crop or copy it again")
+            raise UserError(path, f"declares pictures of {coder.width}x{coder.height}", "crop or copy it again")
         # A stream can change its size later.
         coder.options = {"max_pixels": str(_MOST_PIXELS)}
     if coder.name == "flac":

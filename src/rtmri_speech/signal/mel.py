@@ -161,7 +161,9 @@ class MelSpec:
         known = {field.name for field in dataclasses.fields(cls)}
         if wrong := set(settings) ^ known:
             raise UserError(
-                source, f"its mel settings lack or do not know {', '.join(sorted(map(str, wrong)))}", "make it again"
+                source,
+                f"its mel settings have missing or unknown entries: {', '.join(sorted(map(str, wrong)))}",
+                "make it again",
             )
         return build(cls, settings, source, "make it again")
 
@@ -178,7 +180,7 @@ class MelSpec:
         differing = [f"{key} {a[key]!r} against {b[key]!r}" for key in a if a[key] != b[key]]
         if differing:
             raise UserError(
-                mine, f"its mel differs from that of {theirs} in {', '.join(differing)}", "use two of one kind"
+                mine, f"its mel differs from that of {theirs} in {', '.join(differing)}", "use two with the same mel"
             )
 
     def require_below_nyquist(self) -> None:

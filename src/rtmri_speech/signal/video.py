@@ -326,7 +326,7 @@ def frames_at_rate(
     if method == "refuse":
         fault = f"has {float(own):.3f} frames/s where the mel has {float(rate):.3f}"
         if abs(own / rate - 1) <= RATE_TOLERANCE:
-            fault = f"{fault}: picture and sound would part by {apart:.1f} frames"
+            fault = f"{fault}: picture and sound would drift apart by {apart:.1f} frames"
         if sampling_rate is not None:
             fitting, hop = fitting_mel(own, sampling_rate, MOST_DRIFT / max(np.ptp(times) if len(times) else 0.0, 1.0))
             choice = f"make a mel of sampling_rate {fitting} and hop_length {hop}, or {choice}"
@@ -386,7 +386,7 @@ def _opened(path: str | Path) -> Iterator[tuple[av.container.InputContainer, av.
 def _frame_rate(path: str | Path, stream: av.VideoStream) -> Fraction:
     rate = stream.average_rate or stream.guessed_rate
     if not rate or not _SLOWEST <= rate <= _FASTEST:
-        said = f"says that it has {float(rate):g} frames/s" if rate else "does not say its frame rate"
+        said = f"declares {float(rate):g} frames/s" if rate else "does not declare its frame rate"
         raise UserError(path, said, "export it with its constant frame rate")
     return Fraction(rate)
 
@@ -399,7 +399,7 @@ def _shown(
     Times are exact seconds from the first frame; a frame is shown until the next one, the last for 1 / rate.
     """
     if start is not None and start < 0:
-        raise UserError(path, f"is to be cut from {start:g} s", "begin at 0 s or later")
+        raise UserError(path, f"has a cut that starts at {start:g} s", "start at 0 s or later")
     low = 0 if start is None else start
     high = math.inf if end is None else end
     brightest, deep = 0, False
@@ -570,7 +570,7 @@ def _upright(path: str | Path, frame: av.VideoFrame, picture: np.ndarray) -> np.
     elif b and c and not a and not d:
         picture, columns, rows = picture.T, c, b
     else:
-        raise UserError(path, "asks to be shown turned by an angle that is no quarter turn", "export it upright")
+        raise UserError(path, "has a rotation that is not a multiple of 90 degrees", "export it upright")
     return picture[:: -1 if rows < 0 else 1, :: -1 if columns < 0 else 1]
 
 

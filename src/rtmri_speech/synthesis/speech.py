@@ -214,7 +214,7 @@ def speak_each(
                 say(f"error: {fault}")
             continue
         seconds = len(speech.mel_db) / float(speaker.mel.frame_rate)
-        alone = "" if source.recording else "; it has no sound, so that there is no original"
+        alone = "" if source.recording else "; it has no sound, so there is no original"
         say(f"{id}: {seconds:.2f} s of speech in {output_dir}{alone}.")
     if faults:
         first = faults[0]

@@ -96,7 +96,7 @@ def propose(found: Survey, told: Sequence[Finding], sounds: Mapping[Path, Sounds
     bad = {id for finding in told if finding.subject == dataset.path for id in finding.clips}
     kept = [id for id in dataset.stored if id not in bad]
     if len(kept) < 3:
-        raise UserError(dataset.path, f"has {len(kept)} whole clips", "mend what is said above")
+        raise UserError(dataset.path, f"has {len(kept)} whole clips", "fix the errors above")
     acoustic = _latest([one for one in found.acoustic if one.of_lab and one.n_mels == spec.n_mels], "epoch")
     vocoder = _latest([one for one in found.vocoders if one.config is not None and one.config.spec == spec], "steps")
     videos = [place for place in found.recordings if place.kind == "videos"]

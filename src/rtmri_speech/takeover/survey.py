@@ -159,7 +159,7 @@ def survey(roots: Iterable[str | Path]) -> Survey:
     Raises
     ------
     UserError
-        A root is no directory.
+        A root is not a directory.
     """
     found = Survey([Path(root) for root in roots])
     seen = set()

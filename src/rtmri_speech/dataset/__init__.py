@@ -1,1 +1,1 @@
-"""From clips to samples, split, scaler, windows and file lists."""
+"""Builds the dataset from clips: samples, split, scaler, windows and file lists."""

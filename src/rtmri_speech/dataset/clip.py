@@ -1,4 +1,4 @@
-"""Clips: which recordings there are, under which id, and where a processed clip lies."""
+"""Clips of a corpus and their ids, and access to processed clips."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rtmri_speech.paths import written_path
 from rtmri_speech.untrusted import read_array, read_text
 
 ID_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]*"
-"""What an id may be: it becomes a file name on every system and a Snakemake wildcard."""
+"""Valid ids: usable as file names on every system and as a Snakemake wildcard."""
 
 LONGEST_ID = 100
-"""Letters of an id: a file's name may have 255 on most systems, and the id is a part of it."""
+"""Maximum length of an id: most systems limit file names, of which it is a part, to 255 bytes."""
 
 _DEVICES = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
-"""Names that Windows takes for a device, whatever ending follows: a dataset must be of use on every system."""
+"""Device names on Windows, with any suffix: datasets must be portable."""
 
 _NO_FILE_NAME = re.compile(r'^$|^[-. ]|[. ]$|[\x00-\x1f/\\:*?"<>|]')
-"""What no file's name has or begins or ends with on every system, or what a command takes for a flag."""
+"""Not allowed in file names on some system, or mistaken for a flag."""
 
 LONGEST_OFFSET_S = 3600.0
-"""Seconds by which sound and picture may be shifted against each other."""
+"""Maximum audio-video offset, seconds."""
 
 LOUDEST_DB = 1000
-"""Decibels that no mel reaches, above or below."""
+"""Bound on the absolute value of a mel, dB."""
 
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg")
 AUDIO_EXTENSIONS = (".wav", ".flac")
@@ -40,22 +40,22 @@ _COLUMNS = ("id", "video", "audio", "start", "end", "av_offset_ms")
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording, or a stretch of one.
+    """A recording, or an interval of one.
 
     Attributes
     ----------
-    id : name of the clip in every artifact.
-    video : the video file, whether it exists or not.
-    audio : the sound file; None for the video's own track.
-    start, end : the stretch to take, seconds in the video; None for its beginning or end.
-    av_offset_ms : how much later the sound lies than the picture, ms; the clip is cut so that both agree.
+    id : name of the clip in all artifacts.
+    video : the video file; it need not exist.
+    audio : the sound file; None for the video's audio track.
+    start, end : the interval, seconds in the video; None for its start or end.
+    av_offset_ms : delay of the sound against the picture, ms; the cut compensates for it.
     stored : where the memo's system stored the clip's frames, mel and mask (`lab_format.StoredClip`), to be taken over;
         None to make them from the recording.
 
     Raises
     ------
     UserError
-        The id is not a valid file name, the stretch holds no time, or the offset is beyond `LONGEST_OFFSET_S`.
+        The id is not a valid file name, the interval is empty, or the offset exceeds `LONGEST_OFFSET_S`.
     """
 
     id: str
@@ -80,7 +80,7 @@ class Clip:
 
 
 def require_id(text: str, source: str | Path) -> str:
-    """Return ``text`` when it can be a clip's id; refuse it otherwise, naming ``source``."""
+    """Return ``text`` if it is a valid clip id; refuse it otherwise, naming ``source``."""
     if is_id(text):
         return text
     if _DEVICES.fullmatch(text):
@@ -96,21 +96,21 @@ def require_id(text: str, source: str | Path) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Tell whether ``text`` can be a clip's id."""
+    """Return whether ``text`` is a valid clip id."""
     return len(text) <= LONGEST_ID and bool(re.fullmatch(ID_PATTERN, text)) and not _DEVICES.fullmatch(text)
 
 
 def _require_file_name(id: str) -> None:
-    """Refuse what is not a valid file name on some system: speech by hand names its files after videos of any name."""
+    """Refuse ids that are not valid file names on every system: synthesis by hand names its output after any video."""
     if len(id) > LONGEST_ID or _NO_FILE_NAME.search(id) or _DEVICES.fullmatch(id):
         raise UserError("id", f"{id[:LONGEST_ID]!r} is not a valid file name", "give the clip another id")
 
 
 def ids_pattern(ids: Iterable[str]) -> str:
-    """Return a regular expression that matches just ``ids``.
+    """Return a regular expression that matches exactly ``ids``.
 
-    A prefix is written once, and so are letters with the same continuations, so that a match costs the length of an id,
-    however many there are: an alternation of 10,000 ids doubles the time of a dry run.
+    The expression is a trie, so that matching takes time proportional to the length of an id; an alternation of 10,000
+    ids doubles the time of a dry run.
     """
     by_letter: dict[str, list[str]] = {}
     for id in sorted(ids):
@@ -131,15 +131,15 @@ def clips_from_directories(
     audio_extensions: Iterable[str] = AUDIO_EXTENSIONS,
     own_track: bool = False,
 ) -> dict[str, Clip]:
-    """Return the clips of a pair of directories by id: the file's stem.
+    """Return the clips of a pair of directories by id, the file's stem.
 
-    A stem that only one of the directories has is a clip too, so that the other's absence is told when the clip is
-    made; with ``own_track``, and without an audio directory, a video without a sound file brings its own.
+    A stem in only one of the directories is a clip too, so that the missing file is reported when the clip is
+    processed. With ``own_track``, or without an audio directory, a video without a sound file uses its own track.
 
     Raises
     ------
     UserError
-        A directory is missing or empty, a stem is no id, or two files of one directory share a stem.
+        A directory is missing or empty, a stem is not a valid id, or two files of one directory share a stem.
     """
     found = recordings(videos, video_extensions, "video")
     sounds = recordings(audio, audio_extensions, "audio") if audio is not None else {}
@@ -154,12 +154,12 @@ def clips_from_directories(
 
 
 def recordings(directory: Path, extensions: Iterable[str], kind: str) -> dict[str, Path]:
-    """Return the files of a directory that have one of ``extensions``, by id; ``kind`` names them to the user.
+    """Return the files of a directory with one of ``extensions``, by id; ``kind`` names them in errors.
 
     Raises
     ------
     UserError
-        The directory is missing, a stem is no id, or two files share one.
+        The directory is missing, a stem is not a valid id, or two files share a stem.
     """
     if not directory.is_dir():
         raise UserError(directory, "there is no such directory", f"give the {kind} directory of the corpus")
@@ -179,12 +179,12 @@ def clips_from_table(table: Path) -> dict[str, Clip]:
     """Return the clips of a TSV by id, in its order.
 
     Columns ``id`` and ``video`` are needed; ``audio``, ``start``, ``end`` (seconds) and ``av_offset_ms`` may be missing
-    or empty. Paths are written as in a configuration (`written_path`), relative ones from the table's directory.
+    or empty. Paths are as in a configuration (`written_path`), relative to the table's directory.
 
     Raises
     ------
     UserError
-        The table is missing, lacks or does not know a column, or a row has a wrong id, number or length.
+        The table is missing, a column is missing or unknown, or a row has an invalid id, number or length.
     """
     remedy = "save the table as UTF-8, separated by tabs"
     text = read_text(table, missing="check corpus.table", remedy=remedy)
@@ -260,14 +260,14 @@ SAMPLE_FILES = ("mri.npy", "mel_db.npy", "mask.npy")
 
 @dataclass(frozen=True)
 class Sample:
-    """A processed clip, its arrays on disk.
+    """A processed clip.
 
     Attributes
     ----------
     id : name of the clip.
-    mri : gray frames, uint8 ``(T, H, W)``, a read-only memory map (the lab's float32 in [0, 1] is read too).
+    mri : gray frames, uint8 ``(T, H, W)``, a read-only memory map (or the lab's float32 in [0, 1]).
     mel_db : mel in dB, float32 ``(T, n_mels)``.
-    mask : 1 where the clip has sound, else 0, float32 ``(T,)``.
+    mask : sound mask, 1 for frames with sound, else 0, float32 ``(T,)``.
     """
 
     id: str
@@ -282,7 +282,7 @@ def open_sample(processed_dir: str | Path, id: str) -> Sample:
     Raises
     ------
     UserError
-        ``id`` can be none, a file is missing or unreadable, holds numbers beyond reason, or the lengths do not agree.
+        ``id`` is invalid, a file is missing, unreadable or has implausible values, or the lengths differ.
     """
     directory = Path(processed_dir) / "samples" / require_id(id, processed_dir)
     mri = load_frames(directory / "mri.npy")
@@ -313,7 +313,7 @@ def load_frames(path: Path) -> np.ndarray:
 
 
 def load_array(path: Path, dimensions: int, memory_map: bool = False) -> np.ndarray:
-    """Return the array of an ``.npy`` file; one that is missing, broken or of other dimensions is refused."""
+    """Return the array of an ``.npy`` file; refuse it if missing, damaged or of other dimensions."""
     array = read_array(
         path,
         missing="make the dataset first (snakemake dataset)",

@@ -1,6 +1,6 @@
-"""A picture of a sample to look at: frames of the video over its mel, on one time axis.
+"""Figure of a sample: video frames above the mel, on one time axis.
 
-Drawn with OpenCV, because a plotting library would take longer to import than a clip takes to process.
+Drawn with OpenCV: importing a plotting library takes longer than processing a clip.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rtmri_speech.signal.mel import MelSpec
 
 WIDTH, MEL_HEIGHT = 1200, 256
 LEFT, RIGHT, TOP, BOTTOM, GAP = 70, 20, 30, 44, 8
-"""Pixels: of a picture with a time axis, and around what it shows."""
+"""Size of a figure with a time axis, and its margins, pixels."""
 
 _PICTURES = 10
 _RANGE_DB = 70.0
@@ -24,9 +24,9 @@ _TICKS_HZ = (100, 300, 600, 1000, 2000, 3000, 5000, 8000)
 
 
 def draw_sample(path: str | Path, sample: Sample, spec: MelSpec) -> None:
-    """Write a PNG of a sample: ten frames, each above its own moment, over the mel in dB, by seconds and Hz.
+    """Write a PNG of a sample: ten frames at their times above the mel in dB, with axes in seconds and Hz.
 
-    Stretches without sound (mask 0) are red.
+    Frames without sound (mask 0) are red.
     """
     frames = len(sample.mri)
     rate = float(spec.frame_rate)
@@ -37,7 +37,7 @@ def draw_sample(path: str | Path, sample: Sample, spec: MelSpec) -> None:
     canvas = np.full((TOP + height + GAP + MEL_HEIGHT + BOTTOM, WIDTH, 3), 255, np.uint8)
 
     for number in range(pictures):
-        # The picture's middle stands over the moment of its frame.
+        # Centre each frame over its time.
         frame = int((number + 0.5) * frames / pictures)
         gray = sample.mri[frame]
         gray = gray if gray.dtype == np.uint8 else np.rint(np.clip(gray, 0, 1) * 255).astype(np.uint8)
@@ -56,18 +56,18 @@ def draw_sample(path: str | Path, sample: Sample, spec: MelSpec) -> None:
 def draw_mel(
     canvas: np.ndarray, top: int, mel_db: np.ndarray, spec: MelSpec, ceiling: float, silent: np.ndarray | None = None
 ) -> None:
-    """Draw a mel over the width of a picture, with its frequencies in Hz.
+    """Draw a mel across the width of a figure, with frequencies in Hz.
 
     Parameters
     ----------
     canvas : BGR uint8 ``(height, WIDTH, 3)``, drawn on.
-    top : the row it begins at; it is `MEL_HEIGHT` high.
+    top : first row; the height is `MEL_HEIGHT`.
     mel_db : dB, float ``(T, n_mels)``.
-    ceiling : dB of the brightest colour; the darkest lies 70 dB below.
-    silent : bool ``(T,)``, frames to show red.
+    ceiling : dB of the brightest colour; the darkest is 70 dB below.
+    silent : bool ``(T,)``, frames shown red.
     """
     width = WIDTH - LEFT - RIGHT
-    # No more columns than pixels: a long clip takes no more memory than a short one.
+    # At most one column per pixel, for constant memory.
     shown = np.linspace(0, len(mel_db) - 1, min(len(mel_db), width)).round().astype(int)
     shade = np.clip((mel_db[shown].T[::-1] - ceiling) / _RANGE_DB + 1, 0, 1)
     picture = cv2.applyColorMap(np.rint(shade * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
@@ -99,12 +99,12 @@ def draw_seconds(canvas: np.ndarray, row: int, seconds: float) -> None:
 
 
 def draw_text(canvas: np.ndarray, text: str, at: tuple[int, int]) -> None:
-    """Write ``text`` in black, its lower left corner ``at`` (column, row)."""
+    """Draw ``text`` in black with its lower left corner ``at`` (column, row)."""
     cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def write_png(path: str | Path, canvas: np.ndarray) -> None:
-    """Write a BGR picture, whole or not at all."""
+    """Write a BGR picture, atomically."""
     encoded = cv2.imencode(".png", canvas)[1]
     with replacing(path) as temporary:
         temporary.write_bytes(encoded.tobytes())

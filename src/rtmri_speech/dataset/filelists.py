@@ -1,4 +1,4 @@
-"""File lists of the parts, as HiFi-GAN reads them: one ``<id>|...`` a line, the id being the wav's stem."""
+"""File lists of the splits in HiFi-GAN's format: one ``<id>|...`` per line, where id is the wav's stem."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtmri_speech.untrusted import read_text
 
 
 def write_filelist(path: str | Path, ids: Iterable[str]) -> None:
-    """Write one line an id. Official readers take what stands before the first ``|``; the lab's expect three fields."""
+    """Write one line per id. HiFi-GAN reads the field before the first ``|``; the lab's readers expect three fields."""
     save_text(path, "".join(f"{id}|dummy|dummy\n" for id in ids))
 
 
@@ -24,7 +24,7 @@ def read_filelist(path: str | Path, *, may_be_empty: bool = False) -> list[str]:
     Raises
     ------
     UserError
-        The file is missing, names no clip (unless it ``may_be_empty``), or a line holds no id.
+        The file is missing, has no clip (unless it ``may_be_empty``), or a line has no valid id.
     """
     path = Path(path)
     text = read_text(path, missing="make the dataset first (snakemake dataset)", remedy="make the file list again")
@@ -36,7 +36,7 @@ def read_filelist(path: str | Path, *, may_be_empty: bool = False) -> list[str]:
 
 @dataclass(frozen=True)
 class Division:
-    """Which clips belong to which part, and which of them the hash of this seed and these shares puts elsewhere."""
+    """The clips of each split, and those that a new split with this seed and these shares would move."""
 
     parts: dict[str, list[str]]
     elsewhere: list[str]
@@ -45,21 +45,21 @@ class Division:
 def divided(
     directory: str | Path, ids: Iterable[str], seed: int, validation: float, test: float, *, anew: bool = False
 ) -> Division:
-    """Divide ``ids``; clips that the lists in ``directory`` name stay in their part, and in their line.
+    """Split ``ids``; clips in the existing lists in ``directory`` keep their split and position.
 
-    Scaler, windows and models belong to the lists they were made with: a clip that moved from training to validation
-    would be judged by a model that has learnt it.
+    Scaler, windows and models depend on the lists: a clip moved from training to validation would be evaluated with a
+    model trained on it.
 
     Parameters
     ----------
     directory : may hold ``training.txt``, ``validation.txt`` and ``test.txt``.
-    seed, validation, test : of `split`, for clips that no list names.
-    anew : whether to divide all of them by `split`, whatever is listed.
+    seed, validation, test : of `split`, for clips not in a list.
+    anew : whether to ignore the existing lists.
 
     Raises
     ------
     UserError
-        A list is unusable, or `split` leaves a part empty.
+        A list is invalid, or `split` leaves a split empty.
     """
     listed = listed_parts(directory)
     known = {*ids, *(id for members in listed.values() for id in members)}
@@ -73,19 +73,19 @@ def divided(
 
 
 def listed_parts(directory: str | Path) -> dict[str, list[str]]:
-    """Return the ids that the lists in ``directory`` name, of each part that has a list.
+    """Return the ids in the existing lists in ``directory``, by split.
 
     Raises
     ------
     UserError
-        A list holds what is no id.
+        A list contains an invalid id.
     """
     files = {part: Path(directory) / f"{part}.txt" for part in PARTS}
     return {part: read_filelist(file, may_be_empty=True) for part, file in files.items() if file.exists()}
 
 
 def moved_clips(directory: str | Path, parts: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the clips that the lists in ``directory`` have in another part than ``parts``, sorted."""
+    """Return the clips that are in another split in the lists in ``directory`` than in ``parts``, sorted."""
     now = {id: part for part, members in parts.items() for id in members}
     listed = listed_parts(directory)
     return sorted(id for part, members in listed.items() for id in members if now.get(id, part) != part)

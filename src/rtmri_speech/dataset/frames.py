@@ -1,4 +1,4 @@
-"""The picture half of a sample: a clip's video as ``mri.npy``, every frame once."""
+"""Video part of a sample: writes a clip's frames as ``mri.npy``."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def write_frames(
 
     Parameters
     ----------
-    target : the ``.npy`` file to write; memory in use does not grow with its length.
-    clip : which video and which stretch of it.
+    target : the ``.npy`` file, written in constant memory.
+    clip : video and interval.
     rate : frames per second of the result, the mel's.
     size : height and width, pixels; frames are shrunk by area.
-    resampling : what to do with a video of another rate: ``refuse``, ``nearest`` or ``mean``.
-    sampling_rate : of the mel, Hz; with it a refusal names a mel that would fit.
+    resampling : handling of a video of another rate: ``refuse``, ``nearest`` or ``mean``.
+    sampling_rate : of the mel, Hz; if given, an error suggests a suitable mel.
 
     Raises
     ------
     UserError
-        The video is missing, unreadable, of another rate (``refuse``), or holds no frame in the stretch.
+        The video is missing, unreadable, of another rate (``refuse``), or has no frame in the interval.
     """
     frames = frames_at_rate(
         clip.video, rate, resampling, size=size, start=clip.start, end=clip.end, sampling_rate=sampling_rate
@@ -46,7 +46,7 @@ def write_frames(
 
 
 def save_frames(target: str | Path, frames: Iterable[np.ndarray], size: tuple[int, int]) -> int:
-    """Write a stream of uint8 ``size`` frames as one ``.npy`` array and return how many there were."""
+    """Write an iterable of uint8 ``size`` frames as one ``.npy`` array and return their number."""
     frames = iter(frames)
     first = next(frames, None)
     if first is None:

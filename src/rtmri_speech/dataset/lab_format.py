@@ -1,8 +1,8 @@
-"""Processed directories of the memo's system, read as they lie there: a clip's frames, mel and mask.
+"""Reads clips (frames, mel, mask) from processed directories of the lab's earlier system.
 
-That system stored each clip up to three times: ``samples/<id>/{mri,mel_db,mask}.npy``, and every window of it in full
-in ``pairs_ref<n>/<id>.npz`` or ``pairs_ref<n>_npy/<id>/{mri,mel,mask}.npy``. Frames are float32 multiples of 1/255 and
-become the bytes they were; arrays are read a window at a time, so that memory does not grow with a clip's length.
+That system stored each clip up to three times: in ``samples/<id>/{mri,mel_db,mask}.npy``, and all windows in full in
+``pairs_ref<n>/<id>.npz`` or ``pairs_ref<n>_npy/<id>/{mri,mel,mask}.npy``. Frames are float32 multiples of 1/255 and are
+converted back to bytes; arrays are read one window at a time, in constant memory.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ WINDOW_DIMENSIONS = {"mri": 5, "mel": 3, "mask": 2}
 """Stored windows: ``mri`` float32 ``(P, n, 1, H, W)``, ``mel`` ``(P, n, n_mels)``, ``mask`` ``(P, n)``."""
 
 ROUNDING = 1e-4
-"""How far 255 times a stored frame may be from whole numbers: float32 keeps k / 255 to less than 2e-5 of them."""
+"""Tolerance for 255 times a stored frame to be an integer; float32 rounding of k / 255 is below 2e-5."""
 
 _COPY_AGAIN = "copy it again from where it was made"
 
 
 @dataclass(frozen=True)
 class StoredClip:
-    """A clip as the old system stored it.
+    """A clip as stored by the lab's system.
 
     Attributes
     ----------
@@ -48,25 +48,25 @@ class StoredClip:
 
     @property
     def processed_dir(self) -> Path:
-        """The old processed directory, which holds the scaler too."""
+        """The lab's processed directory, which also has the scaler."""
         return self.source.parent.parent
 
     @property
     def whole(self) -> bool:
-        """Whether the arrays are the clip's own, not its windows."""
+        """Whether the arrays are of the whole clip, not of windows."""
         return self.source.parent.name == "samples"
 
     @property
     def frame_files(self) -> list[Path]:
-        """The files the frames are read from."""
+        """Source files of the frames."""
         return [self.source if self.source.suffix == ".npz" else self.source / "mri.npy"]
 
     @property
     def mel_files(self) -> list[Path]:
-        """The files mel and mask are read from."""
+        """Source files of mel and mask."""
         if self.whole:
             return [self.source / "mel_db.npy", self.source / "mask.npy"]
-        # Stored windows hold the mel standardised.
+        # The mel of stored windows is standardised.
         scaler = self.processed_dir / "scaler.json"
         if self.source.suffix == ".npz":
             return [self.source, scaler]
@@ -78,7 +78,7 @@ class StoredClip:
         Raises
         ------
         UserError
-            The file is missing or broken.
+            The file is missing or damaged.
         """
         if self.whole:
             file = {"mel": "mel_db"}.get(name, name)
@@ -94,7 +94,7 @@ class StoredClip:
         Raises
         ------
         UserError
-            A file is broken, windows do not follow each other, or a pixel is no multiple of 1/255.
+            A file is damaged, windows are not consecutive, or a pixel is not a multiple of 1/255.
         """
         if self.whole:
             stored = iter(load_array(self.source / "mri.npy", 3, memory_map=True))
@@ -104,12 +104,12 @@ class StoredClip:
             yield _bytes_of(frame, f"{self.frame_files[0]}, frame {number}")
 
     def mel_db(self) -> np.ndarray:
-        """Return the mel, dB, float32 ``(T, n_mels)``; that of windows is restored with the lab's scaler.
+        """Return the mel, dB, float32 ``(T, n_mels)``; windows are restored with the lab's scaler.
 
         Raises
         ------
         UserError
-            A file is broken, windows do not follow each other, or they have no scaler.
+            A file is damaged, windows are not consecutive, or there is no scaler.
         """
         if self.whole:
             return load_array(self.source / "mel_db.npy", 2)
@@ -128,7 +128,7 @@ class StoredClip:
         return np.float32(list(self._sequence("mask")))
 
     def _sequence(self, name: str) -> Iterator[np.ndarray]:
-        """The frames ``(...)`` whose windows of stride 1 are the stored ``(P, n, ...)``, each once."""
+        """The frames ``(...)`` of stored windows ``(P, n, ...)`` of stride 1, each once."""
         last = None
         with _stored_array(self.source, name) as (_, windows):
             for window in windows:
@@ -146,17 +146,17 @@ class StoredClip:
 
 
 def stored_clips(processed_dir: str | Path) -> dict[str, StoredClip]:
-    """Return the clips of an old processed directory by id, sorted: samples come before windows, npy before npz.
+    """Return the clips of a lab's processed directory by id, sorted; samples are preferred to windows, npy to npz.
 
     Raises
     ------
     UserError
-        The directory is missing or holds no clip, or a name in it is no id.
+        The directory is missing or has no clip, or a name in it is not a valid id.
     """
     processed_dir = Path(processed_dir)
     if not processed_dir.is_dir():
         raise UserError(processed_dir, "there is no such directory", "give the old processed directory")
-    # Later ones take the place of earlier ones.
+    # Later layouts override earlier ones.
     layouts = ("pairs_ref*/*.npz", "pairs_ref*_npy/*/mri.npy", "samples/*/mri.npy")
     found: dict[str, StoredClip] = {}
     for layout in layouts:
@@ -172,7 +172,7 @@ def stored_clips(processed_dir: str | Path) -> dict[str, StoredClip]:
 
 
 def lab_scaler(processed_dir: str | Path) -> Scaler:
-    """Return the scaler of an old processed directory, fitted on all its clips; without a file, its meta.json's."""
+    """Return the scaler of a lab's processed directory, fitted on all its clips; without a file, that in meta.json."""
     path = Path(processed_dir) / "scaler.json"
     if path.exists() or not (Path(processed_dir) / META).exists():
         return Scaler.load(path)
@@ -185,9 +185,9 @@ def take_frames(target: str | Path, clip: StoredClip, size: tuple[int, int]) -> 
     Raises
     ------
     UserError
-        What `StoredClip.frames` raises, or frames have another size.
+        As `StoredClip.frames`, or the frames have another size.
     """
-    # OpenCV and PyAV come with it, which a plan needs not.
+    # Imports OpenCV and PyAV, which planning does not need.
     from rtmri_speech.dataset.frames import save_frames
 
     def checked() -> Iterator[np.ndarray]:
@@ -204,12 +204,12 @@ def take_frames(target: str | Path, clip: StoredClip, size: tuple[int, int]) -> 
 
 
 def restore_samples(processed_dir: str | Path, ref_frames: int = 4) -> list[str]:
-    """Put together ``samples/<id>`` of every clip that has only windows of ``ref_frames``, and return the ids.
+    """Reconstruct ``samples/<id>`` of every clip that has only windows of ``ref_frames``, and return the ids.
 
     Raises
     ------
     UserError
-        Stored windows are broken or not of stride 1, or the only mel is theirs and they have no scaler.
+        Stored windows are damaged or not of stride 1, or the mel is only in windows and there is no scaler.
     """
     processed_dir = Path(processed_dir)
     sources = {path.stem: path for path in (processed_dir / f"pairs_ref{ref_frames}").glob("*.npz")}
@@ -224,19 +224,19 @@ def restore_samples(processed_dir: str | Path, ref_frames: int = 4) -> list[str]
         if not (directory / "mel_db.npy").exists():
             save_npy(directory / "mel_db.npy", clip.mel_db())
         take_frames(directory / "mri.npy", clip, clip.shape("mri")[1:])
-        # The mask comes last: a clip that has one is whole.
+        # The mask is written last and marks a complete clip.
         save_npy(directory / "mask.npy", clip.mask())
         restored.append(id)
     return restored
 
 
 def _bytes_of(frame: np.ndarray, where: str) -> np.ndarray:
-    """``frame``, float in [0, 1], as the bytes it was divided from."""
+    """Convert a frame, float in [0, 1], back to uint8."""
     if frame.dtype == np.uint8:
         return frame
     scaled = np.asarray(frame, np.float64) * 255
     whole = np.rint(scaled)
-    # Written so that NaN is refused too.
+    # Negated, so that NaN is refused too.
     if not (np.abs(scaled - whole) <= ROUNDING).all() or whole.min() < 0 or whole.max() > 255:
         raise UserError(
             where,
@@ -248,7 +248,7 @@ def _bytes_of(frame: np.ndarray, where: str) -> np.ndarray:
 
 @contextmanager
 def _stored_array(source: Path, name: str) -> Iterator[tuple[tuple[int, ...], Iterator[np.ndarray]]]:
-    """The shape of an array of stored windows, and its windows ``(n, ...)``, one at a time."""
+    """Shape of an array of stored windows, and an iterator over its windows ``(n, ...)``."""
     dimensions = WINDOW_DIMENSIONS[name]
     if source.suffix != ".npz":
         array = load_array(source / f"{name}.npy", dimensions, memory_map=True)

@@ -1,4 +1,4 @@
-"""Mels as the vocoder reads them: ``<id>.npy``, float32 ``(n_mels, T)``, natural logarithm of the linear mel."""
+"""Exports mels for the vocoder: ``<id>.npy``, float32 ``(n_mels, T)``, natural logarithm of the linear mel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtmri_speech.signal.mel import MelSpec
 
 
 def save_log_mel(path: str | Path, spec: MelSpec, mel_db: np.ndarray) -> None:
-    """Write a mel in dB ``(T, n_mels)`` as the vocoder reads it."""
+    """Write a mel in dB ``(T, n_mels)`` in the vocoder's format."""
     save_npy(path, spec.log_from_db(mel_db).T.astype(np.float32))
 
 
@@ -29,22 +29,22 @@ def export_each(
     overwrite: bool,
     say: Callable[[str], None],
 ) -> None:
-    """Write the log mel of each clip; a clip that cannot be read does not keep the others from theirs.
+    """Write the log mel of each clip, continuing after clips that cannot be read.
 
     Parameters
     ----------
     processed_dir : the dataset.
-    output_dir : for ``<id>.npy``.
-    mel_db_of : gives the mel of a clip, dB ``(T, n_mels)``.
+    output_dir : of ``<id>.npy``.
+    mel_db_of : returns the mel of a clip, dB ``(T, n_mels)``.
     spec : of that mel.
-    ids : which clips; None for all that have samples.
-    overwrite : whether to replace mels that are there.
+    ids : clips; None for all with samples.
+    overwrite : whether to replace existing mels.
     say : receives what was done.
 
     Raises
     ------
     UserError
-        There is no clip, or one or more could not be read; raised after the others are written.
+        There is no clip, or some could not be read; raised after the others are written.
     """
     samples, output_dir = Path(processed_dir) / "samples", Path(output_dir)
     if ids is None:

@@ -1,4 +1,4 @@
-"""``meta.json``: what a processed directory was made with, in the lab's keys and as a `MelSpec`."""
+"""``meta.json``: the settings of a processed directory, with the lab's keys and as a `MelSpec`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ META = "meta.json"
 def write_meta(processed_dir: str | Path, spec: MelSpec, size: tuple[int, int], ref_frames: int) -> None:
     """Write ``meta.json`` of a processed directory.
 
-    It holds settings only, so that it changes when they do, and not with the clips: those are named in the file lists,
-    and their statistics are in ``scaler.json`` (the lab's meta.json repeats both).
+    It has settings only, so that it does not change with the clips; those are in the file lists, and their statistics
+    in ``scaler.json`` (the lab's meta.json repeats both).
 
     Parameters
     ----------
     spec : the mel of ``mel_db.npy``.
     size : height and width of the frames, pixels.
-    ref_frames : frames a window.
+    ref_frames : frames per window.
     """
     save_json(
         Path(processed_dir) / META,
@@ -43,14 +43,14 @@ def write_meta(processed_dir: str | Path, spec: MelSpec, size: tuple[int, int], 
 
 
 def read_meta(processed_dir: str | Path) -> dict[str, Any]:
-    """Return ``meta.json`` of a processed directory; a missing or malformed one is refused."""
+    """Return ``meta.json`` of a processed directory; refuse it if missing or malformed."""
     path = Path(processed_dir) / META
     meta = read_json(path, missing="make the dataset first (snakemake dataset)", remedy="make it again")
     return require_type(meta, dict, "its content", path, "make it again")
 
 
 def load_mel_spec(processed_dir: str | Path) -> MelSpec:
-    """Return the mel of a processed directory; a ``meta.json`` that stores none was made by the lab's system."""
+    """Return the mel of a processed directory; a ``meta.json`` without one is from the lab's system."""
     meta, path = read_meta(processed_dir), Path(processed_dir) / META
     if "mel" in meta:
         return MelSpec.from_dict(meta["mel"], str(path))

@@ -1,4 +1,4 @@
-"""Raw recordings into normalised videos: turned upright, cropped to the head, gray, of one size and one contrast."""
+"""Normalises raw recordings: rotation, crop, gray, uniform size and contrast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtmri_speech.signal.audio import audio_blocks, track_rate
 from rtmri_speech.signal.video import frames_at_rate, normalise_frames, probe, resize, write_video
 
 _CRF = 12
-"""Rate factor of H.264: finer than a video to look at, since the corpus is trained on what is left."""
+"""Rate factor of H.264: higher quality than for viewing, because models are trained on the result."""
 
 
 def normalise_video(
@@ -24,25 +24,24 @@ def normalise_video(
     crop: tuple[int, int, int, int] | None = None,
     rotation: float = 0.0,
 ) -> None:
-    """Write a raw recording as a normalised mp4: its frame rate and its sound are kept.
+    """Write a raw recording as a normalised mp4 with the same frame rate and sound.
 
-    Each frame becomes gray, is turned, cropped and scaled, then brought to [0, 1] on its own (`normalise_frames`,
-    ``frame``) at the full depth of the file. A variable frame rate becomes the declared one, by time stamps. Memory
-    does not grow with the length.
+    Each frame is converted to gray, rotated, cropped and scaled, then normalised individually (`normalise_frames`,
+    ``frame``) at the file's full depth. A variable frame rate is resampled to the declared one. Uses constant memory.
 
     Parameters
     ----------
     source : the recording; gray or colour, of any size, depth and codec.
-    target : the mp4 to write, whole or not at all.
+    target : the mp4, written atomically.
     size : height and width of the result, pixels.
-    crop : left, top, width and height in pixels of the turned picture; None for all of it.
-    rotation : degrees counter-clockwise about the picture's centre; by quarter turns the picture's sides change
-        places, by any other angle it keeps its size and what comes in from outside is black.
+    crop : left, top, width and height in pixels of the rotated picture; None for all of it.
+    rotation : degrees counter-clockwise about the centre; multiples of 90 swap the sides, other angles keep the size
+        and fill with black.
 
     Raises
     ------
     UserError
-        The recording cannot be read, the box reaches outside the picture, or ``target`` is ``source`` or no mp4.
+        The recording is unreadable, the box exceeds the picture, or ``target`` is ``source`` or not an mp4.
     """
     source, target = Path(source), Path(target)
     if target.suffix.lower() != ".mp4":

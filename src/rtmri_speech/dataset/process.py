@@ -1,6 +1,6 @@
-"""The whole dataset of a directory in one process, step by step as the workflow makes it.
+"""Builds a dataset in one process, by the same steps as the workflow.
 
-A step imports what it needs itself: a short clip's job is most of all the start of Python.
+Steps import their dependencies lazily: a short clip's job is dominated by the start of Python.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TRAINED_PARTS = ("training", "validation")
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """What a processed directory is made with: mel, frame size, resampling in time, gain, frames a window."""
+    """Settings of a dataset: mel, frame size, resampling in time, gain, frames per window."""
 
     spec: MelSpec
     size: tuple[int, int] = (256, 256)
@@ -34,13 +34,13 @@ class DatasetSettings:
 
 
 class Processing:
-    """The steps that fill one processed directory."""
+    """The steps that build a processed directory."""
 
     def __init__(self, processed_dir: Path, settings: DatasetSettings) -> None:
         self.processed_dir, self.settings = processed_dir, settings
 
     def frames(self, clip: Clip) -> None:
-        """Make ``mri.npy`` of a clip, or take its frames over from where they are stored."""
+        """Write ``mri.npy`` of a clip, from its video or its stored frames."""
         from rtmri_speech.dataset.frames import write_frames
 
         target = self.processed_dir / "samples" / clip.id / "mri.npy"
@@ -51,7 +51,7 @@ class Processing:
         write_frames(target, clip, spec.frame_rate, self.settings.size, self.settings.resampling, spec.sampling_rate)
 
     def sound(self, clip: Clip) -> None:
-        """Make wav, mel, mask and figure of a clip whose frames are there, and say how lengths differed."""
+        """Write wav, mel, mask and figure of a clip with existing frames, and report differences in length."""
         from rtmri_speech.dataset.figure import draw_sample
         from rtmri_speech.dataset.sound import write_sound
 
@@ -64,7 +64,7 @@ class Processing:
         draw_sample(self.processed_dir / "samples" / clip.id / "figure.png", sample, self.settings.spec)
 
     def scaler(self, lab_dir: Path | None = None) -> None:
-        """Make ``scaler.json`` from the clips of ``training.txt``, or take over that of a lab's processed directory."""
+        """Write ``scaler.json`` from the clips of ``training.txt``, or copy that of a lab's processed directory."""
         if lab_dir is not None:
             lab_scaler(lab_dir).save(self.processed_dir / "scaler.json")
             print(f"{lab_dir}: its scaler is used; it was fitted on all clips, including those of validation and test.")
@@ -73,18 +73,18 @@ class Processing:
         Scaler.of(open_sample(self.processed_dir, id) for id in ids).save(self.processed_dir / "scaler.json")
 
     def meta(self) -> None:
-        """Make ``meta.json``."""
+        """Write ``meta.json``."""
         write_meta(self.processed_dir, self.settings.spec, self.settings.size, self.settings.ref_frames)
 
     def everything(self, clips: Mapping[str, Clip], parts: Mapping[str, Sequence[str]]) -> int:
-        """Make the dataset of ``clips``, split into ``parts``: bad ones are told and left out, the others go on.
+        """Build the dataset of ``clips``, split into ``parts``; bad clips are reported and left out.
 
-        Returns 0, or 2 when a clip was left out.
+        Returns 0, or 2 if a clip was left out.
 
         Raises
         ------
         UserError
-            The directory holds a dataset of the memo's old system, or one of another mel, or no clip could be made.
+            The directory has a dataset of the lab's earlier system or of another mel, or no clip could be processed.
         """
         from tqdm import tqdm
 
@@ -113,7 +113,7 @@ class Processing:
         return 0 if len(made) == len(clips) else 2
 
     def _require_own_place(self) -> None:
-        """Keep off a dataset that models were trained on and that cannot be made again by the same command."""
+        """Refuse to overwrite a dataset that the same command could not reproduce."""
         meta = self.processed_dir / META
         if not meta.exists():
             return

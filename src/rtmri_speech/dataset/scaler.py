@@ -1,4 +1,4 @@
-"""The scaler: mean and deviation of each mel bin over the training clips."""
+"""The scaler: mean and standard deviation of each mel bin over the training clips."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.untrusted import read_json, require_type
 
 SMALLEST_STD_DB = 1e-3
-"""A bin that never moves (an empty filter) is divided by this instead of by zero."""
+"""Lower bound of the divisor, for constant bins (empty filters)."""
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Statistics of ``mel_db``, per bin, over frames that have sound.
+    """Statistics of ``mel_db`` per bin, over frames with sound.
 
     Attributes
     ----------
-    mean, std : dB, float64 ``(n_mels,)``; the deviation is that of the population.
-    count_frames : how many frames they were taken over.
+    mean, std : dB, float64 ``(n_mels,)``; population standard deviation.
+    count_frames : number of frames.
     """
 
     mean: np.ndarray
@@ -34,7 +34,7 @@ class Scaler:
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> Scaler:
-        """Return the statistics of ``samples``, one of which is in memory at a time (Chan et al., 1979)."""
+        """Return the statistics of ``samples``, one in memory at a time (Chan et al., 1979)."""
         count, mean, squares = 0, np.zeros(()), np.zeros(())
         for sample in samples:
             mel_db = sample.mel_db[sample.mask > 0].astype(np.float64)
@@ -51,13 +51,13 @@ class Scaler:
 
     @classmethod
     def load(cls, path: str | Path) -> Scaler:
-        """Read ``scaler.json``; one that is missing or malformed is refused."""
+        """Read ``scaler.json``; refuse it if missing or malformed."""
         missing = "make the dataset first (snakemake dataset)"
         return cls.from_dict(read_json(path, missing=missing, remedy="make it again"), path)
 
     @classmethod
     def from_dict(cls, stored: Any, source: str | Path) -> Scaler:
-        """Return the scaler stored in ``source`` as a dict; a malformed one is refused."""
+        """Return the scaler stored in ``source`` as a dict; refuse a malformed one."""
         remedy = "a scaler needs the lists mean and std, one finite number a mel bin; make it again"
         require_type(stored, dict, "its scaler", source, remedy)
         mean, std = (
@@ -70,7 +70,7 @@ class Scaler:
         return cls(mean, std, count)
 
     def agrees_with(self, other: Scaler) -> bool:
-        """Tell whether two scalers are the same but for rounding."""
+        """Return whether two scalers are equal up to rounding."""
         return len(self.mean) == len(other.mean) and all(
             np.allclose(a, b) for a, b in ((self.mean, other.mean), (self.std, other.std))
         )
@@ -80,7 +80,7 @@ class Scaler:
         save_json(path, self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the scaler as `from_dict` reads it, of plain numbers."""
+        """Return the scaler as plain values for `from_dict`."""
         return {"mean": self.mean.tolist(), "std": self.std.tolist(), "count_frames": self.count_frames}
 
     def standardise(self, mel_db: np.ndarray) -> np.ndarray:

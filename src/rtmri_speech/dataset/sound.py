@@ -1,4 +1,4 @@
-"""The sound half of a sample: a clip's wav at the model's rate, its ``mel_db.npy`` and ``mask.npy``."""
+"""Audio part of a sample: writes a clip's wav at the model's rate, ``mel_db.npy`` and ``mask.npy``."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from rtmri_speech.signal.mel import MelSpec
 
 TOLERATED_FRAMES = 5
 TOLERATED_SHARE = 0.02
-"""A difference in length between picture and sound is masked up to the larger of the two, beyond it refused."""
+"""A difference in length between video and sound is masked up to the larger of these, beyond it refused."""
 
 
 def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: float = 1.0) -> int:
-    """Write ``wavs/<id>.wav``, ``mel_db.npy`` and ``mask.npy`` of a clip whose ``mri.npy`` is there.
+    """Write ``wavs/<id>.wav``, ``mel_db.npy`` and ``mask.npy`` of a clip with an existing ``mri.npy``.
 
-    The wav has exactly T hops, T being the frames of ``mri.npy``, and the mel is computed from the samples written, so
-    that everything made from the wav later sees the same sound. A clip that is taken over keeps its mel and mask.
+    The wav has exactly T hops for the T frames of ``mri.npy``, and the mel is computed from the written samples, so
+    that all later stages use the same sound. A stored clip keeps its mel and mask.
 
     Parameters
     ----------
-    processed_dir : the directory that holds ``samples/<id>/mri.npy``.
-    clip : which sound; its own track is taken when ``clip.audio`` is None.
+    processed_dir : the directory with ``samples/<id>/mri.npy``.
+    clip : its sound, or the video's own track if ``clip.audio`` is None.
     spec : the mel.
-    gain : factor on every sample of every clip, never a statistic of the corpus.
+    gain : factor on every sample, the same for all clips; never a statistic of the corpus.
 
     Returns
     -------
-    Frames without sound (masked), or, negative, frames of sound left over at the end.
+    Number of frames without sound (masked), or, negative, of surplus frames of sound at the end.
 
     Raises
     ------
     UserError
-        The sound is missing, unreadable, silent, or differs in length beyond what is tolerated; or a mel that is taken
-        over has another length or other bins.
+        The sound is missing, unreadable, silent, or differs in length beyond the tolerance; or a stored mel has another
+        length or number of bins.
     """
     processed_dir = Path(processed_dir)
     directory = processed_dir / "samples" / clip.id
@@ -54,7 +54,7 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
         sampling_rate=spec.sampling_rate,
         samples=frames * spec.hop_length,
         start=(clip.start or 0.0) + offset,
-        # The last frame begins before the end of the stretch and may last beyond it.
+        # The last frame starts before the end of the interval and may extend beyond it.
         end=None if clip.end is None else clip.end + offset + 1 / float(spec.frame_rate),
         gain=gain,
     )
@@ -77,7 +77,7 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
         mel_db, mask = _stored_mel(StoredClip(clip.stored), frames, spec)
     save_npy(directory / "mel_db.npy", mel_db)
     save_npy(directory / "mask.npy", mask)
-    # Where the stretch has an end, sound goes on beyond it and none is left over.
+    # With an explicit end the sound continues beyond it, so none is surplus.
     return missing if clip.end is None else max(missing, 0)
 
 
@@ -96,9 +96,10 @@ def _stored_mel(stored: StoredClip, frames: int, spec: MelSpec) -> tuple[np.ndar
 
 
 def sound_mask(frames: int, samples: int, spec: MelSpec) -> np.ndarray:
-    """Return 1 for each of ``frames`` mel frames that ``samples`` samples of sound fill, else 0, float32 ``(frames,)``.
+    """Return 1 for each of ``frames`` mel frames covered by ``samples`` samples of sound, else 0, float32
+    ``(frames,)``.
 
-    A centred frame needs the hop it is centred on, an unpadded one all of its transform.
+    A centred frame needs its hop, an unpadded one its whole transform.
     """
     needed = spec.hop_length if spec.alignment == "centred" else spec.n_fft
     return (np.arange(frames) * spec.hop_length + needed <= samples).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The one split of clips into training, validation and test."""
+"""Assignment of clips to the training, validation and test splits."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from rtmri_speech.errors import UserError
 PARTS = ("training", "validation", "test")
 
 SMALL = 20
-"""Clips below which the hash alone would often leave a part empty, so that the parts are filled by its order."""
+"""Corpus size below which the hash alone would often leave a split empty; there, its order is used."""
 
 
 def place_of(id: str, seed: int) -> float:
-    """Return a clip's number in [0, 1), a hash of seed and id."""
+    """Return a hash of seed and id in [0, 1)."""
     digest = hashlib.sha256(f"{seed}:{id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def part_of(id: str, seed: int, validation: float, test: float) -> str:
-    """Return the part a clip belongs to, by a hash of seed and id.
+    """Return the split of a clip, by a hash of seed and id.
 
-    By its `place_of` it is a test clip below ``test``, and below ``test + validation`` a validation clip. Adding a clip
-    therefore never moves another one.
+    A clip is in the test split if its `place_of` is below ``test``, in validation if below ``test + validation``.
+    Adding a clip therefore never moves another one.
     """
     place = place_of(id, seed)
     if place < test:
@@ -38,23 +38,23 @@ def split(
     test: float = 0.1,
     named: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, list[str]]:
-    """Return the sorted ids of each part.
+    """Return the sorted ids of each split.
 
-    From `SMALL` clips on each clip's part is that of `part_of`, and adding a clip never moves another. A smaller corpus
-    is divided in the order of `place_of`: first the test clips, then those of validation, as many as the shares say and
-    at least one of each as far as clips go. There a clip can move when others are added, and so it can at the crossing.
+    With `SMALL` clips or more, each clip's split is `part_of`, and adding a clip never moves another. A smaller corpus
+    is split in the order of `place_of`: test clips first, then validation, in number by the shares and at least one of
+    each if possible. There, and when the corpus grows past `SMALL`, adding clips can move others.
 
     Parameters
     ----------
     ids : all clips.
-    seed, validation, test : the hash and the expected shares of the two parts, in [0, 1).
-    named : ids that the configuration puts into a part, whatever their hash.
+    seed, validation, test : seed of the hash and expected shares of the two splits, in [0, 1).
+    named : ids assigned to a split by the configuration.
 
     Raises
     ------
     UserError
-        A named id is unknown or named twice, the shares leave no training clip, or a part is empty: test may be where
-        its share is 0, and a corpus of two clips has none, of one clip no validation either.
+        A named id is unknown or named twice, the shares leave no training clip, or a split is empty. Test may be empty
+        if its share is 0 or there are two clips; with one clip, validation too.
     """
     known = set(ids)
     if not 0 <= validation + test < 1 or validation < 0 or test < 0:
@@ -89,11 +89,11 @@ def split(
 
 
 def _filled(free: Iterable[str], fixed: Mapping[str, str], seed: int, validation: float, test: float) -> dict[str, str]:
-    """Return the part of each clip that is not named, with the shares' numbers of all clips in each part."""
+    """Return the split of each clip not in ``fixed``, so that the sizes of all splits match the shares."""
     waiting = sorted(free, key=lambda id: place_of(id, seed))
     total = len(waiting) + len(fixed)
     filled: dict[str, str] = {}
-    # What comes first goes without last: a corpus of one clip has training alone.
+    # Training has priority: a single clip is in training.
     for part, share, others in (("test", test, 2), ("validation", validation, 1)):
         wanted = min(max(1, round(share * total)), total - others) if share else 0
         for _ in range(wanted - sum(named == part for named in fixed.values())):

@@ -1,4 +1,4 @@
-"""Windows of a few neighbouring frames, as views: where they start, and the dataset over them."""
+"""Windows of consecutive frames: their start indices, and a dataset of views."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 
 MOST_OPEN = 16
-"""Clips open at a time: the pages that were read of each memory map count as memory of the process."""
+"""Maximum number of open clips: pages read from memory maps count as memory of the process."""
 
 
 def window_starts(lengths: Sequence[int], ref_frames: int) -> np.ndarray:
@@ -24,11 +24,11 @@ def window_starts(lengths: Sequence[int], ref_frames: int) -> np.ndarray:
     Parameters
     ----------
     lengths : frames of each clip, in the order of the file list.
-    ref_frames : frames a window.
+    ref_frames : frames per window.
 
     Returns
     -------
-    int32 ``(P, 2)``: the clip's number in the file list and the window's first frame.
+    int32 ``(P, 2)``: index of the clip in the file list and first frame of the window.
     """
     counts = np.maximum(np.asarray(lengths, np.int64) - ref_frames + 1, 0)
     clips = np.repeat(np.arange(len(counts)), counts)
@@ -37,17 +37,17 @@ def window_starts(lengths: Sequence[int], ref_frames: int) -> np.ndarray:
 
 
 def pairs_path(processed_dir: str | Path, part: str, ref_frames: int = 4) -> Path:
-    """Return where the window starts of a part lie."""
+    """Return the path of a split's window starts."""
     return Path(processed_dir) / f"pairs_ref{ref_frames}_npy" / f"{part}.npy"
 
 
 def write_pairs(processed_dir: str | Path, part: str, ref_frames: int = 4) -> int:
-    """Write ``pairs_ref<n>_npy/<part>.npy``, the `window_starts` of the part's clips, and return how many there are.
+    """Write ``pairs_ref<n>_npy/<part>.npy``, the `window_starts` of the split's clips, and return their number.
 
     Raises
     ------
     UserError
-        No clip of the part is as long as a window.
+        No clip of the split is as long as a window.
     """
     processed_dir = Path(processed_dir)
     ids = read_filelist(processed_dir / "hifigan_filelists" / f"{part}.txt")
@@ -63,17 +63,17 @@ def write_pairs(processed_dir: str | Path, part: str, ref_frames: int = 4) -> in
 
 
 class WindowDataset:
-    """The windows of one part of a processed directory, read through memory maps.
+    """The windows of one split of a dataset, read through memory maps.
 
-    Item i is a dict: ``mri`` uint8 ``(ref_frames, H, W)``, a view on the clip's map; ``mel`` float32
-    ``(ref_frames, n_mels)``, standardised; ``mask`` float32 ``(ref_frames,)``. It is a map-style dataset for torch's
-    loader and can be sent to another process: maps are opened there anew.
+    Item i is a dict: ``mri`` uint8 ``(ref_frames, H, W)``, a view on the clip's map; ``mel`` float32 ``(ref_frames,
+    n_mels)``, standardised; ``mask`` float32 ``(ref_frames,)``. A map-style dataset for torch's DataLoader; it can be
+    pickled, and memory maps are reopened.
 
     Parameters
     ----------
-    processed_dir : the directory that holds samples, file lists, scaler and pairs.
+    processed_dir : the directory with samples, file lists, scaler and window starts.
     part : ``training`` or ``validation``.
-    ref_frames : frames a window; the pairs must have been made for it.
+    ref_frames : frames per window; the stored window starts must match.
     """
 
     def __init__(self, processed_dir: str | Path, part: str, ref_frames: int = 4) -> None:
@@ -98,7 +98,7 @@ class WindowDataset:
         return len(self.starts)
 
     def sample(self, clip: int) -> Sample:
-        """Return the clip of number ``clip`` in the file list; the last `MOST_OPEN` of them stay open."""
+        """Return the clip at index ``clip`` of the file list; the last `MOST_OPEN` stay open."""
         if clip not in self._open:
             if len(self._open) >= MOST_OPEN:
                 del self._open[next(iter(self._open))]

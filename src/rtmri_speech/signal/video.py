@@ -1,7 +1,7 @@
-"""Video files in and out: frame-exact gray frames of any recording, and H.264 with sound that browsers play.
+"""Reads frame-exact gray frames of any video, and writes H.264 with sound for browsers.
 
-Times count from the start of the first frame. A gray value is a brightness on the full scale 0 to 255 (or 65535),
-whatever range, depth and colour the file stores.
+Times are relative to the start of the first frame. Gray values use the full scale 0 to 255 (or 65535), whatever range,
+depth and colour format the file stores.
 """
 
 from __future__ import annotations
@@ -29,51 +29,52 @@ from rtmri_speech.signal.media import begin_of_picture, decoded, open_media, pac
 from rtmri_speech.signal.mel import fitting_mel
 
 AAC_RATES = (22050, 24000, 32000, 44100, 48000)
-"""Sampling rates at which every browser plays AAC, Hz; below them some take the sound for a half-rate (SBR) stream."""
+"""AAC sampling rates that every browser plays, Hz; some misread lower ones as half-rate (SBR) streams."""
 
 RESAMPLING = ("refuse", "nearest", "mean")
-"""What can be done with a video of another frame rate."""
+"""Ways to handle a video of another frame rate."""
 
 RATE_TOLERANCE = 0.001
-"""Relative difference of two frame rates up to which the one can be meant by the other."""
+"""Relative difference up to which two frame rates may be the same nominal rate."""
 
 MOST_DRIFT = 0.5
-"""Frames by which picture and sound may part before frames of one rate are no longer taken for those of another."""
+"""Maximum drift of picture against sound, frames, for treating one frame rate as another."""
 
 NORMALISATIONS = ("unit", "frame")
-"""How frames are brought to [0, 1]."""
+"""Normalisations of frames to [0, 1]."""
 
 _SEEKABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
-"""FFmpeg's names of the containers that keep when a frame is shown, so that one can begin in the middle of them."""
+"""FFmpeg's names of containers with presentation times, in which seeking is possible."""
 
 _SEEK_MARGIN = 1
-"""Seconds before a cut from which on frames are decoded: an index goes by the order of decoding, not of showing."""
+"""Seconds to seek before a cut: indexes are in decoding order, not presentation order."""
 
 _DARKEST_DEEP_VIDEO = 1 / 16
-"""A deep video that stays below this part of its range (12 bits stored in 16) would keep fewer than 4 bits of 8."""
+"""Lower limit on the peak of a deep video, as a share of its range (12 bits stored in 16): below, fewer than 4 of 8
+bits are used."""
 
 _PLANAR_LUMA = re.compile(r"gray(\d+[bl]e)?|yuvj?a?4\d\dp(\d+[bl]e)?|nv1[26]|nv2[14]")
-"""Pixel formats of FFmpeg whose first plane is the brightness, in the low bits, as whole numbers."""
+"""FFmpeg's pixel formats whose first plane is luma as integers in the low bits."""
 
 _SLOWEST, _FASTEST = Fraction(1, 10), 100_000
-"""Frames per second that a recording can have."""
+"""Plausible range of frames per second."""
 
 _FINEST_RATE = 1_000_000
-"""Largest denominator of a written rate: a rate from a floating-point number would not fit the 32 bits mp4 has."""
+"""Largest denominator of a written rate: a rate converted from a float may exceed mp4's 32 bits."""
 
 _LONGEST_SHOWN = 60.0
-"""Seconds for which one frame may be shown before its time stamps count as broken."""
+"""Longest plausible duration of one frame, seconds."""
 
 _SHORTEST_TIMESCALE = 10_000
-"""Ticks a second of a written file, at least: players round the times of coarser clocks."""
+"""Minimum timescale of a written file, ticks per second: players round coarser clocks."""
 
 _Shown = Iterator[tuple[Fraction, Fraction, np.ndarray]]
-"""Begin and end in seconds, and the picture."""
+"""Start and end in seconds, and the picture."""
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a video says of itself: size in pixels as shown, frames per second, number of frames if declared."""
+    """Declared properties of a video: displayed size in pixels, frames per second, number of frames if declared."""
 
     width: int
     height: int
@@ -89,15 +90,15 @@ def write_video(
     sampling_rate: int | None = None,
     crf: int = 18,
 ) -> None:
-    """Write frames, with sound if given, as an mp4 that browsers play; the same input gives the same bytes.
+    """Write frames, with sound if given, as an mp4 for browsers; the same input gives the same bytes.
 
-    H.264 (yuv420p, full range, no B-frames) on a clock in which every frame lasts the same number of ticks, so that a
-    rate such as 11413/420 is exact. The picture of an odd height or width is continued by one row or column, because
-    H.264 stores colour for pairs of pixels. Sound becomes AAC, at the next higher rate of `AAC_RATES`.
+    H.264 (yuv420p, full range, no B-frames) with a timescale in which every frame lasts the same number of ticks, so
+    that a rate such as 11413/420 is exact. Odd heights and widths are padded by one row or column, because chroma is
+    subsampled. Sound is AAC at the next higher rate of `AAC_RATES`.
 
     Parameters
     ----------
-    path : the file to write, whole or not at all.
+    path : the file, written atomically.
     frames : uint8 ``(H, W)`` gray or ``(H, W, 3)`` RGB, all of one shape.
     rate : frames per second.
     audio : samples in [-1, 1], float ``(N,)``, or an iterable of such blocks.
@@ -128,7 +129,7 @@ def write_video(
         coder.color_range, coder.colorspace, coder.color_primaries, coder.color_trc = 2, 1, 1, 1
         coder.thread_count = 1
         coder.flags |= av.codec.context.Flags.bitexact
-        # x264's macroblock tree reads memory it never wrote: of 1,440 encodings of small pictures 46 had other bytes.
+        # x264's macroblock tree reads uninitialised memory: 46 of 1,440 encodings of small pictures differed.
         coder.options = {"crf": str(crf), "preset": "veryfast", "bf": "0", "x264-params": "threads=1:no-mbtree=1"}
         sound = None if audio is None else _SoundTrack(container, audio, sampling_rate)
         for number, picture in enumerate(itertools.chain([first], frames)):
@@ -137,7 +138,7 @@ def write_video(
             frame = _yuv420p(picture)
             frame.pts, frame.duration, frame.time_base = number, 1, 1 / rate
             container.mux(video.encode(frame))
-            # Sound follows picture by picture, so that a player need not seek between distant parts of the file.
+            # Interleave sound and frames, so that players need not seek.
             if sound is not None:
                 sound.write_until((number + 1) / rate)
         container.mux(video.encode(None))
@@ -147,7 +148,7 @@ def write_video(
 
 @contextlib.contextmanager
 def _writing(path: Path, options: dict[str, str]) -> Iterator[av.container.OutputContainer]:
-    """Open an mp4 for writing; a full disk is an `OSError` like any other, which FFmpeg's own are not."""
+    """Open an mp4 for writing; FFmpeg's OS errors become `OSError`."""
     try:
         with av.open(str(path.absolute()), "w", format="mp4", options=options) as container:
             yield container
@@ -156,7 +157,7 @@ def _writing(path: Path, options: dict[str, str]) -> Iterator[av.container.Outpu
 
 
 def _yuv420p(picture: np.ndarray) -> av.VideoFrame:
-    """Full-range yuv420p with even sides, the last row and column repeated where one is missing."""
+    """Full-range yuv420p, padded to even sides by repeating the last row and column."""
     height, width = picture.shape[:2]
     padding = ((0, height % 2), (0, width % 2), (0, 0))[: picture.ndim]
     picture = np.ascontiguousarray(np.pad(picture, padding, mode="edge"))
@@ -191,20 +192,20 @@ class _SoundTrack:
         self._position = 0
 
     def write_until(self, seconds: Fraction) -> None:
-        """Encode the sound up to ``seconds``, in whole blocks of the coder."""
+        """Encode the sound up to ``seconds``, in whole codec frames."""
         block = self._stream.codec_context.frame_size or 1024
         while self._position + block <= seconds * self._rate and self._fill(block):
             self._encode(block)
 
     def finish(self) -> None:
-        """Encode what is left."""
+        """Encode the remaining sound."""
         block = self._stream.codec_context.frame_size or 1024
         while self._fill(block) or len(self._waiting):
             self._encode(block)
         self._container.mux(self._stream.encode(None))
 
     def _fill(self, count: int) -> bool:
-        """Have ``count`` samples waiting; False when the sound ends before."""
+        """Buffer ``count`` samples; return False if the sound ends before."""
         while len(self._waiting) < count and not self._ended:
             piece = next(self._blocks, None)
             self._ended = piece is None
@@ -222,12 +223,12 @@ class _SoundTrack:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Return what the video declares of itself, after decoding its first frame.
+    """Return the declared properties of a video, after decoding its first frame.
 
     Raises
     ------
     UserError
-        The file cannot be read as a video or holds no frame.
+        The file is not a readable video or has no frame.
     """
     with _opened(path) as (container, stream):
         declared = stream.frames or None
@@ -246,16 +247,17 @@ def read_frames(
     end: float | None = None,
     depth: Literal[8, 16] = 8,
 ) -> Iterator[np.ndarray]:
-    """Yield every frame of a video, or of a cut of it, in gray; memory does not grow with the length.
+    """Yield every frame of a video, or of a cut of it, in gray; uses constant memory.
 
-    Colour becomes its luma. Limited-range video (16 to 235) is spread over the full range; more than 8 bits are scaled
-    by their full range. Quarter turns and mirrors that the file asks for are done; pixels are taken as square.
+    Colour is converted to luma. Limited-range video (16 to 235) is expanded to the full range; more than 8 bits are
+    scaled by their full range. Rotations by 90 degrees and mirroring in the metadata are applied; pixels are assumed
+    square.
 
     Parameters
     ----------
     path : any container and codec that FFmpeg decodes.
-    size : (height, width) in pixels to scale to, by area where it shrinks, else linearly; None keeps the video's.
-    start, end : cut in seconds from the first frame: the frames whose middle lies in it.
+    size : (height, width) of the result, pixels; area averaging to shrink, else linear; None keeps the video's.
+    start, end : cut, seconds from the first frame; frames whose midpoint is inside are included.
     depth : bits of the result: 8 or 16.
 
     Yields
@@ -265,8 +267,8 @@ def read_frames(
     Raises
     ------
     UserError
-        The file cannot be read, holds no frame in the cut, ends before what it declares or before ``end``, or stores
-        more than 8 bits and uses so few of them that 8 would hold next to nothing.
+        The file is unreadable, has no frame in the cut, ends before its declared length or ``end``, or stores more than
+        8 bits with a range too small to convert to 8.
     """
     count = 0
     for begin, until, picture in _shown(path, start, end, size, depth):
@@ -289,19 +291,19 @@ def frames_at_rate(
     depth: Literal[8, 16] = 8,
     sampling_rate: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield the gray frames of a video at ``rate``, frame k standing for the times from k / rate to (k + 1) / rate.
+    """Yield the gray frames of a video at ``rate``; frame k covers k / rate to (k + 1) / rate.
 
-    A video of that rate, within 0.1 %, is passed on frame by frame as long as no frame of the cut is shown more than
-    half a frame before or after its time. Any other, and one of variable rate, goes by its time stamps.
+    A video of that rate, within 0.1 %, is passed through if no frame of the cut is more than half a frame off its time.
+    Others, and those of variable rate, are resampled by time stamps.
 
     Parameters
     ----------
     path, size, start, end, depth : as in `read_frames`.
     rate : frames per second of the result.
-    method : ``refuse``; ``nearest``: the frame shown at the middle of the interval, in a video of constant rate the one
-        nearest in time; ``mean``: the mean over the interval, each frame weighted by how long it is shown in it.
-    sampling_rate : of a mel that can still be chosen, Hz: a refusal then names one that would fit. With trained models
-        there is no other.
+    method : ``refuse``; ``nearest``: the frame shown at the middle of the interval; ``mean``: the mean over the
+        interval, weighted by display time.
+    sampling_rate : of the mel, Hz, if it can still be changed: the error then suggests a suitable mel. None for trained
+        models.
 
     Yields
     ------
@@ -310,7 +312,7 @@ def frames_at_rate(
     Raises
     ------
     UserError
-        As `read_frames`; or the rate is another or variable and ``method`` is ``refuse``.
+        As `read_frames`; or the rate differs or is variable and ``method`` is ``refuse``.
     """
     if method not in RESAMPLING:
         raise UserError("resampling of frames", f"is {method!r}", f"give one of {', '.join(RESAMPLING)}")
@@ -341,14 +343,14 @@ def frames_at_rate(
 
 
 def normalise_frames(frames: np.ndarray, method: str) -> np.ndarray:
-    """Return frames in [0, 1] as the acoustic model sees them.
+    """Return frames in [0, 1], the acoustic model's input.
 
     Parameters
     ----------
     frames : uint8 or uint16 ``(..., H, W)``.
     method : ``unit``: divided by full scale; ``frame``: each frame to zero mean and unit variance, then its minimum to
-        0 and its maximum to 1. The second step undoes the scale of the first, so that it alone is computed; a frame of
-        one value becomes 0.
+        0 and its maximum to 1. The second step makes the first redundant, so only it is computed; a constant frame
+        becomes 0.
 
     Returns
     -------
@@ -364,7 +366,7 @@ def normalise_frames(frames: np.ndarray, method: str) -> np.ndarray:
 
 
 def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return ``(H, W)`` scaled to ``size`` (height, width): by area along a side that shrinks, else linearly."""
+    """Return ``(H, W)`` scaled to ``size`` (height, width): area averaging to shrink, else linear, per side."""
     height, width = picture.shape
     smaller = min(height, size[0]), min(width, size[1])
     if smaller != (height, width):
@@ -394,9 +396,9 @@ def _frame_rate(path: str | Path, stream: av.VideoStream) -> Fraction:
 def _shown(
     path: str | Path, start: float | None, end: float | None, size: tuple[int, int] | None, depth: int
 ) -> _Shown:
-    """Yield (begin, end, gray picture) of every frame that is shown at some time from ``start`` to ``end``.
+    """Yield (start, end, gray picture) of every frame displayed between ``start`` and ``end``.
 
-    Times are exact seconds from the first frame; a frame is shown until the next one, the last for 1 / rate.
+    Times are exact seconds from the first frame; a frame lasts until the next one, the last for 1 / rate.
     """
     if start is not None and start < 0:
         raise UserError(path, f"has a cut that starts at {start:g} s", "start at 0 s or later")
@@ -437,7 +439,7 @@ def _intervals(
     duration: Fraction,
     since: float,
 ) -> Iterator[tuple[Fraction, Fraction, av.VideoFrame]]:
-    """Yield (begin, end, frame) from the one shown at ``since`` seconds, or an earlier one, to the last.
+    """Yield (start, end, frame) from the one at ``since`` seconds, or an earlier one, to the last.
 
     A frame without a time stamp follows the one before by ``duration``.
     """
@@ -449,7 +451,7 @@ def _intervals(
         if first is not None and first.pts is not None and first.pts * stream.time_base - origin <= since:
             frames = itertools.chain([first], frames)
         else:
-            # The index is missing or wrong: all that comes before is decoded and dropped.
+            # The index is missing or wrong: decode from the start.
             with _opened(path) as (container, stream):
                 yield from _intervals(path, container, stream, duration, 0)
             return
@@ -483,12 +485,12 @@ def _nothing_shown(path: str | Path, start: float | None, end: float | None) -> 
 
 
 def _times(path: str | Path, start: float | None, end: float | None) -> tuple[Fraction, np.ndarray]:
-    """Return the declared rate and when each frame of a cut is shown, seconds; reads time stamps only."""
+    """Return the declared rate and the time of each frame of a cut, seconds; reads time stamps only."""
     with _opened(path) as (container, stream):
         rate = _frame_rate(path, stream)
         origin = begin_of_picture(path, container)
         stamps, count = array("q"), 0
-        with contextlib.suppress(av.FFmpegError):  # decoding will tell what is wrong, and where
+        with contextlib.suppress(av.FFmpegError):  # decoding reports the error
             for packet in packets(container, stream):
                 if packet.size and not packet.is_discard:
                     count += 1
@@ -504,7 +506,7 @@ def _times(path: str | Path, start: float | None, end: float | None) -> tuple[Fr
 
 
 def _drift(times: np.ndarray, rate: Fraction) -> float:
-    """Frames by which one is shown before or after its time at a constant ``rate``, at most, counted from the first."""
+    """Maximum deviation of a frame from its time at a constant ``rate``, in frames, relative to the first."""
     if not len(times):
         return 0.0
     return float(np.abs((times - times[0]) * float(rate) - np.arange(len(times))).max())
@@ -533,7 +535,7 @@ def _mean(shown: _Shown, rate: Fraction, start: float | None, end: float | None)
             yield np.rint(total / seconds).astype(picture.dtype)
             total, seconds = 0.0, 0.0
             low, high = high, high + 1 / rate
-    # The last interval counts when its middle is still shown, as with the nearest frame.
+    # The last interval counts if its midpoint is covered, as for nearest.
     if seconds > 1 / rate / 2:
         yield np.rint(total / seconds).astype(picture.dtype)
 
@@ -547,7 +549,7 @@ def _to_depth(picture: np.ndarray, depth: int) -> np.ndarray:
 
 
 def _gray(path: str | Path, frame: av.VideoFrame) -> np.ndarray:
-    """Brightness of a frame over the full range, uint8 ``(H, W)``, or uint16 where the file stores more than 8 bits."""
+    """Full-range luma of a frame, uint8 ``(H, W)``, or uint16 if the file stores more than 8 bits."""
     bits = max(component.bits for component in frame.format.components)
     if _PLANAR_LUMA.fullmatch(frame.format.name):
         picture = _full_range(frame, bits)
@@ -560,7 +562,8 @@ def _gray(path: str | Path, frame: av.VideoFrame) -> np.ndarray:
 
 
 def _upright(path: str | Path, frame: av.VideoFrame, picture: np.ndarray) -> np.ndarray:
-    """Apply the frame's display matrix (column x' = a x + c y, row y' = b x + d y): quarter turns and mirrors."""
+    """Apply the frame's display matrix (column x' = a x + c y, row y' = b x + d y): 90-degree rotation and
+    mirroring."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return picture
@@ -575,7 +578,7 @@ def _upright(path: str | Path, frame: av.VideoFrame, picture: np.ndarray) -> np.
 
 
 def _full_range(frame: av.VideoFrame, bits: int) -> np.ndarray:
-    """The luma plane, spread to the full range of 8 or 16 bits."""
+    """The luma plane, expanded to the full range of 8 or 16 bits."""
     plane = frame.planes[0]
     kind = np.dtype(np.uint8) if bits == 8 else np.dtype(">u2" if frame.format.is_big_endian else "<u2")
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height]
@@ -586,7 +589,7 @@ def _full_range(frame: av.VideoFrame, bits: int) -> np.ndarray:
 def _is_limited(frame: av.VideoFrame) -> bool:
     if frame.format.name.startswith("yuvj") or frame.color_range == 2:
         return False
-    # Gray formats hold plain brightness unless the file says otherwise; the standard for colour is the limited range.
+    # Gray formats are full range unless declared otherwise; colour is limited range by default.
     return frame.color_range == 1 or not frame.format.name.startswith("gray")
 
 

@@ -1,10 +1,10 @@
-"""Speech and the vocal tract that makes it, from phonemes, by the articulatory synthesiser VocalTractLab.
+"""Synthesises speech and vocal tract shapes from phonemes by VocalTractLab.
 
-VocalTractLab (P. Birkholz, *VocalTractLab*, GPL-3.0) turns a score of gestures into motion; the pitch, the larynx that
-follows it, the breath and the posture of rest are added here, and only then is the sound made, so that what is heard
-really comes from the shapes that are shown. The engine is an optional extra and is imported by this module alone.
+VocalTractLab (P. Birkholz, *VocalTractLab*, GPL-3.0) turns a gestural score into motion. Pitch, larynx height, breath
+and rest posture are added here before the sound is synthesised, so that the sound results from the shapes in the
+picture. The engine is an optional extra, imported only by this module.
 
-The engine keeps one global state: use it in one thread of a process.
+The engine has global state: use it in one thread per process.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from rtmri_speech.demo.text import PAUSE, Segment
 from rtmri_speech.errors import UserError
 
 SAMPLING_RATE = 11413
-"""Hz; with 420 samples a video frame the rate of the memo's recordings, 27.17 frames/s."""
+"""Hz; with 420 samples per video frame this is the lab's rate, 27.17 frames/s."""
 HOP_LENGTH = 420
 
 ENGINE_RATE = 44100
 STATE_SAMPLES = 110
-"""VocalTractLab gives one state of tract and glottis in 110 of its own samples (2.5 ms)."""
+"""VocalTractLab outputs one state of tract and glottis per 110 of its samples (2.5 ms)."""
 STATES_A_STEP = 6
-"""States of the motion a synthesised one (15 ms): a tube is made for each, at 2.8 ms of CPU, and the engine
-interpolates between them. The natural-log mel differs from that of every state by 0.09 on average (its own spread is
-1.7), for 0.4 of the cost."""
+"""States of the motion per synthesised state (15 ms): the engine computes a tube for each, at 2.8 ms of CPU time, and
+interpolates. Compared with using every state, the natural-log mel differs by 0.09 on average (standard deviation 1.7),
+at 0.4 of the cost."""
 
 GLOTTIS_PARAMETERS, TRACT_PARAMETERS = 11, 19
 F0, PRESSURE, LOWER_CHINK, UPPER_CHINK, CHINK_AREA, FLUTTER = 0, 1, 2, 3, 4, 9
@@ -48,43 +48,43 @@ REST_TRACT = {LIP_DISTANCE: -0.15, JAW_ANGLE: -1.5, VELUM_SHAPE: 0.5, VELUM_OPEN
 REST_GLOTTIS = {LOWER_CHINK: 0.11, UPPER_CHINK: 0.11, CHINK_AREA: 0.08}
 """Quiet breathing through the nose: lips closed, velum low, vocal folds apart."""
 REST_AFTER_SPEECH, REST_BEFORE_SPEECH = 0.06, 0.05
-"""Seconds of a pause that the last phoneme still needs, and that the next one needs already."""
+"""Seconds of a pause that belong to the previous and the next phoneme."""
 PRESSURE_AFTER_SPEECH, PRESSURE_BEFORE_SPEECH = 0.0, 0.02
-"""The same for the breath."""
+"""The same for lung pressure."""
 REST_BLEND, PRESSURE_BLEND = 0.09, 0.05
-"""Seconds that posture and lung pressure take from speech to rest and back."""
+"""Transition times of posture and lung pressure between speech and rest, seconds."""
 
 REFERENCE_SEMITONES = 80.0
-"""Pitch in semitones above 1 Hz at which the larynx has its middle height: 101.6 Hz."""
+"""Pitch at which the larynx is at its middle height, semitones above 1 Hz (101.6 Hz)."""
 LOWEST_SEMITONES, HIGHEST_SEMITONES = 71.0, 92.0
-"""60 to 203 Hz, the range in which the male model voices steadily."""
+"""60 to 203 Hz, the range of stable voicing of the male model."""
 LARYNX_RISE = 0.075
-"""cm of hyoid and larynx height a semitone (0.9 cm an octave): the one cue of pitch in a picture."""
+"""Rise of hyoid and larynx, cm per semitone (0.9 cm per octave): the only cue to pitch in a picture."""
 HYOID_MIDDLE, HYOID_SHARE, HYOID_RANGE = -4.9, 0.6, (-6.0, -3.5)
-"""The model's vowels use its whole range of hyoid height (cm); their share is cut so that pitch has room in each."""
+"""The model's vowels use the whole range of hyoid height (cm); it is scaled to leave room for pitch."""
 
 DECLINATION = (1.8, -2.7)
-"""Pitch at the start and the end of a sentence against its middle, semitones."""
+"""Pitch at the start and end of a sentence relative to its middle, semitones."""
 ACCENTS = (0.0, 1.5, 3.5, 5.5, -2.0)
 FINAL_MOVEMENTS = (-3.0, -3.0, 4.0)
-"""Semitones of a pitch accent, and of the final fall or (one in three) rise."""
+"""Sizes of pitch accents, and of the final fall or (one in three) rise, semitones."""
 ACCENT_SECONDS, FINAL_SECONDS, FINAL_LEAD = 0.075, 0.04, 0.12
 
 FLUTTER_PERCENT = 10.0
-"""Less random movement of F0 than the engine's 25 %: it would be noise that no picture shows."""
+"""Random variation of F0, below the engine's 25 %: it is not visible in the picture."""
 
 LEVEL = 6.0
-"""One gain for all clips, so that differences of loudness stay; the loudest vowels reach 0.4 to 0.8 of full scale."""
+"""Gain, the same for all clips to preserve loudness differences; loud vowels reach 0.4 to 0.8 of full scale."""
 ROOM_NOISE = 1e-3
-"""RMS of the room noise, 60 dB below full scale: digital silence occurs in no recording."""
+"""RMS of the room noise, 60 dB below full scale: recordings have no digital silence."""
 
 VOICED_PRESSURE, VOICED_CHINK = 2000.0, 0.06
-"""Lung pressure (dPa) above which, and width of the glottis at rest (cm) below which, the folds vibrate."""
+"""Minimum lung pressure (dPa) and maximum glottal width at rest (cm) for the vocal folds to vibrate."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """What sets one clip's speaker apart: pitch in semitones from the reference, liveliness, tempo, level in dB."""
+    """Voice of a clip: pitch in semitones from the reference, liveliness, tempo, level in dB."""
 
     pitch: float
     liveliness: float
@@ -93,7 +93,7 @@ class Voice:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Voice:
-        """Return a random voice; the level varies little, since no picture shows it."""
+        """Return a random voice; the level varies little, because it is not visible in the picture."""
         return cls(
             pitch=rng.uniform(-2.0, 2.5),
             liveliness=rng.uniform(0.6, 1.3),
@@ -109,7 +109,7 @@ class Utterance:
     Attributes
     ----------
     audio : float64 ``(T * HOP_LENGTH,)`` at `SAMPLING_RATE`.
-    tract : float64 ``(T, 19)``, VocalTractLab's tract parameters in the middle of each video frame.
+    tract : float64 ``(T, 19)``, VocalTractLab's tract parameters at the middle of each video frame.
     glottis : float64 ``(T, 11)``, its glottis parameters.
     f0 : float64 ``(T,)``, Hz, 0 where the vocal folds do not vibrate.
     """
@@ -122,7 +122,7 @@ class Utterance:
 
 @cache
 def engine() -> ModuleType:
-    """Return the synthesiser; a `UserError` says how to install it when it is missing."""
+    """Return the synthesiser; raise a `UserError` if it is not installed."""
     try:
         return importlib.import_module("vocaltractlab_cython")
     except ModuleNotFoundError as error:
@@ -134,7 +134,7 @@ def engine() -> ModuleType:
 
 
 def speak(segments: list[Segment], voice: Voice, rng: np.random.Generator) -> Utterance:
-    """Return the utterance of phonemes and pauses in a voice; ``rng`` draws the intonation and the room noise."""
+    """Synthesise phonemes and pauses in a voice; ``rng`` draws intonation and room noise."""
     glottis, tract = _motion(segments)
     seconds = np.arange(len(tract)) * STATE_SAMPLES / ENGINE_RATE
     resting = _blend(_pausing(segments, seconds, REST_AFTER_SPEECH, REST_BEFORE_SPEECH), REST_BLEND)
@@ -187,21 +187,21 @@ def intonation(segments: list[Segment], seconds: np.ndarray, voice: Voice, rng: 
 
 
 def _motion(segments: list[Segment]) -> tuple[np.ndarray, np.ndarray]:
-    """States of the glottis (N, 11) and the tract (N, 19) that the gestures of the phonemes lead to, 400.9 a second."""
-    # The engine refuses file names that are not ASCII, and the system's temporary folder may have one; a name without a
-    # folder always is.
+    """States of glottis (N, 11) and tract (N, 19) for the gestures of the phonemes, 400.9 per second."""
+    # The engine refuses file names that are not ASCII, as the temporary directory's may be; so use relative names.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("gestures.xml").write_text(gestural_score(segments), encoding="ascii")
         engine().gesture_file_to_motor_file("gestures.xml", "states.txt")
         written = Path("states.txt").read_text(encoding="ascii").splitlines()
-    # Comments, the name of the glottis model and the number of states come first; then glottis and tract take turns.
+    # After comments, the glottis model's name and the number of states, glottis and tract alternate.
     first = next(i for i, line in enumerate(written) if not line.startswith("#")) + 2
     states = np.array(" ".join(written[first:]).split(), float).reshape(-1, GLOTTIS_PARAMETERS + TRACT_PARAMETERS)
     return np.hsplit(states, [GLOTTIS_PARAMETERS])
 
 
 def _pausing(segments: list[Segment], seconds: np.ndarray, after: float, before: float) -> np.ndarray:
-    """Which instants lie in a pause, ``after`` s after the last phoneme and ``before`` s before the next, bool (N,)."""
+    """Whether each instant is in a pause, from ``after`` s after a phoneme to ``before`` s before the next, bool
+    (N,)."""
     edges = np.cumsum([0.0] + [segment.seconds for segment in segments])
     pausing = np.zeros(len(seconds), bool)
     for i, segment in enumerate(segments):
@@ -213,7 +213,7 @@ def _pausing(segments: list[Segment], seconds: np.ndarray, after: float, before:
 
 
 def _blend(mask: np.ndarray, seconds: float) -> np.ndarray:
-    """A mask whose steps take ``seconds``, in [0, 1]."""
+    """Smooth a mask: steps become transitions of ``seconds``."""
     half = round(seconds * ENGINE_RATE / STATE_SAMPLES / 2)
     window = np.hanning(2 * half + 1)
     return np.convolve(np.pad(mask.astype(float), half, mode="edge"), window / window.sum(), "valid")
@@ -238,9 +238,9 @@ def _voiced(glottis: np.ndarray) -> np.ndarray:
 
 
 def _synthesise(tract: np.ndarray, glottis: np.ndarray) -> np.ndarray:
-    """Sound of the states at `ENGINE_RATE`, a sample each state's `STATE_SAMPLES`.
+    """Sound of the states at `ENGINE_RATE`, `STATE_SAMPLES` per state.
 
-    Only from the first to the last breath: without lung pressure the engine gives zeros at the price of speech.
+    Synthesised only where there is lung pressure; elsewhere the engine takes as long to output zeros.
     """
     breathing = np.flatnonzero(glottis[:, PRESSURE] > 0)
     sound = np.zeros(len(tract) * STATE_SAMPLES)

@@ -1,6 +1,6 @@
-"""Clips of the demo corpus: video, wav and description of a sentence, a pure function of seed and clip number.
+"""Clips of the demo corpus: video, wav and description, a pure function of seed and clip number.
 
-No clip knows of another, so that they can be made in any order, by any number of processes, and one alone.
+Clips are independent: any subset can be generated in any order and by any number of processes.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.video import write_video
 
 _SENTENCE, _SPEECH, _PICTURE = range(3)
-"""Streams of random numbers of one clip: the speech stays the same whether or not its picture is drawn."""
+"""Random streams of a clip: its speech does not depend on whether its picture is drawn."""
 
 
 VIDEO_QUALITY = 21
-"""H.264's rate factor: the noise survives, at 190 kB a second."""
+"""H.264 rate factor that preserves the noise, at 190 kB per second."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Speech:
-    """One clip before its picture: the words, their phonemes, the voice, the sound and the articulation."""
+    """A clip without its picture: words, phonemes, voice, sound and articulation."""
 
     words: list[str]
     segments: list[text.Segment]
@@ -36,7 +36,7 @@ class Speech:
 
 
 def clip_id(clip: int) -> str:
-    """Return the id of a clip, ``000`` on."""
+    """Return the id of a clip, from ``000``."""
     return f"{clip:03d}"
 
 
@@ -56,15 +56,15 @@ def synthesise(clip: int, seed: int) -> Speech:
 
 
 def make_clip(clip: int, seed: int, video: Path, audio: Path, description: Path) -> None:
-    """Write one clip's three files: pictures, sound (of as many hops as pictures) and what is known of them.
+    """Write a clip's three files: video, sound (one hop per frame) and description.
 
     Parameters
     ----------
-    clip : number of the clip; with ``seed`` it decides everything.
+    clip : number of the clip; with ``seed`` it determines the content.
     seed : number of the corpus.
     video : mp4, 256x256 at exactly 11413/420 frames/s.
-    audio : wav, int16 mono at 11413 Hz, 420 samples a frame.
-    description : JSON of `describe`, with the pose of the head.
+    audio : wav, int16 mono at 11413 Hz, 420 samples per frame.
+    description : JSON of `describe`, plus the pose of the head.
     """
     speech = synthesise(clip, seed)
     rng = _random(clip, seed, _PICTURE)
@@ -79,7 +79,7 @@ def make_clip(clip: int, seed: int, video: Path, audio: Path, description: Path)
 
 
 def make_speech(clip: int, seed: int, audio: Path) -> None:
-    """Write one clip's sound alone: int16 mono at 11413 Hz, as `make_clip` would, at half its price."""
+    """Write a clip's sound only, identical to `make_clip`'s, at half the cost: int16 mono at 11413 Hz."""
     write_wav(audio, synthesise(clip, seed).utterance.audio, articulation.SAMPLING_RATE)
 
 

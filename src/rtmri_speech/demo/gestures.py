@@ -1,10 +1,10 @@
-"""A gestural score from phonemes: which articulator heads for which target, from when to when.
+"""Converts phonemes to a gestural score: articulator, target, start and end of each gesture.
 
-The score is what VocalTractLab turns into motion: a row of targets each for the vowel, the lips, the tip and the body
-of the tongue, the velum, the vocal folds, pitch and lung pressure (P. Birkholz, "Modeling consonant-vowel
-coarticulation for articulatory speech synthesis", *PLoS ONE*, 2013). The engine has a planner of its own that searches
-for the instant of every closure, at a quarter of a CPU second each; the rules here, read off its scores, come within
-15 ms of it for nothing. It also drops a phoneme it does not know without a word; here that is an error.
+VocalTractLab turns the score into motion. It has one tier of targets each for vowel, lips, tongue tip, tongue body,
+velum, vocal folds, pitch and lung pressure (P. Birkholz, "Modeling consonant-vowel coarticulation for articulatory
+speech synthesis", *PLoS ONE*, 2013). The engine's own planner searches for the time of every closure, at 0.25 s of CPU
+time each; the rules here, derived from its scores, are within 15 ms at no cost. The planner also silently drops unknown
+phonemes; here that is an error.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ VOWEL_TARGETS = {
     "a": "a", "a:": "a", "e:": "e", "i:": "i", "o:": "o", "u:": "u", "E": "E", "I": "I", "O": "O", "U": "U", "@": "@",
     "aI": "a e", "aU": "a o", "OY": "O e",
 }  # fmt: skip
-"""Shapes of each vowel, two for a diphthong."""
+"""Shape of each vowel, two for a diphthong."""
 
 VOWEL_LEAD = 0.020
-"""A vowel's gesture starts so many seconds before the consonants in front of it: they are spoken on the way."""
+"""A vowel's gesture starts this many seconds before the preceding consonants: they are coarticulated."""
 FOLDS_APART_SECONDS = 0.150
-"""After a pause the vocal folds stay apart so long before a voiceless consonant, instead of meeting for a moment."""
+"""After a pause, the vocal folds open this long before a voiceless consonant, instead of closing briefly."""
 GLIDE_SECONDS = 0.125
 """The second half of a diphthong, at most."""
 LAST_VOWEL = "@"
-"""Where the tongue goes after the last vowel."""
+"""Target of the tongue after the last vowel."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stroke:
     """One articulator's part in a consonant.
 
-    It sets out for ``target`` ``lead`` seconds before the phoneme begins and lets go ``early`` seconds before it ends;
-    a target is reached about 60 ms after setting out, and left as slowly.
+    The gesture starts ``lead`` seconds before the phoneme and ends ``early`` seconds before its end; reaching or
+    leaving a target takes about 60 ms.
     """
 
     tier: str
@@ -81,22 +81,22 @@ CONSONANTS: dict[str, tuple[Stroke, ...]] = {
     "l": (Stroke("tongue-tip", "tt-alveolar-lateral", 0.065, 0.055),),
     "j": (_narrowing("tongue-body", "tb-palatal-fricative"),),
     "h": (Stroke("glottal-shape", "h", 0.060, 0.060),),
-    # An affricate lets go of its closure into the narrowing, which is the later of two targets of one articulator.
+    # An affricate releases its closure into a narrowing: two successive targets of one articulator.
     "tS": (
         _closure("tongue-tip", "tt-postalveolar-closure", 0.135),
         Stroke("tongue-tip", "tt-postalveolar-fricative", 0.010, 0.047),
         Stroke("glottal-shape", "voiceless-fricative", 0.014, 0.057),
     ),
 }
-"""What the articulators do for each consonant."""
+"""Gestures of each consonant."""
 
 NEUTRAL = {"lip": "", "tongue-tip": "", "tongue-body": "", "velic": "0.000000", "glottal-shape": "modal"}
-"""Target of each articulator while no consonant asks for it; of the tongue and the lips, the vowel's."""
+"""Target of each articulator outside consonants; for tongue and lips, that of the vowel."""
 STEADY = {"f0": "80.000000", "lung-pressure": "8000.000000"}
 """Pitch (semitones above 1 Hz) and lung pressure (dPa) of the whole score."""
 UNITS = {"f0": "st", "lung-pressure": "dPa"}
 SHORTEST_GESTURE = 0.005
-"""Seconds; the engine refuses a score with a gesture of less than 0.001."""
+"""Seconds; the engine refuses gestures shorter than 0.001."""
 TIME_CONSTANT = 0.012
 """Seconds of the engine's low-pass filter from target to motion."""
 
@@ -125,15 +125,15 @@ def gestural_score(segments: list[Segment]) -> str:
 
 def _vowel_gestures(segments: list[Segment], edges: list[float]) -> list[Gesture]:
     vowels = [i for i, segment in enumerate(segments) if segment.phoneme in VOWEL_TARGETS]
-    # Each vowel reigns from the first consonant or pause before it to that before the next one.
-    reigns = [edges[previous + 1] - VOWEL_LEAD for previous in [-1, *vowels]]
-    reigns[0] = 0.0
+    # Each vowel extends from the first consonant or pause before it to that before the next vowel.
+    spans = [edges[previous + 1] - VOWEL_LEAD for previous in [-1, *vowels]]
+    spans[0] = 0.0
     gestures = []
-    for vowel, start, end in zip(vowels, reigns[:-1], reigns[1:], strict=True):
+    for vowel, start, end in zip(vowels, spans[:-1], spans[1:], strict=True):
         first, *second = VOWEL_TARGETS[segments[vowel].phoneme].split()
         glide = max(edges[vowel], end - GLIDE_SECONDS)
         gestures += [(start, glide, first), (glide, end, *second)] if second else [(start, end, first)]
-    return [*gestures, (reigns[-1], edges[-1], LAST_VOWEL)]
+    return [*gestures, (spans[-1], edges[-1], LAST_VOWEL)]
 
 
 def _consonant_gestures(segments: list[Segment], edges: list[float], tier: str) -> list[Gesture]:
@@ -151,7 +151,8 @@ def _consonant_gestures(segments: list[Segment], edges: list[float], tier: str) 
 
 
 def _filled(gestures: list[Gesture], neutral: str, end: float) -> list[Gesture]:
-    """Gestures without gaps and overlaps: a later one cuts the one before short and takes a tiny gap before it."""
+    """Fill gaps with ``neutral`` and remove overlaps: a later gesture truncates an earlier one and absorbs tiny
+    gaps."""
     filled: list[Gesture] = []
     now = 0.0
     for (start, stop, target), following in itertools.zip_longest(gestures, gestures[1:]):

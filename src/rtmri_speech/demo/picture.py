@@ -1,10 +1,9 @@
-"""Midsagittal pictures like those of real-time MRI, drawn from the outlines of a vocal tract.
+"""Draws midsagittal pictures like those of real-time MRI from the outlines of a vocal tract.
 
-The outlines (VocalTractLab's: centimetres, x forward, y up) bound the air that is heard; everything else is anatomy
-drawn by hand around them, in the same frame of reference. What a head keeps still is painted once. Each picture then
-lays the air in front of the face over it, and the organs that move: the jaw rides on the lower teeth, the larynx on the
-hyoid, and the vocal folds show as a bar of tissue while they vibrate. Point spread, receive coil, noise and a restless
-head make it a scanner's picture. The face looks left.
+VocalTractLab's outlines (centimetres, x forward, y up) bound the airway; the rest is hand-drawn anatomy in the same
+coordinates. Static parts of the head are drawn once. Each picture adds the air in front of the face and the moving
+organs: the jaw follows the lower teeth, the larynx the hyoid, and the vocal folds are a bar of tissue while they
+vibrate. Point spread, receive coil, noise and head motion imitate a scanner. The face looks left.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from numpy.typing import ArrayLike
 
 SIZE = 256
 FIELD_CM = 18.0
-"""Side of the field of view: 14 pixels a centimetre."""
+"""Side of the field of view: 14 pixels per centimetre."""
 CENTRE_CM = np.array([0.8, -2.4])
 PIXELS_A_CM = SIZE / FIELD_CM
 _SUBPIXEL_BITS = 4
 
 AIR, TOOTH, BONE, CARTILAGE, NASAL_BONE = 7, 12, 28, 38, 34
 MUSCLE, TURBINATE, SOFT_TISSUE, BRAIN, MARROW, TONGUE, MUCOSA, FAT = 88, 84, 104, 112, 118, 122, 150, 172
-"""Brightness of the tissues, of 255: compact bone, teeth and air give no signal, fat and wet mucosa the most."""
+"""Brightness of the tissues, 0 to 255: compact bone, teeth and air give no signal, fat and wet mucosa the most."""
 
 POINT_SPREAD = 1.4
 """Blur of the imaging, standard deviation in pixels."""
@@ -35,30 +34,30 @@ NOISE = 7.0
 """Standard deviation of the scanner's noise in each of its two channels."""
 COIL_CENTRE_CM, COIL_RADIUS_CM = (4.2, -2.0), 6.2
 COIL_FAR, COIL_NEAR = 0.74, 0.56
-"""A receive coil before the mouth brightens what is near it."""
+"""A receive coil in front of the mouth: brightness decreases with distance."""
 
 SHIFT_PIXELS, TURN_DEGREES, ZOOM, GAIN = 2.5, 2.0, 0.015, 0.06
-"""Standard deviations of how the head lies in a clip; without them a look-up of the most similar frame nearly equals
-a trained model."""
+"""Standard deviations of the head's pose in a clip; without them, nearest neighbours are nearly as good as a trained
+model."""
 JITTER_MEMORY, JITTER_PIXELS, JITTER_DEGREES = 0.96, 0.16, 0.045
-"""The head also creeps: a first-order process, its coefficient a frame and its innovations."""
+"""Slow head motion within a clip: coefficient per frame and innovations of a first-order process."""
 PIVOT_CM = (-1.4, -3.3)
-"""Heads turn about the upper neck."""
+"""Centre of head rotation, in the upper neck."""
 
 PHARYNX, VELUM, PALATE, UPPER_TEETH, UPPER_LIP = slice(1, 9), slice(9, 16), slice(15, 22), slice(21, 27), slice(28, 33)
 """Parts of the upper outline, from the back of the glottis to the upper lip."""
 FLOOR, LOWER_TEETH, LOWER_LIP = slice(5, 17), slice(16, 22), slice(22, 27)
-"""Parts of the lower outline, from the front of the glottis over the hyoid to the lower lip."""
+"""Parts of the lower outline, from the front of the glottis via the hyoid to the lower lip."""
 GLOTTIS, UPPER_LIP_TIP, LOWER_LIP_TIP, HYOID, VALLECULA = 0, 33, 27, 6, 5
-"""Single points of them."""
+"""Single points of the outlines."""
 JAW_EDGE = (17, 20)
 """Two points of the lower outline that are fixed to the jaw."""
 REFERENCE_JAW_CM, REFERENCE_JAW_ANGLE = np.array([4.29, -1.99]), -0.0724
-"""Where that edge lies in the vowel a, the jaw position in which mandible and chin are given (cm, radians)."""
+"""Position of that edge in the vowel a, for which mandible and chin are drawn (cm, radians)."""
 TONGUE_CENTRE_CM = np.array([0.6, -0.8])
-"""Where the tongue's texture is given."""
+"""Reference position of the tongue's texture."""
 OPEN_CHINK_CM = 0.10
-"""Width between vocal folds at which nothing of them is seen."""
+"""Distance between the vocal folds at which they are invisible."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Outlines:
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """How a head lies in the scanner during one clip: shift in pixels, turn in degrees, zoom and brightness factors."""
+    """Pose of a head in one clip: shift in pixels, rotation in degrees, zoom and brightness factors."""
 
     right: float
     down: float
@@ -98,7 +97,7 @@ def film(outlines: Iterator[Outlines], chinks: ArrayLike, pose: Pose, rng: np.ra
     outlines : of each frame.
     chinks : width between the vocal folds in each frame, centimetres, ``(T,)``.
     pose : of the head.
-    rng : draws the head's creeping and the noise.
+    rng : draws head motion and noise.
     """
     creep = np.zeros(3)
     coil = pose.gain * _coil()
@@ -110,13 +109,13 @@ def film(outlines: Iterator[Outlines], chinks: ArrayLike, pose: Pose, rng: np.ra
         placement[:, 2] += pose.right + creep[0], pose.down + creep[1]
         tissue = cv2.GaussianBlur(draw(outline, chink), (0, 0), POINT_SPREAD)
         signal = coil * cv2.warpAffine(tissue, placement, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
-        # The magnitude of a complex signal with noise in both channels (Rice's distribution), as scanners show it.
+        # Magnitude of a complex signal with noise in both channels (Rice distribution), as in a scanner.
         noise = NOISE * rng.standard_normal((2, SIZE, SIZE), dtype=np.float32)
         yield np.clip(np.hypot(signal + noise[0], noise[1]), 0, 255).astype(np.uint8)
 
 
 def draw(outlines: Outlines, chink: float) -> np.ndarray:
-    """Return the brightness of the tissues, float32 ``(256, 256)``, sharp and without noise.
+    """Return the brightness of the tissues, float32 ``(256, 256)``, without blur and noise.
 
     ``chink`` is the width between the vocal folds in centimetres.
     """
@@ -135,7 +134,7 @@ def draw(outlines: Outlines, chink: float) -> np.ndarray:
 
 
 class _Jaw:
-    """The rigid motion of the mandible from its reference position to that of a frame."""
+    """Rigid motion of the mandible from its reference position to a frame's."""
 
     def __init__(self, lower: np.ndarray) -> None:
         back, front = lower[JAW_EDGE[0]], lower[JAW_EDGE[1]]
@@ -149,7 +148,7 @@ class _Jaw:
 
 @lru_cache(maxsize=1)
 def _still_head() -> np.ndarray:
-    """What no speech moves: brain, skull base, spine, nose and nape, as seen through a face that fills the picture."""
+    """Static anatomy: brain, skull base, spine, nose and nape, on a background of muscle."""
     canvas = np.full((SIZE, SIZE), MUSCLE, np.uint8)
     nape = _spline([[-7.6, -12.2], [-7.5, -9], [-7.9, -5.5], [-8.6, -2.5], [-9.8, 0.5], [-11, 3], [-11, 8]])
     _fill(canvas, np.concatenate([nape, [[-14, 8], [-14, -12.2]]]), AIR)
@@ -187,7 +186,7 @@ def _draw_nose(canvas: np.ndarray) -> None:
 
 
 def _draw_face(canvas: np.ndarray, upper_lip: np.ndarray, lower_lip: np.ndarray, jaw: _Jaw, larynx: np.ndarray) -> None:
-    """The air in front of the face, and the fat under its skin."""
+    """Draw the air in front of the face, and subcutaneous fat."""
     brow_to_nose = [[6.6, 8], [6.9, 6.6], [7.6, 5.2], [8.5, 3.5], [8.72, 2.85], [8.45, 2.35], [7.7, 2.1]]
     above = _spline([*brow_to_nose, [7.05, 1.75], [6.88, 1.2], *upper_lip[::-1]])
     chin = jaw([[5.95, -3.45], [6.25, -4.2], [6.3, -4.9], [5.75, -5.55], [4.2, -5.85]])
@@ -205,7 +204,7 @@ def _draw_face(canvas: np.ndarray, upper_lip: np.ndarray, lower_lip: np.ndarray,
 
 
 def _draw_airway(canvas: np.ndarray, outlines: Outlines, larynx: np.ndarray) -> np.ndarray:
-    """Nasopharynx, hard palate, mouth, pharynx and trachea; returns the upper side of the velum."""
+    """Draw nasopharynx, hard palate, mouth, pharynx and trachea; return the upper side of the velum."""
     upper, lower = outlines.upper, outlines.lower
     back_wall = _spline(upper[PHARYNX])
     rising = [[-0.62, 0.42], [-0.42, 0.72], [-0.20, 0.86], [0.0, 0.92], [0.05, 0.98]]
@@ -233,7 +232,7 @@ def _draw_airway(canvas: np.ndarray, outlines: Outlines, larynx: np.ndarray) -> 
 
 
 def _draw_larynx(canvas: np.ndarray, outlines: Outlines, chink: float) -> None:
-    """Vocal folds between their cartilages: bright when they touch, as dark as the air when they are apart."""
+    """Draw vocal folds and cartilages; the folds are bright when closed, as dark as air when open."""
     back, front = outlines.upper[GLOTTIS], outlines.lower[GLOTTIS]
     apart = min(max(chink / OPEN_CHINK_CM, 0.0), 1.0)
     folds = [_by(back, -0.1, 0.05), _by(front, 0.1, 0.05), _by(front, 0.1, -0.5), _by(back, -0.1, -0.5)]
@@ -245,7 +244,7 @@ def _draw_larynx(canvas: np.ndarray, outlines: Outlines, chink: float) -> None:
 
 
 def _draw_tongue(canvas: np.ndarray, outlines: Outlines, jaw: _Jaw) -> np.ndarray:
-    """Floor of the mouth, tongue, epiglottis and hyoid; returns the tongue's own pixels, bool."""
+    """Draw the floor of the mouth, tongue, epiglottis and hyoid; return the tongue's pixels, bool."""
     lower, tongue = outlines.lower, outlines.tongue
     under = [*jaw([[4.6, -3.9]]), [1.5, -5.6], lower[VALLECULA] + [0.5, -1.3]]
     _fill(canvas, np.concatenate([lower[FLOOR], under]), SOFT_TISSUE)
@@ -271,7 +270,7 @@ def _draw_tongue(canvas: np.ndarray, outlines: Outlines, jaw: _Jaw) -> np.ndarra
 
 
 def _draw_velum(canvas: np.ndarray, outlines: Outlines, velum_top: np.ndarray) -> None:
-    """The soft palate and its uvula, which leave a real opening to the nose when they hang."""
+    """Draw the soft palate and uvula, which leave an opening to the nose when lowered."""
     upper = outlines.upper
     uvula = upper[VELUM.start] + [[-0.12, -0.45], [-0.33, -0.85], [-0.56, -0.72], [-0.68, -0.15]]
     under_side = upper[PALATE.start : VELUM.start - 1 : -1]
@@ -293,7 +292,7 @@ def _draw_lips_and_teeth(
 
 
 def _textured(canvas: np.ndarray, tongue: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Give the tissues their grain: the head's lies still, the tongue's moves along."""
+    """Add texture to the tissues: static for the head, moving with the tongue."""
     head_grain, tongue_grain = _grain()
     moved = _pixels(outline[8:30].mean(0))[0] - _pixels(TONGUE_CENTRE_CM)[0]
     shift = np.float32([[1, 0, moved[0]], [0, 1, moved[1]]])
@@ -303,7 +302,7 @@ def _textured(canvas: np.ndarray, tongue: np.ndarray, outline: np.ndarray) -> np
 
 @lru_cache(maxsize=1)
 def _grain() -> tuple[np.ndarray, np.ndarray]:
-    """Factors near 1 for the head and the tongue, float32; the same in every clip, as in one speaker."""
+    """Texture factors near 1 for head and tongue, float32; the same in every clip, as for one speaker."""
     rng = np.random.default_rng(0)
     return _smooth_noise(rng, {1.0: 0.07, 2.5: 0.06, 7.0: 0.05}), _smooth_noise(rng, {1.0: 0.07, 3.0: 0.07})
 
@@ -327,7 +326,7 @@ def _coil() -> np.ndarray:
 
 
 def _by(point: np.ndarray, forward: float, up: float) -> np.ndarray:
-    """The place so many centimetres from ``point``."""
+    """Offset ``point`` by centimetres."""
     return point + np.array([forward, up])
 
 

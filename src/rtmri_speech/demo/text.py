@@ -1,7 +1,7 @@
-"""Sentences of a small closed language and their phonemes, so that a model can be seen to learn speech from minutes.
+"""Sentences of a small closed language and their phonemes, learnable from minutes of speech.
 
-The words are English, their phonemes the nearest of those that VocalTractLab's German speaker has shapes for, in SAMPA:
-`rtmri_speech.demo.gestures` knows what each of them asks of the articulators.
+The words are English, their phonemes (SAMPA) the nearest ones for which VocalTractLab's German speaker has shapes;
+`rtmri_speech.demo.gestures` has the gestures of each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PAUSE = ""
 """The phoneme symbol of silence."""
 
 REDUCED_VOWEL = "@"
-"""The vowel that carries no stress where a word has another."""
+"""The vowel that is unstressed if the word has another."""
 
 VOWEL_SECONDS = {
     "a": 0.10, "a:": 0.16, "e:": 0.15, "i:": 0.14, "o:": 0.15, "u:": 0.14, "E": 0.10, "I": 0.085, "O": 0.11, "U": 0.085,
@@ -67,25 +67,25 @@ FORMS = (
     "name verb determiner adjective noun adverb",
     "name verb noun , conjunction noun",
 )
-"""Sentences as word classes; a comma is a pause. All are short: a second of speech costs more than a second."""
+"""Sentences as word classes; a comma is a pause. All are short: synthesis is slower than real time."""
 
 COMMA = ","
 
 LEADING_SECONDS = (0.14, 0.22)
 COMMA_SECONDS = (0.16, 0.24)
 TRAILING_SECONDS = (0.18, 0.26)
-"""Shortest and longest pause before, in and after a sentence; long enough that every clip shows the posture of rest."""
+"""Shortest and longest pause before, in and after a sentence, seconds; long enough to show the rest posture."""
 
 DURATION_SPREAD = (0.88, 1.15)
-"""A phoneme is as much shorter or longer than its mean."""
+"""Range of a phoneme's duration relative to its mean."""
 
 FINAL_LENGTHENING = 1.3
-"""The last two phonemes before a pause are longer by this (as in every language studied)."""
+"""Lengthening of the last two phonemes before a pause (as in every language studied)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """One phoneme or pause: its symbol (`PAUSE` for silence), its duration, whether it bears a pitch accent."""
+    """A phoneme or pause: its symbol (`PAUSE` for silence), duration, and whether it has a pitch accent."""
 
     phoneme: str
     seconds: float
@@ -105,7 +105,7 @@ def segments(words: list[str], rng: np.random.Generator, tempo: float = 1.0) -> 
     ----------
     words : from `sentence`.
     rng : draws the durations.
-    tempo : speaking rate; 2 halves every phoneme (not the pauses around the sentence).
+    tempo : speaking rate; 2 halves every phoneme, but not the pauses around the sentence.
     """
     spoken = [Segment(PAUSE, rng.uniform(*LEADING_SECONDS))]
     for word, following in zip(words, [*words[1:], COMMA], strict=True):
@@ -128,6 +128,6 @@ def pronunciation(word: str) -> list[str]:
 
 
 def _stressed_vowel(phonemes: list[str]) -> int | None:
-    """Place of the first full vowel; None in a word that has only the reduced one."""
+    """Index of the first full vowel; None in a word with only the reduced one."""
     full = (i for i, phoneme in enumerate(phonemes) if phoneme in VOWEL_SECONDS and phoneme != REDUCED_VOWEL)
     return next(full, None)

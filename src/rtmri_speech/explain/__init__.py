@@ -1,1 +1,1 @@
-"""Which articulator makes which formant: Grad-CAM by band, its pictures and films, and the masking study."""
+"""Grad-CAM by formant band, its pictures and films, and the masking study."""

@@ -1,7 +1,7 @@
-"""The average map of a band over clips, and of each phoneme, with the share of its mass in each part of the head.
+"""Averages Grad-CAM maps of a band over clips and by phoneme, with the share of mass in each region of the head.
 
-A clip's maps are taken as parts of its whole mass, so that each clip counts alike and loud frames of a clip more than
-its pauses. An average has a mass of 1.
+Maps are normalised by a clip's total mass, so that clips have equal weight, and loud frames more than pauses. An
+average has a mass of 1.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from rtmri_speech.explain.regions import Regions, mass_share, region_mask
 from rtmri_speech.explain.sequences import SIZE, StoredSequence, enlarged, open_sequence
 
 TILES = 8
-"""Phonemes in a row of the picture."""
+"""Phonemes per row of the picture."""
 
 
 @dataclass
 class Average:
-    """Sums of a band's maps while clips are added, each clip's mass being 1.
+    """Running sums of a band's maps, each clip normalised to a mass of 1.
 
     Attributes
     ----------
     total : over all frames, float64 ``(256, 256)``.
     phonemes : over the frames of each phoneme.
-    clips : how many clips had any mass.
-    frames : how many frames each phoneme had.
+    clips : number of clips with mass.
+    frames : number of frames of each phoneme.
     """
 
     total: np.ndarray = field(default_factory=lambda: np.zeros(SIZE))
@@ -45,7 +45,7 @@ class Average:
     frames: dict[str, int] = field(default_factory=dict)
 
     def add(self, sequence: StoredSequence, names: Sequence[str] | None) -> None:
-        """Add a clip's maps, with the phoneme of each frame where they are known; one map is in memory at a time."""
+        """Add a clip's maps, with the phoneme of each frame if known; one map is in memory at a time."""
         mass = sum(float(heat.sum(dtype=np.float64)) for heat in sequence.raw())
         if not mass:
             return
@@ -69,22 +69,22 @@ def aggregate(
     regions: Regions | None = None,
     style: Style | None = None,
 ) -> dict[str, Any]:
-    """Write the averages of clips and return their facts, as in ``aggregate.json``.
+    """Write the averages over clips and return the content of ``aggregate.json``.
 
-    For each band: ``average_<band>.npy``, float32 ``(256, 256)``, and ``.png`` over the clips' mean frame; where a clip
-    has a phoneme file, ``phonemes_<band>.npy`` ``(P, 256, 256)`` in the order of the JSON's list, and ``.png``.
+    For each band: ``average_<band>.npy``, float32 ``(256, 256)``, and ``.png`` over the clips' mean frame; if clips
+    have phoneme files, ``phonemes_<band>.npy`` ``(P, 256, 256)`` in the order of the JSON's list, and ``.png``.
 
     Parameters
     ----------
-    gradcam_dir : has ``<id>/gradcam_<band>_sequence.npy`` of each clip.
+    gradcam_dir : with ``<id>/gradcam_<band>_sequence.npy`` of each clip.
     processed_dir : the dataset, for the frames under the pictures.
-    phoneme_dir : has ``<id>.json`` or ``<id>.TextGrid`` of some clips.
-    regions : parts of the head, whose share of the mass is told.
+    phoneme_dir : with ``<id>.json`` or ``<id>.TextGrid`` of some clips.
+    regions : of the head, for shares of mass.
 
     Raises
     ------
     UserError
-        A sequence is missing, or no clip has any mass.
+        A sequence is missing, or no clip has mass.
     """
     output_dir, style = Path(output_dir), style or Style()
     frame = _mean_frame(processed_dir, ids)
@@ -130,7 +130,8 @@ def aggregate(
 
 
 def findings(facts: dict[str, Any]) -> list[str]:
-    """Return a sentence for each band: whether its map lies more on the first group of regions than on the second."""
+    """Return a sentence for each band on whether its map has more mass on the first group of regions than on the
+    second."""
     if "area_share" not in facts:
         return []
     inside, outside = list(facts["area_share"])[:2]

@@ -1,4 +1,4 @@
-"""Grad-CAM of a clip as files: sequences, their scales, pictures and cut-outs."""
+"""Writes the Grad-CAM files of a clip: sequences, scales, pictures and excerpts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import frames_at_rate, resize
 
 PICTURE_HEIGHT = 256
-"""Pictures of smaller frames are enlarged to this, so that their legend can be read."""
+"""Minimum height of pictures, so that the legend is readable."""
 
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What is made of a clip; see `grad_cam`, `write_sequence`, `Interval` and `Style`."""
+    """Settings of the output; see `grad_cam`, `write_sequence`, `Interval` and `Style`."""
 
     bands: tuple[Band, ...]
     target_frames: tuple[int, ...] = ()
@@ -46,9 +46,9 @@ class ClipSettings:
 
 
 def checkpoint_mel(path: str | Path, given: Mapping[str, Any]) -> MelSpec | None:
-    """Return a checkpoint's mel with the ``given`` numbers, or None when none are given.
+    """Return a checkpoint's mel overridden by the ``given`` settings, or None if there are none.
 
-    A checkpoint of the lab stores no mel; one that does refuses other numbers when it is loaded.
+    The lab's checkpoints have no mel; loading others with different settings is refused.
     """
     if not given:
         return None
@@ -58,19 +58,19 @@ def checkpoint_mel(path: str | Path, given: Mapping[str, Any]) -> MelSpec | None
 
 
 def video_frames(video: str | Path, bundle: AcousticBundle, resampling: str = "refuse") -> np.ndarray:
-    """Return a video's frames as the model takes them, gray uint8 ``(T, H, W)`` at the mel's rate."""
+    """Return a video's frames for the model, gray uint8 ``(T, H, W)`` at the mel's frame rate."""
     return np.stack(list(frames_at_rate(video, bundle.mel.frame_rate, resampling, size=bundle.frame_size)))
 
 
 def explain_clip(
     bundle: AcousticBundle, frames: np.ndarray, directory: str | Path, settings: ClipSettings, *, source: str
 ) -> None:
-    """Write a clip's maps for every band; ``source`` is what ``gradcam_<band>.json`` names as the clip.
+    """Write a clip's maps for every band; ``source`` is the clip's name in ``gradcam_<band>.json``.
 
     Raises
     ------
     UserError
-        As `grad_cam`; or an interval lies outside the clip.
+        As `grad_cam`; or an interval is outside the clip.
     """
     directory, rate = Path(directory), bundle.mel.frame_rate
     cuts = {interval.name: interval.frames(len(frames), rate) for interval in settings.intervals}
@@ -111,10 +111,10 @@ def explain_clip(
             pictures[f"frame{number:04d}"] = (frames[number], stored[number], seconds)
             pictures[f"frame{number:04d}_detail"] = (frames[number], enlarged(heat, SIZE), seconds)
         for name, (frame, heat, seconds) in pictures.items():
-            # By its own maximum: next to a loud frame a soft one would show nothing.
+            # Scaled by its own maximum: on a common scale, soft frames would be blank.
             picture = _drawn(frame, stretched(heat), settings.style, band.name, seconds)
             save_picture(directory / f"gradcam_{band.name}_{name}.png", picture)
-        # Last, so that it is there only when all the others are.
+        # Written last: its existence marks a complete set.
         save_facts(directory, band.name, facts)
 
 

@@ -1,10 +1,10 @@
-"""Grad-CAM by formant band: where in each frame the mel generator finds the power of a band.
+"""Grad-CAM by formant band: the regions of each frame that determine the predicted power of a band.
 
 A band's target is the linear mel power of its filters; the map of a frame is the ReLU of its CNN feature maps, each
-weighted by the spatial mean of the target's gradient (R. R. Selvaraju et al., *Grad-CAM*, 2017). The mean over space
-that follows the last stage makes the gradient there constant over space: it is that of the features divided by the
-number of cells. One pass of the CNN without gradients and one gradient through LSTM and head for each target are
-therefore exact, and cost about a hundredth of a full backward pass.
+weighted by the spatial mean of the target's gradient (R. R. Selvaraju et al., *Grad-CAM*, 2017). Because the last stage
+is followed by a mean over space, the gradient there is constant over space: the features' gradient divided by the
+number of cells. One CNN pass without gradients, and one gradient through LSTM and head per target, are therefore exact,
+at about a hundredth of the cost of a full backward pass.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.errors import UserError
 
 Reduction = Literal["mean", "sum"]
-"""How a band's power is taken over time."""
+"""Reduction of a band's power over time."""
 
 CHUNK_FRAMES = 8
-"""Frames that pass the CNN at a time: so few that their activations stay near the processor."""
+"""Frames per CNN pass, small enough for activations to stay in the CPU cache."""
 
 _NEPERS_PER_DB = math.log(10) / 10
-"""Power is 10^(dB / 10), whether the mel itself is a magnitude or a power."""
+"""Power is 10^(dB / 10), for magnitude and power mels alike."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """A formant band: its name and its lowest and highest frequency, Hz."""
+    """A formant band: name, lowest and highest frequency, Hz."""
 
     name: str
     low: float
@@ -56,13 +56,13 @@ class Band:
 
 @dataclass(frozen=True)
 class GradCam:
-    """The maps of a clip, as they come out: not scaled, of the size of the feature maps.
+    """The raw maps of a clip, at the size of the feature maps.
 
     Attributes
     ----------
     sequences : for each band, the maps of its target over the whole clip, float32 ``(T, h, w)``, at least 0.
-    details : for each band and target frame, the map in that frame of the target of that frame alone, ``(h, w)``.
-    bins : for each band, its filters, int64.
+    details : for each band and target frame, the map in that frame for the target of that frame alone, ``(h, w)``.
+    bins : filters of each band, int64.
     mel_db : the predicted mel, dB, float32 ``(T, n_mels)``.
     """
 
@@ -84,25 +84,25 @@ def grad_cam(
 ) -> GradCam:
     """Return the maps of every band, and of every target frame, of a clip.
 
-    The model is used in evaluation mode and left as it was. Memory grows with the clip by its feature maps alone
-    (53 kB a frame for the memo's network).
+    The model is used in evaluation mode and restored afterwards. Memory grows only by the feature maps (53 kB per frame
+    for the lab's network).
 
     Parameters
     ----------
     bundle : the model.
     frames : gray, uint8 ``(T, H, W)`` of the bundle's frame size (the lab's float32 in [0, 1] too).
     bands : each with at least one filter of the model's mel.
-    target_frames : frames that are also explained each by its own.
-    reduction : of a band's power over time; both give the same picture, ``sum`` is T times ``mean``.
-    context : what the LSTM sees for a frame, as in `predict_db`.
-    stride : pixels a cell of the maps stands for; None for the last stage. An earlier stage (16, 8) needs, and gets, a
-        backward pass through the stages after it.
+    target_frames : frames that are also explained individually.
+    reduction : of a band's power over time; ``sum`` is T times ``mean``.
+    context : LSTM context, as in `predict_db`.
+    stride : pixels per cell of the maps; None for the last stage. Earlier stages (16, 8) require a backward pass
+        through the following stages.
 
     Raises
     ------
     UserError
-        A band holds no filter, a target frame lies outside the clip, the frames have another size than those of the
-        training, or the backbone has no such stage.
+        A band has no filter, a target frame is outside the clip, the frame size differs from training, or the backbone
+        has no such stage.
     """
     if reduction not in get_args(Reduction):
         raise UserError("--reduction", f"is {reduction!r}", f"give one of {', '.join(get_args(Reduction))}")
@@ -161,7 +161,7 @@ def _pictures(bundle: AcousticBundle, frames: np.ndarray) -> Iterator[torch.Tens
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and no gradients of weights, which nobody asks for; both are as before afterwards."""
+    """Switch to evaluation mode and disable weight gradients; restore both afterwards."""
     modes = {module: module.training for module in model.modules()}
     wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
     model.eval().requires_grad_(False)
@@ -184,11 +184,11 @@ def _feature_gradients(
 ) -> tuple[list[torch.Tensor], np.ndarray]:
     """Gradients ``(T, C)`` of each band's target, then of each band's target frames, and the standardised mel."""
     features = features.clone().requires_grad_()
-    # cuDNN has no backward pass of an LSTM in evaluation mode.
+    # cuDNN has no LSTM backward pass in evaluation mode.
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         standardised = decode_in_context(bundle.model.decode, features, context, bundle.ref_frames)
         scaler = bundle.scaler
-        # The deviation as `Scaler.restore` takes it: a standardised mel of 0 and 1 tell scale and offset.
+        # Scale and offset of `Scaler.restore`, from standardised mels of 0 and 1.
         offset = scaler.restore(np.zeros(len(scaler.mean)))
         scale = scaler.restore(np.ones(len(scaler.mean))) - offset
         db = standardised * standardised.new_tensor(scale) + standardised.new_tensor(offset)
@@ -208,7 +208,7 @@ def _maps_of_last_stage(maps: torch.Tensor, gradients: Sequence[torch.Tensor]) -
 def _maps_of_stage(
     bundle: AcousticBundle, frames: np.ndarray, gradients: Sequence[torch.Tensor], stage: nn.Module
 ) -> list[np.ndarray]:
-    """The maps at an earlier stage, by a backward pass from the features; frames do not depend on each other there."""
+    """Maps at an earlier stage, by a backward pass from the features; frames are independent there."""
     held: list[torch.Tensor] = []
 
     def cut(module: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
@@ -240,6 +240,6 @@ def _stage_of_stride(model: AcousticModel, stride: int) -> nn.Module:
     if stride not in stages:
         raise UserError("--stride", f"is {stride}", f"this backbone has stages of {', '.join(map(str, stages))} pixels")
     modules = dict(model.cnn.backbone.named_modules())
-    # Backbones that timm flattens have their stages under names without dots.
+    # timm's flattened backbones have stage names without dots.
     name = stages[stride]
     return modules[name if name in modules else name.replace(".", "_")]

@@ -1,4 +1,4 @@
-"""Darken an articulator in the video, to hear how much the speech depends on it.
+"""Darkens an articulator in the video, to test how much the speech depends on it.
 
 The polygons are the lab's, in the coordinates of its 256×256 pictures; they are scaled to the video's size.
 """
@@ -15,15 +15,15 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.untrusted import read_json
 
 REFERENCE_SIZE = 256
-"""Height and width of the picture that polygons are given in, pixels."""
+"""Height and width of the polygons' coordinate system, pixels."""
 
 FARTHEST = 10 * REFERENCE_SIZE
-"""Coordinates beyond this belong to no picture of a head."""
+"""Largest plausible coordinate."""
 
 LIP = ((8, 84), (43, 84), (45, 156), (8, 156))
 TONGUE = ((36.1, 102.7), (63.4, 90.9), (122.7, 111.5), (133.4, 172.2), (47.6, 155.0))
 ARTICULATORS = {"lip": (LIP,), "tongue": (TONGUE,)}
-"""Polygons by name, each a sequence of (x, y): columns from the left, rows from the top."""
+"""Polygons by name, as sequences of (x, y): column from the left, row from the top."""
 
 BLUR_KERNEL = 11
 """Size of the Gaussian that softens the edge, pixels; the lab's."""
@@ -39,7 +39,7 @@ def read_polygons(path: str | Path) -> list[Polygon]:
     Raises
     ------
     UserError
-        The file is missing, is not valid JSON, or holds something else.
+        The file is missing, not valid JSON, or malformed.
     """
     remedy = "give [[x, y], ...] or a list of such polygons, of three points or more, in a 256x256 picture"
     content = read_json(path, missing=remedy, remedy=remedy)
@@ -50,7 +50,7 @@ def read_polygons(path: str | Path) -> list[Polygon]:
 
 
 def is_polygon(value: object) -> bool:
-    """Tell whether a value from a file is a polygon: three points or more, not farther out than `FARTHEST`."""
+    """Return whether a value is a polygon: at least three points, with coordinates up to `FARTHEST`."""
     return (
         isinstance(value, list)
         and len(value) >= 3
@@ -66,28 +66,28 @@ def is_polygon(value: object) -> bool:
 def mask_weight(
     polygons: Sequence[Polygon], size: tuple[int, int], alpha: float = 1.0, blur_kernel: int = BLUR_KERNEL
 ) -> np.ndarray:
-    """Return how much each pixel is darkened, float32 ``(height, width)`` from 0 to ``alpha``.
+    """Return the darkening of each pixel, float32 ``(height, width)`` from 0 to ``alpha``.
 
     Parameters
     ----------
     polygons : in `REFERENCE_SIZE` coordinates.
     size : height and width of the frames, pixels.
-    alpha : 1 for black, less to let the picture through.
+    alpha : opacity, 1 for black.
     blur_kernel : size of the Gaussian that softens the edge, odd, in `REFERENCE_SIZE` pixels; 0 for a hard edge.
 
     Raises
     ------
     UserError
-        ``alpha`` or ``blur_kernel`` is out of range, or the polygons lie outside the picture.
+        ``alpha`` or ``blur_kernel`` is out of range, or the polygons are outside the picture.
     """
     if not 0 <= alpha <= 1:
         raise UserError("--alpha", f"is {alpha:g}", "give a number from 0 (nothing) to 1 (black)")
     if blur_kernel < 0 or (blur_kernel and blur_kernel % 2 == 0):
         raise UserError("--blur-kernel", f"is {blur_kernel}", "give an odd number, or 0 for a hard edge")
-    # Drawn and softened in the reference picture, so that a small video gets the same soft edge.
+    # Drawn and blurred at the reference size, so that the edge is as soft in small videos.
     weight = np.zeros((REFERENCE_SIZE, REFERENCE_SIZE), np.float32)
     for polygon in polygons:
-        # Polygons are measured from the corner of the picture, OpenCV's points from the centre of the first pixel.
+        # Polygon coordinates start at the corner of the first pixel, OpenCV's at its centre.
         points = np.rint((np.asarray(polygon, np.float64) - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
         cv2.fillPoly(weight, [points], 1.0, shift=_SUBPIXEL_BITS)
     if not weight.any():

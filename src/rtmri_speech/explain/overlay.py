@@ -1,4 +1,4 @@
-"""Pictures and films of Grad-CAM: a map in colour over the gray frame it explains."""
+"""Pictures and films of Grad-CAM: colour maps over gray frames."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ COLORMAPS = {
     "cividis": cv2.COLORMAP_CIVIDIS,
     "jet": cv2.COLORMAP_JET,
 }
-"""The first is the default; all but ``jet``, the lab's, rise evenly in brightness for every eye."""
+"""The first is the default; all but ``jet``, the lab's, are perceptually uniform."""
 
 TWO_COLOURS = ((230, 159, 0), (86, 180, 233))
-"""Orange and sky blue of M. Okabe and K. Ito, *Color Universal Design* (2008), which colour-blind eyes tell apart."""
+"""Orange and sky blue of M. Okabe and K. Ito, *Color Universal Design* (2008), distinguishable with colour
+blindness."""
 
 Blend = Literal["heat", "even"]
-"""``heat``: the hotter, the less of the frame is seen; ``even``: the same everywhere, as in the lab."""
+"""``heat``: opacity proportional to the map; ``even``: constant opacity, as in the lab's films."""
 
 Combination = Literal["max", "mean", "colours"]
-"""What two maps become: their maximum, their mean, or two colours."""
+"""Combination of two maps: maximum, mean, or two colours."""
 
 FILM_SAMPLING_RATE = 48_000
-"""Of the sound of a film, Hz: every browser plays it, and no recording of speech loses anything."""
+"""Sampling rate of films, Hz: supported by every browser, sufficient for any speech recording."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Style:
     Attributes
     ----------
     colormap : one of `COLORMAPS`.
-    alpha : opacity of the hottest place, 0 to 1.
-    blend : how opacity follows the map.
+    alpha : maximum opacity, 0 to 1.
+    blend : relation of opacity to the map.
     """
 
     colormap: str = "inferno"
@@ -70,12 +71,12 @@ class Style:
 
 
 def overlay(frame: np.ndarray, heats: tuple[np.ndarray, ...], style: Style) -> np.ndarray:
-    """Return a frame with one map in the style's colours, or two maps in two colours, over it.
+    """Overlay a frame with one map in the style's colours, or two maps in two colours.
 
     Parameters
     ----------
     frame : gray uint8 ``(H, W)``.
-    heats : one or two maps in [0, 1], float; enlarged to the frame's size where they differ.
+    heats : one or two maps in [0, 1], float, resized to the frame if necessary.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def overlay(frame: np.ndarray, heats: tuple[np.ndarray, ...], style: Style) -> n
     if len(heats) == 1:
         colour = style.colours(heats[0]).astype(np.float32)
     else:
-        # Where both are hot the colours mix by how hot each is; where neither is, opacity leaves nothing of them.
+        # Colours are mixed in proportion to the maps; where both are 0, so is the opacity.
         total = np.maximum(heats[0] + heats[1], np.finfo(np.float32).tiny)
         colour = sum((heat / total)[..., None] * np.float32(rgb) for heat, rgb in zip(heats, TWO_COLOURS, strict=True))
     opacity = style.alpha * (np.max(heats, axis=0) if style.blend == "heat" else np.ones(frame.shape, np.float32))
@@ -94,13 +95,13 @@ def overlay(frame: np.ndarray, heats: tuple[np.ndarray, ...], style: Style) -> n
 
 
 def stretched(heat: np.ndarray) -> np.ndarray:
-    """Return a map divided by its maximum, one without any as it is."""
+    """Return a map divided by its maximum; an all-zero map is unchanged."""
     highest = heat.max()
     return heat / highest if highest > 0 else heat
 
 
 def combined(heats: tuple[np.ndarray, ...], combination: Combination) -> tuple[np.ndarray, ...]:
-    """Return the maps that are drawn: one for the maximum or the mean of two, both for two colours."""
+    """Return the maps to draw: one for the maximum or mean of two, both for two colours."""
     if len(heats) == 1 or combination == "colours":
         return heats
     return (np.max(heats, axis=0) if combination == "max" else np.mean(heats, axis=0),)
@@ -111,13 +112,13 @@ def _at_size(heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def legend(picture: np.ndarray, names: tuple[str, ...], style: Style, seconds: float | None = None) -> np.ndarray:
-    """Return the picture with the maps' names, a scale from 0 to 1 and the time burnt in.
+    """Return the picture with the maps' names, a scale from 0 to 1 and the time drawn on it.
 
     Parameters
     ----------
     picture : RGB uint8 ``(H, W, 3)``.
-    names : of what is drawn: one beside a bar of the style's colours, two each in its colour.
-    seconds : time of the frame; None writes none.
+    names : of the maps: one beside a colour bar, or two in their colours.
+    seconds : time of the frame; None omits it.
     """
     picture = picture.copy()
     height, width = picture.shape[:2]
@@ -143,7 +144,7 @@ def legend(picture: np.ndarray, names: tuple[str, ...], style: Style, seconds: f
 def _text(
     picture: np.ndarray, text: str, at: tuple[float, float], unit: float, colour: tuple[int, int, int] = (255, 255, 255)
 ) -> None:
-    """Write with a dark rim, so that it can be read on every tissue and colour."""
+    """Draw text with a dark outline, readable on any background."""
     place = round(at[0]), round(at[1])
     for ink, width in (((0, 0, 0), 3), (colour, 1)):
         cv2.putText(
@@ -171,24 +172,24 @@ def write_slow_film(
     style: Style = Style(),
     name: str | None = None,
 ) -> int:
-    """Write a slow-motion film of a sequence over its video and return its number of frames.
+    """Write a slow-motion film of a sequence over its video; return the number of frames.
 
     Parameters
     ----------
     target : the mp4 to write.
     video : the recording.
-    sequence : ``.npy`` of maps ``(T, H, W)`` in [0, 1], a whole sequence or a cut-out.
-    start_frame : frame of the video that the first map belongs to.
+    sequence : ``.npy`` of maps ``(T, H, W)`` in [0, 1], a whole sequence or an excerpt.
+    start_frame : frame of the video for the first map.
     fps : frames per second of the film.
-    repeat : how often each frame is shown.
+    repeat : number of times each frame is shown.
     size : height and width of the film, pixels; None is the video's.
-    scaling : ``clip``: maps as stored; ``frame``: each by its own maximum, so that soft frames show theirs too.
-    name : burnt in with scale and time in the recording; None burns nothing in.
+    scaling : ``clip``: maps as stored; ``frame``: each scaled by its maximum, so that soft frames are visible.
+    name : drawn with scale and time in the recording; None draws nothing.
 
     Raises
     ------
     UserError
-        The maps reach beyond the video, or a number is out of range.
+        The maps extend beyond the video, or a setting is out of range.
     """
     if repeat < 1:
         raise UserError("--repeat", f"is {repeat}", "give at least 1")
@@ -215,24 +216,24 @@ def write_overlay_film(
     style: Style = Style(),
     names: tuple[str, ...] = (),
 ) -> int:
-    """Write a film of one or two sequences over their video, with sound in step, and return its number of frames.
+    """Write a film of one or two sequences over their video with synchronous sound; return the number of frames.
 
     Parameters
     ----------
     target, size, scaling : as in `write_slow_film`.
-    video : the recording, or a dataset's ``mri.npy``, which needs ``frame_rate``.
+    video : the recording, or a dataset's ``mri.npy``, which requires ``frame_rate``.
     frame_rate : of an ``mri.npy``, frames per second.
-    heatmap, heatmap2 : ``.npy`` of maps ``(T, H, W)`` in [0, 1], of one length.
-    combination : what two maps become.
-    audio : a wav, or a video with a track, that begins with the video's first frame; None for a silent film.
-    start_frame : frame of the video that the first map belongs to; the sound is cut alike.
-    fps : frames per second; None is the video's rate. With sound it must be that, within 0.1 %.
-    names : of the maps, burnt in with scale and time; none burns nothing in.
+    heatmap, heatmap2 : ``.npy`` of maps ``(T, H, W)`` in [0, 1], of the same length.
+    combination : of two maps.
+    audio : a wav, or a video with an audio track, starting at the video's first frame; None for a silent film.
+    start_frame : frame of the video for the first map; the sound is cut accordingly.
+    fps : frames per second; None is the video's rate, which is required with sound, within 0.1 %.
+    names : of the maps, drawn with scale and time; empty draws nothing.
 
     Raises
     ------
     UserError
-        The maps reach beyond the video or differ in length, or the sound would fall out of step.
+        The maps extend beyond the video or differ in length, or the sound would be out of sync.
     """
     if combination not in get_args(Combination):
         raise UserError("--combine-mode", f"is {combination!r}", f"give one of {', '.join(get_args(Combination))}")
@@ -262,7 +263,7 @@ def _rate(fps: float) -> Fraction:
 def _frames(
     video: str | Path, size: tuple[int, int] | None, rate: Fraction | None
 ) -> tuple[Iterator[np.ndarray], Fraction]:
-    """Gray frames of a video or an ``mri.npy``, and how many a second."""
+    """Gray frames of a video or an ``mri.npy``, and the frame rate."""
     if Path(video).suffix != ".npy":
         own = probe(video).rate
         return frames_at_rate(video, own, "nearest", size=size), own
@@ -284,7 +285,7 @@ def _pictures(
     combination: Combination,
     labels: tuple[str, ...],
 ) -> Iterator[np.ndarray]:
-    """Each map's frame with the map over it; the video is read no further than the maps reach."""
+    """Overlay each map on its frame; the video is read only as far as the maps."""
     if start_frame < 0:
         raise UserError("--start-frame", f"is {start_frame}", "give 0 or more")
     if labels and len(labels) != len(maps):

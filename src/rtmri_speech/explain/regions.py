@@ -1,4 +1,4 @@
-"""How much of a map lies in which part of the head: regions drawn as polygons, and shares of mass."""
+"""Regions of the head as polygons, and the share of a map's mass in each."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rtmri_speech.explain.masking import REFERENCE_SIZE, Polygon, is_polygon, ma
 from rtmri_speech.untrusted import read_json, require_type
 
 _NAME = re.compile(r"\w[\w -]{0,99}")
-"""What a region may be called: the name becomes a part of a file's name."""
+"""Valid region names: they are used in file names."""
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Parts of the picture in groups, as polygons in a picture of 256×256.
+    """Groups of regions, as polygons in a picture of 256×256.
 
     Attributes
     ----------
-    groups : for each group, for each of its regions, the polygon.
+    groups : group to region to polygon.
     """
 
     groups: dict[str, dict[str, Polygon]]
@@ -34,7 +34,7 @@ class Regions:
         Raises
         ------
         UserError
-            The file is missing or holds something else.
+            The file is missing or malformed.
         """
         remedy = "give {group: {region: [[x, y], ...]}} with three points or more, in a 256x256 picture"
         kind = dict[str, dict[str, list]]
@@ -59,11 +59,11 @@ class Regions:
 
 
 def region_mask(polygons: list[Polygon], size: tuple[int, int] = (REFERENCE_SIZE, REFERENCE_SIZE)) -> np.ndarray:
-    """Return which pixels lie in the polygons, bool of ``size`` (height, width)."""
+    """Return which pixels are inside the polygons, bool of ``size`` (height, width)."""
     return mask_weight(polygons, size, blur_kernel=0) >= 0.5
 
 
 def mass_share(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Return the part of a map's mass, at least 0 everywhere, that lies in ``mask``; NaN for a map without mass."""
+    """Return the share of a non-negative map's mass inside ``mask``; NaN for an all-zero map."""
     total = float(heat.sum())
     return float(heat[mask].sum()) / total if total > 0 else float("nan")

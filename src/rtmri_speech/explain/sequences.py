@@ -1,4 +1,4 @@
-"""Files of Grad-CAM: maps through a clip in [0, 1], the scale that makes them raw again, and cut-outs in time."""
+"""Files of Grad-CAM: a clip's maps in [0, 1], the scale to restore raw maps, and excerpts."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.untrusted import read_json, require_type
 
 Scaling = Literal["clip", "frame"]
-"""``clip``: all maps of a clip and band by one factor, so that frames can be compared; ``frame``: each frame's minimum
-to 0 and its maximum to 1, as in the lab.
+"""``clip``: one factor for all maps of a clip and band, so that frames are comparable; ``frame``: each frame's minimum
+to 0 and maximum to 1, as in the lab's files.
 """
 
 _ROUNDING = 1e-3
-"""By how much a stored value may pass 0 or 1."""
+"""Tolerance of stored values beyond 0 and 1."""
 
 _LARGEST_SCALE = 1e30
-"""Raw maps beyond this leave no room for their sums in 32 bits."""
+"""Upper bound on raw maps, so that float32 sums do not overflow."""
 
 SIZE = (256, 256)
 """Height and width of the stored maps, pixels."""
 
 
 def enlarged(heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a map ``(h, w)`` at ``size`` (height, width), bilinearly between the centres of its cells."""
+    """Return a map ``(h, w)`` at ``size`` (height, width), interpolated bilinearly between cell centres."""
     return cv2.resize(heat, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A stretch of time: the name it was written by, and its begin and end in seconds."""
+    """A time interval: its name as written, start and end in seconds."""
 
     name: str
     start: float
@@ -61,7 +61,7 @@ class Interval:
         return cls(text, start, end)
 
     def frames(self, count: int, rate: Fraction) -> range:
-        """Return the frames, of ``count``, whose middle lies in the interval."""
+        """Return the frames, out of ``count``, with midpoints in the interval."""
         first = math.ceil(Fraction(self.start) * rate - Fraction(1, 2))
         last = math.ceil(Fraction(self.end) * rate - Fraction(1, 2))
         found = range(max(first, 0), min(last, count))
@@ -78,14 +78,14 @@ def write_sequence(
 
     Returns
     -------
-    ``scaling``, ``scale`` and ``offset`` (of each frame, for ``frame``), for which raw = stored * scale + offset. What
-    is the same everywhere becomes 0, with a scale of 0.
+    ``scaling``, ``scale`` and ``offset`` (lists by frame, for ``frame``), with raw = stored * scale + offset. Constant
+    maps become 0, with a scale of 0.
     """
     if scaling not in get_args(Scaling):
         raise UserError("--scaling", f"is {scaling!r}", f"give one of {', '.join(get_args(Scaling))}")
     low, high = np.array([[heat.min(), heat.max()] for heat in (enlarged(map, size) for map in maps)], np.float64).T
     if scaling == "clip":
-        # Maps are at least 0, so that one factor alone keeps the zeros and the proportions.
+        # Maps are non-negative, so a factor alone preserves zeros and proportions.
         low, high = np.zeros(len(maps)), np.full(len(maps), high.max())
     spread = high - low
     factor = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
@@ -100,7 +100,7 @@ def write_sequence(
 
 
 def write_cut(sequence: Path, target: Path, frames: range) -> None:
-    """Write the maps of some frames of a stored sequence, scaled as they are there."""
+    """Write an excerpt of a stored sequence, without rescaling."""
     maps = load_array(sequence, dimensions=3, memory_map=True)
     save_npy_rows(target, maps[frames.start : frames.stop], maps.shape[1:], np.float32)
 
@@ -112,7 +112,7 @@ class StoredSequence:
     Attributes
     ----------
     maps : float32 ``(T, H, W)`` in [0, 1], a read-only memory map.
-    facts : what ``gradcam_<band>.json`` says: band, filters, scale, target.
+    facts : content of ``gradcam_<band>.json``: band, filters, scale, target.
     """
 
     maps: np.ndarray
@@ -127,13 +127,13 @@ class StoredSequence:
 
 
 def sequence_path(directory: str | Path, band: str, interval: str | None = None) -> Path:
-    """Return where a band's sequence, or a cut-out of it, lies in a clip's directory."""
+    """Return the path of a band's sequence, or of an excerpt, in a clip's directory."""
     part = f"{band}_{interval}" if interval else band
     return Path(directory) / f"gradcam_{part}_sequence.npy"
 
 
 def facts_path(directory: str | Path, band: str) -> Path:
-    """Return where the scale of a band's sequence lies."""
+    """Return the path of ``gradcam_<band>.json`` in a clip's directory."""
     return Path(directory) / f"gradcam_{band}.json"
 
 
@@ -148,7 +148,7 @@ def open_sequence(directory: str | Path, band: str) -> StoredSequence:
     Raises
     ------
     UserError
-        One of the two files is missing or broken, or they do not belong together.
+        One of the files is missing or damaged, or they do not match.
     """
     path = facts_path(directory, band)
     again = "make it again"
@@ -168,7 +168,7 @@ def open_sequence(directory: str | Path, band: str) -> StoredSequence:
 
 
 def open_maps(path: str | Path) -> np.ndarray:
-    """Return the maps ``(T, H, W)`` of a ``.npy`` file as a memory map; what is no sequence in [0, 1] is refused."""
+    """Return the maps ``(T, H, W)`` of a ``.npy`` file as a memory map; refuse values outside [0, 1]."""
     maps = load_array(Path(path), dimensions=3, memory_map=True)
     if maps.dtype.kind != "f" or not maps.size:
         raise UserError(path, f"holds {maps.dtype} of shape {maps.shape}", "give a sequence of maps in [0, 1]")

@@ -1,6 +1,6 @@
-"""The masking study: darken one part of the head, synthesise, and see which band's mel suffers.
+"""Masking study: darkens a part of the head, synthesises, and measures the change in each band's mel error.
 
-It checks Grad-CAM by another way: a part whose loss raises a band's error should be one that the band's maps lie on.
+An independent check of Grad-CAM: masking a region with much of a band's mass should raise that band's error.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from rtmri_speech.synthesis.speech import SpeechModel
 
 @dataclass(frozen=True)
 class Effect:
-    """What one mask does to one band, the mean over clips.
+    """Effect of a mask on a band, averaged over clips.
 
     Attributes
     ----------
-    mask, alpha, band : which part was darkened, how much (1 is black), and which band is judged.
-    clips : how many clips.
-    error : mean squared error of the predicted mel in the band, standardised, frames with sound, nothing masked.
+    mask, alpha, band : masked region, opacity (1 is black), and measured band.
+    clips : number of clips.
+    error : mean squared error of the predicted standardised mel in the band, over frames with sound, unmasked.
     error_masked : the same with the mask.
-    change : their difference.
-    speech_change : the difference of that error when the mel is measured on the synthesised speech; NaN without one.
-    gradcam_mass : part of the mass of the band's Grad-CAM maps, nothing masked, inside the mask; NaN without maps.
-    area : part of the picture that the mask covers.
+    change : difference of the two.
+    speech_change : the same difference for the mel of the synthesised speech; NaN without a vocoder.
+    gradcam_mass : share of the mass of the band's unmasked Grad-CAM maps inside the mask; NaN without maps.
+    area : share of the picture inside the mask.
     """
 
     mask: str
@@ -55,7 +55,7 @@ class Effect:
 
 
 def masking_study(
-    speaker: SpeechModel,
+    model: SpeechModel,
     scaler: Scaler,
     processed_dir: str | Path,
     ids: Sequence[str],
@@ -71,22 +71,22 @@ def masking_study(
 
     Parameters
     ----------
-    speaker : the models; every voice it makes is measured and averaged, and written.
-    scaler : of the dataset, in whose units errors are.
+    model : the models; errors are averaged over its vocoders.
+    scaler : of the dataset, for standardised errors.
     masks : polygons by name, in a picture of 256×256.
-    alphas : 1 for black, less to let the picture through.
-    gradcam_dir : has ``<id>/gradcam_<band>_sequence.npy``.
-    wav_dir : gets ``<id>_<mask>_<alpha>.wav``.
+    alphas : opacities, 1 for black.
+    gradcam_dir : with ``<id>/gradcam_<band>_sequence.npy``.
+    wav_dir : for ``<id>_<mask>_<alpha>.wav``.
     progress : wraps the ids.
 
     Raises
     ------
     UserError
-        An alpha or a polygon is out of range, a band holds no filter, or a clip is missing.
+        An alpha or polygon is out of range, a band has no filter, or a clip is missing.
     """
     if not (ids and masks and alphas and bands):
         raise UserError("masking study", "has no clip, mask, alpha or band", "give at least one of each")
-    spec, size = speaker.mel, speaker.frame_size
+    spec, size = model.mel, model.frame_size
     bins = {band.name: spec.band(band.low, band.high) for band in bands}
     weights = {(name, alpha): mask_weight(masks[name], size, alpha) for name in masks for alpha in alphas}
     areas = {name: region_mask(list(polygons)) for name, polygons in masks.items()}
@@ -94,12 +94,12 @@ def masking_study(
     for id in progress(ids):
         sample = open_sample(processed_dir, id)
         frames = sample.mri if sample.mri.dtype.kind != "f" else np.rint(sample.mri * 255).astype(np.uint8)
-        plain, plain_speech = _heard(speaker, scaler, sample, frames, bins, wav_dir, "unmasked")
+        plain, plain_speech = _band_errors(model, scaler, sample, frames, bins, wav_dir, "unmasked")
         mass = {band: _masses(gradcam_dir, id, band, areas) for band in bins}
         for (name, alpha), weight in weights.items():
             darkened = list(masked(frames, weight))
             name_of_wav = f"{name}_{alpha:g}".replace(" ", "_")
-            changed, changed_speech = _heard(speaker, scaler, sample, darkened, bins, wav_dir, name_of_wav)
+            changed, changed_speech = _band_errors(model, scaler, sample, darkened, bins, wav_dir, name_of_wav)
             for band in bins:
                 rows.setdefault((name, alpha, band), []).append(
                     (plain[band], changed[band], changed_speech[band] - plain_speech[band], mass[band][name])
@@ -126,8 +126,8 @@ def masking_study(
     return effects
 
 
-def _heard(
-    speaker: SpeechModel,
+def _band_errors(
+    model: SpeechModel,
     scaler: Scaler,
     sample: Sample,
     frames: Iterable[np.ndarray],
@@ -135,15 +135,17 @@ def _heard(
     wav_dir: str | Path | None,
     name: str,
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Each band's error in the predicted mel, and in the speech, which is written as ``<id>_<name>.wav``."""
-    spec, speech = speaker.mel, speaker.speech(frames)
-    by_voice = []
-    for voice, audio in speech.audio.items():
-        by_voice.append(_errors(scaler.standardise(spec.db(spec.mel(audio)).T), scaler, sample, bins))
+    """Error by band of the predicted mel, and of the synthesised speech, which is written as ``<id>_<name>.wav``."""
+    spec, speech = model.mel, model.speech(frames)
+    by_vocoder = []
+    for name_of_vocoder, audio in speech.audio.items():
+        by_vocoder.append(_errors(scaler.standardise(spec.db(spec.mel(audio)).T), scaler, sample, bins))
         if wav_dir is not None:
-            ending = f"_{voice}" if len(speech.audio) > 1 else ""
+            ending = f"_{name_of_vocoder}" if len(speech.audio) > 1 else ""
             write_wav(Path(wav_dir) / f"{sample.id}_{name}{ending}.wav", audio, spec.sampling_rate)
-    spoken = {band: float(np.mean([errors[band] for errors in by_voice])) if by_voice else math.nan for band in bins}
+    spoken = {
+        band: float(np.mean([errors[band] for errors in by_vocoder])) if by_vocoder else math.nan for band in bins
+    }
     return _errors(scaler.standardise(speech.mel_db), scaler, sample, bins), spoken
 
 
@@ -162,10 +164,11 @@ def _masses(gradcam_dir: str | Path | None, id: str, band: str, areas: Mapping[s
 
 
 def agreement(effects: Sequence[Effect], band: str) -> float:
-    """Return the rank correlation (Spearman) over masks, at the darkest, of a band's change with its Grad-CAM density.
+    """Return Spearman's rank correlation over masks, at the largest alpha, of a band's change with its Grad-CAM
+    density.
 
-    The density is mass by area, 1 for a map that is even everywhere; mass alone would compare large parts with small
-    ones. NaN with fewer than three masks, or without maps.
+    Density is mass divided by area, 1 for a uniform map; mass alone would favour large regions. NaN with fewer than
+    three masks, or without maps.
     """
     darkest = max(effect.alpha for effect in effects)
     pairs = [(e.change, e.gradcam_mass / e.area) for e in effects if e.band == band and e.alpha == darkest]
@@ -176,7 +179,7 @@ def agreement(effects: Sequence[Effect], band: str) -> float:
 
 
 def write_table(path: str | Path, effects: Sequence[Effect]) -> None:
-    """Write the effects as CSV, one a line; what is not known is empty."""
+    """Write the effects as CSV, one per line; NaN is empty."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(field.name for field in fields(Effect))
@@ -191,7 +194,7 @@ def _cell(value: object) -> object:
 
 
 def draw_study(path: str | Path, effects: Sequence[Effect]) -> None:
-    """Write a figure: above, each band's change of error by alpha; below, that at the darkest by Grad-CAM density."""
+    """Write a figure: change of error by alpha (top), and at the largest alpha by Grad-CAM density (bottom)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,1 +1,1 @@
-"""One file from which speech is made without torch: graphs of the models, and all they need to be used."""
+"""Packs: single files with all models and settings for synthesis without torch."""

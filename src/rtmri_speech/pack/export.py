@@ -1,4 +1,4 @@
-"""A pack made from a mel generator and a vocoder, and compared with them before it is written."""
+"""Exports a mel generator and a vocoder as a pack, and verifies it against torch."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.vocoder.engine import Vocoder, generator_graph, load_vocoder
 
 MEL_TOLERANCE = 1e-4
-"""Largest difference of standardised mels between torch and a pack."""
+"""Maximum difference of standardised mels between torch and a pack."""
 
 SMALLEST_SNR = 90.0
-"""Smallest ratio of the vocoder's sound by torch to its difference from the pack's, dB."""
+"""Minimum signal-to-noise ratio of the pack's sound against torch's, dB."""
 
 _COMPARED_FRAMES = (1, 7)
-"""Lengths at which a pack is compared; the graphs are not made at the second."""
+"""Lengths at which a pack is compared; the second differs from the export's example."""
 
 _CARRIED_SETTINGS = {"backbone", "output_stride", "rnn_hidden", "dropout", "n_mels"}
-"""What a network may be made of; another setting is refused unless it is at its default."""
+"""Supported network settings; others are refused unless they have their default."""
 
 _CARRIED_PARTS = {"cnn", "rnn", "dropout", "head"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """What a pack is shared under: see `About`."""
+    """Licence and consent of a pack; see `About`."""
 
     licence: str
     speaker: str
@@ -70,14 +70,14 @@ def make_pack(
     mri_checkpoint, hifigan_checkpoint : the models.
     terms : licence, speaker and consent.
     hifigan_config : None for the ``config.json`` beside the checkpoint.
-    scaler_json : needed by a checkpoint that does not hold its scaler.
-    context : what the LSTM sees for a frame, unless the pack's user chooses otherwise.
+    scaler_json : for a checkpoint without a scaler.
+    context : default LSTM context of the pack.
 
     Raises
     ------
     UserError
-        A model cannot be read, the two do not fit each other, one has what a pack cannot hold, or what the pack makes
-        differs from what torch makes; then nothing is written.
+        A model is unreadable or not supported by packs, the models are incompatible, or the pack's output differs from
+        torch's; nothing is written.
     """
     require_onnx(path)
     scaler = Scaler.load(scaler_json) if scaler_json else None
@@ -113,12 +113,12 @@ def make_pack(
 
 
 def acoustic_graphs(acoustic: AcousticBundle) -> tuple[bytes, bytes]:
-    """Return the CNN, from one frame uint8 ``(1, *image_size)`` to features ``(1, C)``, and the recurrent part.
+    """Return graphs of the CNN, frame uint8 ``(1, *image_size)`` to features ``(1, C)``, and of the recurrent part.
 
     Raises
     ------
     UserError
-        The network has a part that a pack cannot hold, or a backbone that cannot be written as a graph.
+        The network has an unsupported part, or a backbone that cannot be exported.
     """
     source = str(acoustic.source)
     _require_known(acoustic.model, source)
@@ -131,7 +131,7 @@ def acoustic_graphs(acoustic: AcousticBundle) -> tuple[bytes, bytes]:
 
 
 def _require_known(model: AcousticModel, source: str) -> None:
-    """Refuse a network with anything that the graphs would leave out."""
+    """Refuse a network with settings or modules that the graphs do not support."""
     usual = type(model.network)()
     unknown = [
         f"the setting {name}"
@@ -160,7 +160,7 @@ class _FrameFeatures(nn.Module):
 
 
 def _training(content: Mapping[str, Any], source: str | Path) -> dict[str, Any] | None:
-    """What a model's training says of itself, without names of files or clips; None when it says nothing."""
+    """Provenance of a model's training without file and clip names; None if the checkpoint has none."""
     if content.get("provenance") is None:
         return None
     record = require_record(content["provenance"], source)
@@ -171,7 +171,7 @@ def _training(content: Mapping[str, Any], source: str | Path) -> dict[str, Any] 
 def _require_equal(
     path: str | Path, about: About, graphs: Mapping[str, bytes], acoustic: AcousticBundle, vocoder: Vocoder
 ) -> None:
-    """Refuse graphs that make something else than torch does, of frames of noise and of a mel like speech."""
+    """Compare the graphs with torch on noise frames and a speech-like random mel; refuse differences."""
     sessions = {name: Graph(graph, f"{path}, {name}", available_threads()) for name, graph in graphs.items()}
     generator, speaker = models_of(Path(path), about, sessions)
     rng = np.random.default_rng(0)
@@ -179,7 +179,7 @@ def _require_equal(
         frames = rng.integers(0, 256, (count, *about.frame_size), dtype=np.uint8)
         found, expected = (predict_db(model, frames, "sequence") for model in (generator, acoustic))
         difference = np.abs(acoustic.scaler.standardise(found) - acoustic.scaler.standardise(expected)).max()
-        # Written so that a difference that is no number is too large, too.
+        # Negated, so that NaN is refused too.
         if not difference <= MEL_TOLERANCE:
             raise _unequal(path, f"its mels differ from torch's by {difference:.1e} deviations")
         log_mel = rng.normal(-4, 1, (acoustic.mel.n_mels, count)).astype(np.float32)
@@ -193,6 +193,6 @@ def _unequal(path: str | Path, fault: str) -> UserError:
 
 
 def signal_to_noise_db(expected: np.ndarray, found: np.ndarray) -> float:
-    """Return by how much the power of ``expected`` is above that of its difference from ``found``, dB."""
+    """Return the power ratio of ``expected`` to its difference from ``found``, dB."""
     signal, noise = (float(np.square(np.float64(part)).sum()) for part in (expected, found - expected))
     return np.inf if noise == 0 else 10 * float(np.log10(signal / noise))

@@ -1,8 +1,8 @@
-"""The file of a pack: a zip, stored without compression, of a description and three ONNX graphs.
+"""File format of a pack: an uncompressed zip of a description and three ONNX graphs.
 
-``pack.json`` says what the pack is and needs; ``cnn.onnx`` makes features of a frame, ``recurrence.onnx`` the
-standardised mel of features, ``vocoder.onnx`` samples of a log mel. Nothing in it is run as code. The same models give
-the same bytes: no date, path or name of a machine is in it.
+``pack.json`` describes the pack; ``cnn.onnx`` maps a frame to features, ``recurrence.onnx`` features to the
+standardised mel, ``vocoder.onnx`` a log mel to samples. It contains no executable code, and no date, path or machine
+name: the same models give the same bytes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ DESCRIPTION = "pack.json"
 GRAPHS = ("cnn.onnx", "recurrence.onnx", "vocoder.onnx")
 
 _LARGEST_DESCRIPTION, _LARGEST_GRAPH = 1 << 20, (1 << 31) - 1
-"""Bytes of a member; of a graph, as many as a message of protocol buffers can have."""
+"""Maximum size of a member, bytes; for graphs, the limit of protocol buffers."""
 
 _LONGEST_REACH = 10_000
-"""Frames around its own that a vocoder's samples can depend on."""
+"""Maximum receptive field of a vocoder on each side, frames."""
 
 _LONGEST_WORDS = 2000
-"""Letters of what a pack says of licence, speaker and consent."""
+"""Maximum length of licence, speaker and consent, characters."""
 
 _LARGEST_FEATURES = 1 << 16
 
@@ -48,27 +48,27 @@ _REMEDY = "get the pack again, or make it with pack_model.py"
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What ``pack.json`` says.
+    """Content of ``pack.json``.
 
     Attributes
     ----------
-    licence : under which the pack may be used.
-    speaker : whose voice and pictures the models were trained on.
-    consent : what the speaker agreed to; a voice is personal data.
-    mel : `MelSpec.to_dict` of the mel that is predicted and spoken.
-    frame_rate : frames a second, as ``mel`` has it, a fraction.
-    frame_size : height and width of the frames to give, pixels.
-    image_size : height and width they are shrunk to for the CNN, pixels.
-    frame_normalisation : of frames; done in the graph, and said for the reader.
-    features : of a frame, C: what the CNN makes and the recurrent part reads.
-    scaler : mean and deviation of each mel bin, dB.
-    context : what the LSTM sees for a frame, unless the user chooses otherwise.
-    ref_frames : frames a window of training.
-    receptive_field : frames before and after a frame that the vocoder's samples of it depend on.
+    licence : of the pack.
+    speaker : person whose voice and images the models were trained on.
+    consent : the speaker's consent; a voice is personal data.
+    mel : `MelSpec.to_dict` of the models' mel.
+    frame_rate : frames per second of ``mel``, a fraction.
+    frame_size : height and width of input frames, pixels.
+    image_size : height and width of the CNN's input, pixels.
+    frame_normalisation : of frames; part of the graph, for information only.
+    features : number of CNN features per frame, C.
+    scaler : mean and standard deviation of each mel bin, dB.
+    context : default LSTM context.
+    ref_frames : frames per training window.
+    receptive_field : frames before and after a frame that the vocoder's samples depend on.
     graphs : SHA-256 of each graph.
-    models : SHA-256 of each file that the pack was made from, by what it is.
-    trainings : of each model that says so, what it was trained by and with; see `pack.export`.
-    scores : what an evaluation found, if it was added.
+    models : SHA-256 of each source file by role.
+    trainings : provenance of each model's training, if known; see `pack.export`.
+    scores : evaluation scores, if added.
     """
 
     licence: str
@@ -117,7 +117,7 @@ def digests(graphs: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def write_pack(path: str | Path, about: About, graphs: Mapping[str, bytes]) -> None:
-    """Write a pack, whole or not at all."""
+    """Write a pack, atomically."""
     members = {DESCRIPTION: encoded(about), **{name: graphs[name] for name in GRAPHS}}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
@@ -127,13 +127,13 @@ def write_pack(path: str | Path, about: About, graphs: Mapping[str, bytes]) -> N
 
 
 def read_about(path: str | Path) -> About:
-    """Return what a pack says of itself; no graph is read.
+    """Return the description of a pack, without reading its graphs.
 
     Raises
     ------
     UserError
-        There is no such file, it is no pack or one of another version, a member is missing, unknown or larger than can
-        be, or its description does not hold what it should.
+        The file is missing, not a pack, or of another version, a member is missing, unknown or too large, or its
+        description is malformed.
     """
     content = parse_json(_decoded(_member(path, DESCRIPTION), path), f"{path}, {DESCRIPTION}", _REMEDY)
     require_type(content, dict[str, Any], "its content", path, _REMEDY)
@@ -157,12 +157,12 @@ def read_about(path: str | Path) -> About:
 
 
 def read_graph(path: str | Path, about: About, name: str) -> bytes:
-    """Return a graph of a pack, which has the inputs and outputs that the description asks for.
+    """Return a graph of a pack, after checking its inputs and outputs against the description.
 
     Raises
     ------
     UserError
-        The graph is not the one that the description names, or not of this kind.
+        The graph does not match its digest or the description.
     """
     graph = _member(path, name)
     if hashlib.sha256(graph).hexdigest() != about.graphs[name]:
@@ -172,7 +172,7 @@ def read_graph(path: str | Path, about: About, name: str) -> bytes:
 
 
 def require_ports(graph: bytes, about: About, name: str, source: str) -> None:
-    """Refuse a graph whose input or output is not what the description asks for, naming ``source``."""
+    """Refuse a graph whose input or output does not match the description, naming ``source``."""
     n_mels, features = about.mel["n_mels"], about.features
     wanted = {
         "cnn.onnx": (("uint8", (1, *about.image_size)), ("float32", (1, features))),
@@ -190,12 +190,12 @@ def _lengths(shape: tuple[int | None, ...]) -> str:
 
 
 def add_scores(path: str | Path, scores: str | Path, target: str | Path) -> None:
-    """Write a copy of a pack with what an evaluation found: the summary and settings of a ``scores.json``.
+    """Write a copy of a pack with the summary of a ``scores.json``.
 
     Raises
     ------
     UserError
-        The pack or the scores cannot be read.
+        The pack or the scores are unreadable.
     """
     remedy = "give a scores.json of evaluate.py or of the workflow's evaluation"
     content = require_type(
@@ -229,7 +229,7 @@ def _member(path: str | Path, name: str) -> bytes:
 
 
 def _require_members(members: list[zipfile.ZipInfo], path: Path) -> None:
-    """Refuse a zip that has other members than a pack, or whose members claim more bytes than the file has."""
+    """Refuse a zip with unexpected members, or with declared sizes beyond the file's."""
     names = [member.filename for member in members]
     if sorted(names) != sorted((DESCRIPTION, *GRAPHS)):
         shown = ", ".join(repr(name[:60]) for name in names[:6]) or "nothing"

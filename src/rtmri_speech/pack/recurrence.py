@@ -1,6 +1,6 @@
-"""The recurrent part of the mel generator as an ONNX graph, written operator by operator.
+"""Builds the recurrent part of the mel generator as an ONNX graph, operator by operator.
 
-PyTorch's exporter writes the example's length into it without a word, and the graph then fails for any other.
+PyTorch's exporter silently fixes the example's length, and the graph fails for any other.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from rtmri_speech.graphs.trace import IR_VERSION, OPSET, serialised
 _DIRECTIONS = ("", "_reverse")
 _LSTM = [f"rnn.lstm.{kind}_l0{end}" for end in _DIRECTIONS for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
 CARRIED = {*_LSTM, "head.weight", "head.bias"}
-"""The weights besides the CNN's that the graph holds."""
+"""Weights in the graph."""
 
 
 def recurrence_graph(model: AcousticModel, source: str) -> bytes:
-    """Return features ``(B, T, C)`` to standardised mel ``(B, T, n_mels)`` as a graph; B and T are free.
+    """Return a graph from features ``(B, T, C)`` to standardised mel ``(B, T, n_mels)``; B and T are free.
 
     Raises
     ------
     UserError
-        The model has other weights beside its CNN than `CARRIED`; ``source`` and the first of them are named.
+        Weights outside the CNN differ from `CARRIED`; the error names ``source`` and the first difference.
     """
     weights = {
         name: tensor.detach().float().cpu().numpy()
@@ -71,6 +71,6 @@ def recurrence_graph(model: AcousticModel, source: str) -> bytes:
 
 
 def _reordered(gates: np.ndarray) -> np.ndarray:
-    """Rows by gate as ONNX has them (input, output, forget, cell) from torch's (input, forget, cell, output)."""
+    """Reorder rows by gate from torch's order (input, forget, cell, output) to ONNX's (input, output, forget, cell)."""
     entry, forget, cell, output = np.split(gates, 4)
     return np.concatenate([entry, output, forget, cell])

@@ -1,4 +1,4 @@
-"""Speech from a pack: its models in use by ONNX Runtime, without torch."""
+"""Synthesis from a pack by ONNX Runtime, without torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PackMelGenerator:
     Parameters
     ----------
     source : the pack.
-    about : what it says.
+    about : its description.
     cnn, recurrence : its graphs.
     """
 
@@ -35,7 +35,7 @@ class PackMelGenerator:
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """Return the features of frames."""
-        # One at a time: several are no faster, and ONNX Runtime keeps the memory of the most it has seen.
+        # One at a time: batches are no faster, and ONNX Runtime keeps the memory of the largest one.
         blocks = frame_blocks(frames, 1, self.frame_size, self.source)
         shape = (1, self._features)
         return np.concatenate([self._cnn(scaled_frames(block, self._image_size), shape) for block in blocks])
@@ -50,9 +50,9 @@ class PackVocoder(BlockVocoder):
 
     Parameters
     ----------
-    about : what the pack says.
+    about : description of the pack.
     vocoder : its graph.
-    block_frames : frames made at a time.
+    block_frames : frames per block.
     """
 
     def __init__(self, about: About, vocoder: Graph, block_frames: int = BLOCK_FRAMES) -> None:
@@ -60,7 +60,7 @@ class PackVocoder(BlockVocoder):
         self._vocoder = vocoder
 
     def samples(self, log_mel: np.ndarray) -> np.ndarray:
-        """Return the graph's samples of a log mel taken whole; see `BlockVocoder.samples`."""
+        """Return the graph's samples for a whole log mel; see `BlockVocoder.samples`."""
         return self._vocoder(log_mel[None], (1, 1, log_mel.shape[1] * self.hop_length))[0, 0]
 
 
@@ -73,18 +73,18 @@ def models_of(
 
 
 def load_pack(path: str | Path, context: Context | None = None, threads: int | None = None) -> Synthesiser:
-    """Load a pack for use on clips.
+    """Load a pack for synthesis of clips.
 
     Parameters
     ----------
     path : the pack.
-    context : what the LSTM sees for a frame; None for the pack's own.
-    threads : processor threads; None for as many as this process may use.
+    context : LSTM context; None for the pack's default.
+    threads : CPU threads; None for all available to this process.
 
     Raises
     ------
     UserError
-        The file is no whole pack of this version.
+        The file is not a complete pack of this version.
     """
     about = read_about(path)
     acoustic, vocoder = models_of(Path(path), about, _graphs(path, about, threads))
@@ -94,12 +94,12 @@ def load_pack(path: str | Path, context: Context | None = None, threads: int | N
 def load_live_pack(
     path: str | Path, block_frames: int = LIVE_BLOCK_FRAMES, threads: int | None = None
 ) -> LiveSynthesiser:
-    """Load a pack for use on frames while they come in, ``block_frames`` of them at a time; see `load_pack`."""
+    """Load a pack for live synthesis, in blocks of ``block_frames``; see `load_pack`."""
     about = read_about(path)
     return LiveSynthesiser(*models_of(Path(path), about, _graphs(path, about, threads), block_frames))
 
 
 def _graphs(path: str | Path, about: About, threads: int | None) -> dict[str, Graph]:
     count = threads or available_threads()
-    # One after the other, so that the bytes of one graph at a time are in memory beside what is made of them.
+    # One after the other, to hold the bytes of only one graph at a time.
     return {name: Graph(read_graph(path, about, name), f"{path}, {name}", count) for name in GRAPHS}

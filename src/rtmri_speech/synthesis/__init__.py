@@ -1,1 +1,1 @@
-"""From video to speech: the trained mel generator and vocoder in use, on files and live."""
+"""Speech synthesis from video with trained models, on files and live."""

@@ -1,4 +1,4 @@
-"""The models of checkpoints, loaded for use by torch."""
+"""Loads models from checkpoints, for synthesis by torch."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def load_synthesiser(models: Models, warn: Callable[[str], None] | None = None) 
 
     Parameters
     ----------
-    models : which.
+    models : files and settings.
     warn : told of what an existing vocoder config has that a new one may not.
 
     Raises
     ------
     UserError
-        A file cannot be read, or the models do not fit each other.
+        A file is unreadable, or the models are incompatible.
     """
     device = chosen_device(models.device)
     names = models.vocoder_names
@@ -39,7 +39,7 @@ def load_synthesiser(models: Models, warn: Callable[[str], None] | None = None) 
             for name, file in names.items()
         }
 
-    # Reading tensors leaves the interpreter free for importing timm, and the other way round.
+    # Reading tensors and importing timm overlap well in two threads.
     with ThreadPoolExecutor(1) as beside:
         reading = beside.submit(vocoders)
         from rtmri_speech.acoustic.fold import fold_batch_norm

@@ -1,4 +1,4 @@
-"""Which models make the speech, and how: named before any of them is loaded."""
+"""Names the models for synthesis and their settings, without loading them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rtmri_speech.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Models:
-    """The files of a mel generator and of one or more vocoders, and how they compute.
+    """The files of a mel generator and one or more vocoders, and their settings.
 
     Attributes
     ----------
     mri_checkpoint : the mel generator.
-    hifigan_checkpoints : generators ``g_<steps>``; speech is made with each.
+    hifigan_checkpoints : generators ``g_<steps>``; each synthesises speech.
     hifigan_config : HiFi-GAN's config; None for the ``config.json`` beside each checkpoint.
     scaler_json : None for the scaler in the mel generator's checkpoint.
     context : what the LSTM sees for a frame: ``sequence``, ``window`` or ``causal``.
     device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    bf16 : compute most of both models in bfloat16.
-    n_mels, rnn_hidden : what the mel generator is expected to have, if anything is.
+    bf16 : use bfloat16 for most of both models.
+    n_mels, rnn_hidden : expected settings of the mel generator, if any.
     """
 
     mri_checkpoint: str
@@ -38,12 +38,12 @@ class Models:
 
     @property
     def vocoder_names(self) -> dict[str, str]:
-        """The checkpoints by a short name: the file's, with its directory's before it where two files share one.
+        """The checkpoints by short name: the file's, prefixed by its directory's if it is not unique.
 
         Raises
         ------
         UserError
-            Two checkpoints cannot be told apart by that.
+            Two checkpoints have the same short name.
         """
         files = [Path(checkpoint) for checkpoint in self.hifigan_checkpoints]
         alone = [sum(other.name == file.name for other in files) == 1 for file in files]
@@ -58,13 +58,13 @@ class Models:
 
     @property
     def files(self) -> Sequence[Path]:
-        """Every file the models are made from."""
+        """All files of the models."""
         configs = [self.hifigan_config or Path(file).parent / "config.json" for file in self.hifigan_checkpoints]
         named = [self.mri_checkpoint, *self.hifigan_checkpoints, *configs, *filter(None, [self.scaler_json])]
         return [Path(file).absolute() for file in named]
 
     def to_json(self) -> str:
-        """Return the settings in one line, the files by absolute paths."""
+        """Return the settings in one line, with absolute paths."""
         settings = dataclasses.asdict(self)
         for name in ("mri_checkpoint", "hifigan_config", "scaler_json"):
             settings[name] = settings[name] and str(Path(settings[name]).absolute())

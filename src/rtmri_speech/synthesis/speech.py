@@ -1,4 +1,4 @@
-"""What speech is made from, what is made, and the files that are left of it; light to import, unlike the models."""
+"""Input, result and output files of synthesis; cheap to import, unlike the models."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from rtmri_speech.signal.video import frames_at_rate
 
 @dataclass(frozen=True)
 class Speech:
-    """What the models make of a clip.
+    """Speech synthesised from a clip.
 
     Attributes
     ----------
@@ -52,25 +52,25 @@ class Speech:
 
 
 class SpeechModel(Protocol):
-    """Models in use, in this process or in another: the mel they predict, the frames they want, and what they make."""
+    """Loaded models, in this process or another: their mel, frame size and synthesis."""
 
     mel: MelSpec
     frame_size: tuple[int, int]
 
     def speech(self, frames: Iterable[np.ndarray]) -> Speech:
-        """Return the speech of gray frames uint8 ``(H, W)`` of `frame_size`, one a mel frame."""
+        """Return the speech for gray frames uint8 ``(H, W)`` of `frame_size`, one per mel frame."""
         ...
 
 
 @dataclass(frozen=True)
 class Source:
-    """A clip to make speech of.
+    """A clip to synthesise.
 
     Attributes
     ----------
-    id : name of the clip in every file.
+    id : name of the clip in all files.
     frames : gray, uint8 ``(H, W)`` each, at the mel's frame rate.
-    recording : gives the first N samples of its sound at the mel's rate, float32 ``(N,)``; None when it has no sound.
+    recording : returns the first N samples of its sound at the mel's rate, float32 ``(N,)``; None without sound.
     """
 
     id: str
@@ -105,29 +105,29 @@ def video_source(
     gain: float = 1.0,
     max_frames: int | None = None,
 ) -> Source:
-    """Return a video, or a stretch of one, with the sound of its own track where it has no other.
+    """Return a video, or an interval of one, with its sound file or else its audio track.
 
     Parameters
     ----------
-    clip : which files and which stretch.
-    spec : the mel, whose frame rate the frames get.
-    frame_size : height and width the models want, pixels.
-    resampling : what to do with a video of another rate: ``refuse``, ``nearest`` or ``mean``.
+    clip : files and interval.
+    spec : the mel; frames are resampled to its frame rate.
+    frame_size : height and width of the models' input, pixels.
+    resampling : handling of a video of another rate: ``refuse``, ``nearest`` or ``mean``.
     gain : factor on every sample of the recording.
-    max_frames : frames to take at most.
+    max_frames : maximum number of frames.
     """
     frames = frames_at_rate(clip.video, spec.frame_rate, resampling, size=frame_size, start=clip.start, end=clip.end)
     sound = clip.audio or (clip.video if track_rate(clip.video) else None)
 
     def recording(samples: int) -> np.ndarray:
         start = (clip.start or 0.0) + clip.av_offset_ms / 1000
-        # Resampled as the dataset's wav is, from the start on: a cut at the end would change the samples before it.
-        heard: list[np.ndarray] = []
+        # Not cut at the end before resampling, which would change the last samples: the dataset's wav must match.
+        blocks: list[np.ndarray] = []
         for block in audio_blocks(sound, sampling_rate=spec.sampling_rate, start=start):
-            heard.append(block)
-            if sum(map(len, heard)) >= samples:
+            blocks.append(block)
+            if sum(map(len, blocks)) >= samples:
                 break
-        return _of_length(np.concatenate(heard) * np.float32(gain), samples)
+        return _of_length(np.concatenate(blocks) * np.float32(gain), samples)
 
     return Source(clip.id, itertools.islice(frames, max_frames), recording if sound else None)
 
@@ -143,20 +143,20 @@ def named_clips(
     table: Path | None = None,
     only: Sequence[str] | None = None,
 ) -> dict[str, Clip]:
-    """Return the clips of videos, of directories of videos and of a TSV, by id: a file's stem.
+    """Return the clips of video files, directories and a TSV, by id (the file's stem).
 
     Parameters
     ----------
     videos : files and directories.
-    audio : the sound of each of ``videos``, which are then files.
-    audio_dir : where the sound of others lies, ``<id>.wav`` or ``.flac``; those without one have their own track's.
+    audio : sound files, one per video file.
+    audio_dir : directory of ``<id>.wav`` or ``.flac``; videos without one use their audio track.
     table : a TSV of further clips.
-    only : ids to take of the table.
+    only : ids to select from the table.
 
     Raises
     ------
     UserError
-        Two videos share an id, a directory holds no video, or the sounds are not as many as the videos.
+        Two videos share an id, a directory has no video, or the numbers of sounds and videos differ.
     """
     files = [file for video in videos for file in (_videos_in(video) if video.is_dir() else [video])]
     if audio is not None and len(audio) != len(files):
@@ -191,29 +191,29 @@ def _sound_beside(directory: Path, stem: str) -> Path | None:
 def speak_each(
     ids: Iterable[str],
     source_of: Callable[[str], Source],
-    speaker: SpeechModel,
+    model: SpeechModel,
     output_dir: str | Path,
     say: Callable[[str], None],
 ) -> None:
-    """Make the speech of each clip and write it; one that cannot be read does not keep the others from theirs.
+    """Synthesise and write each clip, continuing after clips that cannot be read.
 
     Raises
     ------
     UserError
-        One or more could not be read; raised after the others are written.
+        Some could not be read; raised after the others are written.
     """
     ids, faults = list(ids), []
     for id in ids:
         try:
             source = source_of(id)
-            speech = speaker.speech(source.frames)
-            write_speech(output_dir, source, speech, speaker.mel)
+            speech = model.speech(source.frames)
+            write_speech(output_dir, source, speech, model.mel)
         except UserError as fault:
             faults.append(fault)
             if len(ids) > 1:
                 say(f"error: {fault}")
             continue
-        seconds = len(speech.mel_db) / float(speaker.mel.frame_rate)
+        seconds = len(speech.mel_db) / float(model.mel.frame_rate)
         alone = "" if source.recording else "; it has no sound, so there is no original"
         say(f"{id}: {seconds:.2f} s of speech in {output_dir}{alone}.")
     if faults:
@@ -223,17 +223,17 @@ def speak_each(
 
 
 def write_speech(output_dir: str | Path, source: Source, speech: Speech, spec: MelSpec) -> None:
-    """Write what is left of a clip.
+    """Write the output files of a clip.
 
     ``<id>_mel.npy``, dB, and ``<id>_mel_log.npy``, natural logarithm, float32 ``(T, n_mels)``; ``<id>_mel.png``, the
     true mel over the predicted one; ``<id>_original.wav``, the recording, and ``<id>_generated.wav``, both T hops long.
-    Without sound there is no original. Of several vocoders, each one's speech goes to a directory of its name.
+    Without sound there is no original. With several vocoders, each one's speech is in a subdirectory of its name.
     """
     output_dir, id = Path(output_dir), source.id
     original = output_dir / f"{id}_original.wav"
     rows = [("predicted", speech.mel_db)]
     if source.recording is None:
-        # One of an earlier run would be taken for this video's.
+        # Remove an earlier run's, which would be mistaken for this video's.
         original.unlink(missing_ok=True)
     else:
         recording = source.recording(len(speech.mel_db) * spec.hop_length)
@@ -249,9 +249,9 @@ def write_speech(output_dir: str | Path, source: Source, speech: Speech, spec: M
 
 
 def draw_mels(path: str | Path, title: str, rows: list[tuple[str, np.ndarray]], spec: MelSpec) -> None:
-    """Write a PNG of mels in dB ``(T, n_mels)`` below each other, by seconds and Hz, in one scale of colour.
+    """Write a PNG of stacked mels in dB ``(T, n_mels)``, with axes in seconds and Hz and a common colour scale.
 
-    ``rows`` names each; the last one is as long as the time axis, and the end of a shorter one is dark.
+    ``rows`` names each; the last one sets the time axis, and shorter ones end dark.
     """
     frames = len(rows[-1][1])
     height = TOP + MEL_HEIGHT

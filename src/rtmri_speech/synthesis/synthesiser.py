@@ -1,4 +1,4 @@
-"""The models in use, by any engine: any number of clips to speech, and frames to samples while they come in."""
+"""Synthesis with loaded models of any engine: of clips, and of live streams of frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtmri_speech.synthesis.speech import Speech
 from rtmri_speech.vocoder.blocks import BlockVocoder
 
 LIVE_BLOCK_FRAMES = 4
-"""Frames the vocoder makes at a time in a live stream: fewer delay less, and compute more of what is around anew."""
+"""Frames per vocoder block in a live stream: fewer mean less latency and more recomputation of context."""
 
 
 class Synthesiser:
@@ -26,13 +26,13 @@ class Synthesiser:
 
     Attributes
     ----------
-    mel : what the mel generator predicts and the vocoders read.
-    frame_size : height and width of the frames to give, pixels.
+    mel : output of the mel generator and input of the vocoders.
+    frame_size : height and width of input frames, pixels.
 
     Raises
     ------
     UserError
-        A vocoder reads another mel than the mel generator predicts.
+        A vocoder has another mel than the mel generator.
     """
 
     def __init__(
@@ -44,25 +44,25 @@ class Synthesiser:
         self._acoustic, self._vocoders, self._context = acoustic, dict(vocoders), context
 
     def speech(self, frames: Iterable[np.ndarray]) -> Speech:
-        """Return the speech of gray frames uint8 ``(H, W)``; memory does not grow with the number of frames."""
+        """Return the speech for gray frames uint8 ``(H, W)``, holding one block of frames at a time in memory."""
         mel_db = predict_db(self._acoustic, frames, self._context)
         log_mel = np.float32(self.mel.log_from_db(mel_db).T)
         return Speech(mel_db, {name: vocoder.synthesise(log_mel) for name, vocoder in self._vocoders.items()})
 
 
 class LiveSynthesiser:
-    """Frames in, samples out, while the speaker speaks: the LSTM sees the latest frames only.
+    """Live synthesis: frames in, samples out; the LSTM sees only the latest frames.
 
     Parameters
     ----------
     acoustic : the mel generator, used in ``causal`` context.
-    vocoder : its ``block_frames`` are part of the delay.
+    vocoder : its ``block_frames`` add to the latency.
 
     Attributes
     ----------
-    look_ahead : frames after its own that a sample depends on, the vocoder's; the causal mel generator has none.
-    latency_frames : frames from the beginning of a frame until its samples can be heard, at most: the block it is part
-        of, and the look-ahead. Computing comes on top.
+    look_ahead : future frames that a sample depends on, through the vocoder; the causal mel generator has none.
+    latency_frames : maximum delay from the start of a frame to its samples: block size plus look-ahead, without
+        computation.
     latency : the same in seconds.
     """
 
@@ -74,11 +74,11 @@ class LiveSynthesiser:
         self.latency = self.latency_frames / float(acoustic.mel.frame_rate)
 
     def stream(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the samples of each block of frames as soon as the frames it depends on are there.
+        """Yield the samples of each block as soon as the frames it depends on have arrived.
 
         Parameters
         ----------
-        frames : gray uint8 ``(H, W)``, one after the other.
+        frames : gray uint8 ``(H, W)``.
 
         Yields
         ------

@@ -102,7 +102,7 @@ def page_without_times(page: str) -> str:
     for pattern in (
         r"\d{4}-\d\d-\d\d \d\d:\d\d UTC",
         r'<tr><th scope="row">Training, [^<]*</th><td>[^<]*</td></tr>',
-        r"<div><h3>What the stages took</h3>.*?</div>",
+        r"<div><h3>Time and memory of the stages</h3>.*?</div>",
     ):
         page = re.sub(pattern, "", page, flags=re.DOTALL)
     start = page.index(">", page.index('id="data"')) + 1

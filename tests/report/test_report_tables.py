@@ -113,11 +113,11 @@ def test_the_document_gives_shares_of_a_span_and_names_the_measures_without_one(
             rows[row]["summary"][name] = {"mean": mean, "low": mean, "high": mean, **kept}
     (tmp_path / "scores.json").write_text(json.dumps(scores))
     text = results_document(replace(experiment, evaluation=tmp_path), "a command")
-    assert "On the way from the floor to the ceiling, the first row has gone 50 % in ESTOI." in text
-    assert "F0 corr cannot be put so: floor or ceiling is not defined, or the ceiling is no better" in text
+    assert "Between floor (0 %) and ceiling (100 %), the first row is at 50 % in ESTOI." in text
+    assert "F0 corr cannot be given this way: floor or ceiling is undefined, or the ceiling is not better" in text
     del rows["ceiling"], scores["mel_mse_by_bin"]["rows"]["ceiling"]
     (tmp_path / "scores.json").write_text(json.dumps(scores))
-    assert "cannot be put so" not in results_document(replace(experiment, evaluation=tmp_path), "a command")
+    assert "cannot be given this way" not in results_document(replace(experiment, evaluation=tmp_path), "a command")
 
 
 def test_metrics_and_measures_correspond():

@@ -43,21 +43,21 @@ TITLES = {
     "window": ("Generated, by windows", "the LSTM sees the windows it was trained on, averaged where they overlap"),
     "causal": ("Generated, causal", "the LSTM sees the window that ends with the frame, as in live use"),
     "base_vocoder": ("Generated, base vocoder", "the predicted mel through the vocoder before its fine-tuning"),
-    "floor": ("Floor", "the training clips' mean mel in every frame, through the vocoder: it has not looked"),
+    "floor": ("Floor: mean mel", "the training clips' mean mel in every frame, through the vocoder: ignores the video"),
     "look_up": (
-        "Look-up",
-        "the mel of the training frames that look most alike, through the vocoder: memory, no model",
+        "Look-up: nearest neighbours",
+        "the mean mel of the most similar training frames, through the vocoder: no model",
     ),
     "ridge": (
         RIDGE,
-        "the mel that ridge regression finds in the frames around, through the vocoder: a closed form, no network",
+        "the mel predicted from neighbouring frames by ridge regression, through the vocoder: closed form, no network",
     ),
     "ceiling": (
         "Ceiling: copy synthesis",
         "the true mel through the same vocoder: what a perfect mel generator would reach",
     ),
     "ceiling_base": ("Copy synthesis, base vocoder", "the true mel through the vocoder before its fine-tuning"),
-    "griffin_lim": (GRIFFIN_LIM_TITLE, "the true mel by Griffin and Lim's algorithm: no vocoder at all"),
+    "griffin_lim": (GRIFFIN_LIM_TITLE, "the true mel by Griffin and Lim's algorithm: no vocoder"),
     "against": ("Compared system", "the models of the other results directory, in the same context"),
     "against_ceiling": (
         "Compared system: copy synthesis",

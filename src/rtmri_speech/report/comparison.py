@@ -35,7 +35,7 @@ def comparison_table(differences: Mapping[str, Mapping[str, float | None]], thei
     theirs : name of the compared system.
     """
     lines = [
-        f"| ours less {theirs} | difference | interval | another seed | clips | ours is |",
+        f"| ours minus {theirs} | difference | interval | another seed | clips | ours is |",
         "|---|---|---|---|---|---|",
     ]
     for metric, found in differences.items():

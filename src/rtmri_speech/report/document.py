@@ -62,14 +62,14 @@ def results_document(experiment: Experiment, command: str) -> str:
         "## Scores of the test clips",
         "Mean over the test clips and its 95 % bootstrap interval. The first row is the system as configured"
         f" (context `{scores['configured']}`). ↑ higher is better, ↓ lower is better; definitions are in"
-        " `src/rtmri_speech/evaluation/metrics.py`, and what the numbers are worth in [scores.md](scores.md).",
+        " `src/rtmri_speech/evaluation/metrics.py`, and how to interpret them in [scores.md](scores.md).",
         f0_range_note(scores["settings"]),
         floor_voicing_note(scores),
         *filter(None, [caution(scores["settings"].get("not_held_out", [])), vocoder_verdict(experiment.evaluation)]),
         *_intelligibility(read_intelligibility(experiment.evaluation)),
         _scores(scores, main),
         _share_of_ceiling(scores),
-        "What the rows are:",
+        "The rows:",
         "\n".join(f"- **{row['title']}**: {row['note']}." for row in scores["rows"].values()),
         *_further(experiment.evaluation.parent / "further", main),
         "## All other metrics",
@@ -89,19 +89,19 @@ def results_document(experiment: Experiment, command: str) -> str:
         ),
     ]
     if (errors := experiment.evaluation / "mel_errors.json").exists():
-        parts += ["## What the mel generator learned", *_mel_errors(json.loads(errors.read_text(encoding="utf-8")))]
+        parts += ["## Errors of the mel generator", *_mel_errors(json.loads(errors.read_text(encoding="utf-8")))]
     if (averages := experiment.evaluation.parent / "gradcam" / "aggregate" / "aggregate.json").exists():
         findings = json.loads(averages.read_text(encoding="utf-8"))["findings"]
         parts += [
             "## Where Grad-CAM finds the formant bands",
-            "Average maps of the test clips over the parts of the head that `explain.regions` draws:",
+            "Average maps of the test clips over the regions of the head in `explain.regions`:",
             "\n".join(f"- {finding}" for finding in findings),
         ]
     if experiment.benchmarks and (times := stage_times(experiment.benchmarks)):
         parts += [
-            "## What the stages took",
-            "By Snakemake's benchmark files: seconds on the clock and of processor, summed over the rule's jobs, and"
-            " the most memory of one job. A training that was resumed counts its last run only.",
+            "## Time and memory of the stages",
+            "From Snakemake's benchmark files: wall-clock and CPU seconds, summed over the rule's jobs, and the maximum"
+            " memory of one job. For a resumed training, only the last run is counted.",
             _table(
                 ["rule", "jobs", "s", "CPU s", "MB"],
                 [
@@ -120,8 +120,8 @@ def _further(directory: Path, measures: Sequence[Measure]) -> list[str]:
     scores = read_scores(directory)
     return [
         f"## Scores of {len(scores['clips'])} further clips",
-        "The demo's test clips are few; these are of the same kind, made from another seed"
-        " (`workflow/scripts/score_further_clips.py`), and the demo is to be judged on them.",
+        "The demo has few test clips; these are generated from another seed"
+        " (`workflow/scripts/score_further_clips.py`), and are the ones to judge the demo on.",
         _scores(scores, measures),
         *(comparison_table(found, TITLES[row][0].lower()) for row, found in scores.get("compared", {}).items()),
     ]
@@ -137,8 +137,8 @@ def _intelligibility(scores: Mapping[str, Any] | None) -> list[str]:
 def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
     """One table per split, with the share of the mean mel's error in brackets."""
     yield (
-        "Mean squared error of the standardised mel on clips the training was not fitted to (validation chose its best"
-        " checkpoint), and in brackets its share of the mean mel's; definitions are in"
+        "Mean squared error of the standardised mel on clips outside the training split (the checkpoint was selected"
+        " on validation), and in brackets its share of the mean mel's; definitions are in"
         " `src/rtmri_speech/evaluation/mel_generator.py`."
     )
     for part, scores in errors.items():
@@ -154,7 +154,7 @@ def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
 
 def _vocoders(settings: Mapping[str, Any]) -> str:
     base = settings.get("base_vocoder")
-    return f"{settings.get('vocoder')}, " + (f"fine-tuned from {base}" if base else "trained from nothing")
+    return f"{settings.get('vocoder')}, " + (f"fine-tuned from {base}" if base else "trained from scratch")
 
 
 def _scores(scores: Mapping[str, Any], measures: Sequence[Measure]) -> str:
@@ -198,11 +198,11 @@ def _share_of_ceiling(scores: Mapping[str, Any]) -> str:
             shares.append(f"{100 * (ours - ends[0]) / (ends[1] - ends[0]):.0f} % in {title}")
     sentences = []
     if shares:
-        sentences.append(f"On the way from the floor to the ceiling, the first row has gone {', '.join(shares)}.")
+        sentences.append(f"Between floor (0 %) and ceiling (100 %), the first row is at {', '.join(shares)}.")
     if spanless:
         sentences.append(
-            f"{', '.join(spanless)} cannot be put so: floor or ceiling is not defined, or the ceiling is no better than"
-            " the floor beyond the intervals."
+            f"{', '.join(spanless)} cannot be given this way: floor or ceiling is undefined, or the ceiling is not"
+            " better than the floor beyond the intervals."
         )
     return " ".join(sentences)
 

@@ -39,8 +39,8 @@ MEASURES = (
         3,
         True,
         "how well the envelopes of 15 bands follow the recording's, at most 1; it predicts intelligibility",
-        "it was made for speech in noise: a vocoder's buzz can score .36 and be understood by nobody, and a shift of"
-        " 20 ms costs a lot that no listener notices; under .4 it says nothing of words",
+        "designed for speech in noise: a vocoder's buzz can score .36 and be unintelligible, and an inaudible shift of"
+        " 20 ms lowers it much; below .4 it does not predict word intelligibility",
     ),
     Measure(
         "pesq_wb",
@@ -50,8 +50,8 @@ MEASURES = (
         2,
         True,
         "quality by ITU-T P.862.2, wide band, 1 to 4.6",
-        "it was made for telephone lines: under 1.5 differences mean nothing, and only systems of one sampling rate"
-        " compare",
+        "designed for telephony: differences below 1.5 are meaningless, and only systems with the same sampling rate"
+        " are comparable",
     ),
     Measure(
         "mcd_db",
@@ -61,7 +61,7 @@ MEASURES = (
         2,
         True,
         "distance of the mel-cepstra in the recording's speech frames, not warped in time",
-        "it averages: a mumble that fits on the whole beats clear speech that is one frame late; noise in the recording"
+        "an average: a mumble that fits overall beats clear speech that is one frame late; noise in the recording"
         " is a target too",
     ),
     Measure(
@@ -72,8 +72,8 @@ MEASURES = (
         3,
         True,
         "squared error of the standardised mel, all frames; 1 is about the mean mel's",
-        "it prefers the blurred mean of what is possible, and pauses count as much as speech; a vocoder adds error of"
-        " its own, which the ceiling tells",
+        "it favours the blurred mean of the possible outputs, and pauses count as much as speech; the vocoder adds its"
+        " own error, shown by the ceiling",
     ),
     Measure(
         "f0_correlation",
@@ -83,8 +83,8 @@ MEASURES = (
         3,
         True,
         "correlation of F0 over the recording's speech frames (within 40 dB of its loudest) voiced in both",
-        "with one clip's few voiced frames it swings widely (see the interval); it does not see a wrong octave or a"
-        " wrong range; a picture of the tract hardly shows F0",
+        "unstable with few voiced frames (see the interval); insensitive to the octave and range; the picture of the"
+        " tract hardly shows F0",
     ),
     Measure(
         "f0_rmse_cents",
@@ -94,7 +94,7 @@ MEASURES = (
         0,
         True,
         "error of F0 over the same frames",
-        "a single octave error weighs as much as a hundred small ones; a voice that is always at its mean scores well",
+        "a single octave error weighs as much as a hundred small ones; a constant pitch at the mean scores well",
     ),
     Measure(
         "vuv_error",
@@ -104,8 +104,8 @@ MEASURES = (
         3,
         True,
         "share of the recording's speech frames (within 40 dB of its loudest) whose voicing differs",
-        "where nearly all speech is voiced, being voiced everywhere errs little; where the scanner's noise lies within"
-        " 40 dB of the speech, pauses are judged too",
+        "if nearly all speech is voiced, all-voiced output scores well; if the scanner's noise is within 40 dB of the"
+        " speech, pauses are included",
     ),
     Measure(
         "lag_ms",
@@ -114,8 +114,8 @@ MEASURES = (
         "zero",
         1,
         True,
-        "how much later the sound comes than the recorded",
-        "of speech that does not resemble the recording (the floor) it is chance",
+        "delay of the sound against the recording",
+        "random for speech that does not resemble the recording (the floor)",
     ),
     Measure(
         "real_time_factor",
@@ -124,8 +124,8 @@ MEASURES = (
         "lower",
         2,
         True,
-        "seconds to make a second of sound, frames to wav",
-        "it is this machine's, and other work on it counts",
+        "seconds to synthesise a second of sound, frames to wav",
+        "specific to this machine, and affected by other load",
     ),
     Measure("pesq_nb", "PESQ narrow", "MOS", "higher", 2, False, "quality, 1 to 4.5, narrow band"),
     Measure("mcd_dtw_db", "MCD-DTW", "dB", "lower", 2, False, "distance of mel-cepstra in speech, warped in time"),
@@ -147,8 +147,8 @@ MEASURES = (
         "higher",
         3,
         False,
-        "share of frames in which both speak or both do not, by level",
-        "where the scanner's noise fills the pauses, no frame is silent",
+        "share of frames that are speech in both or in neither, by level",
+        "if the scanner's noise fills the pauses, no frame is silent",
     ),
 )
 
@@ -211,7 +211,7 @@ def floor_voicing_note(scores: Mapping[str, Any]) -> str:
     if None in means or means[1] > means[0]:
         return ""
     return (
-        f"V/UV of the floor, {shown(means[1], 3)}, is no worse than the system's, {shown(means[0], 3)}: a mel that"
-        " never moves is voiced or unvoiced throughout, and so is nearly all speech of these recordings. V/UV tells"
-        " nothing here."
+        f"V/UV of the floor, {shown(means[1], 3)}, is no worse than the system's, {shown(means[0], 3)}: a constant"
+        " mel is voiced or unvoiced throughout, as is nearly all speech of these recordings, so V/UV is not"
+        " informative here."
     )

@@ -256,19 +256,19 @@ def _intelligibility(evaluation: Path) -> str:
         return f'<p class="note">{html.escape(NOT_UNDERSTOOD)}</p>'
     head, lines = table_cells(scores)
     note = html.escape(intelligibility_note(scores))
-    return f'{_table("How much is understood", lines, head, "times")}<p class="note">{note}</p>'
+    return f'{_table("Intelligibility", lines, head, "times")}<p class="note">{note}</p>'
 
 
 def _definitions(scores: Mapping[str, Any]) -> str:
     """Definition and caveats of each measure."""
     entries = [
         f"<dt>{html.escape(m.title)}{html.escape(f', {m.unit}' if m.unit else '')}</dt>"
-        f"<dd>{html.escape(m.meaning)}.{html.escape(f' Not to be believed: {m.doubt}.' if m.doubt else '')}</dd>"
+        f"<dd>{html.escape(m.meaning)}.{html.escape(f' Caution: {m.doubt}.' if m.doubt else '')}</dd>"
         for m in _known_measures(scores)
     ]
     note = html.escape(" ".join(filter(None, [f0_range_note(scores["settings"]), floor_voicing_note(scores)])))
     return (
-        "<details><summary>What the measures mean, and when not to believe them</summary>"
+        "<details><summary>What the measures mean, and their limits</summary>"
         f"<p>{note}</p><dl>{''.join(entries)}</dl></details>"
     )
 
@@ -310,7 +310,7 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
     if times:
         parts.append(
             _table(
-                "What the stages took",
+                "Time and memory of the stages",
                 [
                     [rule.replace("_", " "), str(t.jobs), f"{t.seconds:.0f} s", f"{t.memory_mb:.0f} MB"]
                     for rule, t in sorted(times.items(), key=lambda item: -item[1].seconds)
@@ -321,7 +321,7 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
         )
     if experiment.records:
         rows = [_record_row(record) for record in experiment.records]
-        parts.append(_table("Where each stage comes from", rows, ["stage", "code", "seed", "made of", "SHA-256"]))
+        parts.append(_table("Provenance of the stages", rows, ["stage", "code", "seed", "inputs", "SHA-256"]))
         # Hashes of single clips are only in the files.
         short = [{key: value for key, value in record.items() if key != "clips"} for record in experiment.records]
         parts.append(_details("Code, packages, settings and inputs of each stage", short))

@@ -117,7 +117,7 @@ _INTELLIGIBILITY = {
 }
 
 NOT_UNDERSTOOD = (
-    "How much of the speech is understood (phoneme error) was not measured: install the extra asr"
+    "Intelligibility (phoneme error) was not measured: install the extra asr"
     " (pip install -e '.[asr]') and name a Whisper model on this machine (evaluation.asr)."
 )
 

@@ -83,7 +83,7 @@ def test_two_processes_get_a_gpu_each_and_the_third_waits(machine):
     first, second = machine.start(1), machine.start(1)
     assert sorted([taken(first), taken(second)]) == ["0", "1"]
     third = machine.start(1)
-    assert said(third, "GPU: 1 of 2 are asked for and not free")
+    assert said(third, "Waiting for 1 free GPUs of 2")
     assert third.poll() is None
     gpu = "0" if "GPU 0." in second.log.read_text() else "1"
     assert let_go(second) == 0
@@ -128,7 +128,7 @@ def test_zero_gpus_or_no_gpu_reserves_nothing(machine):
     assert taken(machine.start(1, CUDA_VISIBLE_DEVICES="")) == ""
     without = machine.start(1, PATH=str(Path(sys.executable).parent))
     assert taken(without) == "None"
-    assert "the processor computes" in without.log.read_text()
+    assert "using the CPU" in without.log.read_text()
 
 
 def test_more_gpus_than_available_are_refused(machine):

@@ -85,9 +85,9 @@ def test_named_clips_are_in_the_named_set():
     [
         ({"named": {"test": ["zzz"]}}, "'zzz'"),
         ({"named": {"test": ["000"], "validation": ["000"]}}, "too"),
-        ({"validation": 0.6, "test": 0.5}, "leave no share"),
+        ({"validation": 0.6, "test": 0.5}, "leave no clips for training"),
         ({"validation": 0.0, "test": 0.5}, "split.validation: no clip"),
-        ({"validation": 0.1, "test": -0.1}, "leave no share"),
+        ({"validation": 0.1, "test": -0.1}, "leave no clips for training"),
     ],
 )
 def test_an_invalid_split_is_refused(settings, told):
@@ -144,7 +144,7 @@ def test_file_lists_with_crlf_and_bare_ids_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(b"", "names no clip"), (b"../x|a\n", "no clip id"), (b"\xff\xff", "UTF-8")]
+    ("content", "told"), [(b"", "names no clip"), (b"../x|a\n", "is not a valid clip id"), (b"\xff\xff", "UTF-8")]
 )
 def test_a_broken_file_list_is_refused(tmp_path, content, told):
     (tmp_path / "list.txt").write_bytes(content)

@@ -62,4 +62,4 @@ def test_the_command_names_the_delayed_clip(tmp_path):
     assert [clip for clip, found in audit["clips"].items() if found["flagged"]] == ["c2"]
     assert abs(audit["clips"]["c2"]["offset_ms"] - 80) < 20
     assert list(audit["left_out"]) == ["c5"]
-    assert "1 of 5 clips out of step" in done.stdout
+    assert "1 of 5 clips out of sync" in done.stdout

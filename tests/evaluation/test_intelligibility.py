@@ -152,7 +152,7 @@ def test_a_missing_model_is_refused_in_a_sentence(tmp_path):
     pytest.importorskip("faster_whisper")
     write_wav(tmp_path / "wavs" / "a.wav", np.zeros(16000), 16000)
     words = ["--recorded", tmp_path / "wavs", "--generated", f"x={tmp_path / 'wavs'}", "--language", "en"]
-    for model, fault in ((tmp_path / "wavs", "holds no model.bin"), ("no-such-model", "no model on this machine")):
+    for model, fault in ((tmp_path / "wavs", "holds no model.bin"), ("no-such-model", "not a model on this machine")):
         command = [sys.executable, SCRIPT, *words, "--asr", model, "--output", tmp_path / "out.json"]
         run = subprocess.run([*map(str, command)], capture_output=True, text=True)
         assert run.returncode == 2, run.stderr

@@ -70,7 +70,7 @@ def test_a_description_gives_its_phonemes(tmp_path):
         ("x.json", b"{}", "phonemes is None"),
         ("x.json", b"[1", "is not valid JSON"),
         ("x.TextGrid", TEXTGRID.replace("Phones", "tones").encode(), "its tiers: words, tones"),
-        ("x.TextGrid", b"\xff\xff\x00", "no Unicode"),
+        ("x.TextGrid", b"\xff\xff\x00", "not Unicode"),
     ],
 )
 def test_other_files_are_refused(tmp_path, name, content, fault):

@@ -265,5 +265,5 @@ def test_a_leaked_split_is_refused(dataset, tiny_training, tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    assert "leak check: training has seen a1 by acoustic; score clips of the test part only" in done.stderr
+    assert "leak check: training has seen a1 by acoustic; score test clips only" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -204,7 +204,7 @@ def test_invalid_requests_are_refused():
         grad_cam(bundle, frames, [F1], [4])
     with pytest.raises(UserError, match=r"model\.pt: was trained on frames of 64×64, these have 32×32"):
         grad_cam(bundle, random_frames(4, (32, 32)), [F1])
-    with pytest.raises(UserError, match="one name to two bands"):
+    with pytest.raises(UserError, match="two bands the same name"):
         grad_cam(bundle, frames, [F1, Band("F1", 900, 2500)])
     with pytest.raises(UserError, match="NAME:LOW-HIGH"):
         Band.parse("F1=300")

@@ -140,19 +140,19 @@ def test_an_array_with_an_oversized_header_allocates_no_memory(tmp_path):
         )
         out.write(bytes(100))
     for memory_map in (True, False):
-        with pytest.raises(UserError, match=r"mri\.npy: is no whole \.npy array"):
+        with pytest.raises(UserError, match=r"mri\.npy: is not a complete \.npy array"):
             load_array(path, dimensions=3, memory_map=memory_map)
     packed = tmp_path / "000.npz"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
         file.write(path, "mri.npy")
-    with pytest.raises(UserError, match=r"mri\.npy has not the bytes"):
+    with pytest.raises(UserError, match=r"mri\.npy does not have the size"):
         array_of_zip(packed, "mri", remedy="copy it again").__enter__()
 
 
 def test_an_npz_renamed_to_npy_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", mri=np.zeros(3))
     shutil.move(tmp_path / "a.npz", tmp_path / "a.npy")
-    with pytest.raises(UserError, match="is no whole"):
+    with pytest.raises(UserError, match="is not a complete"):
         read_array(tmp_path / "a.npy", missing="-", remedy="-")
 
 
@@ -165,7 +165,7 @@ def test_an_absurdly_large_picture_is_refused(tmp_path):
         frame = av.VideoFrame.from_ndarray(np.zeros((9000, 9000), np.uint8), "gray")
         container.mux([*stream.encode(frame), *stream.encode(None)])
     assert (tmp_path / "a.mov").stat().st_size < 1_000_000
-    with pytest.raises(UserError, match=r"a\.mov: says that its pictures are 9000x9000"):
+    with pytest.raises(UserError, match=r"a\.mov: declares pictures of 9000x9000"):
         next(read_frames(tmp_path / "a.mov"))
 
 
@@ -201,7 +201,7 @@ def test_a_frame_shown_for_days_is_refused(tmp_path):
 
 def test_a_sound_of_one_sample_a_second_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.full(1000, 0.1), 1)
-    with pytest.raises(UserError, match=r"a\.wav: says that it has 1 samples a second"):
+    with pytest.raises(UserError, match=r"a\.wav: declares a sampling rate of 1 Hz"):
         read_audio(tmp_path / "a.wav", sampling_rate=11413)
 
 
@@ -295,7 +295,7 @@ def test_a_lab_file_with_an_invalid_id_writes_nothing(good, tmp_path, stem):
     pairs = tmp_path / "lab" / "pairs_ref4"
     (pairs / "000.npz").rename(pairs / f"{stem}.npz")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UserError, match=r"is not a valid clip id|and no clip id"):
+    with pytest.raises(UserError, match=r"not a valid clip id"):
         restore_samples(tmp_path / "lab")
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -87,7 +87,7 @@ def processing(directory, spec=SPEC):
 
 def test_a_dataset_of_the_old_system_is_not_overwritten(tmp_path):
     (tmp_path / "meta.json").write_text('{"sr": 11413, "n_mels": 64}', encoding="utf-8")
-    with pytest.raises(UserError, match=r"meta\.json: is of a dataset that the old system made, .* another --out_dir"):
+    with pytest.raises(UserError, match=r"meta\.json: belongs to a dataset of the old system, .* another --out_dir"):
         processing(tmp_path).everything({"000": Clip("000", tmp_path / "000.mp4")}, {"training": ["000"]})
     assert [path.name for path in tmp_path.iterdir()] == ["meta.json"]
 

@@ -157,7 +157,7 @@ def test_intelligibility_is_on_the_page(experiment, html, tmp_path):
     write_page(tmp_path / "page", replace(experiment, evaluation=evaluation))
     text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert '<th scope="row">Chance</th><td>0.50 (0.40 – 0.60)</td><td>–</td>' in text
-    assert "Recognised by a &lt;model&gt;, language en. 2 words have no pronunciation" in text
+    assert "Recognised by a &lt;model&gt;, language en. 2 words are missing from the dictionary" in text
     assert "(evaluation.asr)" not in text.partition("All settings")[0]
     found["rows"]["chance"]["summary"] = []
     (evaluation / "intelligibility.json").write_text(json.dumps(found))

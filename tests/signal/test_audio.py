@@ -373,8 +373,8 @@ def test_gain_that_overdrives_is_refused_with_the_largest_that_fits(tmp_path):
 
 def test_cut_outside_the_sound_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", sound(1, 8000), 8000)
-    assert "in the stretch" in refusal(read_audio, tmp_path / "a.wav", sampling_rate=8000, start=3, end=4)
-    assert "in the stretch" in refusal(read_audio, tmp_path / "a.wav", sampling_rate=8000, start=-2, end=-1)
+    assert "in the requested interval" in refusal(read_audio, tmp_path / "a.wav", sampling_rate=8000, start=3, end=4)
+    assert "in the requested interval" in refusal(read_audio, tmp_path / "a.wav", sampling_rate=8000, start=-2, end=-1)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="a small disk needs root to be mounted")

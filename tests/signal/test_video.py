@@ -319,7 +319,7 @@ def test_cut_that_ends_after_the_video_is_refused(tmp_path):
         list(read_frames(tmp_path / "a.mp4", start=1, end=2.5))
     with pytest.raises(UserError, match="cut times"):
         list(read_frames(tmp_path / "a.mp4", start=3, end=4))
-    with pytest.raises(UserError, match="from -1 s; start at 0 s or later"):
+    with pytest.raises(UserError, match="starts at -1 s; start at 0 s or later"):
         list(frames_at_rate(tmp_path / "a.mp4", MEL_RATE, "mean", start=-1))
 
 

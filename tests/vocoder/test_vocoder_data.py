@@ -168,7 +168,7 @@ def test_a_file_that_is_not_a_mel_is_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such file"):
         read_mel(tmp_path / "x.npy", 64)
     (tmp_path / "x.npy").write_bytes(b"mel")
-    with pytest.raises(UserError, match=r"is no whole \.npy array"):
+    with pytest.raises(UserError, match=r"is not a complete \.npy array"):
         read_mel(tmp_path / "x.npy", 64)
 
 

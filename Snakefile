@@ -69,8 +69,8 @@ rule dataset:
     input:
         rules.write_meta.output,
         rules.fit_scaler.output,
-        expand(rules.write_filelist.output, part=PARTS),
-        expand(rules.write_pairs.output, part=TRAINED_PARTS),
+        expand(rules.write_filelist.output, split=SPLITS),
+        expand(rules.write_window_starts.output, split=TRAINED_SPLITS),
         lambda wildcards: paths(rules.prepare_clip.output.mask, CLIPS),
         DATASET_RECORD,
 

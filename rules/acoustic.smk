@@ -17,8 +17,8 @@ rule train_acoustic:
     """The mel generator's best checkpoint. Its state and log are no outputs: a killed or retried job goes on from them."""
     input:
         scaler=rules.fit_scaler.output,
-        lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
-        pairs=expand(rules.write_pairs.output, part=TRAINED_PARTS),
+        lists=expand(rules.write_filelist.output, split=TRAINED_SPLITS),
+        pairs=expand(rules.write_window_starts.output, split=TRAINED_SPLITS),
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, SEEN_CLIPS),
         mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SEEN_CLIPS),
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, SEEN_CLIPS),

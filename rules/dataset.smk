@@ -56,14 +56,14 @@ rule prepare_clip:
 
 
 rule write_filelist:
-    """The ids of one part, as HiFi-GAN reads them."""
+    """The ids of one split, as HiFi-GAN reads them."""
     output:
-        f"{DATASET}/hifigan_filelists/{{part}}.txt",
+        f"{DATASET}/hifigan_filelists/{{split}}.txt",
     log:
-        f"{LOGS}/write_filelist/{{part}}.log",
+        f"{LOGS}/write_filelist/{{split}}.log",
     localrule: True
     params:
-        ids=lambda wildcards: PART_CLIPS[wildcards.part],
+        ids=lambda wildcards: SPLIT_CLIPS[wildcards.split],
     run:
         from rtmri_speech.dataset.filelists import write_filelist
 
@@ -74,8 +74,8 @@ rule fit_scaler:
     """Mean and deviation of each mel bin over the training clips, or those of a lab that is taken over."""
     input:
         f"{DATASET}/hifigan_filelists/training.txt",
-        lambda wildcards: paths(rules.prepare_clip.output.mel_db, PART_CLIPS["training"]),
-        lambda wildcards: paths(rules.prepare_clip.output.mask, PART_CLIPS["training"]),
+        lambda wildcards: paths(rules.prepare_clip.output.mel_db, SPLIT_CLIPS["training"]),
+        lambda wildcards: paths(rules.prepare_clip.output.mask, SPLIT_CLIPS["training"]),
         existing(Path(LAB_DIR, "scaler.json")) if LAB_DIR else [],
     output:
         f"{DATASET}/scaler.json",
@@ -119,17 +119,17 @@ rule write_meta:
         " --ref_frames {params.ref_frames} {params.mel} > {log:q} 2>&1"
 
 
-rule write_pairs:
-    """Where the windows of one part start: clip number and first frame."""
+rule write_window_starts:
+    """Where the windows of one split start: clip number and first frame."""
     input:
-        f"{DATASET}/hifigan_filelists/{{part}}.txt",
-        lambda wildcards: paths(rules.prepare_clip.output.mask, PART_CLIPS[wildcards.part]),
+        f"{DATASET}/hifigan_filelists/{{split}}.txt",
+        lambda wildcards: paths(rules.prepare_clip.output.mask, SPLIT_CLIPS[wildcards.split]),
     output:
-        f"{DATASET}/pairs_ref{REF_FRAMES}_npy/{{part}}.npy",
+        f"{DATASET}/pairs_ref{REF_FRAMES}_npy/{{split}}.npy",
     log:
-        f"{LOGS}/write_pairs/{{part}}.log",
+        f"{LOGS}/write_window_starts/{{split}}.log",
     wildcard_constraints:
-        part="|".join(TRAINED_PARTS),
+        split="|".join(TRAINED_SPLITS),
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -142,5 +142,5 @@ rule write_pairs:
         code=code_hash("dataset.windows"),
         ref_frames=REF_FRAMES,
     shell:
-        "python {params.script:q} --processed_dir {params.dataset:q} --part {wildcards.part}"
+        "python {params.script:q} --processed_dir {params.dataset:q} --part {wildcards.split}"
         " --ref_frames {params.ref_frames} --overwrite > {log:q} 2>&1"

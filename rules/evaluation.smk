@@ -25,13 +25,13 @@ rule evaluate_systems:
         models=[file for file in SPEECH_MODELS.values() if file],
         base=COMPARED_BASE or [],
         scaler=rules.fit_scaler.output[0],
-        lists=expand(rules.write_filelist.output, part=PARTS),
+        lists=expand(rules.write_filelist.output, split=SPLITS),
         # Training frames are what a look-up looks among.
-        mri=lambda wildcards: paths(rules.prepare_clip.output.mri, PART_CLIPS["training"] + TEST_CLIPS),
-        mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, PART_CLIPS["training"] + TEST_CLIPS),
-        mask=lambda wildcards: paths(rules.prepare_clip.output.mask, PART_CLIPS["training"] + TEST_CLIPS),
+        mri=lambda wildcards: paths(rules.prepare_clip.output.mri, SPLIT_CLIPS["training"] + TEST_CLIPS),
+        mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SPLIT_CLIPS["training"] + TEST_CLIPS),
+        mask=lambda wildcards: paths(rules.prepare_clip.output.mask, SPLIT_CLIPS["training"] + TEST_CLIPS),
         # Training clips propose the range of F0.
-        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, PART_CLIPS["training"] + TEST_CLIPS),
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SPLIT_CLIPS["training"] + TEST_CLIPS),
         phonemes=PHONEME_FILES,
         meta=META,
     output:
@@ -81,12 +81,12 @@ rule evaluate_mel_generator:
     input:
         model=SPEECH_MODELS["mri-checkpoint"],
         scaler=rules.fit_scaler.output[0],
-        lists=expand(rules.write_filelist.output, part=PARTS),
+        lists=expand(rules.write_filelist.output, split=SPLITS),
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, CLIPS),
         mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, CLIPS),
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, CLIPS),
         # The recordings tell which frames are speech.
-        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, PART_CLIPS["validation"] + TEST_CLIPS),
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SPLIT_CLIPS["validation"] + TEST_CLIPS),
     output:
         f"{EVALUATION}/mel_errors.json",
     log:
@@ -115,7 +115,7 @@ rule judge_vocoder:
         checkpoint=SPEECH_MODELS["hifigan-checkpoint"],
         config=SPEECH_MODELS["hifigan-config"],
         clips=f"{DATASET}/hifigan_filelists/validation.txt",
-        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, PART_CLIPS["validation"]),
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SPLIT_CLIPS["validation"]),
     output:
         scores=f"{EVALUATION}/copy_synthesis.json",
         table=f"{EVALUATION}/copy_synthesis.md",
@@ -128,7 +128,7 @@ rule judge_vocoder:
     threads: 1
     resources:
         mem_mb=more_on_retry(1500),
-        runtime=more_on_retry(minutes_for(PART_CLIPS["validation"][:24], 60)),
+        runtime=more_on_retry(minutes_for(SPLIT_CLIPS["validation"][:24], 60)),
     params:
         script=script("score_copy_synthesis.py"),
         code=code_hash("evaluation.copy_synthesis"),
@@ -141,7 +141,7 @@ rule judge_vocoder:
 
 
 # Without validation clips there is nothing to judge a vocoder on.
-JUDGED = rules.judge_vocoder.output.scores if PART_CLIPS["validation"] else []
+JUDGED = rules.judge_vocoder.output.scores if SPLIT_CLIPS["validation"] else []
 
 
 rule score_intelligibility:

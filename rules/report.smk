@@ -42,7 +42,7 @@ rule make_report:
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, TEST_CLIPS),
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, TEST_CLIPS),
         masks=lambda wildcards: paths(rules.prepare_clip.output.mask, CLIPS),
-        lists=expand(rules.write_filelist.output, part=PARTS),
+        lists=expand(rules.write_filelist.output, split=SPLITS),
         phonemes=PHONEME_FILES,
         films=FILMS,
         provenance=SHOWN_RECORDS,

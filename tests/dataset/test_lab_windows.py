@@ -10,7 +10,7 @@ from rtmri_speech.dataset.clip import Clip, open_sample
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler, restore_samples, stored_clips, take_frames
 from rtmri_speech.dataset.process import DatasetSettings, Processing
-from rtmri_speech.dataset.windows import WindowDataset, write_pairs
+from rtmri_speech.dataset.windows import WindowDataset, write_window_starts
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.mel import MelSpec
@@ -45,7 +45,7 @@ def lab_directory(tmp_path, layout, frames=9):
 def test_our_windows_equal_the_labs(tmp_path, layout):
     windows = lab_directory(tmp_path, layout)
     assert restore_samples(tmp_path) == ["000"]
-    write_pairs(tmp_path, "training")
+    write_window_starts(tmp_path, "training")
     ours = WindowDataset(tmp_path, "training")
     assert len(ours) == len(windows["mri"])
     for index in range(len(ours)):
@@ -65,7 +65,7 @@ def test_windows_beside_a_stored_mel_need_no_scaler(tmp_path, layout):
     (tmp_path / "samples" / "000").mkdir(parents=True)
     np.save(tmp_path / "samples" / "000" / "mel_db.npy", mel_db)
     assert restore_samples(tmp_path) == ["000"]
-    assert write_pairs(tmp_path, "training") == 6
+    assert write_window_starts(tmp_path, "training") == 6
     np.testing.assert_array_equal(open_sample(tmp_path, "000").mel_db, mel_db)
 
 

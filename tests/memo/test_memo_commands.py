@@ -45,7 +45,7 @@ HUB_MODEL = "tf_efficientnetv2_b2"
 SOURCES = {"000": (1, 4), "006": (6,), "008": (8,), "014": (14,)}
 """Demo clips by the id they have here. The memo draws frame 120 of its clip 000: ours is two of them joined."""
 
-PARTS = {"training": ["000", "006"], "validation": ["014"], "test": ["008"]}
+SPLITS = {"training": ["000", "006"], "validation": ["014"], "test": ["008"]}
 """Where the memo's seed and ratio put these ids."""
 
 
@@ -200,8 +200,8 @@ def test_1_1_preprocess(dataset):
         assert mri.shape == (count_frames(videos / f"{id}.mp4"), 256, 256)
         assert dataset.samples("mel_db")[id].shape == (len(mri), 64)
         assert dataset.samples("mask")[id].shape == (len(mri),)
-    assert lists(dataset) == PARTS
-    training = np.concatenate([dataset.samples("mel_db")[id] for id in PARTS["training"]])
+    assert lists(dataset) == SPLITS
+    training = np.concatenate([dataset.samples("mel_db")[id] for id in SPLITS["training"]])
     scaler = json.loads((dataset.processed / "scaler.json").read_text(encoding="utf-8"))
     np.testing.assert_allclose(scaler["mean"], training.mean(0, dtype=np.float64), rtol=1e-6)
     meta = json.loads((dataset.processed / "meta.json").read_text(encoding="utf-8"))
@@ -211,7 +211,7 @@ def test_1_1_preprocess(dataset):
 def test_1_1_convert_pairs(dataset):
     said = dataset.run(CONVERT)
     for part in ("training", "validation"):
-        windows = sum(dataset.frames(id) - 3 for id in PARTS[part])
+        windows = sum(dataset.frames(id) - 3 for id in SPLITS[part])
         assert f"{part}.npy: {windows} windows." in said
         assert len(np.load(dataset.processed / "pairs_ref4_npy" / f"{part}.npy")) == windows
 

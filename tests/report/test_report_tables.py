@@ -9,7 +9,7 @@ import pytest
 
 from rtmri_speech.evaluation.metrics import score_pair
 from rtmri_speech.report.document import results_document
-from rtmri_speech.report.facts import PartSize, StageTime, part_sizes, stage_times
+from rtmri_speech.report.facts import SplitSize, StageTime, split_sizes, stage_times
 from rtmri_speech.report.figures import read_scalars
 from rtmri_speech.report.measures import MEASURES, floor_voicing_note, shown, span
 
@@ -160,10 +160,10 @@ def test_set_sizes_count_unmasked_frames(experiment):
 
     # The tiny clips are silent in their last frame.
     rate = 11413 / 420
-    assert part_sizes(experiment.processed_dir, load_mel_spec(experiment.processed_dir)) == {
-        "training": PartSize(1, 12 / rate),
-        "validation": PartSize(1, 8 / rate),
-        "test": PartSize(3, 3 * 53 / rate),
+    assert split_sizes(experiment.processed_dir, load_mel_spec(experiment.processed_dir)) == {
+        "training": SplitSize(1, 12 / rate),
+        "validation": SplitSize(1, 8 / rate),
+        "test": SplitSize(3, 3 * 53 / rate),
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from workflow_checkout import CLIPS, RATE, ROOT, TINY_VOCODER, make_recording
 
 RECORD = "record_provenance dataset"
-DOWNSTREAM_OF_TRAINING = {"fit_scaler", "write_pairs training"}
+DOWNSTREAM_OF_TRAINING = {"fit_scaler", "write_window_starts training"}
 
 
 def test_everything_is_made_and_then_nothing_is_pending(made_dataset):
@@ -188,7 +188,7 @@ def test_a_plan_has_one_job_per_clip_and_one_per_shared_step(checkout):
     assert counts == {
         "prepare_clip": 300,
         "write_filelist": 3,
-        "write_pairs": 2,
+        "write_window_starts": 2,
         "fit_scaler": 1,
         "write_meta": 1,
         "list_sources": 1,

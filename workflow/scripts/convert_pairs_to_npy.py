@@ -20,16 +20,16 @@ def main() -> int:
     args = parser.parse_args()
 
     from rtmri_speech.dataset.lab_format import restore_samples
-    from rtmri_speech.dataset.windows import pairs_path, write_pairs
+    from rtmri_speech.dataset.windows import window_starts_path, write_window_starts
 
     for id in restore_samples(args.processed_dir, args.ref_frames):
         print(f"samples/{id} was put together from its stored windows.")
     for part in [args.part] if args.part else ["training", "validation"]:
-        target = pairs_path(args.processed_dir, part, args.ref_frames)
+        target = window_starts_path(args.processed_dir, part, args.ref_frames)
         if target.exists() and not args.overwrite:
             print(f"{target} is there already; --overwrite makes it anew.")
             continue
-        print(f"{target}: {write_pairs(args.processed_dir, part, args.ref_frames)} windows.")
+        print(f"{target}: {write_window_starts(args.processed_dir, part, args.ref_frames)} windows.")
     return 0
 
 

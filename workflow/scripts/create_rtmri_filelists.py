@@ -1,7 +1,7 @@
 """Write the file lists of training, validation and test for a directory of wavs (memo 1.1).
 
-The part of a clip is decided by a hash of the seed and its id, so that adding a clip never moves another one. Where
-there are lists already, as preprocess_rtmri_data.py makes them, their clips stay in their parts and new ones join them.
+The split of a clip is determined by a hash of the seed and its id, so that adding a clip never moves another one. Clips
+in existing lists, as written by preprocess_rtmri_data.py, keep their split, and new ones are added.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main() -> int:
     args = parser.parse_args()
 
     from rtmri_speech.dataset.clip import require_id
-    from rtmri_speech.dataset.filelists import divided, read_filelist, write_filelist
+    from rtmri_speech.dataset.filelists import assign_splits, read_filelist, write_filelist
 
     ids = [require_id(path.stem, path) for path in sorted(args.wav_dir.glob("*.wav"))]
     if not ids:
@@ -31,21 +31,21 @@ def main() -> int:
         for id in [id for id in ids if not (samples / id).is_dir()]:
             print(f"{id}: left out, it has no sample in {samples}.")
             ids.remove(id)
-    division = divided(args.out_dir, ids, args.seed, args.valid_ratio, args.test_ratio, anew=args.overwrite)
-    if division.elsewhere:
-        which = f"{len(division.elsewhere)} of the clips listed in {args.out_dir}"
+    assignment = assign_splits(args.out_dir, ids, args.seed, args.valid_ratio, args.test_ratio, reassign=args.overwrite)
+    if assignment.displaced:
+        which = f"{len(assignment.displaced)} of the clips listed in {args.out_dir}"
         print(
-            f"{which} move to another part: make scaler, windows and models anew."
+            f"{which} move to another split: make scaler, windows and models again."
             if args.overwrite
-            else f"{which} are in another part than by this seed and these ratios, and stay there: scaler, windows and "
-            "models belong to it (--overwrite divides anew)."
+            else f"{which} are in another split than by this seed and these ratios, and stay there, because scaler, "
+            "windows and models depend on it (--overwrite splits again)."
         )
-    for part, members in division.parts.items():
-        target = args.out_dir / f"{part}.txt"
+    for split, members in assignment.splits.items():
+        target = args.out_dir / f"{split}.txt"
         # A list that says the same already keeps its time: nothing becomes stale by it.
         if not target.exists() or read_filelist(target) != members:
             write_filelist(target, members)
-        print(f"{part}: {len(members)} clips")
+        print(f"{split}: {len(members)} clips")
     return 0
 
 

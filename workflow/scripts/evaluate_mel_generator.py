@@ -25,8 +25,10 @@ def main() -> int:
 
     bundle = load_acoustic_model(args.mri_checkpoint, scaler=Scaler.load(args.processed_dir / "scaler.json"))
     found = mel_generator_errors(bundle, args.processed_dir, args.parts, args.seed)
-    for part, scores in found.items():
-        print(f"{part}: {scores['clips']} clips, {scores['frames']} frames; mean squared error of the standardised mel")
+    for split, scores in found.items():
+        print(
+            f"{split}: {scores['clips']} clips, {scores['frames']} frames; mean squared error of the standardised mel"
+        )
         floor = scores["systems"]["mean mel"]
         for name, error in scores["systems"].items():
             cells = (f"{frames} frames {error[frames]:.4f} ({error[frames] / floor[frames]:.3f})" for frames in error)

@@ -15,7 +15,7 @@ CONTEXTS = ("sequence", "window", "causal")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processed_dir", required=True, type=Path, help="dataset, with its hifigan_filelists")
-    parser.add_argument("--clips", nargs="+", metavar="ID", help="clips to score (default: the test part)")
+    parser.add_argument("--clips", nargs="+", metavar="ID", help="clips to score (default: the test split)")
     parser.add_argument("--mri_checkpoint", required=True, type=Path, help="mri_acoustic_model.pt")
     parser.add_argument("--scaler_json", type=Path, help="of the mel generator (default: the dataset's scaler.json)")
     parser.add_argument("--hifigan_checkpoint", required=True, type=Path, help="fine-tuned g_<steps>")

@@ -70,7 +70,7 @@ def main() -> int:
     args = parse()
     from rtmri_speech.dataset.clip import Clip
     from rtmri_speech.dataset.process import DatasetSettings, Processing
-    from rtmri_speech.dataset.split import split
+    from rtmri_speech.dataset.split import split_clips
     from rtmri_speech.signal.mel import MelSpec
 
     given = {"fmax": args.fmax, "preemphasis": args.preemph}
@@ -104,7 +104,7 @@ def main() -> int:
     else:
         clips = clips_of(args)
         named = {"validation": args.valid_ids, "test": args.test_ids}
-        return processing.everything(clips, split(clips, args.seed, args.valid_ratio, args.test_ratio, named))
+        return processing.everything(clips, split_clips(clips, args.seed, args.valid_ratio, args.test_ratio, named))
     return 0
 
 

@@ -120,7 +120,7 @@ class Stretches(Dataset):
         self._image_size = image_size
         if not len(self):
             raise UserError(
-                windows.processed_dir, f"has no window in its {windows.part} part", "use clips of ref_frames or more"
+                windows.processed_dir, f"has no window in its {windows.split} part", "use clips of ref_frames or more"
             )
 
     def __len__(self) -> int:

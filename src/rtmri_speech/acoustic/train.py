@@ -46,7 +46,7 @@ from rtmri_speech.acoustic.predict import (
 )
 from rtmri_speech.dataset.clip import SAMPLE_FILES
 from rtmri_speech.dataset.meta import load_mel_spec
-from rtmri_speech.dataset.windows import WindowDataset, pairs_path
+from rtmri_speech.dataset.windows import WindowDataset, window_starts_path
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import Training
 from rtmri_speech.settings.fields import marked
@@ -190,8 +190,8 @@ class AcousticTask(Task):
         self.settings, self.group, self.say, self.seed = settings, group, say, settings.seed
         self.mel = load_mel_spec(settings.processed_dir)
         self.windows = {
-            part: WindowDataset(settings.processed_dir, part, settings.ref_frames)
-            for part in ("training", "validation")
+            split: WindowDataset(settings.processed_dir, split, settings.ref_frames)
+            for split in ("training", "validation")
         }
         cut = settings.stretch, settings.micro_batch_size, settings.frame_normalisation
         self.stretches = Stretches(
@@ -253,7 +253,7 @@ class AcousticTask(Task):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return digests of data and design; see `Task.fingerprint`."""
-        return {"data": {part: _digest(windows) for part, windows in self.windows.items()}, **self._design()}
+        return {"data": {split: _digest(windows) for split, windows in self.windows.items()}, **self._design()}
 
     def _design(self) -> dict[str, Any]:
         """All of the fingerprint but the data."""
@@ -300,8 +300,8 @@ class AcousticTask(Task):
         files = [base / "scaler.json"]
         for windows in parts:
             files += [
-                base / "hifigan_filelists" / f"{windows.part}.txt",
-                pairs_path(base, windows.part, windows.ref_frames),
+                base / "hifigan_filelists" / f"{windows.split}.txt",
+                window_starts_path(base, windows.split, windows.ref_frames),
             ]
         inputs = {file.relative_to(base).as_posix(): provenance.contents_hash(file) for file in files}
         for name, file in (("pretrained", settings.cnn_pretrained), ("resume_ckpt", settings.resume_ckpt)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rtmri_speech.atomic import save_text
 from rtmri_speech.dataset.clip import require_id
-from rtmri_speech.dataset.split import PARTS, split
+from rtmri_speech.dataset.split import SPLITS, split_clips
 from rtmri_speech.errors import UserError
 from rtmri_speech.untrusted import read_text
 
@@ -35,16 +35,16 @@ def read_filelist(path: str | Path, *, may_be_empty: bool = False) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Division:
+class SplitAssignment:
     """The clips of each split, and those that a new split with this seed and these shares would move."""
 
-    parts: dict[str, list[str]]
-    elsewhere: list[str]
+    splits: dict[str, list[str]]
+    displaced: list[str]
 
 
-def divided(
-    directory: str | Path, ids: Iterable[str], seed: int, validation: float, test: float, *, anew: bool = False
-) -> Division:
+def assign_splits(
+    directory: str | Path, ids: Iterable[str], seed: int, validation: float, test: float, *, reassign: bool = False
+) -> SplitAssignment:
     """Split ``ids``; clips in the existing lists in ``directory`` keep their split and position.
 
     Scaler, windows and models depend on the lists: a clip moved from training to validation would be evaluated with a
@@ -53,26 +53,26 @@ def divided(
     Parameters
     ----------
     directory : may hold ``training.txt``, ``validation.txt`` and ``test.txt``.
-    seed, validation, test : of `split`, for clips not in a list.
-    anew : whether to ignore the existing lists.
+    seed, validation, test : of `split_clips`, for clips not in a list.
+    reassign : whether to ignore the existing lists.
 
     Raises
     ------
     UserError
-        A list is invalid, or `split` leaves a split empty.
+        A list is invalid, or `split_clips` leaves a split empty.
     """
-    listed = listed_parts(directory)
+    listed = listed_splits(directory)
     known = {*ids, *(id for members in listed.values() for id in members)}
-    by_hash = {id: part for part, members in split(known, seed, validation, test).items() for id in members}
-    elsewhere = [id for part, members in listed.items() for id in members if part != by_hash[id]]
-    if anew or not listed:
-        return Division(split(ids, seed, validation, test), elsewhere)
+    by_hash = {id: split for split, members in split_clips(known, seed, validation, test).items() for id in members}
+    displaced = [id for split, members in listed.items() for id in members if split != by_hash[id]]
+    if reassign or not listed:
+        return SplitAssignment(split_clips(ids, seed, validation, test), displaced)
     for id in sorted(known - {id for members in listed.values() for id in members}):
         listed.setdefault(by_hash[id], []).append(id)
-    return Division(listed, elsewhere)
+    return SplitAssignment(listed, displaced)
 
 
-def listed_parts(directory: str | Path) -> dict[str, list[str]]:
+def listed_splits(directory: str | Path) -> dict[str, list[str]]:
     """Return the ids in the existing lists in ``directory``, by split.
 
     Raises
@@ -80,12 +80,12 @@ def listed_parts(directory: str | Path) -> dict[str, list[str]]:
     UserError
         A list contains an invalid id.
     """
-    files = {part: Path(directory) / f"{part}.txt" for part in PARTS}
-    return {part: read_filelist(file, may_be_empty=True) for part, file in files.items() if file.exists()}
+    files = {split: Path(directory) / f"{split}.txt" for split in SPLITS}
+    return {split: read_filelist(file, may_be_empty=True) for split, file in files.items() if file.exists()}
 
 
-def moved_clips(directory: str | Path, parts: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the clips that are in another split in the lists in ``directory`` than in ``parts``, sorted."""
-    now = {id: part for part, members in parts.items() for id in members}
-    listed = listed_parts(directory)
-    return sorted(id for part, members in listed.items() for id in members if now.get(id, part) != part)
+def moved_clips(directory: str | Path, splits: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the clips that are in another split in the lists in ``directory`` than in ``splits``, sorted."""
+    now = {id: split for split, members in splits.items() for id in members}
+    listed = listed_splits(directory)
+    return sorted(id for split, members in listed.items() for id in members if now.get(id, split) != split)

@@ -15,11 +15,11 @@ from rtmri_speech.dataset.filelists import read_filelist, write_filelist
 from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler, take_frames
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta, write_meta
 from rtmri_speech.dataset.scaler import Scaler
-from rtmri_speech.dataset.windows import write_pairs
+from rtmri_speech.dataset.windows import write_window_starts
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 
-TRAINED_PARTS = ("training", "validation")
+TRAINED_SPLITS = ("training", "validation")
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Processing:
         """Write ``meta.json``."""
         write_meta(self.processed_dir, self.settings.spec, self.settings.size, self.settings.ref_frames)
 
-    def everything(self, clips: Mapping[str, Clip], parts: Mapping[str, Sequence[str]]) -> int:
-        """Build the dataset of ``clips``, split into ``parts``; bad clips are reported and left out.
+    def everything(self, clips: Mapping[str, Clip], splits: Mapping[str, Sequence[str]]) -> int:
+        """Build the dataset of ``clips``, split into ``splits``; bad clips are reported and left out.
 
         Returns 0, or 2 if a clip was left out.
 
@@ -100,15 +100,15 @@ class Processing:
             made.append(clip.id)
         if not made:
             raise UserError(self.processed_dir, "no clip could be made", "fix the errors above")
-        for part, ids in parts.items():
-            write_filelist(self._filelist(part), [id for id in ids if id in made])
+        for split, ids in splits.items():
+            write_filelist(self._filelist(split), [id for id in ids if id in made])
         self.scaler()
         self.meta()
-        for part in TRAINED_PARTS:
-            if not set(parts[part]) & set(made):
-                print(f"{part}: no clips, no windows.")
+        for split in TRAINED_SPLITS:
+            if not set(splits[split]) & set(made):
+                print(f"{split}: no clips, no windows.")
                 continue
-            write_pairs(self.processed_dir, part, self.settings.ref_frames)
+            write_window_starts(self.processed_dir, split, self.settings.ref_frames)
         print(f"{len(made)} of {len(clips)} clips are in {self.processed_dir}.")
         return 0 if len(made) == len(clips) else 2
 
@@ -125,5 +125,5 @@ class Processing:
         except UserError as error:
             raise UserError(error.subject, error.fault, remedy) from None
 
-    def _filelist(self, part: str) -> Path:
-        return self.processed_dir / "hifigan_filelists" / f"{part}.txt"
+    def _filelist(self, split: str) -> Path:
+        return self.processed_dir / "hifigan_filelists" / f"{split}.txt"

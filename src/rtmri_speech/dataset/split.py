@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from rtmri_speech.errors import UserError
 
-PARTS = ("training", "validation", "test")
+SPLITS = ("training", "validation", "test")
 
 SMALL = 20
 """Corpus size below which the hash alone would often leave a split empty; there, its order is used."""
@@ -19,7 +19,7 @@ def place_of(id: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def part_of(id: str, seed: int, validation: float, test: float) -> str:
+def split_of(id: str, seed: int, validation: float, test: float) -> str:
     """Return the split of a clip, by a hash of seed and id.
 
     A clip is in the test split if its `place_of` is below ``test``, in validation if below ``test + validation``.
@@ -31,7 +31,7 @@ def part_of(id: str, seed: int, validation: float, test: float) -> str:
     return "validation" if place < test + validation else "training"
 
 
-def split(
+def split_clips(
     ids: Iterable[str],
     seed: int = 42,
     validation: float = 0.1,
@@ -40,7 +40,7 @@ def split(
 ) -> dict[str, list[str]]:
     """Return the sorted ids of each split.
 
-    With `SMALL` clips or more, each clip's split is `part_of`, and adding a clip never moves another. A smaller corpus
+    With `SMALL` clips or more, each clip's split is `split_of`, and adding a clip never moves another. A smaller corpus
     is split in the order of `place_of`: test clips first, then validation, in number by the shares and at least one of
     each if possible. There, and when the corpus grows past `SMALL`, adding clips can move others.
 
@@ -64,28 +64,28 @@ def split(
             "give two shares with a sum below 1",
         )
     fixed: dict[str, str] = {}
-    for part, members in (named or {}).items():
+    for split, members in (named or {}).items():
         for id in members:
             if id not in known:
-                raise UserError(f"split.{part}", f"names {id!r}, which is not a clip", "name a clip of the corpus")
+                raise UserError(f"split.{split}", f"names {id!r}, which is not a clip", "name a clip of the corpus")
             if id in fixed:
-                raise UserError(f"split.{part}", f"names {id!r}, which split.{fixed[id]} names too", "name it once")
-            fixed[id] = part
+                raise UserError(f"split.{split}", f"names {id!r}, which split.{fixed[id]} names too", "name it once")
+            fixed[id] = split
     free = sorted(known - fixed.keys())
     if len(known) < SMALL:
         fixed |= _filled(free, fixed, seed, validation, test)
-    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for id in sorted(known):
-        parts[fixed.get(id) or part_of(id, seed, validation, test)].append(id)
+        splits[fixed.get(id) or split_of(id, seed, validation, test)].append(id)
     needed = {"training": 1, "validation": 2} | ({"test": 3} if test else {})
-    for part, clips in needed.items():
-        if not parts[part] and len(known) >= clips:
+    for split, clips in needed.items():
+        if not splits[split] and len(known) >= clips:
             raise UserError(
-                f"split.{part}",
+                f"split.{split}",
                 f"no clip of the {len(known)} falls into it with seed {seed}",
                 "name clips for it or choose another seed or share",
             )
-    return parts
+    return splits
 
 
 def _filled(free: Iterable[str], fixed: Mapping[str, str], seed: int, validation: float, test: float) -> dict[str, str]:
@@ -94,9 +94,9 @@ def _filled(free: Iterable[str], fixed: Mapping[str, str], seed: int, validation
     total = len(waiting) + len(fixed)
     filled: dict[str, str] = {}
     # Training has priority: a single clip is in training.
-    for part, share, others in (("test", test, 2), ("validation", validation, 1)):
+    for split, share, others in (("test", test, 2), ("validation", validation, 1)):
         wanted = min(max(1, round(share * total)), total - others) if share else 0
-        for _ in range(wanted - sum(named == part for named in fixed.values())):
+        for _ in range(wanted - sum(named == split for named in fixed.values())):
             if waiting:
-                filled[waiting.pop(0)] = part
+                filled[waiting.pop(0)] = split
     return filled | dict.fromkeys(waiting, "training")

@@ -36,13 +36,13 @@ def window_starts(lengths: Sequence[int], ref_frames: int) -> np.ndarray:
     return np.stack([clips, firsts], 1).astype(np.int32)
 
 
-def pairs_path(processed_dir: str | Path, part: str, ref_frames: int = 4) -> Path:
+def window_starts_path(processed_dir: str | Path, split: str, ref_frames: int = 4) -> Path:
     """Return the path of a split's window starts."""
-    return Path(processed_dir) / f"pairs_ref{ref_frames}_npy" / f"{part}.npy"
+    return Path(processed_dir) / f"pairs_ref{ref_frames}_npy" / f"{split}.npy"
 
 
-def write_pairs(processed_dir: str | Path, part: str, ref_frames: int = 4) -> int:
-    """Write ``pairs_ref<n>_npy/<part>.npy``, the `window_starts` of the split's clips, and return their number.
+def write_window_starts(processed_dir: str | Path, split: str, ref_frames: int = 4) -> int:
+    """Write ``pairs_ref<n>_npy/<split>.npy``, the `window_starts` of the split's clips, and return their number.
 
     Raises
     ------
@@ -50,13 +50,13 @@ def write_pairs(processed_dir: str | Path, part: str, ref_frames: int = 4) -> in
         No clip of the split is as long as a window.
     """
     processed_dir = Path(processed_dir)
-    ids = read_filelist(processed_dir / "hifigan_filelists" / f"{part}.txt")
+    ids = read_filelist(processed_dir / "hifigan_filelists" / f"{split}.txt")
     lengths = [len(load_array(processed_dir / "samples" / id / "mask.npy", dimensions=1)) for id in ids]
     starts = window_starts(lengths, ref_frames)
-    target = pairs_path(processed_dir, part, ref_frames)
+    target = window_starts_path(processed_dir, split, ref_frames)
     if not len(starts):
         raise UserError(
-            target, f"no clip of {part}.txt has {ref_frames} frames", "give longer clips or windows of fewer frames"
+            target, f"no clip of {split}.txt has {ref_frames} frames", "give longer clips or windows of fewer frames"
         )
     save_npy(target, starts)
     return len(starts)
@@ -72,14 +72,14 @@ class WindowDataset:
     Parameters
     ----------
     processed_dir : the directory with samples, file lists, scaler and window starts.
-    part : ``training`` or ``validation``.
+    split : ``training`` or ``validation``.
     ref_frames : frames per window; the stored window starts must match.
     """
 
-    def __init__(self, processed_dir: str | Path, part: str, ref_frames: int = 4) -> None:
-        self.processed_dir, self.part, self.ref_frames = Path(processed_dir), part, ref_frames
-        self.ids = read_filelist(self.processed_dir / "hifigan_filelists" / f"{part}.txt")
-        pairs = pairs_path(processed_dir, part, ref_frames)
+    def __init__(self, processed_dir: str | Path, split: str, ref_frames: int = 4) -> None:
+        self.processed_dir, self.split, self.ref_frames = Path(processed_dir), split, ref_frames
+        self.ids = read_filelist(self.processed_dir / "hifigan_filelists" / f"{split}.txt")
+        pairs = window_starts_path(processed_dir, split, ref_frames)
         self.starts = load_array(pairs, dimensions=2)
         clips = self.starts[:, :1]
         if (
@@ -89,7 +89,7 @@ class WindowDataset:
             or (clips >= len(self.ids)).any()
         ):
             raise UserError(
-                pairs, f"does not fit the {len(self.ids)} clips of {part}.txt", "run convert_pairs_to_npy.py"
+                pairs, f"does not fit the {len(self.ids)} clips of {split}.txt", "run convert_pairs_to_npy.py"
             )
         self.scaler = Scaler.load(self.processed_dir / "scaler.json")
         self._open: dict[int, Sample] = {}

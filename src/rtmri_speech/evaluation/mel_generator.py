@@ -18,7 +18,7 @@ from rtmri_speech.signal.audio import read_audio
 
 
 def mel_generator_errors(
-    bundle: AcousticBundle, processed_dir: str | Path, parts: Iterable[str] = ("validation", "test"), seed: int = 0
+    bundle: AcousticBundle, processed_dir: str | Path, splits: Iterable[str] = ("validation", "test"), seed: int = 0
 ) -> dict[str, Any]:
     """Return mean squared errors of the standardised mel, for the model and its baselines.
 
@@ -26,12 +26,12 @@ def mel_generator_errors(
     ----------
     bundle : the model.
     processed_dir : the dataset; nearest neighbours and regression use its training clips.
-    parts : splits to measure on. Training selected its checkpoint on ``validation``.
+    splits : splits to measure on. Training selected its checkpoint on ``validation``.
     seed : of the control's frame order.
 
     Returns
     -------
-    ``{part: {"clips": n, "frames": n, "held_out": bool, "systems": {name: {"all": mse, "speech": mse}}}}``. Empty
+    ``{split: {"clips": n, "frames": n, "held_out": bool, "systems": {name: {"all": mse, "speech": mse}}}}``. Empty
     splits are omitted. A split is held out if the checkpoint lists none of its clips as seen. Frames without sound are
     ignored; speech is that of the recording (`speech_frames`). The control is the model in ``window`` context on the
     clip's frames in random order.
@@ -50,9 +50,9 @@ def mel_generator_errors(
         "control: model, frames shuffled": lambda mri: predict_db(bundle, shuffled_in_time(mri, seed), "window"),
     }
     return {
-        part: _measured(systems, Path(processed_dir), ids, bundle)
-        for part in parts
-        if (ids := read_filelist(lists / f"{part}.txt", may_be_empty=True))
+        split: _measured(systems, Path(processed_dir), ids, bundle)
+        for split in splits
+        if (ids := read_filelist(lists / f"{split}.txt", may_be_empty=True))
     }
 
 

@@ -154,7 +154,7 @@ def seen_clips(
     are trained on the training and validation file lists, unless named in ``elsewhere``.
     """
     lists = Path(processed_dir) / "hifigan_filelists"
-    training, validation = (set(read_filelist(lists / f"{part}.txt")) for part in ("training", "validation"))
+    training, validation = (set(read_filelist(lists / f"{split}.txt")) for split in ("training", "validation"))
     named = None if acoustic.seen is None else set(acoustic.seen)
     seen = {"scaler": training, "acoustic": named, "vocoder": training | validation}
     return seen | dict.fromkeys(elsewhere)

@@ -14,7 +14,7 @@ from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.evaluation.systems import SCORES_FILE, TITLES
 from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.comparison import comparison_table
-from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
+from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
 from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, floor_voicing_note, shown, span
 from rtmri_speech.report.page import Experiment, duration, read_scores
 from rtmri_speech.report.scores import NOT_UNDERSTOOD, read_intelligibility, vocoder_verdict
@@ -36,7 +36,7 @@ def results_document(experiment: Experiment, command: str) -> str:
         There are no scores.
     """
     scores = read_scores(experiment.evaluation)
-    sizes = part_sizes(experiment.processed_dir, load_mel_spec(experiment.processed_dir))
+    sizes = split_sizes(experiment.processed_dir, load_mel_spec(experiment.processed_dir))
     configured = scores["rows"][scores["configured"]]
     measures = [m for m in MEASURES if m.name in configured["summary"]]
     main, rest = [m for m in measures if m.main], [m for m in measures if not m.main]
@@ -55,7 +55,7 @@ def results_document(experiment: Experiment, command: str) -> str:
                 ["packages", versions],
                 ["metrics", libraries],
                 ["corpus", corpus],
-                *([f"{part} clips", f"{size.clips}, {duration(size.seconds)}"] for part, size in sizes.items()),
+                *([f"{split} clips", f"{size.clips}, {duration(size.seconds)}"] for split, size in sizes.items()),
                 ["vocoder", _vocoders(scores["settings"])],
             ],
         ),
@@ -141,10 +141,10 @@ def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
         " on validation), and in brackets its share of the mean mel's; definitions are in"
         " `src/rtmri_speech/evaluation/mel_generator.py`."
     )
-    for part, scores in errors.items():
+    for split, scores in errors.items():
         floor = scores["systems"]["mean mel"]
         yield _table(
-            [f"{part}: {scores['clips']} clips, {scores['frames']} frames", "all frames", "speech frames"],
+            [f"{split}: {scores['clips']} clips, {scores['frames']} frames", "all frames", "speech frames"],
             [
                 [name, *(f"{error[frames]:.4f} ({error[frames] / floor[frames]:.3f})" for frames in ("all", "speech"))]
                 for name, error in scores["systems"].items()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtmri_speech.dataset.clip import load_array
 from rtmri_speech.dataset.filelists import read_filelist
-from rtmri_speech.dataset.split import PARTS
+from rtmri_speech.dataset.split import SPLITS
 from rtmri_speech.signal.mel import MelSpec
 
 
@@ -41,22 +41,22 @@ def _gpu() -> str:
 
 
 @dataclass(frozen=True)
-class PartSize:
+class SplitSize:
     """Number of clips in a split, and their seconds with sound."""
 
     clips: int
     seconds: float
 
 
-def part_sizes(processed_dir: str | Path, spec: MelSpec) -> dict[str, PartSize]:
+def split_sizes(processed_dir: str | Path, spec: MelSpec) -> dict[str, SplitSize]:
     """Return the size of each split of a dataset."""
     sizes = {}
-    for part in PARTS:
-        ids = read_filelist(Path(processed_dir) / "hifigan_filelists" / f"{part}.txt")
+    for split in SPLITS:
+        ids = read_filelist(Path(processed_dir) / "hifigan_filelists" / f"{split}.txt")
         frames = sum(
             float(load_array(Path(processed_dir) / "samples" / id / "mask.npy", dimensions=1).sum()) for id in ids
         )
-        sizes[part] = PartSize(len(ids), frames / float(spec.frame_rate))
+        sizes[split] = SplitSize(len(ids), frames / float(spec.frame_rate))
     return sizes
 
 

@@ -22,7 +22,7 @@ from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes, spoken_text
 from rtmri_speech.evaluation.systems import SOUNDS, TITLES
 from rtmri_speech.provenance import code_version, inputs_digest, package_versions
-from rtmri_speech.report.facts import machine_kind, part_sizes, stage_times
+from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
 from rtmri_speech.report.figures import draw_mel, draw_plots
 from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, floor_voicing_note, span
 from rtmri_speech.report.scores import NOT_UNDERSTOOD, read_intelligibility, read_scores, vocoder_verdict
@@ -222,7 +222,7 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
         (directory / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "page.html")
     )
     spec = load_mel_spec(experiment.processed_dir)
-    sizes = part_sizes(experiment.processed_dir, spec)
+    sizes = split_sizes(experiment.processed_dir, spec)
     now = datetime.datetime.now(datetime.UTC)
     facts = [
         f"{sizes['test'].clips} test clips, {duration(sizes['test'].seconds)}",
@@ -302,8 +302,8 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
         _table("This run", [[name, value] for name, value in run.items() if value]),
         _table(
             "Split, by clip",
-            [[part, str(size.clips), duration(size.seconds)] for part, size in sizes.items()],
-            ["part", "clips", "sound"],
+            [[split, str(size.clips), duration(size.seconds)] for split, size in sizes.items()],
+            ["split", "clips", "sound"],
             "times",
         ),
     ]

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.workers import end_with_parent, telling_lost_workers
+from rtmri_speech.workers import end_with_parent, reporting_lost_workers
 
 POOL = """
 import multiprocessing, os, time
@@ -46,7 +46,7 @@ def test_a_killed_pool_worker_is_reported():
     context = multiprocessing.get_context("spawn")
     with (
         pytest.raises(UserError, match=r"^a worker process: was killed, .*; run it again\.$"),
-        telling_lost_workers("run it again"),
+        reporting_lost_workers("run it again"),
         ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool,
     ):
         pool.submit(os._exit, 9).result()
@@ -54,10 +54,10 @@ def test_a_killed_pool_worker_is_reported():
 
 def test_a_fork_server_killed_while_starting_a_worker_is_reported():
     # What `Process.start` raises then (popen_forkserver): the moment is too short to be met on purpose.
-    with pytest.raises(UserError, match=r"^a worker process: was killed"), telling_lost_workers("run it again"):
+    with pytest.raises(UserError, match=r"^a worker process: was killed"), reporting_lost_workers("run it again"):
         raise EOFError("unexpected EOF")
 
 
 def test_other_errors_are_passed_on():
-    with pytest.raises(RuntimeError, match="something else"), telling_lost_workers("run it again"):
+    with pytest.raises(RuntimeError, match="something else"), reporting_lost_workers("run it again"):
         raise RuntimeError("something else")

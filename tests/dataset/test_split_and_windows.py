@@ -12,8 +12,8 @@ from rtmri_speech.dataset.clip import Sample
 from rtmri_speech.dataset.filelists import moved_clips, read_filelist, write_filelist
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.scaler import Scaler
-from rtmri_speech.dataset.split import PARTS, SMALL, split
-from rtmri_speech.dataset.windows import WindowDataset, window_starts, write_pairs
+from rtmri_speech.dataset.split import SMALL, SPLITS, split_clips
+from rtmri_speech.dataset.windows import WindowDataset, window_starts, write_window_starts
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 
@@ -21,13 +21,13 @@ IDS = [f"{number:03d}" for number in range(503)]
 
 
 def test_adding_clips_moves_no_other_clip():
-    few, many = split(IDS[:300]), split(IDS)
-    for part in PARTS:
+    few, many = split_clips(IDS[:300]), split_clips(IDS)
+    for part in SPLITS:
         assert set(few[part]) == set(many[part]) & set(IDS[:300])
 
 
 def test_shares_are_as_requested():
-    sizes = {part: len(ids) for part, ids in split(IDS, seed=7, validation=0.1, test=0.2).items()}
+    sizes = {part: len(ids) for part, ids in split_clips(IDS, seed=7, validation=0.1, test=0.2).items()}
     assert sum(sizes.values()) == 503
     # Three standard deviations of a binomial.
     assert abs(sizes["validation"] - 50.3) < 3 * (503 * 0.1 * 0.9) ** 0.5
@@ -35,13 +35,13 @@ def test_shares_are_as_requested():
 
 
 def test_the_split_is_the_same_on_every_machine():
-    assert split(["000", "001", "002"], seed=28) == {"training": ["001"], "validation": ["002"], "test": ["000"]}
+    assert split_clips(["000", "001", "002"], seed=28) == {"training": ["001"], "validation": ["002"], "test": ["000"]}
 
 
 @pytest.mark.parametrize("seed", range(25))
 @pytest.mark.parametrize("clips", range(3, SMALL))
 def test_a_small_corpus_fills_every_set_with_about_its_share(clips, seed):
-    parts = split(IDS[:clips], seed)
+    parts = split_clips(IDS[:clips], seed)
     assert sorted(id for part in parts.values() for id in part) == IDS[:clips]
     sizes = {part: len(members) for part, members in parts.items()}
     assert sizes["validation"] == sizes["test"] == max(1, round(clips / 10))
@@ -49,32 +49,32 @@ def test_a_small_corpus_fills_every_set_with_about_its_share(clips, seed):
 
 
 def test_clips_moved_when_the_hash_takes_over_are_reported(tmp_path):
-    small, grown = split(IDS[: SMALL - 1], seed=0), split(IDS[: SMALL + 5], seed=0)
+    small, grown = split_clips(IDS[: SMALL - 1], seed=0), split_clips(IDS[: SMALL + 5], seed=0)
     for part, ids in small.items():
         write_filelist(tmp_path / f"{part}.txt", ids)
-    moved = {id for part in PARTS for id in small[part] if id not in grown[part]}
+    moved = {id for part in SPLITS for id in small[part] if id not in grown[part]}
     assert moved and moved_clips(tmp_path, grown) == sorted(moved)
     assert moved_clips(tmp_path, small) == []
 
 
 def test_with_too_few_clips_the_last_set_is_empty():
-    assert [len(ids) for ids in split(["a"]).values()] == [1, 0, 0]
-    assert [len(ids) for ids in split(["a", "b"]).values()] == [1, 1, 0]
+    assert [len(ids) for ids in split_clips(["a"]).values()] == [1, 0, 0]
+    assert [len(ids) for ids in split_clips(["a", "b"]).values()] == [1, 1, 0]
 
 
 @pytest.mark.parametrize("clips", [5, 503])
 def test_the_training_set_can_have_all_clips(clips):
-    parts = split(IDS[:clips], test=0)
+    parts = split_clips(IDS[:clips], test=0)
     assert parts["test"] == [] and parts["validation"] and len(parts["training"]) > len(parts["validation"])
 
 
 def test_named_clips_of_a_small_corpus_count_towards_their_set():
-    parts = split(IDS[:6], named={"test": ["003", "004"]})
+    parts = split_clips(IDS[:6], named={"test": ["003", "004"]})
     assert parts["test"] == ["003", "004"] and len(parts["validation"]) == 1 and len(parts["training"]) == 3
 
 
 def test_named_clips_are_in_the_named_set():
-    parts = split(IDS, named={"test": ["000", "001"], "validation": ["002"]})
+    parts = split_clips(IDS, named={"test": ["000", "001"], "validation": ["002"]})
     assert {"000", "001"} <= set(parts["test"])
     assert "002" in parts["validation"]
     assert sum(map(len, parts.values())) == 503
@@ -92,7 +92,7 @@ def test_named_clips_are_in_the_named_set():
 )
 def test_an_invalid_split_is_refused(settings, told):
     with pytest.raises(UserError, match=told):
-        split(IDS, **settings)
+        split_clips(IDS, **settings)
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=6), st.integers(1, 5))
@@ -174,13 +174,13 @@ def test_windows_are_pickled_without_memory_maps(tiny_processed):
 
 def test_pairs_are_written_for_the_clips_of_the_set(tiny_processed):
     (tiny_processed / "pairs_ref4_npy" / "training.npy").unlink()
-    count = write_pairs(tiny_processed, "training")
+    count = write_window_starts(tiny_processed, "training")
     assert count == len(WindowDataset(tiny_processed, "training"))
 
 
 def test_clips_shorter_than_a_window_are_refused_when_none_is_left(tiny_processed):
     with pytest.raises(UserError, match="100 frames"):
-        write_pairs(tiny_processed, "training", ref_frames=100)
+        write_window_starts(tiny_processed, "training", ref_frames=100)
 
 
 def test_meta_without_a_mel_means_the_labs(tmp_path):

@@ -7,9 +7,9 @@ import pytest
 from memo_commands import SCRIPTS
 
 from rtmri_speech.dataset.clip import Clip
-from rtmri_speech.dataset.filelists import divided, read_filelist, write_filelist
+from rtmri_speech.dataset.filelists import assign_splits, read_filelist, write_filelist
 from rtmri_speech.dataset.process import DatasetSettings, Processing
-from rtmri_speech.dataset.split import split
+from rtmri_speech.dataset.split import split_clips
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 
@@ -25,24 +25,24 @@ def lab_lists(directory):
 
 
 def test_without_lists_the_split_is_by_hash(tmp_path):
-    division = divided(tmp_path, IDS, *RATIOS)
-    assert division.parts == split(IDS, *RATIOS) and not division.elsewhere
+    assignment = assign_splits(tmp_path, IDS, *RATIOS)
+    assert assignment.splits == split_clips(IDS, *RATIOS) and not assignment.displaced
 
 
 def test_listed_clips_stay_and_new_ones_follow_them(tmp_path):
     lab_lists(tmp_path / "lists")
-    division = divided(tmp_path / "lists", IDS, *RATIOS)
-    assert division.parts["training"][:3] == ["002", "000", "001"]
-    assert division.parts["validation"][0] == "003" and division.elsewhere == ["003"]
-    assert sorted(id for part in division.parts.values() for id in part) == IDS
-    by_hash = split(IDS, *RATIOS)
-    assert division.parts["test"] == by_hash["test"]
+    assignment = assign_splits(tmp_path / "lists", IDS, *RATIOS)
+    assert assignment.splits["training"][:3] == ["002", "000", "001"]
+    assert assignment.splits["validation"][0] == "003" and assignment.displaced == ["003"]
+    assert sorted(id for part in assignment.splits.values() for id in part) == IDS
+    by_hash = split_clips(IDS, *RATIOS)
+    assert assignment.splits["test"] == by_hash["test"]
 
 
 def test_a_new_split_reports_moved_clips(tmp_path):
     lab_lists(tmp_path / "lists")
-    division = divided(tmp_path / "lists", IDS, *RATIOS, anew=True)
-    assert division.parts == split(IDS, *RATIOS) and division.elsewhere == ["003"]
+    assignment = assign_splits(tmp_path / "lists", IDS, *RATIOS, reassign=True)
+    assert assignment.splits == split_clips(IDS, *RATIOS) and assignment.displaced == ["003"]
 
 
 def create_filelists(*arguments):
@@ -61,7 +61,7 @@ def test_the_command_keeps_the_split_and_skips_clips_without_samples(tmp_path):
         if id != "005":
             (tmp_path / "processed" / "samples" / id).mkdir(parents=True)
     said = create_filelists(wavs, lists, "--valid-ratio", "0.1", "--seed", "2")
-    assert "1 of the clips listed in" in said and "stay there" in said and "--overwrite divides anew" in said
+    assert "1 of the clips listed in" in said and "stay there" in said and "--overwrite splits again" in said
     assert "005: left out, it has no sample in" in said
     assert read_filelist(lists / "training.txt") == ["002", "000", "001", "004"]
     assert read_filelist(lists / "validation.txt") == ["003"]
@@ -75,7 +75,7 @@ def test_overwrite_makes_a_new_split_and_reports_the_consequences(tmp_path):
         (wavs / f"{id}.wav").touch()
     said = create_filelists(wavs, lists, "--overwrite")
     assert "1 of the clips listed in" in said and "make scaler, windows and models anew" in said
-    assert read_filelist(lists / "training.txt") == split(IDS, *RATIOS)["training"]
+    assert read_filelist(lists / "training.txt") == split_clips(IDS, *RATIOS)["training"]
 
 
 SPEC = MelSpec.preset("hifigan")

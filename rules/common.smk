@@ -1,4 +1,4 @@
-# What every stage uses: the checked configuration, the clips and their parts, paths, and the code each stage depends on.
+# What every stage uses: the checked configuration, the clips and their splits, paths, and the code each stage depends on.
 
 import errno
 import glob
@@ -30,7 +30,7 @@ from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, 
 from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips, recording_names
 from rtmri_speech.dataset.filelists import moved_clips
 from rtmri_speech.dataset.lab_format import StoredClip
-from rtmri_speech.dataset.split import PARTS, SMALL, split
+from rtmri_speech.dataset.split import SPLITS, SMALL, split_clips
 from rtmri_speech.errors import JOB, UserError, user_error
 from rtmri_speech.paths import of_checkout
 from rtmri_speech.preflight import check_named
@@ -58,9 +58,9 @@ try:
     RESULTS = text(SETTINGS.results)
     DATASET = text(SETTINGS.dataset) or f"{RESULTS}/dataset"
     RAW_CLIPS = corpus_clips(SETTINGS.corpus, Path(RESULTS), SETTINGS.lab)
-    PART_CLIPS = split(RAW_CLIPS, **plain(SETTINGS.split))
+    SPLIT_CLIPS = split_clips(RAW_CLIPS, **plain(SETTINGS.split))
     # Announced once, by the main process.
-    MOVED_CLIPS = moved_clips(Path(DATASET, "hifigan_filelists"), PART_CLIPS) if workflow.is_main_process else []
+    MOVED_CLIPS = moved_clips(Path(DATASET, "hifigan_filelists"), SPLIT_CLIPS) if workflow.is_main_process else []
     CLIPS = (
         RAW_CLIPS
         if SETTINGS.corpus.raw_videos is None
@@ -76,19 +76,19 @@ if workflow.is_main_process:
     if MOVED_CLIPS:
         few = ", ".join([*MOVED_CLIPS[:5], *(["..."] if MOVED_CLIPS[5:] else [])])
         print(
-            f"The split moves {len(MOVED_CLIPS)} clips to another part ({few}): what is"
+            f"The split moves {len(MOVED_CLIPS)} clips to another split ({few}): what is"
             " trained on them is made anew. By the hash alone no clip moves, but only from"
             f" {SMALL} clips on; split.named keeps clips where they are.",
             file=sys.stderr,
         )
-    if not PART_CLIPS["test"]:
+    if not SPLIT_CLIPS["test"]:
         print("The split has no test clip: there is nothing to score, and no page is made.", file=sys.stderr)
 
 # The scaler of a lab whose data are taken over.
 LAB_DIR = text(SETTINGS.lab.processed) if takes_over(SETTINGS) else None
-TRAINED_PARTS = ("training", "validation")
-TEST_CLIPS = PART_CLIPS["test"]
-SEEN_CLIPS = [id for part in TRAINED_PARTS for id in PART_CLIPS[part]]
+TRAINED_SPLITS = ("training", "validation")
+TEST_CLIPS = SPLIT_CLIPS["test"]
+SEEN_CLIPS = [id for split in TRAINED_SPLITS for id in SPLIT_CLIPS[split]]
 
 # A rule's log and benchmark go under these, so that cleaning results cleans them too.
 LOGS = f"{RESULTS}/logs"
@@ -111,7 +111,7 @@ def provenance_of(stage):
 wildcard_constraints:
     # Just the corpus' clips: for any other id there is no rule.
     id=ids_pattern(CLIPS),
-    part="|".join(PARTS),
+    split="|".join(SPLITS),
 
 
 def paths(pattern, ids):

@@ -27,13 +27,13 @@ rule fine_tune_vocoder:
     input:
         config=VOCODER_CONFIG,
         base=VOCODER_PAIR,
-        lists=expand(rules.write_filelist.output, part=TRAINED_PARTS),
+        lists=expand(rules.write_filelist.output, split=TRAINED_SPLITS),
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SEEN_CLIPS),
         # One stands for all, which one job makes: what changes one of them has changed the model, and so all. To look up who makes
         # each would cost a dry run the square of their number.
         mels=rules.export_predicted_mels.output[0],
         true_mels=lambda wildcards: (
-            paths(f"{MELS_TRUE}/{{id}}.npy", PART_CLIPS["training"]) if VOCODER.extra_mels_weight else []
+            paths(f"{MELS_TRUE}/{{id}}.npy", SPLIT_CLIPS["training"]) if VOCODER.extra_mels_weight else []
         ),
     output:
         config=f"{VOCODER_DIRECTORY}/config.json",
@@ -79,7 +79,7 @@ rule fine_tune_vocoder:
 BASE_DIRECTORY = f"{RESULTS}/base_vocoder"
 BASE_CLIPS, BASE_HELD_OUT, BASE_STEPS = 300, 12, 16200
 BASE_IDS = [f"{clip:03d}" for clip in range(BASE_CLIPS)]
-BASE_PARTS = {
+BASE_SPLITS = {
     "validation": BASE_IDS[BASE_HELD_OUT - 1 :: BASE_HELD_OUT],
     "training": [id for clip, id in enumerate(BASE_IDS) if clip % BASE_HELD_OUT != BASE_HELD_OUT - 1],
 }
@@ -110,14 +110,14 @@ rule make_base_speech:
 rule write_base_filelist:
     """The ids that the base vocoder is trained on, or that are held out."""
     output:
-        f"{BASE_DIRECTORY}/{{part}}.txt",
+        f"{BASE_DIRECTORY}/{{split}}.txt",
     log:
-        f"{LOGS}/write_base_filelist/{{part}}.log",
+        f"{LOGS}/write_base_filelist/{{split}}.log",
     wildcard_constraints:
-        part="|".join(BASE_PARTS),
+        split="|".join(BASE_SPLITS),
     localrule: True
     params:
-        ids=lambda wildcards: BASE_PARTS[wildcards.part],
+        ids=lambda wildcards: BASE_SPLITS[wildcards.split],
     run:
         from rtmri_speech.dataset.filelists import write_filelist
 
@@ -129,7 +129,7 @@ rule train_base_vocoder:
     input:
         config=BASE / "config" / "hifigan_demo_base.json",
         speech=rules.make_base_speech.output,
-        lists=expand(rules.write_base_filelist.output, part=TRAINED_PARTS),
+        lists=expand(rules.write_base_filelist.output, split=TRAINED_SPLITS),
     output:
         f"{BASE_DIRECTORY}/config.json",
         f"{BASE_DIRECTORY}/g_{BASE_STEPS:08d}",

@@ -1,4 +1,4 @@
-"""Paths as people write them in a configuration or a table: the home directory, another Unicode form, the checkout."""
+"""Resolves paths in a configuration or table: home directory, Unicode form, checkout."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from rtmri_speech.errors import UserError
 
 
 def written_path(text: str, key: str, base: Path | None = None) -> str:
-    """Return the path that ``text`` stands for: ``~`` is the home directory, and names are spelled as on the disk.
+    """Return ``text`` as a path, with ``~`` expanded and names in the Unicode form found on disk.
 
     Parameters
     ----------
     text : as written in the configuration.
     key : the setting, for a refusal.
-    base : where a relative path begins; None for the working directory, and the path stays relative.
+    base : directory of a relative path; None leaves it relative to the working directory.
 
     Raises
     ------
     UserError
-        The text holds a control character, as ``"D:\\new"`` in double quotes of YAML does, or a brace, which Snakemake
-        takes for a wildcard; or it is empty, or the user of ``~user`` is unknown.
+        The text is empty, contains a control character (as ``"D:\\new"`` does in YAML's double quotes) or a brace (a
+        wildcard to Snakemake), or the user of ``~user`` is unknown.
     """
     if not text:
         raise UserError(key, "is an empty path", "give a path, or leave the setting out")
@@ -39,13 +39,13 @@ def written_path(text: str, key: str, base: Path | None = None) -> str:
     try:
         return spelled_as_on_disk(str(Path(text).expanduser()))
     except RuntimeError:
-        raise UserError(key, f"is {text!r}, and no such home directory is known", "give the whole path") from None
+        raise UserError(key, f"is {text!r}, and there is no such home directory", "give the whole path") from None
 
 
 def spelled_as_on_disk(text: str) -> str:
-    """Return ``text`` with each part that is not there spelled as an entry that differs in its Unicode form alone.
+    """Return ``text`` with each missing component replaced by an entry that differs only in Unicode form.
 
-    A Mac, and an archive made on one, names a file in NFD (a letter, then its mark); keyboards write NFC.
+    macOS, and archives made on it, use NFD (letter, then combining mark); keyboards produce NFC.
     """
     path = Path(text)
     if text.isascii() or path.exists():
@@ -60,10 +60,10 @@ def spelled_as_on_disk(text: str) -> str:
 
 @lru_cache(maxsize=16)
 def _names(directory: Path, changed: int) -> dict[str, str]:
-    """The names in a directory by their NFC form; read once, as a table may name thousands of files in it."""
+    """Names in a directory by NFC form; cached, because a table may name thousands of files in it."""
     return {unicodedata.normalize("NFC", entry.name): entry.name for entry in directory.iterdir()}
 
 
 def of_checkout(path: Path, checkout: Path) -> Path:
-    """Return a file that the configuration names: as it is, or in the checkout, if that has it alone."""
+    """Return ``name``, or its path in the checkout if it exists only there."""
     return path if path.exists() or path.is_absolute() else checkout / path

@@ -1,6 +1,6 @@
-"""What a configuration names is checked before any job: that it is there, can be read, and fits the rest.
+"""Checks before any job that the files named in a configuration exist, can be read, and are consistent.
 
-`check_named` is for the time when a run is planned and needs no torch; `check_models` builds and reads the models.
+`check_named` runs while the workflow is planned, without torch; `check_models` builds and reads the models.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ _FILES = (
 
 
 def check_named(settings: Settings, checkout: Path, test_clips: Iterable[str]) -> None:
-    """Refuse a configuration that names what is not there, cannot be read, or does not fit; nothing is written.
+    """Refuse a configuration whose files are missing, unreadable or inconsistent; writes nothing.
 
     Parameters
     ----------
     settings : as `load_configuration` returns them.
-    checkout : where names that are relative to the repository are looked up too.
+    checkout : second base directory of relative names.
     test_clips : ids whose phonemes are read.
 
     Raises
     ------
     UserError
-        A file or directory is missing or of another kind, a JSON file or a TextGrid does not hold what it should, a
-        vocoder's config is of another mel than the dataset, or no F0 can be sought in the given range.
+        A file or directory is missing or of the wrong kind, a JSON file or TextGrid is malformed, the vocoder's config
+        has another mel than the dataset, or the F0 range is unusable.
     """
     results = settings.results
 
@@ -65,7 +65,7 @@ def check_named(settings: Settings, checkout: Path, test_clips: Iterable[str]) -
     for key in ("results", "dataset", "vocoder.archive"):
         name = _value(settings, key)
         if name and name.exists() and not name.is_dir():
-            raise UserError(key, f"names {name}, which is no directory", "give another path")
+            raise UserError(key, f"names {name}, which is not a directory", "give another path")
     files = {key: found(key, name) for key in _FILES if isinstance(name := _value(settings, key), Path)}
     if base := files.get("vocoder.base"):
         found("vocoder.base", discriminators_beside(base))
@@ -76,7 +76,7 @@ def check_named(settings: Settings, checkout: Path, test_clips: Iterable[str]) -
     if asr and (sentence := missing_recognition(language)):
         raise UserError("evaluation.asr", f"is {asr}, but {sentence}", "install what is missing, or leave it empty")
     if given := settings.evaluation.f0_range:
-        # With it come the readers of sound, which no other plan needs.
+        # Imports the audio readers, which planning otherwise does not need.
         from rtmri_speech.evaluation.f0_range import require_f0_range
 
         require_f0_range(*given, settings.mel.sampling_rate)
@@ -88,7 +88,7 @@ def _value(settings: Settings, key: str) -> Any:
 
 
 def _check_vocoder_config(settings: Settings, files: Mapping[str, Path]) -> None:
-    """The config of the vocoder in use must be of the dataset's mel, as far as it says without its weights."""
+    """Check that the vocoder's config has the dataset's mel, as far as can be determined without its weights."""
     path = files["vocoder.config"]
     if given := files.get("synthesis.hifigan_checkpoint"):
         path = files.get("synthesis.hifigan_config", given.with_name(CONFIG_NAME))
@@ -96,7 +96,7 @@ def _check_vocoder_config(settings: Settings, files: Mapping[str, Path]) -> None
         return
     config, spec = read_config(path), mel_spec(settings.mel)
     if config.mel is None and config.padding is None:
-        # Its weights tell which of the two it is.
+        # Which of the two is determined by the weights.
         config = dataclasses.replace(config, padding="lab" if settings.mel.preset == "lab" else "official")
     try:
         config.spec.require_same(spec, str(path), "the dataset (mel)")
@@ -108,7 +108,7 @@ def _check_vocoder_config(settings: Settings, files: Mapping[str, Path]) -> None
 def _check_polygons(masks: Mapping[str, Mask], regions: Path | None, found: Any) -> None:
     if not masks and regions is None:
         return
-    # OpenCV comes with it, which a plan without polygons needs not.
+    # Imports OpenCV, which planning without polygons does not need.
     from rtmri_speech.explain.masking import ARTICULATORS, REFERENCE_SIZE, mask_weight, read_polygons
     from rtmri_speech.explain.regions import Regions
 
@@ -152,20 +152,20 @@ def check_models(
     hifigan_checkpoint: Path | None = None,
     hifigan_config: Path | None = None,
 ) -> None:
-    """Build the mel generator that is to be trained and read the given checkpoints; refuse what does not fit.
+    """Build the mel generator to train and read the given checkpoints; refuse inconsistent ones.
 
     Parameters
     ----------
     spec : the dataset's mel.
     network : settings of `rtmri_speech.acoustic.model.Network`; None where no mel generator is trained.
-    pretrained, resume_ckpt : what its training begins with.
-    base, vocoder_config : what the vocoder's training begins with, and its config.
-    mri_checkpoint, scaler_json, hifigan_checkpoint, hifigan_config : models that are used as they are.
+    pretrained, resume_ckpt : its initial weights.
+    base, vocoder_config : the vocoder's initial weights and config.
+    mri_checkpoint, scaler_json, hifigan_checkpoint, hifigan_config : models used without training.
 
     Raises
     ------
     UserError
-        timm does not know the backbone, or a file is no checkpoint of its kind, or one of another mel.
+        timm has no such backbone, or a file is not a checkpoint of its kind or has another mel.
     """
     from rtmri_speech.acoustic.model import AcousticModel, Network, load_pretrained_backbone
     from rtmri_speech.acoustic.predict import load_acoustic_model, read_acoustic_checkpoint

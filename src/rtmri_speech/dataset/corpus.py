@@ -1,4 +1,4 @@
-"""The clips of a configured corpus: the demo's, a pair of directories, a table, or what an older system holds."""
+"""The clips of a configured corpus: the demo, a pair of directories, a table, or the lab's stored clips."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def corpus_clips(settings: Corpus, results: Path, lab: Lab) -> dict[str, Clip]:
     Parameters
     ----------
     settings : the ``corpus`` section.
-    results : where the demo's recordings are made.
+    results : results directory, for the demo's recordings.
     lab : its ``lab`` section, for the source ``lab``.
 
     Raises
     ------
     UserError
-        What `clips_from_directories`, `clips_from_table` and `stored_clips` raise, or nothing is left.
+        As `clips_from_directories`, `clips_from_table` and `stored_clips`, or no clip is left.
     """
     match settings.source:
         case "demo":
@@ -54,18 +54,18 @@ def corpus_clips(settings: Corpus, results: Path, lab: Lab) -> dict[str, Clip]:
 
 
 def demo_clips(count: int, directory: Path) -> dict[str, Clip]:
-    """Return the clips of the embedded corpus: ``videos/<id>.mp4`` with ``audio/<id>.wav``, 000 on."""
+    """Return the clips of the embedded corpus: ``videos/<id>.mp4`` and ``audio/<id>.wav``, from id 000."""
     ids = (f"{number:03d}" for number in range(count))
     return {id: Clip(id, directory / "videos" / f"{id}.mp4", directory / "audio" / f"{id}.wav") for id in ids}
 
 
 def lab_clips(processed_dir: Path, videos: Path, audio: Path) -> dict[str, Clip]:
-    """Return the clips that an older system's processed directory holds, each with its sound file.
+    """Return the clips of the lab's processed directory, each with its sound file.
 
     Raises
     ------
     UserError
-        What `stored_clips` and `recordings` raise.
+        As `stored_clips` and `recordings`.
     """
     sounds = recordings(audio, AUDIO_EXTENSIONS, "audio")
     return {
@@ -75,10 +75,10 @@ def lab_clips(processed_dir: Path, videos: Path, audio: Path) -> dict[str, Clip]
 
 
 def recording_names(clips: Mapping[str, Clip]) -> dict[Path, str]:
-    """Return a name for each video of ``clips``, of which several may be stretches of one: each name is an id.
+    """Return a unique name, a valid id, for each video of ``clips``; several clips may be intervals of one video.
 
-    It is the file's stem, or the id of the video's first clip where the stem is no id, another video's stem or the id
-    of another video's clip.
+    It is the file's stem, or the id of the video's first clip if the stem is not a valid id or is also another video's
+    stem or clip id.
     """
     videos: dict[Path, list[str]] = {}
     for id, clip in clips.items():

@@ -74,7 +74,7 @@ def test_overwrite_makes_a_new_split_and_reports_the_consequences(tmp_path):
     for id in IDS:
         (wavs / f"{id}.wav").touch()
     said = create_filelists(wavs, lists, "--overwrite")
-    assert "1 of the clips listed in" in said and "make scaler, windows and models anew" in said
+    assert "1 of the clips listed in" in said and "make scaler, windows and models again" in said
     assert read_filelist(lists / "training.txt") == split_clips(IDS, *RATIOS)["training"]
 
 

@@ -1,10 +1,10 @@
-# rtMRI video to speech: the whole chain, rerun only where something is stale.
-#   snakemake --cores 4 results/infer/000_generated.wav    the main job (demo corpus unless config says otherwise)
-#   snakemake -n                                           what is pending, and why
-#   snakemake --list                                       the targets
+# From rtMRI videos to speech. Reruns only steps whose inputs, settings or code have changed.
+#   snakemake --cores 4 results/infer/000_generated.wav    speech of one clip (of the demo, without --configfile)
+#   snakemake -n                                           pending jobs and reasons
+#   snakemake --list                                       all targets
 
 
-# The demo unless another configuration is given; each is complete over the defaults of config/schema.yaml.
+# The demo, unless --configfile is given. Missing settings have the defaults of config/schema.yaml.
 if not workflow.overwrite_configfiles:
 
     configfile: f"{workflow.basedir}/config/config.yaml"
@@ -45,8 +45,8 @@ onstart:
 
 
 onsuccess:
-    whereabouts()
-    tell_harmful_vocoder()
+    show_results()
+    warn_of_harmful_vocoder()
 
 
 onerror:
@@ -55,7 +55,7 @@ onerror:
 
 
 rule all:
-    """Everything for the test clips, ending with the page results/report/index.html; without test clips, the models."""
+    """All results for the test clips, including the page results/report/index.html; without test clips, the models."""
     default_target: True
     input:
         lambda wildcards: paths(rules.infer_clip.output.generated, TEST_CLIPS),
@@ -65,7 +65,7 @@ rule all:
 
 
 rule dataset:
-    """Samples of every clip, split, scaler, window pairs and file lists."""
+    """The dataset: samples of every clip, split, scaler, windows and file lists."""
     input:
         rules.write_meta.output,
         rules.fit_scaler.output,
@@ -76,7 +76,7 @@ rule dataset:
 
 
 rule acoustic:
-    """The mel generator, and the mels it predicts for the vocoder's fine-tuning."""
+    """The mel generator, and its predicted mels for fine-tuning the vocoder."""
     input:
         ACOUSTIC_IN_USE,
         rules.export_predicted_mels.output[0],
@@ -89,14 +89,14 @@ rule vocoder:
 
 
 rule pack:
-    """The models as one file that speaks without torch and can be shared (docs/packs.md)."""
+    """The models in a single file for synthesis without torch (docs/packs.md)."""
     input:
         PACK,
         MODELS_DIGEST,
 
 
 rule infer:
-    """Speech of the test clips, beside the recordings."""
+    """Speech of the test clips, with the recordings."""
     input:
         lambda wildcards: paths(rules.infer_clip.output.generated, TEST_CLIPS),
         f"{RESULTS}/provenance/synthesis.json",
@@ -109,13 +109,13 @@ rule infer_all:
 
 
 rule infer_new:
-    """Speech of the videos named by synthesis.new_videos, with the models as they are."""
+    """Speech of the videos in synthesis.new_videos, with existing models."""
     input:
         lambda wildcards: new_speech(),
 
 
 rule evaluation:
-    """Scores of the test clips beside floor, look-up and ceiling."""
+    """Scores of the test clips, with those of the reference systems (docs/scores.md)."""
     input:
         rules.evaluate_systems.output,
         rules.evaluate_mel_generator.output,

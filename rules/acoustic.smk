@@ -1,4 +1,4 @@
-# The mel generator: training, and the mels it predicts for the vocoder's fine-tuning.
+# The mel generator: training, and predicted mels for fine-tuning the vocoder.
 
 from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
 from rtmri_speech.settings.acoustic import Prediction
@@ -6,7 +6,7 @@ from rtmri_speech.settings.acoustic import Training as AcousticTraining
 
 ACOUSTIC = SETTINGS.acoustic
 ACOUSTIC_MODEL = f"{RESULTS}/acoustic/mri_acoustic_model.pt"
-# The model of this configuration, or a given one: the lab's, or that of another results directory.
+# The model trained here, or a given one (from the lab or another results directory).
 ACOUSTIC_IN_USE = text(SETTINGS.synthesis.mri_checkpoint) or ACOUSTIC_MODEL
 MELS_PREDICTED = f"{RESULTS}/mels_ft_log_normalized"
 MELS_TRUE = f"{DATASET}/mels_gt_log"
@@ -14,7 +14,7 @@ PREDICTION_FLAGS = command_line_of(ACOUSTIC, Prediction)
 
 
 rule train_acoustic:
-    """The mel generator's best checkpoint. Its state and log are no outputs: a killed or retried job goes on from them."""
+    """Train the mel generator. State and log are not outputs, so that a killed or retried job can resume."""
     input:
         scaler=rules.fit_scaler.output,
         lists=expand(rules.write_filelist.output, split=TRAINED_SPLITS),
@@ -36,7 +36,7 @@ rule train_acoustic:
     threads: 8
     resources:
         mem_mb=more_on_retry(ACOUSTIC.memory_mb),
-        # The same again: the next attempt goes on from the state.
+        # Not increased on retry: the next attempt resumes from the state.
         runtime=ACOUSTIC.runtime_minutes,
         gpu=ACOUSTIC.gpus,
     params:
@@ -51,12 +51,12 @@ rule train_acoustic:
 
 
 rule export_predicted_mels:
-    """What the mel generator predicts for the clips the vocoder is fine-tuned and validated on, in one process."""
+    """Predict the mels of training and validation clips, for fine-tuning the vocoder."""
     input:
         model=ACOUSTIC_IN_USE,
         scaler=rules.fit_scaler.output,
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, SEEN_CLIPS),
-        # Opened with the frames, to see that the clip is whole.
+        # Read to check that the clip is complete.
         sound=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SEEN_CLIPS),
         meta=META,
     output:
@@ -85,7 +85,7 @@ rule export_predicted_mels:
 
 
 rule export_groundtruth_mel:
-    """A clip's true mel as the vocoder reads it."""
+    """Export the true mel of a clip in the vocoder's format."""
     input:
         mri=rules.prepare_clip.output.mri,
         mel_db=rules.prepare_clip.output.mel_db,

@@ -12,15 +12,15 @@ from pathlib import Path
 
 BASE = Path(workflow.basedir)
 
-# The scripts run the code of this checkout, installed or not, with the Python that runs Snakemake (or, in a conda environment of
-# its own, with the one found there first), on this machine and on a cluster's.
+# Scripts run the code of this checkout, installed or not, with Snakemake's Python (or that of a job's conda environment, which
+# precedes it in PATH), locally and on a cluster.
 sys.path.insert(0, str(BASE / "src"))
 for name, first in {
     "PYTHONPATH": BASE / "src",
     "PATH": Path(sys.executable).parent,
 }.items():
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
-# Logs are read again, and on Windows a job would write its own in the code page of the system.
+# Logs are read as UTF-8; on Windows, jobs would write them in the system's code page.
 os.environ |= {"PYTHONIOENCODING": "utf-8"}
 
 from rtmri_speech import command_line
@@ -42,14 +42,14 @@ from snakemake.exceptions import WorkflowError
 
 os.environ[JOB] = "1"
 
-# No shell stays between Snakemake and a job: a signal to the shell alone would leave the job running. So each
-# `shell:` is one simple command; Snakemake's `set -euo pipefail`, whose place this takes, would change nothing in it.
+# Replace the shell by the job: otherwise a signal to the shell would leave the job running. This requires that every
+# `shell:` is a single simple command, for which Snakemake's default prefix `set -euo pipefail` has no effect.
 if os.name == "posix":
     shell.prefix("exec ")
 
 
 def text(path):
-    """A path of the settings as Snakemake takes it; None for none."""
+    """Return a path of the settings as a string for Snakemake, or None."""
     return path and path.as_posix()
 
 
@@ -59,7 +59,7 @@ try:
     DATASET = text(SETTINGS.dataset) or f"{RESULTS}/dataset"
     RAW_CLIPS = corpus_clips(SETTINGS.corpus, Path(RESULTS), SETTINGS.lab)
     SPLIT_CLIPS = split_clips(RAW_CLIPS, **plain(SETTINGS.split))
-    # Announced once, by the main process.
+    # Reported by the main process only.
     MOVED_CLIPS = moved_clips(Path(DATASET, "hifigan_filelists"), SPLIT_CLIPS) if workflow.is_main_process else []
     CLIPS = (
         RAW_CLIPS
@@ -69,7 +69,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-# Once, and not by each job.
+# In the main process only, not in every job.
 if workflow.is_main_process:
     for note in takeover_notes(SETTINGS):
         print(note, file=sys.stderr)
@@ -82,24 +82,24 @@ if workflow.is_main_process:
             file=sys.stderr,
         )
     if not SPLIT_CLIPS["test"]:
-        print("The split has no test clip: there is nothing to score, and no page is made.", file=sys.stderr)
+        print("The split has no test clips: nothing is scored, and no page is made.", file=sys.stderr)
 
-# The scaler of a lab whose data are taken over.
+# The lab's dataset directory, if its data are reused.
 LAB_DIR = text(SETTINGS.lab.processed) if takes_over(SETTINGS) else None
 TRAINED_SPLITS = ("training", "validation")
 TEST_CLIPS = SPLIT_CLIPS["test"]
 SEEN_CLIPS = [id for split in TRAINED_SPLITS for id in SPLIT_CLIPS[split]]
 
-# A rule's log and benchmark go under these, so that cleaning results cleans them too.
+# Logs and benchmarks are in the results directory, so that deleting it deletes them too.
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
-# Where the jobs of single clips run: as all others, or in Snakemake's own process on the machine that it runs on.
+# Whether jobs of single clips run on the machine that runs Snakemake instead of being submitted.
 CLIPS_LOCAL = SETTINGS.cluster.clips == "local"
 
 
 def provenance_of(stage):
-    """The JSON that says where a stage's results come from, also shown by Snakemake's own report."""
+    """Return the provenance JSON of a stage, which is included in Snakemake's report."""
     return report(
         f"{RESULTS}/provenance/{stage}.json",
         caption="../workflow/report/provenance.rst",
@@ -109,49 +109,49 @@ def provenance_of(stage):
 
 
 wildcard_constraints:
-    # Just the corpus' clips: for any other id there is no rule.
+    # Only clips of the corpus: other ids match no rule.
     id=ids_pattern(CLIPS),
     split="|".join(SPLITS),
 
 
 def paths(pattern, ids):
-    """``pattern`` with every id in place of ``{id}``."""
+    """Return ``pattern`` with ``{id}`` replaced by each id."""
     return [pattern.replace("{id}", id) for id in ids]
 
 
 def script(name):
-    """A script of the workflow, relative to where Snakemake runs if it can be, so that a checkout can be moved."""
+    """Return the path of a script, relative to the working directory if possible, so that a checkout can be moved."""
     path = BASE / "workflow" / "scripts" / name
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def flags(**settings):
-    """Command-line flags of a script, quoted for the shell.
+    """Return command-line flags, quoted for the shell.
 
-    One string, because Snakemake looks for wildcards in every element of a list of every job.
+    A single string, because Snakemake searches every element of a list for wildcards in every job.
     """
     return command_line.flags(settings)
 
 
-# A rule asks for half as much memory again as its jobs were seen to take (benchmarks/check_resources.py), with 140 MB for Snakemake,
-# which on a cluster runs inside the job.
+# Memory requests are 1.5 times the measured use (benchmarks/check_resources.py) plus 140 MB for Snakemake, which runs inside the
+# job on a cluster.
 def more_on_retry(amount):
-    """A resource that doubles with each attempt."""
+    """Return a resource function that doubles ``amount`` with each attempt."""
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
 def minutes_for(clips, seconds):
-    """The runtime of a job that takes ``seconds`` for each of ``clips``, and ten minutes to wait for a disk and to start."""
+    """Return the runtime in minutes of a job with ``seconds`` per clip, plus ten minutes for start-up and slow disks."""
     return 10 + len(clips) * seconds // 60
 
 
 def existing(path):
-    """``path`` as an input when it is there or can be made; else none: the job itself says what is missing, and the others go on."""
+    """Return ``[path]`` if it exists or can be made, else []: the job then reports the missing file, and others continue."""
     return [str(path)] if path.is_file() or path.is_relative_to(RESULTS) else []
 
 
 def sources_of(clip):
-    """The files that a clip is made from, those that are there or can be made."""
+    """Return the source files of a clip that exist or can be made."""
     stored = StoredClip(clip.stored) if clip.stored else None
     frames = stored.frame_files if stored else [clip.video]
     sound = [*(stored.mel_files if stored else []), clip.audio or clip.video]
@@ -159,7 +159,7 @@ def sources_of(clip):
 
 
 def clip_flags(clip):
-    """Flags that name one clip, its video and sound, and the stretch to take of them."""
+    """Return the flags for a clip: id, video, sound and interval."""
     return flags(
         clip=clip.id,
         video=clip.video,
@@ -172,7 +172,7 @@ def clip_flags(clip):
 
 
 def new_clips(source):
-    """The clips of a TSV, or of a directory of videos with or without sound files beside them."""
+    """Return the clips of a TSV, or of a directory with videos and optional sound files."""
     if source is None:
         return {}
     source = Path(source)
@@ -180,24 +180,24 @@ def new_clips(source):
 
 
 def asks_for_new_speech():
-    """Whether the command line names `infer_new`, or files of it: Snakemake does not say which its targets are."""
+    """Return whether `infer_new` or its files are targets; from the command line, as Snakemake does not expose targets."""
     return any(word == "infer_new" or word.startswith(f"{INFER_NEW}/") for word in sys.argv[1:])
 
 
 def models_digest():
-    """What speaks: the context, and each file with its hash."""
+    """Return context, model files and their hashes."""
     files = {name: {"file": file, "sha256": contents_hash(file)} for name, file in SPEAKING_FILES.items()}
     return {"context": ACOUSTIC.context, **files}
 
 
 def models_are_made():
-    """Whether the models of this configuration were made, and digested, as they are now."""
+    """Return whether the models exist and are those of the last digest."""
     files = [Path(file) for file in (MODELS_DIGEST, *SPEAKING_FILES.values())]
     return all(file.is_file() for file in files) and json.loads(files[0].read_text(encoding="utf-8")) == models_digest()
 
 
 def require_new_videos():
-    """Refuse `infer_new` where there are none."""
+    """Refuse `infer_new` without new videos."""
     if not NEW_CLIPS:
         raise WorkflowError(
             "infer_new: synthesis.new_videos names no video; give a directory or a table,"
@@ -206,13 +206,13 @@ def require_new_videos():
 
 
 def new_speech():
-    """The files of `infer_new`."""
+    """Return the targets of `infer_new`."""
     require_new_videos()
     return [rules.infer_new_video.output.generated.replace("{new_id}", id) for id in NEW_CLIPS]
 
 
 def new_clip_flags(clip):
-    """Flags that name a new video, its sound and the stretch to take of it."""
+    """Return the flags for a new video: id, video, sound and interval."""
     return flags(
         **{
             "id": clip.id,
@@ -226,7 +226,7 @@ def new_clip_flags(clip):
 
 
 def mask_flags(mask):
-    """Flags of what a mask darkens, and how."""
+    """Return the flags for a mask."""
     return flags(
         **{
             "mask-type": mask.type,
@@ -237,15 +237,15 @@ def mask_flags(mask):
     )
 
 
-# The rules that make files of one prepared clip.
+# Rules that make files from one prepared clip.
 OF_A_CLIP = "export_groundtruth_mel infer_clip mask_video infer_masked compare_masked explain_clip film_gradcam".split()
 
-# Seconds by which the clocks of machines that share a disk may differ.
+# Tolerated difference between clocks of machines with a shared disk, seconds.
 CLOCKS_DIFFER = 60
 
 
 def refuse_future_files():
-    """End a run that would read files of a later date than now: Snakemake takes what is made of them for stale."""
+    """Refuse input files dated in the future: Snakemake would consider everything made from them out of date."""
     jobs = list(workflow.dag.needrun_jobs())
     made = {str(file) for job in jobs for file in job.output}
     read = {str(file) for job in jobs for file in job.input} - made
@@ -257,16 +257,16 @@ def refuse_future_files():
         date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(os.path.getmtime(late[0])))
         raise WorkflowError(
             f"{late[0]}{others}: is dated in the future ({date}); correct the clock of this machine,"
-            " or give the file the date of today (touch)."
+            " or set the file's date to now (touch)."
         )
 
 
-# Free space below which a log may be empty.
+# Free space, bytes, below which a log may have been truncated.
 LOG_BYTES = 100_000
 
 
 def report_full_disk():
-    """Report a full disk after a failure: the failed job's log may have had no room for the message."""
+    """Report a full disk after a failure, as the failed job may have been unable to write its log."""
     for directory in dict.fromkeys([RESULTS, DATASET]):
         if Path(directory).exists() and shutil.disk_usage(directory).free < LOG_BYTES:
             print(user_error(OSError(errno.ENOSPC, "", directory)), file=sys.stderr)
@@ -274,7 +274,7 @@ def report_full_disk():
 
 
 def report_refused_clips():
-    """List the clips that were refused, each with its sentence, after a failure, and remove what was made of them before."""
+    """After a failure, list refused clips with their error messages, and remove older files made from them."""
     refused = {id: sentence for id in CLIPS if (sentence := refusal(id))}
     if not refused:
         return
@@ -283,14 +283,14 @@ def report_refused_clips():
             for id in refused:
                 for made in glob.glob(re.sub(r"{\w+}", "*", glob.escape(pattern).replace("{id}", id))):
                     Path(made).unlink()
-    print(f"Clips that were refused: {len(refused)} of {len(CLIPS)}.", file=sys.stderr)
-    # One sentence refuses all clips of a recording.
+    print(f"Refused clips: {len(refused)} of {len(CLIPS)}.", file=sys.stderr)
+    # Clips of one recording may share a message.
     print(*dict.fromkeys(refused.values()), sep="\n", file=sys.stderr)
-    print(f"Mend them, or leave them out: corpus: {{exclude: {json.dumps(list(refused))}}}", file=sys.stderr)
+    print(f"Fix or exclude them: corpus: {{exclude: {json.dumps(list(refused))}}}", file=sys.stderr)
 
 
 def refusal(id):
-    """The sentence with which the jobs of a clip refused it; None where its sample is there or it was not tried."""
+    """Return the error message of a refused clip; None if its sample exists or it was not attempted."""
     if Path(DATASET, "samples", id, "mel_db.npy").exists():
         return None
     for log in (
@@ -303,8 +303,8 @@ def refusal(id):
     return None
 
 
-def whereabouts():
-    """Where what a listener wants to hear and see lies, in plain words."""
+def show_results():
+    """Print where to find the speech and the page."""
     new = [file for job in workflow.dag.jobs if job.rule.name == "infer_new_video" for file in job.output]
     if new:
         print(f"Speech of new videos: {', '.join(sorted(file for file in new if file.endswith('_generated.wav')))}.")
@@ -312,18 +312,18 @@ def whereabouts():
     sounds = sorted(Path(RESULTS, "infer").glob("*_generated.wav"))
     page = Path(RESULTS, "report", "index.html")
     if sounds:
-        print(f"Speech: {sounds[0]}, beside the recording {sounds[0].stem.removesuffix('_generated')}_original.wav.")
+        print(f"Speech: {sounds[0]}, with the recording {sounds[0].stem.removesuffix('_generated')}_original.wav.")
     if page.exists():
-        print(f"To listen and look: open {page} in a browser.")
-    unsaid = [name for name, said in plain(SETTINGS.pack).items() if said == "not stated"]
-    if unsaid and any(job.rule.name == "make_pack" for job in workflow.dag.jobs):
+        print(f"Page: open {page} in a browser.")
+    unset = [name for name, value in plain(SETTINGS.pack).items() if value == "not stated"]
+    if unset and any(job.rule.name == "make_pack" for job in workflow.dag.jobs):
         print(
-            f"Before you share {PACK}, say its {', '.join(unsaid)} under pack: in the configuration; a voice is personal data."
+            f"Before sharing {PACK}, set {', '.join(unset)} under pack: in the configuration; a voice is personal data."
         )
 
 
-def tell_harmful_vocoder():
-    """The verdict on the vocoder in use, where it is a bad one."""
+def warn_of_harmful_vocoder():
+    """Print a warning if the vocoder in use is worse than Griffin-Lim."""
     from rtmri_speech.report.scores import vocoder_verdict
 
     if sentence := vocoder_verdict(EVALUATION):

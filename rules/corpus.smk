@@ -1,11 +1,11 @@
-# Recordings: the embedded demo corpus, and raw videos made into normalised ones.
+# Recordings: the demo corpus, and normalisation of raw videos.
 
 from rtmri_speech.evaluation.phonemes import find_phonemes
 
 if SETTINGS.corpus.source == "demo":
 
     rule make_demo_clip:
-        """One sentence of the embedded corpus: video, sound, and its phonemes and F0."""
+        """Generate a demo clip: video, sound, and a description with phonemes and F0."""
         output:
             video=f"{RESULTS}/demo/videos/{{id}}.mp4",
             audio=f"{RESULTS}/demo/audio/{{id}}.wav",
@@ -35,7 +35,7 @@ if SETTINGS.corpus.raw_videos is not None:
     RECORDINGS = {name: video for video, name in recording_names(RAW_CLIPS).items()}
 
     rule normalize_video:
-        """A raw recording, of one clip or many, cropped, turned, gray and normalised frame by frame."""
+        """Rotate, crop and normalise a raw recording (of one or more clips) frame by frame, in grey."""
         input:
             lambda wildcards: existing(RECORDINGS[wildcards.recording]),
         output:
@@ -66,12 +66,12 @@ if SETTINGS.corpus.raw_videos is not None:
             "python {params.script:q} --input {params.video:q} --output {output:q} {params.flags}" " > {log:q} 2>&1"
 
 
-# What is said when in the test clips, where it is known.
+# Phoneme labels of the test clips, where available.
 if SETTINGS.corpus.source == "demo":
     PHONEMES = f"{RESULTS}/demo/descriptions"
     PHONEME_FILES = paths(rules.make_demo_clip.output.description, TEST_CLIPS)
 else:
     PHONEMES = text(SETTINGS.corpus.phonemes)
     PHONEME_FILES = [path for id in TEST_CLIPS if PHONEMES and (path := find_phonemes(PHONEMES, id))]
-# What is said, where a text file tells it.
+# Transcripts of the test clips, where available.
 TRANSCRIPTS = [path for id in TEST_CLIPS if PHONEMES and (path := Path(PHONEMES, f"{id}.txt")).is_file()]

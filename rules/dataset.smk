@@ -1,4 +1,4 @@
-# From clips to the processed dataset. Everything that is computed over clips sees training and validation clips only.
+# From clips to the processed dataset. Statistics over clips never include test clips.
 
 SPEC = mel_spec(SETTINGS.mel)
 MEL_FLAGS = flags(
@@ -17,7 +17,7 @@ REF_FRAMES = SETTINGS.windows.ref_frames
 
 
 rule prepare_clip:
-    """A clip's frames at the mel's rate, its sound at the model's, its mel (its own or the lab's), and a picture of both."""
+    """Prepare a clip: frames at the mel's frame rate, sound, mel (computed, or the lab's), mask and figure."""
     input:
         lambda wildcards: sources_of(CLIPS[wildcards.id]),
     output:
@@ -71,7 +71,7 @@ rule write_filelist:
 
 
 rule fit_scaler:
-    """Mean and deviation of each mel bin over the training clips, or those of a lab that is taken over."""
+    """Fit mean and standard deviation of each mel bin to the training clips, or copy the lab's."""
     input:
         f"{DATASET}/hifigan_filelists/training.txt",
         lambda wildcards: paths(rules.prepare_clip.output.mel_db, SPLIT_CLIPS["training"]),
@@ -99,7 +99,7 @@ rule fit_scaler:
 
 
 rule write_meta:
-    """What the dataset was made with, in the lab's keys and as one mel specification."""
+    """Write the settings of the dataset, in the lab's keys and as a complete mel specification."""
     output:
         META,
     log:

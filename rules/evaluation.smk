@@ -1,12 +1,12 @@
-# Scores of the test clips: the system in each context, beside floor, look-up and ceiling.
+# Scores of the test clips: the system in each context, and the reference systems (docs/scores.md).
 
 EVALUATION = f"{RESULTS}/evaluation"
 
-# The system as it is used comes first, whatever else is compared.
+# The configured context comes first.
 CONTEXTS = list(dict.fromkeys([ACOUSTIC.context, *SETTINGS.evaluation.contexts]))
-# A vocoder from elsewhere was not made from this configuration's base.
+# A given vocoder was not fine-tuned from this configuration's base.
 COMPARED_BASE = None if SYNTHESIS.hifigan_checkpoint else VOCODER_BASE
-# A lab fitted its scaler to all clips, and its vocoder, or the one begun with it, may have been trained on any.
+# The lab's scaler was fitted to all clips; its vocoder, and one fine-tuned from it, may have been trained on any clip.
 TRAINED_ELSEWHERE = (
     ["scaler"]
     + (
@@ -20,17 +20,17 @@ TRAINED_ELSEWHERE = (
 
 
 rule evaluate_systems:
-    """Wavs and scores of every row on all test clips, in one process; refuses clips that a training has seen."""
+    """Synthesise and score all test clips with all systems; refuses clips seen in training."""
     input:
         models=[file for file in SPEECH_MODELS.values() if file],
         base=COMPARED_BASE or [],
         scaler=rules.fit_scaler.output[0],
         lists=expand(rules.write_filelist.output, split=SPLITS),
-        # Training frames are what a look-up looks among.
+        # Training frames are needed for the nearest-neighbour look-up.
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, SPLIT_CLIPS["training"] + TEST_CLIPS),
         mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SPLIT_CLIPS["training"] + TEST_CLIPS),
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, SPLIT_CLIPS["training"] + TEST_CLIPS),
-        # Training clips propose the range of F0.
+        # Training clips determine the default F0 range.
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SPLIT_CLIPS["training"] + TEST_CLIPS),
         phonemes=PHONEME_FILES,
         meta=META,
@@ -77,7 +77,7 @@ rule evaluate_systems:
 
 
 rule evaluate_mel_generator:
-    """The mel generator's error on held-out clips, in each context, beside floor, look-up and a control."""
+    """Mel error on held-out clips in each context, with mean mel, nearest neighbours and a shuffled control."""
     input:
         model=SPEECH_MODELS["mri-checkpoint"],
         scaler=rules.fit_scaler.output[0],
@@ -85,7 +85,7 @@ rule evaluate_mel_generator:
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, CLIPS),
         mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, CLIPS),
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, CLIPS),
-        # The recordings tell which frames are speech.
+        # Speech frames are determined from the recordings.
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SPLIT_CLIPS["validation"] + TEST_CLIPS),
     output:
         f"{EVALUATION}/mel_errors.json",
@@ -109,8 +109,8 @@ rule evaluate_mel_generator:
         " --gpus {resources.gpu} > {log:q} 2>&1"
 
 
-rule judge_vocoder:
-    """Copy synthesis of validation clips through the vocoder in use, beside Griffin-Lim: one that is below it does harm."""
+rule compare_vocoder:
+    """Compare copy synthesis of validation clips by the vocoder in use with Griffin-Lim."""
     input:
         checkpoint=SPEECH_MODELS["hifigan-checkpoint"],
         config=SPEECH_MODELS["hifigan-config"],
@@ -120,9 +120,9 @@ rule judge_vocoder:
         scores=f"{EVALUATION}/copy_synthesis.json",
         table=f"{EVALUATION}/copy_synthesis.md",
     log:
-        f"{LOGS}/judge_vocoder.log",
+        f"{LOGS}/compare_vocoder.log",
     benchmark:
-        f"{BENCHMARKS}/judge_vocoder.tsv"
+        f"{BENCHMARKS}/compare_vocoder.tsv"
     conda:
         "../envs/rtmri.yaml"
     threads: 1
@@ -140,12 +140,12 @@ rule judge_vocoder:
         " {params.flags} > {log:q} 2>&1"
 
 
-# Without validation clips there is nothing to judge a vocoder on.
-JUDGED = rules.judge_vocoder.output.scores if SPLIT_CLIPS["validation"] else []
+# Requires validation clips.
+JUDGED = rules.compare_vocoder.output.scores if SPLIT_CLIPS["validation"] else []
 
 
 rule score_intelligibility:
-    """What a recogniser understands of the configured system, beside recordings, copy synthesis, Griffin-Lim and chance."""
+    """Recognition error rates of the configured system, recordings, copy synthesis, Griffin-Lim and chance."""
     input:
         sounds=rules.evaluate_systems.output.sounds,
         clips=f"{DATASET}/hifigan_filelists/test.txt",

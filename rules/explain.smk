@@ -1,4 +1,4 @@
-# Which articulator makes which formant: Grad-CAM of the test clips, its averages, and the masking study that checks it.
+# Articulators and formants: Grad-CAM of the test clips, average maps, and the masking study that verifies them.
 
 EXPLAIN = SETTINGS.explain
 GRADCAM = f"{RESULTS}/gradcam"
@@ -13,7 +13,7 @@ wildcard_constraints:
 
 
 rule explain_clip:
-    """Where in each frame of a clip the mel generator finds the power of each formant band."""
+    """Grad-CAM of a clip for each formant band."""
     input:
         model=SPEECH_MODELS["mri-checkpoint"],
         scaler=SPEECH_MODELS["scaler-json"] or [],
@@ -60,7 +60,7 @@ rule explain_clip:
 
 
 rule film_gradcam:
-    """A band's maps over the clip, with the generated speech."""
+    """Overlay the maps of a band on the video, with the generated speech."""
     input:
         mri=rules.prepare_clip.output.mri,
         maps=f"{GRADCAM}/{{id}}/gradcam_{{band}}_sequence.npy",
@@ -95,7 +95,7 @@ rule film_gradcam:
 
 
 rule aggregate_gradcam:
-    """Each band's average map over the test clips, and of each phoneme, with its share on each part of the head."""
+    """Average maps per band and per phoneme over the test clips, with the share of each head region."""
     input:
         maps=[
             f"{GRADCAM}/{id}/gradcam_{band}{part}"
@@ -142,7 +142,7 @@ rule aggregate_gradcam:
 
 
 rule masking_study:
-    """What darkening lips, tongue and other parts does to each band, beside the Grad-CAM mass there."""
+    """Effect of darkening lips, tongue and other regions on each band, compared with their Grad-CAM mass."""
     input:
         model=SPEECH_MODELS["mri-checkpoint"],
         vocoder=SPEECH_MODELS["hifigan-checkpoint"],
@@ -193,7 +193,7 @@ rule masking_study:
 
 
 rule gradcam:
-    """Grad-CAM of the test clips: maps, films, and their averages."""
+    """Grad-CAM of the test clips: maps, films and averages."""
     input:
         [f"{GRADCAM}/{id}/gradcam_{band}_overlay.mp4" for id in TEST_CLIPS for band in BANDS],
         rules.aggregate_gradcam.output,

@@ -1,4 +1,4 @@
-# What the configuration names, checked: files while the run is planned, models before its first job.
+# Checks of the configuration: files during planning, models before the first job.
 
 import subprocess
 
@@ -6,13 +6,13 @@ from rtmri_speech.atomic import save_text
 from rtmri_speech.settings.acoustic import NetworkSettings
 from rtmri_speech.settings.fields import fields_of
 
-# The same in every process; once is enough.
+# In the main process only, not in every job.
 if workflow.is_main_process:
     try:
         check_named(SETTINGS, BASE, TEST_CLIPS)
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    # From an input function Snakemake would print it amid a traceback; it does not hand targets to a Snakefile.
+    # An error raised by an input function would appear within a traceback; targets are only in sys.argv.
     if "infer_new" in sys.argv[1:]:
         require_new_videos()
 
@@ -34,17 +34,17 @@ CHECKED_FILES = {
     },
 }
 CHECKED_FILES = {name: file for name, file in CHECKED_FILES.items() if file}
-# Rules that train or use a model.
+# Rules that train or use models.
 OF_MODELS = set(
     "train_acoustic export_predicted_mels fine_tune_vocoder make_pack digest_models infer_clip infer_new_video infer_masked"
-    " explain_clip masking_study evaluate_systems evaluate_mel_generator judge_vocoder".split()
+    " explain_clip masking_study evaluate_systems evaluate_mel_generator compare_vocoder".split()
 )
 
 
 def check_models_in_use():
-    """Refuse, before any job that needs a model, a backbone that cannot be built and checkpoints that do not fit.
+    """Before the first job that needs a model, refuse unknown backbones and incompatible checkpoints.
 
-    No rule: all that trains or speaks would depend on its output, and be made anew with it.
+    Not a rule, because all trainings and synthesis jobs would depend on its output and rerun with it.
     """
     if not any(job.rule.name in OF_MODELS for job in workflow.dag.needrun_jobs()):
         return

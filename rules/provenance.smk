@@ -1,12 +1,12 @@
-# Where the results of each stage come from, one JSON a stage. The trainings write their own: only they know who made which steps.
+# Provenance of the results, one JSON per stage. Trainings write their own, which includes the runs that contributed steps.
 
 import json
 
 SOURCES = f"{DATASET}/sources.txt"
 DATASET_RECORD = f"{RESULTS}/provenance/dataset.json"
 
-# Of each stage the modules of its code, the settings that count, the seed, what it is made of, and what must be made by then.
-# Frames and mels are told by the dataset's record and so are read for a hash once.
+# For each stage: code modules, relevant settings, seed, inputs, and results that must exist before the record is written.
+# Frames and mels are covered by the record of the dataset, so that they are hashed only once.
 RECORDED = {
     "dataset": {
         "modules": [
@@ -34,7 +34,7 @@ RECORDED = {
     "evaluation": {
         "modules": ["evaluation.systems"],
         "settings": {"contexts": CONTEXTS, "bf16": SYNTHESIS.bf16, "f0_range": SETTINGS.evaluation.f0_range},
-        # Of the bootstrap intervals.
+        # Seed of the bootstrap intervals.
         "seed": 0,
         "inputs": [*filter(None, [*SPEECH_MODELS.values(), COMPARED_BASE]), *PHONEME_FILES, DATASET_RECORD],
         "products": lambda: [rules.evaluate_systems.output.scores],
@@ -63,7 +63,7 @@ RECORDED = {
 
 
 rule list_sources:
-    """The recordings that the dataset is made from, each once."""
+    """List the recordings of the dataset, without duplicates."""
     output:
         SOURCES,
     log:
@@ -78,7 +78,7 @@ rule list_sources:
 
 
 rule record_provenance:
-    """Where the results of a stage come from: code, packages, settings, seed, and the hashes of what it is made of."""
+    """Record the provenance of a stage: code, packages, settings, seed, and hashes of the inputs."""
     input:
         files=lambda wildcards: RECORDED[wildcards.stage]["inputs"],
         lists=lambda wildcards: [SOURCES] if wildcards.stage == "dataset" else [],
@@ -96,7 +96,7 @@ rule record_provenance:
     threads: 1
     resources:
         mem_mb=more_on_retry(300),
-        # Every recording is read once for its hash.
+        # Reads every recording to hash it.
         runtime=more_on_retry(minutes_for(CLIPS, 1)),
     params:
         script=script("record_provenance.py"),
@@ -111,7 +111,7 @@ rule record_provenance:
         " --output {output:q} {params.flags} > {log:q} 2>&1"
 
 
-# The stages whose results the page shows.
+# Records of the stages shown on the page.
 SHOWN_RECORDS = [
     f"{RESULTS}/provenance/{stage}.json"
     for stage in (

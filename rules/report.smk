@@ -1,4 +1,4 @@
-# The page to look and listen, and its figures.
+# The HTML page and its figures.
 
 REPORT = f"{RESULTS}/report"
 FILMS = (
@@ -6,7 +6,7 @@ FILMS = (
     if SETTINGS.report.films
     else []
 )
-# What Snakemake's own report shows too: category, and labels.
+# Also included in Snakemake's report: category and labels.
 PLOTS = {
     "systems": ("Evaluation", "systems", "test clips"),
     "error_by_band": ("Evaluation", "mel error", "frequency"),
@@ -17,7 +17,7 @@ PLOTS = {
 
 
 rule write_settings:
-    """The checked configuration with every default filled in."""
+    """Write the configuration with all defaults."""
     output:
         f"{RESULTS}/settings.json",
     log:
@@ -32,7 +32,7 @@ rule write_settings:
 
 
 rule make_report:
-    """The page: scores, sounds, pictures, plots and where all of it comes from; a folder that opens from the disk."""
+    """Make the page: scores, sounds, pictures, plots and provenance; works without a server."""
     input:
         scores=rules.evaluate_systems.output.scores,
         sounds=rules.evaluate_systems.output.sounds,

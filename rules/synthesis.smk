@@ -1,4 +1,4 @@
-# From video to speech: the corpus' clips, new videos with the trained models, and articulators masked.
+# Synthesis: clips of the corpus, new videos, and videos with masked articulators.
 
 SYNTHESIS = SETTINGS.synthesis
 INFER = f"{RESULTS}/infer"
@@ -6,7 +6,7 @@ INFER_NEW = f"{RESULTS}/infer_new"
 MASKED = f"{RESULTS}/masked"
 PACK = f"{RESULTS}/pack/model.pack"
 BY_TORCH = SYNTHESIS.engine == "torch"
-# Jobs that use the trained models by torch take a GPU where one is wanted; a pack needs none.
+# Synthesis by torch uses a GPU if requested; a pack needs none.
 ANALYSIS_GPUS = SETTINGS.analysis.gpus
 ANALYSIS_LOCAL = CLIPS_LOCAL and not ANALYSIS_GPUS
 SPEECH_GPUS = ANALYSIS_GPUS if BY_TORCH else 0
@@ -14,7 +14,7 @@ SPEECH_LOCAL = CLIPS_LOCAL and not SPEECH_GPUS
 SPEECH_MB = SYNTHESIS.memory_mb or (2000 if BY_TORCH else 1000)
 SPEECH_CODE = code_hash("synthesis.speech", "synthesis.checkpoints" if BY_TORCH else "pack.speak")
 
-# The models of this configuration, or given ones: the lab's, or those of another results directory.
+# The models trained here, or given ones (from the lab or another results directory).
 SPEECH_MODELS = {
     "mri-checkpoint": ACOUSTIC_IN_USE,
     "hifigan-checkpoint": text(SYNTHESIS.hifigan_checkpoint) or VOCODER_CHECKPOINT,
@@ -34,7 +34,7 @@ except UserError as error:
 
 
 MODELS_DIGEST = f"{INFER}/models.json"
-# `infer_new` uses models that are made as they are: what they were made from may have changed since, and is not looked at.
+# `infer_new` uses existing models even if their inputs have changed.
 AS_THEY_ARE = asks_for_new_speech() and models_are_made()
 
 
@@ -44,7 +44,7 @@ wildcard_constraints:
 
 
 rule make_pack:
-    """Both models in one file, which ONNX Runtime speaks from without torch (docs/packs.md)."""
+    """Export both models to a single file for ONNX Runtime (docs/packs.md)."""
     input:
         **SPEECH_MODEL_FILES,
     output:
@@ -70,9 +70,9 @@ rule make_pack:
 if not AS_THEY_ARE:
 
     rule digest_models:
-        """The models that speak, with their hashes: a clip's speech depends on this small file in place of them.
+        """Write the hashes of the models in use. Clips depend on this small file instead of the models.
 
-        A model that is made again and is the same changes nothing.
+        A model that is made again with the same bytes therefore reruns nothing.
         """
         input:
             **SPEAKING_FILES,
@@ -90,7 +90,7 @@ if not AS_THEY_ARE:
 
 
 rule infer_clip:
-    """A clip's speech from its video alone, beside the recording, with the predicted mel and a picture of it."""
+    """Synthesise a clip from its video; writes speech, recording, predicted mel and figure."""
     input:
         models=MODELS_DIGEST,
         mri=rules.prepare_clip.output.mri,
@@ -125,7 +125,7 @@ rule infer_clip:
 
 
 rule infer_new_video:
-    """The speech of a video that is not of the corpus; what the models were trained on is not touched."""
+    """Synthesise a video that is not in the corpus."""
     input:
         models=MODELS_DIGEST,
         video=lambda wildcards: existing(NEW_CLIPS[wildcards.new_id].video),
@@ -160,7 +160,7 @@ rule infer_new_video:
 
 
 rule mask_video:
-    """A clip's video with an articulator darkened, kept without loss."""
+    """Darken an articulator in the video of a clip; lossless."""
     input:
         mri=rules.prepare_clip.output.mri,
         polygons=lambda wildcards: text(SYNTHESIS.masks[wildcards.mask].polygons) or [],
@@ -188,7 +188,7 @@ rule mask_video:
 
 
 rule infer_masked:
-    """The speech of a masked video."""
+    """Synthesise a masked video."""
     input:
         models=MODELS_DIGEST,
         video=rules.mask_video.output,
@@ -222,7 +222,7 @@ rule infer_masked:
 
 
 rule compare_masked:
-    """Unmasked and masked video side by side, with the masked one's speech, and both predicted mels."""
+    """Show original and masked video side by side with the masked speech, and both predicted mels."""
     input:
         mri=rules.prepare_clip.output.mri,
         masked=rules.mask_video.output[0],

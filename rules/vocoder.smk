@@ -1,4 +1,4 @@
-# The vocoder: fine-tuned on predicted mels, from a base; and how the demo's base was made.
+# The vocoder: fine-tuning of a base on predicted mels, and training of the demo's base.
 
 from rtmri_speech.demo import BASE_SEED
 from rtmri_speech.settings.vocoder import Training as VocoderTraining
@@ -23,14 +23,14 @@ VOCODER_CHECKPOINT = f"{VOCODER_DIRECTORY}/g_{VOCODER_STEPS:08d}"
 
 
 rule fine_tune_vocoder:
-    """HiFi-GAN fitted to the predicted mels. Its state and log are no outputs: a killed or retried job goes on from them."""
+    """Fine-tune HiFi-GAN on the predicted mels. State and log are not outputs, so that a killed or retried job can resume."""
     input:
         config=VOCODER_CONFIG,
         base=VOCODER_PAIR,
         lists=expand(rules.write_filelist.output, split=TRAINED_SPLITS),
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SEEN_CLIPS),
-        # One stands for all, which one job makes: what changes one of them has changed the model, and so all. To look up who makes
-        # each would cost a dry run the square of their number.
+        # One file represents all mels, which are made by the same job. Listing all of them would make planning time quadratic
+        # in the number of clips.
         mels=rules.export_predicted_mels.output[0],
         true_mels=lambda wildcards: (
             paths(f"{MELS_TRUE}/{{id}}.npy", SPLIT_CLIPS["training"]) if VOCODER.extra_mels_weight else []
@@ -49,7 +49,7 @@ rule fine_tune_vocoder:
     threads: VOCODER.threads
     resources:
         mem_mb=more_on_retry(VOCODER.memory_mb),
-        # The same again: the next attempt goes on from the state.
+        # Not increased on retry: the next attempt resumes from the state.
         runtime=VOCODER.runtime_minutes,
         gpu=VOCODER.gpus,
     params:
@@ -74,8 +74,8 @@ rule fine_tune_vocoder:
         " --provenance {output.provenance:q} --threads {threads} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
-# The demo's base: speech of other sentences and voices than the demo's, a twelfth of it held out. Hours of one core, so it comes
-# with the repository (models/demo_vocoder); `snakemake --cores 4 score_base_vocoder` makes it again.
+# The demo's base vocoder, trained on other sentences and voices than the demo's, with a twelfth held out. As this takes hours on
+# one core, it is in the repository (models/demo_vocoder); `snakemake --cores 4 score_base_vocoder` makes it again.
 BASE_DIRECTORY = f"{RESULTS}/base_vocoder"
 BASE_CLIPS, BASE_HELD_OUT, BASE_STEPS = 300, 12, 16200
 BASE_IDS = [f"{clip:03d}" for clip in range(BASE_CLIPS)]
@@ -86,7 +86,7 @@ BASE_SPLITS = {
 
 
 rule make_base_speech:
-    """Ten minutes of synthetic speech for the base vocoder."""
+    """Generate ten minutes of synthetic speech for the base vocoder."""
     output:
         directory(f"{BASE_DIRECTORY}/corpus"),
     log:
@@ -108,7 +108,7 @@ rule make_base_speech:
 
 
 rule write_base_filelist:
-    """The ids that the base vocoder is trained on, or that are held out."""
+    """Write the ids of the training or validation set of the base vocoder."""
     output:
         f"{BASE_DIRECTORY}/{{split}}.txt",
     log:
@@ -125,7 +125,7 @@ rule write_base_filelist:
 
 
 rule train_base_vocoder:
-    """The base from nothing: with the mel and STFT losses, at the end with narrow discriminators too."""
+    """Train the base from scratch with mel and STFT losses, and at the end with narrow discriminators."""
     input:
         config=BASE / "config" / "hifigan_demo_base.json",
         speech=rules.make_base_speech.output,
@@ -143,7 +143,7 @@ rule train_base_vocoder:
     threads: 1
     resources:
         mem_mb=more_on_retry(2000),
-        # The same again, as above.
+        # Not increased on retry, as above.
         runtime=480,
     params:
         script=script("train.py"),

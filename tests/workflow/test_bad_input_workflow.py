@@ -119,14 +119,14 @@ def test_nothing_partial_is_left(faulty_run, fault):
 
 def test_the_run_ends_with_a_list_of_the_refused_clips(faulty_run):
     checkout, run = faulty_run
-    told = (run.stdout + run.stderr).split("Clips that were refused: ", 1)[1].splitlines()
+    told = (run.stdout + run.stderr).split("Refused clips: ", 1)[1].splitlines()
     assert told[0] == f"{len(FAULTS)} of {len(FAULTS) + 6}."
     sentences, remedy = told[1 : 1 + len(FAULTS)], told[1 + len(FAULTS)]
     for id in sorted(fault.__name__ for fault in FAULTS):
         log = checkout.directory / "結果 1" / "logs" / "prepare_clip" / f"{id}.log"
         assert log.read_text(encoding="utf-8").strip().removeprefix("error: ") in sentences
         assert f'"{id}"' in remedy
-    assert remedy.startswith("Mend them, or leave them out: corpus: {exclude: [")
+    assert remedy.startswith("Fix or exclude them: corpus: {exclude: [")
 
 
 def test_steps_over_all_clips_wait_until_refused_clips_are_fixed_or_excluded(faulty_run):
@@ -145,7 +145,7 @@ def test_a_newly_refused_clip_loses_its_old_files_and_trains_nothing(checkout):
     (checkout.directory / "動画 videos" / "a0.mp4").write_bytes(b"this is no video")
     run = checkout.snakemake("acoustic")
     assert run.returncode != 0
-    assert "Clips that were refused: 1 of 5." in run.stdout + run.stderr
+    assert "Refused clips: 1 of 5." in run.stdout + run.stderr
     assert not speech.exists()
     assert not list((checkout.results / "dataset" / "samples").glob("a0/*"))
     assert (checkout.results / "dataset" / "samples" / "a1" / "mri.npy").exists()

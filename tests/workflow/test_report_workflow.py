@@ -61,7 +61,7 @@ def test_the_page_is_remade_when_its_inputs_change(reported, tmp_path):
     use_own_scaler(reported, tmp_path / "mri_acoustic_model.pt")
     assert reported.pending(PAGE) == {
         "evaluate_systems",
-        "judge_vocoder",
+        "compare_vocoder",
         "record_provenance evaluation",
         "write_settings",
         "make_report",

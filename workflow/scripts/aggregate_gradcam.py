@@ -1,4 +1,4 @@
-"""Average the Grad-CAM maps of clips by band and by phoneme, and tell how much of them lies where in the head."""
+"""Average Grad-CAM maps of clips by band and by phoneme, and compute the share of each head region."""
 
 import argparse
 from pathlib import Path
@@ -8,12 +8,16 @@ from rtmri_speech.errors import run_script
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gradcam-dir", type=Path, required=True, help="has <id>/gradcam_<band>_sequence.npy")
-    parser.add_argument("--processed-dir", type=Path, required=True, help="the dataset, for the frames under the maps")
+    parser.add_argument(
+        "--gradcam-dir", type=Path, required=True, help="directory with <id>/gradcam_<band>_sequence.npy"
+    )
+    parser.add_argument("--processed-dir", type=Path, required=True, help="dataset with the frames")
     parser.add_argument("--clips", nargs="+", metavar="ID", required=True)
     parser.add_argument("--bands", nargs="+", metavar="NAME", default=["F1", "F2"])
-    parser.add_argument("--phoneme-dir", type=Path, help="has <id>.json (the demo's) or <id>.TextGrid")
-    parser.add_argument("--regions", type=Path, help="JSON of polygons: {group: {region: [[x, y], ...]}}, 256x256")
+    parser.add_argument("--phoneme-dir", type=Path, help="directory with <id>.json (demo) or <id>.TextGrid")
+    parser.add_argument(
+        "--regions", type=Path, help="JSON of head regions: {group: {region: [[x, y], ...]}} in a 256x256 picture"
+    )
     parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
     parser.add_argument("--output-dir", type=Path, required=True)
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Estimate each clip's audio-video offset and name the clips that are more than a frame out of step."""
+"""Estimate the audio-video offset of each clip and report clips that are off by more than a frame."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ def main() -> int | None:
         epilog="Add a clip's offset_ms to the av_offset_ms column of the clip table, and make the dataset again.",
     )
     parser.add_argument("--processed_dir", required=True, type=Path, metavar="DIR", help="dataset to audit")
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE.json", help="offset of every clip")
-    parser.add_argument("--clips", nargs="+", metavar="ID", help="clips to audit (default: all of the dataset)")
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="FILE.json", help="JSON for the offset of every clip"
+    )
+    parser.add_argument("--clips", nargs="+", metavar="ID", help="clips to audit (default: all clips of the dataset)")
     args = parser.parse_args()
 
     from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""Check the models of a configuration before any is trained or used: backbone, given checkpoints, one mel."""
+"""Check the models of a configuration before training or use: backbone, given checkpoints, matching mels."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from rtmri_speech.errors import run_script
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mel", required=True, help="JSON of the dataset's mel specification")
-    parser.add_argument("--network", help="JSON of the mel generator to be trained; without it, none is")
+    parser.add_argument("--network", help="JSON of the network to be trained, if any")
     files = ("pretrained", "resume_ckpt", "base", "vocoder_config")
     given = ("mri_checkpoint", "scaler_json", "hifigan_checkpoint", "hifigan_config")
     for name in (*files, *given):

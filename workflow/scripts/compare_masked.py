@@ -1,4 +1,4 @@
-"""Show what masking changes: masked and unmasked video side by side, and both predicted mels below each other."""
+"""Show the effect of masking: original and masked video side by side, and both predicted mels."""
 
 import argparse
 from pathlib import Path
@@ -12,11 +12,11 @@ def main() -> int:
     parser.add_argument("--masked-video", type=Path, required=True)
     parser.add_argument("--mel", type=Path, required=True, help="<id>_mel.npy of the unmasked clip")
     parser.add_argument("--masked-mel", type=Path, required=True)
-    parser.add_argument("--masked-audio", type=Path, required=True, help="the sound of the film")
-    parser.add_argument("--processed-dir", type=Path, required=True, help="the dataset, for its mel settings")
-    parser.add_argument("--title", default="", help="stands over the picture")
-    parser.add_argument("--video", type=Path, required=True, help="the film to write")
-    parser.add_argument("--figure", type=Path, required=True, help="the picture to write")
+    parser.add_argument("--masked-audio", type=Path, required=True, help="sound of the video")
+    parser.add_argument("--processed-dir", type=Path, required=True, help="dataset with the mel settings")
+    parser.add_argument("--title", default="", help="title above the picture")
+    parser.add_argument("--video", type=Path, required=True, help="video to write")
+    parser.add_argument("--figure", type=Path, required=True, help="figure to write")
     args = parser.parse_args()
 
     import numpy as np

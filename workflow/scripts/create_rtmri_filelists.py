@@ -13,11 +13,11 @@ from rtmri_speech.errors import UserError, run_script
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wav_dir", type=Path, help="directory of the wavs")
-    parser.add_argument("out_dir", type=Path, help="directory to write training.txt, validation.txt and test.txt to")
+    parser.add_argument("out_dir", type=Path, help="directory for training.txt, validation.txt and test.txt")
     parser.add_argument("--valid-ratio", type=float, default=0.1)
     parser.add_argument("--test-ratio", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--overwrite", action="store_true", help="divide anew, whatever lists are there")
+    parser.add_argument("--overwrite", action="store_true", help="make a new split, replacing existing lists")
     args = parser.parse_args()
 
     from rtmri_speech.dataset.clip import require_id
@@ -29,7 +29,7 @@ def main() -> int:
     samples = args.out_dir.parent / "samples"
     if samples.is_dir():
         for id in [id for id in ids if not (samples / id).is_dir()]:
-            print(f"{id}: left out, it has no sample in {samples}.")
+            print(f"{id}: skipped, no sample in {samples}.")
             ids.remove(id)
     assignment = assign_splits(args.out_dir, ids, args.seed, args.valid_ratio, args.test_ratio, reassign=args.overwrite)
     if assignment.displaced:
@@ -42,7 +42,7 @@ def main() -> int:
         )
     for split, members in assignment.splits.items():
         target = args.out_dir / f"{split}.txt"
-        # A list that says the same already keeps its time: nothing becomes stale by it.
+        # Unchanged lists keep their file time, so that nothing is rerun.
         if not target.exists() or read_filelist(target) != members:
             write_filelist(target, members)
         print(f"{split}: {len(members)} clips")

@@ -1,4 +1,4 @@
-"""Score generated wavs against recorded ones: a table, a JSON file and a CSV file beside it."""
+"""Score generated wavs against recordings; prints a table, writes JSON and CSV."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ def main() -> int | None:
         description=__doc__,
         epilog="Files pair by stem; an ending _generated, _gen or _original is ignored.",
     )
-    parser.add_argument("--reference", required=True, type=Path, metavar="DIR", help="recorded wavs")
-    parser.add_argument("--generated", required=True, type=Path, metavar="DIR", help="generated wavs")
+    parser.add_argument("--reference", required=True, type=Path, metavar="DIR", help="directory of the recordings")
+    parser.add_argument("--generated", required=True, type=Path, metavar="DIR", help="directory of the generated wavs")
     parser.add_argument(
-        "--output", required=True, type=Path, metavar="FILE.json", help="scores; FILE.csv goes beside it"
+        "--output", required=True, type=Path, metavar="FILE.json", help="JSON to write; a CSV is written beside it"
     )
+    parser.add_argument("--hop", type=int, help="samples per frame (default: nearest to 36.8 ms, 420 at 11413 Hz)")
     parser.add_argument(
-        "--hop", type=int, help="samples a frame (default: nearest to 36.8 ms, the memo's 420 at 11413 Hz)"
-    )
-    parser.add_argument(
-        "--processed_dir", type=Path, metavar="DIR", help="dataset whose mel and scaler.json standardise the mel errors"
+        "--processed_dir",
+        type=Path,
+        metavar="DIR",
+        help="dataset with mel settings and scaler.json for standardised mel errors",
     )
     parser.add_argument(
         "--f0_range",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="of the speakers, Hz (default: proposed from the dataset's training clips, else from the recorded wavs)",
+        help="F0 range of the speakers, Hz (default: from the dataset's training clips, or else the recordings)",
     )
     parser.add_argument(
         "--seen",
         action="append",
         default=[],
         metavar="STAGE=FILELIST",
-        help="clips that a training stage saw: none of them is scored (repeatable)",
+        help="file list of a training stage; its clips must not be scored (repeatable)",
     )
     args = parser.parse_args()
     if args.hop is not None and args.processed_dir is not None:

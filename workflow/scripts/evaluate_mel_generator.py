@@ -1,4 +1,4 @@
-"""Measure what a mel generator has learned: its error on held-out clips beside floor, look-up and a control."""
+"""Mel error of a mel generator on held-out clips, with mean mel, nearest neighbours and a shuffled control."""
 
 import argparse
 from pathlib import Path
@@ -12,8 +12,8 @@ def main() -> int:
     parser.add_argument("--processed_dir", type=Path, required=True)
     parser.add_argument("--mri_checkpoint", type=Path, required=True)
     parser.add_argument("--output", type=Path, help="JSON to write")
-    parser.add_argument("--parts", nargs="+", default=["validation", "test"], help="of the split; not training")
-    parser.add_argument("--seed", type=int, default=0, help="of the control's order of frames")
+    parser.add_argument("--parts", nargs="+", default=["validation", "test"], help="sets to score; not training")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the control's frame order")
     add_gpus_flag(parser)
     args = parser.parse_args()
     take_gpus(args.gpus)

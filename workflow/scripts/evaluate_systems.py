@@ -1,4 +1,4 @@
-"""Score an experiment on its test clips, beside floor, look-up and ceiling: every row as wavs, JSON and CSV."""
+"""Synthesise and score the test clips with an experiment's systems and the reference systems; wavs, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -14,34 +14,44 @@ CONTEXTS = ("sequence", "window", "causal")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--processed_dir", required=True, type=Path, help="dataset, with its hifigan_filelists")
+    parser.add_argument("--processed_dir", required=True, type=Path, help="dataset, with hifigan_filelists")
     parser.add_argument("--clips", nargs="+", metavar="ID", help="clips to score (default: the test split)")
     parser.add_argument("--mri_checkpoint", required=True, type=Path, help="mri_acoustic_model.pt")
-    parser.add_argument("--scaler_json", type=Path, help="of the mel generator (default: the dataset's scaler.json)")
+    parser.add_argument(
+        "--scaler_json", type=Path, help="scaler of the mel generator (default: the dataset's scaler.json)"
+    )
     parser.add_argument("--hifigan_checkpoint", required=True, type=Path, help="fine-tuned g_<steps>")
-    parser.add_argument("--hifigan_config", type=Path, help="its config.json (default: the one beside it)")
-    parser.add_argument("--base_checkpoint", type=Path, help="g_<steps> before fine-tuning, for rows of its own")
-    parser.add_argument("--context", nargs="+", choices=CONTEXTS, default=CONTEXTS, help="rows, the main one first")
+    parser.add_argument("--hifigan_config", type=Path, help="config of the vocoder (default: config.json beside it)")
+    parser.add_argument("--base_checkpoint", type=Path, help="g_<steps> before fine-tuning, scored separately")
+    parser.add_argument(
+        "--context",
+        nargs="+",
+        choices=CONTEXTS,
+        default=CONTEXTS,
+        help="contexts of the LSTM to score, the main one first",
+    )
     parser.add_argument("--bf16", action="store_true", help="compute most of the models in bfloat16")
     parser.add_argument(
         "--f0_range",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="of the speakers, Hz (default: proposed from the training clips)",
+        help="F0 range of the speakers, Hz (default: derived from the training clips)",
     )
-    parser.add_argument("--phonemes", type=Path, metavar="DIR", help="<id>.json or <id>.TextGrid: error by phoneme")
+    parser.add_argument(
+        "--phonemes", type=Path, metavar="DIR", help="directory of <id>.json or <id>.TextGrid, for errors by phoneme"
+    )
     parser.add_argument(
         "--trained_elsewhere",
         nargs="+",
         default=[],
         choices=["scaler", "vocoder"],
-        help="stages made from other clips than the file lists': scores say that they may have seen the test clips",
+        help="stages possibly trained on test clips; the scores carry a note",
     )
     parser.add_argument("--output_dir", required=True, type=Path)
     parser.add_argument("--device", default="auto")
     add_gpus_flag(parser)
-    parser.add_argument("--threads", type=int, default=1, help="processor cores to use")
+    parser.add_argument("--threads", type=int, default=1, help="CPU cores to use")
     args = parser.parse_args()
 
     limit_threads(args.threads)

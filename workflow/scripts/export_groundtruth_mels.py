@@ -1,4 +1,4 @@
-"""Write the true log mel of each clip of a dataset, to mix into the vocoder's fine-tuning."""
+"""Export the true log mels of a dataset, for mixing into the fine-tuning of the vocoder."""
 
 import argparse
 import sys
@@ -9,10 +9,12 @@ from rtmri_speech.errors import run_script
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--processed_dir", type=Path, required=True, help="the dataset")
-    parser.add_argument("--output_dir", type=Path, required=True, help="for <id>.npy, float32 (n_mels, T), natural log")
-    parser.add_argument("--clips", nargs="+", metavar="ID", help="default: every clip of the dataset")
-    parser.add_argument("--overwrite", action="store_true", help="replace mels that are there already")
+    parser.add_argument("--processed_dir", type=Path, required=True, help="dataset")
+    parser.add_argument(
+        "--output_dir", type=Path, required=True, help="directory for <id>.npy, float32 (n_mels, T), natural log"
+    )
+    parser.add_argument("--clips", nargs="+", metavar="ID", help="clips (default: all)")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing mels")
     args = parser.parse_args()
 
     from rtmri_speech.dataset.log_mels import export_true

@@ -1,4 +1,4 @@
-"""Write a HiFi-GAN checkpoint as an ONNX graph, log mel (1, n_mels, T) to samples (1, 1, T * hop), and check it."""
+"""Export and verify a HiFi-GAN checkpoint as ONNX: log mel (1, n_mels, T) to samples (1, 1, T * hop)."""
 
 import argparse
 from pathlib import Path
@@ -8,9 +8,9 @@ from rtmri_speech.errors import run_script
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>, its config.json beside it")
+    parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>")
     parser.add_argument("--config", type=Path, help="HiFi-GAN's config.json (default: beside the checkpoint)")
-    parser.add_argument("--output", type=Path, required=True, help="the .onnx file")
+    parser.add_argument("--output", type=Path, required=True, help=".onnx file to write")
     args = parser.parse_args()
 
     from rtmri_speech.training.logging import say

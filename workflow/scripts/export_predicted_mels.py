@@ -1,4 +1,4 @@
-"""Write the predicted log mel of each clip of a dataset, what the vocoder is fine-tuned on (memo 3.1)."""
+"""Export the predicted log mels of a dataset, for fine-tuning the vocoder (memo 3.1)."""
 
 import argparse
 from pathlib import Path
@@ -12,19 +12,21 @@ from rtmri_speech.settings.flags import add_flags, from_flags
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--processed_dir", type=Path, required=True, help="the dataset")
-    parser.add_argument("--mri_checkpoint", type=Path, required=True, help="the mel generator")
-    parser.add_argument("--scaler_json", type=Path, help="default: the dataset's")
-    parser.add_argument("--output_dir", type=Path, required=True, help="for <id>.npy, float32 (n_mels, T), natural log")
+    parser.add_argument("--processed_dir", type=Path, required=True, help="dataset")
+    parser.add_argument("--mri_checkpoint", type=Path, required=True, help="checkpoint of the mel generator")
+    parser.add_argument("--scaler_json", type=Path, help="scaler (default: the dataset's)")
+    parser.add_argument(
+        "--output_dir", type=Path, required=True, help="directory for <id>.npy, float32 (n_mels, T), natural log"
+    )
     add_code_dir(parser)
-    parser.add_argument("--clips", nargs="+", metavar="ID", help="default: every clip of the dataset")
+    parser.add_argument("--clips", nargs="+", metavar="ID", help="clips (default: all)")
     parts = ["training", "validation", "test"]
-    parser.add_argument("--parts", nargs="+", choices=parts, help="only the clips of these file lists")
+    parser.add_argument("--parts", nargs="+", choices=parts, help="only clips of these file lists")
     add_flags(parser, Prediction)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--cpu", action="store_true", help="the same as --device cpu")
+    parser.add_argument("--cpu", action="store_true", help="same as --device cpu")
     add_gpus_flag(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace mels that are there already")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing mels")
     args = parser.parse_args()
     settings = from_flags(Prediction, args)
     take_gpus(args.gpus)

@@ -1,4 +1,4 @@
-"""Make speech of log mels with a HiFi-GAN checkpoint, with the flags of the official inference_e2e.py.
+"""Synthesise log mels with a HiFi-GAN checkpoint, with the flags of the official inference_e2e.py.
 
 Reads every <stem>.npy, float32 (n_mels, T), and writes <stem>_generated_e2e.wav at the config's rate.
 """
@@ -14,10 +14,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input_mels_dir", type=Path, default=Path("test_mel_files"))
     parser.add_argument("--output_dir", type=Path, default=Path("generated_files_from_mel"))
-    parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>, its config.json beside it")
+    parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>")
     parser.add_argument("--config", type=Path, help="HiFi-GAN's config.json (default: beside the checkpoint)")
     parser.add_argument("--float", action="store_true", help="write 32-bit float wavs instead of 16-bit ones")
-    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the processor has it")
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16, if the device supports it")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     args = parser.parse_args()
 
@@ -40,7 +40,7 @@ def main() -> int:
         try:
             write(target, vocoder.synthesise(read_mel(path, vocoder.config.num_mels)), vocoder.sampling_rate)
         except UserError as error:
-            # One broken mel does not keep the others from being heard.
+            # Continue with the other mels.
             print(f"error: {error}", file=sys.stderr)
             code = USER_ERROR_EXIT
         else:

@@ -1,9 +1,9 @@
-"""Look through the directories of a machine of the older system: what is there, what fits together, what to configure.
+"""Inspect directories of the lab's older system: contents, compatibility, and a proposed configuration.
 
     inspect_lab_setup.py C:/hifi-gan D:/研究用 --write config/my_lab.yaml
 
-Nothing in the directories is changed. The exit code is 0 when all that is there can be taken over, 1 when something is
-broken or does not fit (it is said, and left out of the configuration), and 2 when no configuration can be proposed.
+The directories are not changed. Exit code: 0 if everything can be used, 1 if something is broken or incompatible (it is
+reported and omitted from the configuration), 2 if no configuration can be proposed.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from rtmri_speech.errors import UserError, run_script
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directories", type=Path, nargs="+", metavar="DIR", help="looked through with all below them")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the proposed configuration there")
+    parser.add_argument("directories", type=Path, nargs="+", metavar="DIR", help="directories to inspect recursively")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the proposed configuration to this file")
     args = parser.parse_args()
 
     import yaml
@@ -27,7 +27,7 @@ def main() -> int:
     from rtmri_speech.takeover.proposal import propose, told_plainly
     from rtmri_speech.takeover.survey import survey
 
-    # Paths are printed whatever the terminal's code page.
+    # Print paths that the terminal's code page cannot encode.
     sys.stdout.reconfigure(errors="replace")
     found = survey(args.directories)
     measured = {dataset.path: measure_sounds(dataset, found) for dataset in found.datasets}
@@ -42,9 +42,9 @@ def main() -> int:
     load_configuration(yaml.safe_load(proposal.text))
     if args.write:
         save_text(args.write, proposal.text)
-        print(f"\nThe configuration is in {args.write}: snakemake -n --configfile={args.write} says what it makes.")
+        print(f"\nThe configuration is in {args.write}; snakemake -n --configfile={args.write} lists its jobs.")
     else:
-        print(f"\nThe configuration to write (--write FILE does it):\n\n{proposal.text}")
+        print(f"\nProposed configuration (--write FILE saves it):\n\n{proposal.text}")
     return int(bool(found.broken) or any(one.defect is None for one in told))
 
 

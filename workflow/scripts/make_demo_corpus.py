@@ -1,4 +1,4 @@
-"""Make clips of the embedded demo corpus: all of them in a directory, or one."""
+"""Generate the demo corpus, or a single clip of it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from rtmri_speech.errors import UserError, run_script
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out_dir", type=Path, help="writes DIR/videos, DIR/audio and DIR/descriptions")
+    parser.add_argument("--out_dir", type=Path, help="directory for videos/, audio/ and descriptions/")
     parser.add_argument("--clips", type=int, default=40, help="number of clips, ids 000 on (default %(default)s)")
-    parser.add_argument("--only", metavar="ID", help="make this clip of the corpus alone")
-    parser.add_argument("--audio_only", action="store_true", help="make DIR/audio alone, at half the cost")
-    parser.add_argument("--clip", type=int, help="number of one clip, with the three files below in place of --out_dir")
+    parser.add_argument("--only", metavar="ID", help="make only this clip")
+    parser.add_argument("--audio_only", action="store_true", help="make only DIR/audio, in half the time")
+    parser.add_argument(
+        "--clip", type=int, help="number of a single clip; needs the three files below instead of --out_dir"
+    )
     parser.add_argument("--video", type=Path, help="mp4 of --clip")
     parser.add_argument("--audio", type=Path, help="wav of --clip")
     parser.add_argument("--description", type=Path, help="JSON of --clip: text, phonemes with times, F0")
     parser.add_argument("--seed", type=int, default=42, help="seed of the corpus (default %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes side by side (default %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="parallel processes (default %(default)s)")
     return parser.parse_args()
 
 
@@ -45,7 +47,7 @@ def main() -> None:
 
 
 def make_corpus(arguments: argparse.Namespace) -> None:
-    """Make the asked clips under ``--out_dir``, one process each."""
+    """Make the requested clips in ``--out_dir``, in parallel processes."""
     for flag, value in (("--clips", arguments.clips), ("--jobs", arguments.jobs)):
         if value < 1:
             raise UserError(flag, f"is {value}", "give a whole number of at least 1")
@@ -58,13 +60,13 @@ def make_corpus(arguments: argparse.Namespace) -> None:
         if not clips:
             last = clip_id(arguments.clips - 1)
             raise UserError("--only", f"is {arguments.only!r}", f"give an id of the corpus, 000 to {last}")
-    engine()  # told once, before any process is started
+    engine()  # Checked before any process is started.
     make = functools.partial(make_files, arguments.out_dir, arguments.seed, arguments.audio_only)
     run(make, clips, arguments.jobs)
 
 
 def make_files(out_dir: Path, seed: int, audio_only: bool, clip: int) -> None:
-    """Make one clip's files under ``out_dir``."""
+    """Make the files of a clip in ``out_dir``."""
     from rtmri_speech.demo.corpus import clip_id, make_clip, make_speech
 
     name = clip_id(clip)
@@ -77,7 +79,7 @@ def make_files(out_dir: Path, seed: int, audio_only: bool, clip: int) -> None:
 
 
 def run(make: Callable[[int], None], clips: Iterable[int], jobs: int) -> None:
-    """Call ``make`` for each clip in ``jobs`` processes: the synthesiser keeps one global state a process."""
+    """Call ``make`` for each clip in ``jobs`` processes; the synthesiser has global state, hence processes."""
     import multiprocessing
 
     from tqdm import tqdm
@@ -91,7 +93,7 @@ def run(make: Callable[[int], None], clips: Iterable[int], jobs: int) -> None:
                 make(clip)
                 bar.update()
             return
-        # Spawned, not forked: the same on every system, and no library is inherited half-way through its work.
+        # Spawned, not forked: the same on every system, without inherited library state.
         with multiprocessing.get_context("spawn").Pool(min(jobs, len(clips)), end_with_parent) as pool:
             for _ in pool.imap_unordered(make, clips):
                 bar.update()

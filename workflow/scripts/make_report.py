@@ -1,4 +1,4 @@
-"""Write the page to look and listen, a folder that opens from the disk, out of an experiment's evaluation."""
+"""Make the HTML page of an experiment from its evaluation; works without a server."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from rtmri_speech.errors import run_script
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processed_dir", required=True, type=Path, help="dataset")
-    parser.add_argument("--evaluation", required=True, type=Path, help="directory of scores.json and sounds")
-    parser.add_argument("--output_dir", required=True, type=Path, help="gets index.html, figures and media")
-    parser.add_argument("--acoustic_logs", type=Path, help="TensorBoard directory of the mel generator's training")
-    parser.add_argument("--vocoder_logs", type=Path, help="TensorBoard directory of the vocoder's training")
-    parser.add_argument("--films", type=Path, metavar="DIR", help="<id>/*.mp4 of the Grad-CAM")
-    parser.add_argument("--phonemes", type=Path, metavar="DIR", help="<id>.json or <id>.TextGrid")
-    parser.add_argument("--benchmarks", type=Path, metavar="DIR", help="Snakemake's benchmark files")
-    parser.add_argument("--settings", type=Path, metavar="FILE.json", help="configuration to show")
-    parser.add_argument("--provenance", type=Path, nargs="*", default=[], metavar="FILE.json", help="of each stage")
+    parser.add_argument("--evaluation", required=True, type=Path, help="directory with scores.json and sounds")
+    parser.add_argument("--output_dir", required=True, type=Path, help="directory for index.html, figures and media")
+    parser.add_argument("--acoustic_logs", type=Path, help="TensorBoard directory of the mel generator")
+    parser.add_argument("--vocoder_logs", type=Path, help="TensorBoard directory of the vocoder")
+    parser.add_argument("--films", type=Path, metavar="DIR", help="directory with the Grad-CAM films, <id>/*.mp4")
+    parser.add_argument("--phonemes", type=Path, metavar="DIR", help="directory of <id>.json or <id>.TextGrid")
+    parser.add_argument("--benchmarks", type=Path, metavar="DIR", help="directory of Snakemake's benchmark files")
+    parser.add_argument("--settings", type=Path, metavar="FILE.json", help="JSON of the configuration to show")
+    parser.add_argument(
+        "--provenance", type=Path, nargs="*", default=[], metavar="FILE.json", help="provenance JSON of each stage"
+    )
     args = parser.parse_args()
 
     from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""Darken an articulator in a video before inference, to see how much it matters (the lab's masking study)."""
+"""Darken an articulator in a video, to study its effect on synthesis."""
 
 import argparse
 from pathlib import Path
@@ -8,10 +8,12 @@ from rtmri_speech.errors import UserError, run_script
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, help="the video, or a dataset's mri.npy")
-    parser.add_argument("--output", type=Path, required=True, help="the masked video, an mp4")
-    parser.add_argument("--mask-type", choices=["lip", "tongue", "custom"], default="lip", help="what to darken")
-    parser.add_argument("--polygons", type=Path, help="for custom: JSON of points [[x, y], ...] in a 256x256 picture")
+    parser.add_argument("--input", type=Path, required=True, help="video, or a dataset's mri.npy")
+    parser.add_argument("--output", type=Path, required=True, help="mp4 to write")
+    parser.add_argument("--mask-type", choices=["lip", "tongue", "custom"], default="lip", help="articulator to darken")
+    parser.add_argument(
+        "--polygons", type=Path, help="for custom: JSON of polygons, points [[x, y], ...] in a 256x256 picture"
+    )
     parser.add_argument("--alpha", type=float, default=1.0, help="1 is black; less lets the picture through")
     parser.add_argument("--blur-kernel", type=int, default=11, help="softness of the edge, odd pixels; 0 is hard")
     parser.add_argument("--crf", type=int, default=18, help="quality of the video: 0 is lossless (not for browsers)")

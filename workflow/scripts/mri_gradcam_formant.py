@@ -1,12 +1,12 @@
-"""Show where in each frame the mel generator finds the power of a formant band: Grad-CAM (memo 7.4).
+"""Grad-CAM of the mel generator for the power in formant bands (memo 7.4).
 
     python mri_gradcam_formant.py --video 000.mp4 --mri-checkpoint mri_acoustic_model.pt --output-dir gradcam/000 \\
         --formant-band F1:300-900 --formant-band F2:900-2500 --target-frames 60 90 120 --intervals first2s 0.8-1.2
 
-Writes for each band gradcam_<band>_sequence.npy (T, 256, 256) in [0, 1], gradcam_<band>.json with the scale that makes
-it raw again, _average.png, for each target frame _frameNNNN.png (the sequence's map) and _frameNNNN_detail.png (the map
-of that frame's own target), and _<interval>_sequence.npy. With --processed-dir and --clips, many clips in one process,
-each in <output-dir>/<id>.
+Writes for each band gradcam_<band>_sequence.npy (T, 256, 256) in [0, 1], gradcam_<band>.json with the factor to raw
+values, _average.png, for each target frame _frameNNNN.png (map of the sequence) and _frameNNNN_detail.png (map of that
+frame alone), and _<interval>_sequence.npy. With --processed-dir and --clips, processes several clips, each into
+<output-dir>/<id>.
 """
 
 import argparse
@@ -21,30 +21,45 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_argument_group("frames: a video, or clips of a dataset")
     source.add_argument("--video", type=Path)
-    source.add_argument("--processed-dir", type=Path, help="the dataset")
-    source.add_argument("--clips", nargs="+", metavar="ID", help="of the dataset")
+    source.add_argument("--processed-dir", type=Path, help="dataset")
+    source.add_argument("--clips", nargs="+", metavar="ID", help="clips of the dataset")
     source.add_argument(
-        "--resampling", choices=["refuse", "nearest", "mean"], default="refuse", help="of a video of another frame rate"
+        "--resampling",
+        choices=["refuse", "nearest", "mean"],
+        default="refuse",
+        help="resample videos with another frame rate",
     )
-    parser.add_argument("--mri-checkpoint", type=Path, required=True, help="the mel generator")
-    parser.add_argument("--scaler-json", type=Path, help="needed by checkpoints of the lab")
+    parser.add_argument("--mri-checkpoint", type=Path, required=True, help="checkpoint of the mel generator")
+    parser.add_argument("--scaler-json", type=Path, help="scaler, for checkpoints of the lab")
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument(
-        "--formant-band", action="append", metavar="NAME:LOW-HIGH", help="Hz; repeatable (F1:300-900, F2:900-2500)"
+        "--formant-band",
+        action="append",
+        metavar="NAME:LOW-HIGH",
+        help="band in Hz; repeatable (default: F1:300-900, F2:900-2500)",
     )
-    parser.add_argument("--target-frames", type=int, nargs="+", default=[], metavar="N", help="frames to draw")
-    parser.add_argument("--intervals", nargs="+", default=[], help="cut-outs in seconds, such as first2s or 0.8-1.2")
-    parser.add_argument("--reduction", choices=["mean", "sum"], default="mean", help="of a band's power over time")
     parser.add_argument(
-        "--context", choices=["sequence", "window", "causal"], default="sequence", help="what the LSTM sees for a frame"
+        "--target-frames", type=int, nargs="+", default=[], metavar="N", help="frames to draw separately"
     )
-    parser.add_argument("--stride", type=int, help="pixels a cell stands for: 16 or 8 for earlier stages of the CNN")
+    parser.add_argument("--intervals", nargs="+", default=[], help="intervals in seconds, such as first2s or 0.8-1.2")
     parser.add_argument(
-        "--scaling", choices=["clip", "frame"], default="clip", help="to [0, 1], of a clip or, as the lab, each frame"
+        "--reduction", choices=["mean", "sum"], default="mean", help="reduction of a band's power over time"
+    )
+    parser.add_argument(
+        "--context", choices=["sequence", "window", "causal"], default="sequence", help="input of the LSTM for a frame"
+    )
+    parser.add_argument("--stride", type=int, help="pixels per map cell: 16 or 8 for earlier stages of the CNN")
+    parser.add_argument(
+        "--scaling",
+        choices=["clip", "frame"],
+        default="clip",
+        help="scale to [0, 1] per clip, or per frame as in the older system",
     )
     parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
-    parser.add_argument("--alpha", type=float, default=0.7, help="opacity of the hottest place")
-    parser.add_argument("--blend", choices=["heat", "even"], default="heat", help="even: opaque alike everywhere (lab)")
+    parser.add_argument("--alpha", type=float, default=0.7, help="opacity at the maximum")
+    parser.add_argument(
+        "--blend", choices=["heat", "even"], default="heat", help="even: uniform opacity, as in the older system"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add_gpus_flag(parser)
     add_code_dir(parser)

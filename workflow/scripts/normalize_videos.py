@@ -1,9 +1,9 @@
-"""Turn raw recordings into the memo's normalised videos: cropped, turned, 256x256 gray, normalised frame by frame.
+"""Convert raw recordings to normalised videos (memo 1.1): rotated, cropped, 256x256 grey, normalised per frame.
 
     python normalize_videos.py --input raw_videos --output normalized_videos --crop 30 20 200 200 --rotation -5
 
-makes <output>/<name>.mp4 of every video in a directory; with a file for --input and --output it makes that one.
-Frame rate and sound are kept.
+writes <output>/<name>.mp4 for every video in a directory. --input and --output can also be single files. Frame rate
+and sound are kept.
 """
 
 import argparse
@@ -15,20 +15,29 @@ from rtmri_speech.errors import UserError, run_script
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, help="a raw video, or a directory of them")
-    parser.add_argument("--output", type=Path, required=True, help="the mp4 to write, or the directory for them")
+    parser.add_argument("--input", type=Path, required=True, help="raw video, or directory of raw videos")
+    parser.add_argument("--output", type=Path, required=True, help="mp4 or directory to write")
     parser.add_argument(
-        "--size", type=int, nargs=2, default=[256, 256], metavar=("HEIGHT", "WIDTH"), help="pixels of the result"
+        "--size",
+        type=int,
+        nargs=2,
+        default=[256, 256],
+        metavar=("HEIGHT", "WIDTH"),
+        help="height and width of the output, pixels",
     )
     parser.add_argument(
         "--crop",
         type=int,
         nargs=4,
         metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
-        help="box in pixels of the turned picture (default: all of it)",
+        help="crop box in pixels of the rotated picture (default: everything)",
     )
     parser.add_argument(
-        "--rotation", type=float, default=0.0, metavar="DEGREES", help="counter-clockwise, before cropping (default: 0)"
+        "--rotation",
+        type=float,
+        default=0.0,
+        metavar="DEGREES",
+        help="rotation in degrees, counter-clockwise, before cropping (default: 0)",
     )
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Write one file, a pack, from which run_mri_video_inference.py --model speaks without torch (docs/packs.md).
+"""Write a pack: a single file for synthesis without torch by run_mri_video_inference.py --model (docs/packs.md).
 
     pack_model.py --mri-checkpoint mri_acoustic_model.pt --hifigan-checkpoint g_00330000 --output model.pack
         --licence "CC BY 4.0" --speaker "one woman, Tokyo Japanese" --consent "research and sharing, signed 2024"
@@ -20,22 +20,24 @@ from rtmri_speech.threads import limit_threads
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     models = parser.add_argument_group("a new pack")
-    models.add_argument("--mri-checkpoint", type=Path, help="the mel generator")
-    models.add_argument("--scaler-json", type=Path, help="needed by a checkpoint that does not hold its scaler")
+    models.add_argument("--mri-checkpoint", type=Path, help="checkpoint of the mel generator")
+    models.add_argument("--scaler-json", type=Path, help="scaler, for checkpoints without one")
     models.add_argument("--hifigan-checkpoint", type=Path, help="g_<steps>")
-    models.add_argument("--hifigan-config", type=Path, help="default: config.json beside the checkpoint")
     models.add_argument(
-        "--context", choices=["sequence", "window", "causal"], default="sequence", help="what the LSTM sees of a clip"
+        "--hifigan-config", type=Path, help="config of the vocoder (default: config.json beside the checkpoint)"
+    )
+    models.add_argument(
+        "--context", choices=["sequence", "window", "causal"], default="sequence", help="input of the LSTM for a frame"
     )
     terms = parser.add_argument_group("what it is shared under; a voice is personal data")
-    terms.add_argument("--licence", metavar="TEXT", help="under which the pack may be used")
-    terms.add_argument("--speaker", metavar="TEXT", help="whose voice and pictures the models were trained on")
+    terms.add_argument("--licence", metavar="TEXT", help="licence of the pack")
+    terms.add_argument("--speaker", metavar="TEXT", help="whose voice and images the models were trained on")
     terms.add_argument("--consent", metavar="TEXT", help="what the speaker agreed to")
     copy = parser.add_argument_group("a copy with scores")
-    copy.add_argument("--pack", type=Path, help="the pack")
+    copy.add_argument("--pack", type=Path, help="existing pack")
     copy.add_argument("--scores", type=Path, help="scores.json of an evaluation")
-    parser.add_argument("--threads", type=int, help="processor threads (default: all)")
-    parser.add_argument("--output", type=Path, required=True, help="the pack to write")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--output", type=Path, required=True, help="pack to write")
     args = parser.parse_args()
     if args.pack is not None or args.scores is not None:
         if args.pack is None or args.scores is None or args.mri_checkpoint or args.hifigan_checkpoint:

@@ -1,9 +1,9 @@
-"""Make the processed dataset from videos and audio (memo 1.1): samples, split, scaler, meta and window pairs.
+"""Make the processed dataset from videos and audio (memo 1.1): samples, split, scaler, meta and windows.
 
     python preprocess_rtmri_data.py --data_dir normalized_videos --audio_dir audio_wav --out_dir processed
 
-makes all of it for a directory; the workflow calls the same script for one step (--only) of one clip (--clip).
-Nothing that lies in the output directory already is deleted.
+does everything for a directory; the workflow calls it for single steps (--only) and clips (--clip). Existing files in
+the output directory are never deleted.
 """
 
 import argparse
@@ -16,30 +16,32 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     corpus = parser.add_argument_group("corpus")
     corpus.add_argument("--data_dir", type=Path, help="directory of the videos")
-    corpus.add_argument(
-        "--audio_dir", type=Path, help="directory of the sound files; without it, the videos' own tracks"
-    )
-    corpus.add_argument("--table", type=Path, help="TSV of the clips instead of the two directories")
-    corpus.add_argument("--out_dir", type=Path, required=True, help="the processed directory")
-    corpus.add_argument("--video_exts", nargs="+", help="endings of videos (default: all known)")
-    corpus.add_argument("--audio_exts", nargs="+", help="endings of sound files (default: .wav .flac)")
+    corpus.add_argument("--audio_dir", type=Path, help="directory of the sound files (default: the videos' own tracks)")
+    corpus.add_argument("--table", type=Path, help="TSV of the clips, instead of the two directories")
+    corpus.add_argument("--out_dir", type=Path, required=True, help="processed directory to write")
+    corpus.add_argument("--video_exts", nargs="+", help="file extensions of videos (default: all known)")
+    corpus.add_argument("--audio_exts", nargs="+", help="file extensions of sound files (default: .wav .flac)")
     corpus.add_argument(
         "--prefer_wav",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="take a sound file beside the video before the video's own track (without --audio_dir)",
+        help="prefer a sound file beside the video to the video's own track (without --audio_dir)",
     )
     corpus.add_argument("--no_prefer_wav", dest="prefer_wav", action="store_false", help="the memo's spelling")
     clip = parser.add_argument_group("one step of one clip, as the workflow calls it")
-    clip.add_argument("--only", choices=["clip", "frames", "mel", "scaler", "meta"], help="make just this")
-    clip.add_argument("--clip", help="id of the one clip")
+    clip.add_argument("--only", choices=["clip", "frames", "mel", "scaler", "meta"], help="make only this")
+    clip.add_argument("--clip", help="id of a single clip")
     clip.add_argument("--video", type=Path, help="its video")
-    clip.add_argument("--audio", type=Path, help="its sound: a sound file or a video with a track")
-    clip.add_argument("--start", type=float, help="begin of the stretch, seconds")
-    clip.add_argument("--end", type=float, help="end of the stretch, seconds")
-    clip.add_argument("--av_offset_ms", type=float, default=0.0, help="how much later the sound lies than the picture")
-    clip.add_argument("--stored", type=Path, help="take its frames, mel and mask over: samples/<id> or pairs of a lab")
-    clip.add_argument("--lab_dir", type=Path, help="--only scaler: take over that of this processed directory of a lab")
+    clip.add_argument("--audio", type=Path, help="its sound: a sound file, or a video with sound")
+    clip.add_argument("--start", type=float, help="start of the interval, seconds")
+    clip.add_argument("--end", type=float, help="end of the interval, seconds")
+    clip.add_argument("--av_offset_ms", type=float, default=0.0, help="delay of the sound relative to the picture")
+    clip.add_argument(
+        "--stored", type=Path, help="reuse frames, mel and mask: samples/<id> or windows of the older system"
+    )
+    clip.add_argument(
+        "--lab_dir", type=Path, help="--only scaler: copy it from this processed directory of the older system"
+    )
     signal = parser.add_argument_group("signal")
     signal.add_argument("--mel_preset", choices=["hifigan", "lab"], default="hifigan", help="convention of the mel")
     signal.add_argument("--sr", type=int, default=11413, help="sampling rate, Hz")
@@ -54,15 +56,18 @@ def parse() -> argparse.Namespace:
     signal.add_argument("--resize_h", type=int, default=256)
     signal.add_argument("--resize_w", type=int, default=256)
     signal.add_argument(
-        "--resampling", choices=["refuse", "nearest", "mean"], default="refuse", help="for videos of another frame rate"
+        "--resampling",
+        choices=["refuse", "nearest", "mean"],
+        default="refuse",
+        help="resample videos with another frame rate",
     )
     split = parser.add_argument_group("split and windows")
-    split.add_argument("--ref_frames", type=int, default=4, help="neighbouring frames a window")
-    split.add_argument("--seed", type=int, default=42, help="of the split by hash")
+    split.add_argument("--ref_frames", type=int, default=4, help="frames per window")
+    split.add_argument("--seed", type=int, default=42, help="seed of the split")
     split.add_argument("--valid-ratio", type=float, default=0.1)
     split.add_argument("--test-ratio", type=float, default=0.1)
-    split.add_argument("--valid-ids", nargs="+", default=[], help="clips that are validation whatever their hash")
-    split.add_argument("--test-ids", nargs="+", default=[], help="clips that are test whatever their hash")
+    split.add_argument("--valid-ids", nargs="+", default=[], help="clips for validation, regardless of their hash")
+    split.add_argument("--test-ids", nargs="+", default=[], help="clips for test, regardless of their hash")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Copy a vocoder's pair and config without the optimisers' moments, to ship it as a base for fine-tuning."""
+"""Copy a vocoder without optimiser moments, for distribution as a base for fine-tuning."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from rtmri_speech.errors import run_script
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>, its do_<steps> beside it")
+    parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>, with do_<steps> beside it")
     parser.add_argument("--output_dir", type=Path, required=True)
     args = parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Write where a stage's results come from: code, packages, settings, seed, and the hashes of what it is made of."""
+"""Record the provenance of a stage: code, packages, settings, seed, and hashes of its inputs."""
 
 import argparse
 import json
@@ -9,15 +9,15 @@ from rtmri_speech.errors import run_script
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stage", required=True, help="its name")
-    parser.add_argument("--modules", nargs="+", required=True, help="of its code, below rtmri_speech")
-    parser.add_argument("--settings", type=json.loads, default={}, metavar="JSON", help="those that count")
-    parser.add_argument("--seed", type=int, help="of its random numbers")
-    parser.add_argument("--inputs", type=Path, nargs="*", default=[], help="files that it is made of")
+    parser.add_argument("--stage", required=True, help="name of the stage")
+    parser.add_argument("--modules", nargs="+", required=True, help="modules of its code, relative to rtmri_speech")
     parser.add_argument(
-        "--input_lists", type=Path, nargs="*", default=[], help="files that name such files, one a line"
+        "--settings", type=json.loads, default={}, metavar="JSON to write", help="JSON of the relevant settings"
     )
-    parser.add_argument("--output", type=Path, required=True, help="JSON")
+    parser.add_argument("--seed", type=int, help="seed of its random numbers")
+    parser.add_argument("--inputs", type=Path, nargs="*", default=[], help="input files")
+    parser.add_argument("--input_lists", type=Path, nargs="*", default=[], help="lists of input files, one per line")
+    parser.add_argument("--output", type=Path, required=True, help="JSON to write")
     return parser
 
 

@@ -1,13 +1,13 @@
-"""Make speech of rtMRI videos with a pack, or with a mel generator and one or more HiFi-GAN checkpoints (memo 4).
+"""Synthesise speech from rtMRI videos with a pack, or with a mel generator and HiFi-GAN checkpoints (memo 4).
 
     run_mri_video_inference.py --video normalized_videos/000.mp4 --model model.pack --output-dir output
 
     run_mri_video_inference.py --video normalized_videos/000.mp4 --mri-checkpoint mri_acoustic_model.pt
         --scaler-json scaler.json --hifigan-checkpoint g_00330000 --output-dir output
 
-Give videos (files, or directories of them), a TSV, or clips of a processed dataset. Of each, <id>_generated.wav,
-<id>_original.wav (when it has sound), <id>_mel.npy (dB), <id>_mel_log.npy (natural logarithm) and <id>_mel.png are
-written; with several HiFi-GAN checkpoints each one's speech into a directory of its name.
+Input: videos (files or directories), a TSV, or clips of a processed dataset. Output per clip: <id>_generated.wav,
+<id>_original.wav (if it has sound), <id>_mel.npy (dB), <id>_mel_log.npy (natural logarithm) and <id>_mel.png. With
+several HiFi-GAN checkpoints, the speech of each is in a directory of its name.
 """
 
 import argparse
@@ -28,41 +28,50 @@ if TYPE_CHECKING:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     clips = parser.add_argument_group("what to make speech of")
-    clips.add_argument("--video", type=Path, nargs="+", action="extend", default=[], help="videos, or directories")
-    clips.add_argument("--audio", type=Path, nargs="+", help="the sound of each video, in their order")
-    clips.add_argument("--audio-dir", type=Path, help="directory of <id>.wav or .flac (default: a video's own track)")
-    clips.add_argument("--id", help="name of the one --video in every file (default: the video's)")
-    clips.add_argument("--start", type=float, help="begin of the stretch to take of the one --video, seconds")
-    clips.add_argument("--end", type=float, help="its end, seconds")
-    clips.add_argument("--av-offset-ms", type=float, default=0.0, help="how much later its sound lies than the picture")
-    clips.add_argument("--table", type=Path, help="TSV: id, video and, if wanted, audio, start, end, av_offset_ms")
-    clips.add_argument("--processed-dir", type=Path, help="dataset that --clips are taken from")
-    clips.add_argument("--clips", nargs="+", metavar="ID", help="clips of the dataset, or just these of the table")
-    clips.add_argument("--max-frames", type=int, metavar="N", help="the first N frames only")
     clips.add_argument(
-        "--resampling", choices=["refuse", "nearest", "mean"], default="refuse", help="for videos of another frame rate"
+        "--video", type=Path, nargs="+", action="extend", default=[], help="videos, or directories of videos"
     )
-    clips.add_argument("--gain", type=float, default=1.0, help="factor on the recordings of videos")
+    clips.add_argument("--audio", type=Path, nargs="+", help="sound of each video, in the same order")
+    clips.add_argument("--audio-dir", type=Path, help="directory of <id>.wav or .flac (default: a video's own track)")
+    clips.add_argument("--id", help="id of a single --video (default: name of the file)")
+    clips.add_argument("--start", type=float, help="start of the interval in a single --video, seconds")
+    clips.add_argument("--end", type=float, help="end of the interval, seconds")
+    clips.add_argument("--av-offset-ms", type=float, default=0.0, help="delay of the sound relative to the picture")
+    clips.add_argument(
+        "--table", type=Path, help="TSV with columns id, video and optionally audio, start, end, av_offset_ms"
+    )
+    clips.add_argument("--processed-dir", type=Path, help="dataset with the --clips")
+    clips.add_argument("--clips", nargs="+", metavar="ID", help="clips of the dataset, or of the table")
+    clips.add_argument("--max-frames", type=int, metavar="N", help="only the first N frames")
+    clips.add_argument(
+        "--resampling",
+        choices=["refuse", "nearest", "mean"],
+        default="refuse",
+        help="resample videos with another frame rate",
+    )
+    clips.add_argument("--gain", type=float, default=1.0, help="gain of the recordings")
     models = parser.add_argument_group("models")
-    models.add_argument("--model", type=Path, metavar="PACK", help="a file of pack_model.py: speaks without torch")
-    models.add_argument("--mri-checkpoint", type=Path, help="the mel generator, in place of a pack")
-    models.add_argument("--scaler-json", type=Path, help="needed by a checkpoint that does not hold its scaler")
-    models.add_argument("--hifigan-config", type=Path, help="default: config.json beside the checkpoint")
-    models.add_argument("--hifigan-checkpoint", type=Path, nargs="+", help="g_<steps>; several are compared")
+    models.add_argument("--model", type=Path, metavar="PACK", help="pack (pack_model.py), for synthesis without torch")
+    models.add_argument("--mri-checkpoint", type=Path, help="checkpoint of the mel generator, instead of a pack")
+    models.add_argument("--scaler-json", type=Path, help="scaler, for checkpoints without one")
+    models.add_argument(
+        "--hifigan-config", type=Path, help="config of the vocoder (default: config.json beside the checkpoint)"
+    )
+    models.add_argument("--hifigan-checkpoint", type=Path, nargs="+", help="g_<steps>; repeat for several vocoders")
     models.add_argument("--n-mels", type=int, help="checked against the checkpoint")
     models.add_argument("--rnn-hidden", type=int, help="checked against the checkpoint")
-    models.add_argument("--dropout", action=Ignored, help="of the memo; ignored, nothing is dropped in use")
+    models.add_argument("--dropout", action=Ignored, help="in the memo; ignored, no dropout in inference")
     add_code_dir(models)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--context",
         choices=["sequence", "window", "causal"],
-        help="what the LSTM sees of a clip (default: what the pack says; of checkpoints sequence)",
+        help="input of the LSTM for a frame (default: the pack's; sequence for checkpoints)",
     )
-    how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; a pack computes on the processor")
+    how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; packs always use the CPU")
     add_gpus_flag(how)
-    how.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the processor has it")
-    how.add_argument("--threads", type=int, help="processor threads (default: all)")
+    how.add_argument("--bf16", action="store_true", help="compute in bfloat16, if the device supports it")
+    how.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--output-dir", type=Path, required=True)
     args = parser.parse_args()
     checkpoints = (args.mri_checkpoint, args.hifigan_checkpoint)

@@ -1,4 +1,4 @@
-"""Score a vocoder by copy synthesis, true mel to speech, against Griffin-Lim from the same mels, and judge it."""
+"""Score copy synthesis (true mel to speech) of a vocoder in comparison with Griffin-Lim."""
 
 import argparse
 from pathlib import Path
@@ -9,13 +9,19 @@ from rtmri_speech.errors import UserError, run_script
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>")
-    parser.add_argument("--config", type=Path, help="its config.json (default: the one beside it)")
+    parser.add_argument("--config", type=Path, help="config of the vocoder (default: config.json beside it)")
     parser.add_argument("--input_wavs_dir", type=Path, required=True)
     parser.add_argument(
-        "--input_file", type=Path, required=True, help="file list of clips it was not trained on; at most 24 are taken"
+        "--input_file", type=Path, required=True, help="file list of held-out clips; at most 24 are used"
     )
-    parser.add_argument("--f0_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="Hz (default: by the clips)")
-    parser.add_argument("--output", type=Path, help="JSON of the scores; the table goes beside it as .md")
+    parser.add_argument(
+        "--f0_range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="F0 range, Hz (default: derived from the clips)",
+    )
+    parser.add_argument("--output", type=Path, help="JSON to write; a table (.md) is written beside it")
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
     if args.output and args.output.suffix != ".json":

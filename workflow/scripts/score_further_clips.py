@@ -1,4 +1,4 @@
-"""Score a demo system on further clips of another seed, with paired intervals against another results directory."""
+"""Score a demo system on further clips from another seed, and compare it with another results directory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ CONTEXTS = ("sequence", "window", "causal")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="results directory of the system")
-    parser.add_argument("--against", type=Path, metavar="RESULTS", help="results directory of the other system")
-    parser.add_argument("--output_dir", type=Path, help="default: <results>/further")
-    parser.add_argument("--corpus", type=Path, help="where the clips are, or are made (default: <output_dir>/corpus)")
-    parser.add_argument("--clips", type=int, default=24, help="how many (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=9001, help="of the clips; not the demo's own (default %(default)s)")
-    parser.add_argument("--context", choices=CONTEXTS, default="window", help="of the LSTM (default: the demo's)")
-    parser.add_argument("--threads", type=int, default=1, help="processor cores to use")
+    parser.add_argument(
+        "--against", type=Path, metavar="RESULTS", help="results directory of the system to compare with"
+    )
+    parser.add_argument("--output_dir", type=Path, help="output directory (default: <results>/further)")
+    parser.add_argument(
+        "--corpus", type=Path, help="directory of the clips, made if missing (default: <output_dir>/corpus)"
+    )
+    parser.add_argument("--clips", type=int, default=24, help="number of clips (default %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=9001, help="seed of the clips; not the demo's (default %(default)s)"
+    )
+    parser.add_argument(
+        "--context", choices=CONTEXTS, default="window", help="context of the LSTM (default: the demo's)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU cores to use")
     args = parser.parse_args()
     if args.clips < 2:
         parser.error(f"--clips is {args.clips}; give at least 2")
@@ -48,7 +56,7 @@ def main() -> None:
         raise UserError("--seed", f"is {args.seed}, whose clips a training has seen", "give another number")
     clips = []
     for number in tqdm(range(args.clips), "clips", unit="clip", disable=None):
-        # The seed is part of the id, or a clip would be taken for one of the demo's own.
+        # The seed is part of the id, to distinguish the clips from those of the demo.
         id = f"s{args.seed}_{clip_id(number)}"
         video, audio, description = (corpus / kind / f"{id}.{ending}" for kind, ending in FILES)
         if not description.exists():
@@ -94,7 +102,7 @@ def main() -> None:
 
 
 FILES = (("videos", "mp4"), ("audio", "wav"), ("descriptions", "json"))
-"""Directory and ending of a clip's three files."""
+"""Directory and extension of the three files of a clip."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Score how much of generated speech a recogniser understands, beside the recordings and chance."""
+"""Recognition error rates of generated speech, compared with recordings and chance."""
 
 from __future__ import annotations
 
@@ -11,20 +11,30 @@ from rtmri_speech.threads import limit_threads
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recorded", required=True, type=Path, metavar="DIR", help="<id>.wav of the recordings")
+    parser.add_argument(
+        "--recorded", required=True, type=Path, metavar="DIR", help="directory of the recordings, <id>.wav"
+    )
     parser.add_argument(
         "--generated",
         nargs="+",
         required=True,
         metavar="NAME=DIR",
-        help="rows: a name and the directory of its <id>.wav; ceiling and griffin_lim are called by their titles",
+        help="rows: a name and a directory of <id>.wav; the names ceiling and griffin_lim get full titles",
     )
     parser.add_argument("--input_file", type=Path, help="file list of the clips (default: all of --recorded)")
-    parser.add_argument("--transcripts", type=Path, metavar="DIR", help="<id>.txt, <id>.json or <id>.TextGrid")
-    parser.add_argument("--asr", required=True, help="Whisper model: a directory, or a name that was fetched before")
-    parser.add_argument("--language", choices=("en", "ja"), default="ja", help="default %(default)s")
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE.json", help="the table goes beside it, .md")
-    parser.add_argument("--threads", type=int, default=1, help="processor cores to use")
+    parser.add_argument(
+        "--transcripts", type=Path, metavar="DIR", help="directory of <id>.txt, <id>.json or <id>.TextGrid"
+    )
+    parser.add_argument("--asr", required=True, help="Whisper model: a directory, or the name of a downloaded model")
+    parser.add_argument("--language", choices=("en", "ja"), default="ja", help="language (default %(default)s)")
+    parser.add_argument(
+        "--output",
+        required=True,
+        type=Path,
+        metavar="FILE.json",
+        help="JSON to write; a table (.md) is written beside it",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU cores to use")
     args = parser.parse_args()
     if args.output.suffix != ".json":
         raise UserError(args.output, "is not a .json file", "give --output a name ending in .json")

@@ -1,4 +1,4 @@
-"""Show the logs of both trainings in one TensorBoard (memo 2.3 and 3.2)."""
+"""Show the logs of both models in one TensorBoard (memo 2.3 and 3.2)."""
 
 import argparse
 import socket
@@ -11,10 +11,12 @@ LOGS = {"mel_generator": "acoustic/logs", "vocoder": "vocoder/logs"}
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="the results directory")
-    parser.add_argument("--logdir", type=Path, nargs="+", help="other log directories instead, shown by their names")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results directory")
+    parser.add_argument("--logdir", type=Path, nargs="+", help="other log directories, shown by their names")
     parser.add_argument("--port", type=int, default=6006)
-    parser.add_argument("--host", default="localhost", help="0.0.0.0 lets other machines look too")
+    parser.add_argument(
+        "--host", default="localhost", help="address to bind; 0.0.0.0 allows access from other machines"
+    )
     args = parser.parse_args()
 
     directories = (
@@ -30,17 +32,17 @@ def main() -> int:
     from tensorboard import program
 
     board = program.TensorBoard()
-    # A training that begins later appears by itself.
+    # Trainings started later appear automatically.
     places = ",".join(f"{name}:{path.absolute()}" for name, path in directories.items())
     board.configure(argv=["tensorboard", "--logdir_spec", places, "--host", args.host, "--port", str(args.port)])
-    print(f"{' and '.join(directories)}: http://{args.host}:{args.port}/ (Ctrl-C ends it)", flush=True)
+    print(f"{' and '.join(directories)}: http://{args.host}:{args.port}/ (stop with Ctrl-C)", flush=True)
     return board.main()
 
 
 def require_free(host: str, port: int) -> None:
-    """Refuse a port that another program listens on, and name one that is free."""
+    """Refuse a port in use, and suggest a free one."""
     with socket.socket() as asking:
-        # As TensorBoard binds it, so that a port just left by another program counts as free.
+        # Bind like TensorBoard, so that a recently released port counts as free.
         asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             asking.bind((host, port))

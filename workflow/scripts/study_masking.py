@@ -1,4 +1,4 @@
-"""Darken lips, tongue and other parts, synthesise, and tabulate the change of each band's mel error beside Grad-CAM."""
+"""Masking study: mel error of each band with darkened lips, tongue and other regions, compared with Grad-CAM."""
 
 import argparse
 from pathlib import Path
@@ -9,18 +9,28 @@ from rtmri_speech.errors import run_script
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--processed-dir", type=Path, required=True, help="the dataset")
+    parser.add_argument("--processed-dir", type=Path, required=True, help="dataset")
     parser.add_argument("--clips", nargs="+", metavar="ID", required=True)
-    parser.add_argument("--mri-checkpoint", type=Path, required=True, help="the mel generator")
-    parser.add_argument("--hifigan-checkpoint", type=Path, help="the vocoder, to measure and keep the speech too")
-    parser.add_argument("--hifigan-config", type=Path, help="default: config.json beside the vocoder")
-    parser.add_argument("--context", choices=["sequence", "window", "causal"], default="sequence", help="of the LSTM")
-    parser.add_argument("--alphas", type=float, nargs="+", default=[0.25, 0.5, 0.75, 1.0], help="1 is black")
-    parser.add_argument("--masks", nargs="*", default=["lip", "tongue"], metavar="NAME", help="of the lab's polygons")
-    parser.add_argument("--regions", type=Path, help="more: JSON of polygons {group: {region: [[x, y], ...]}}, 256x256")
+    parser.add_argument("--mri-checkpoint", type=Path, required=True, help="checkpoint of the mel generator")
+    parser.add_argument("--hifigan-checkpoint", type=Path, help="vocoder, to synthesise and score the speech too")
+    parser.add_argument("--hifigan-config", type=Path, help="config of the vocoder (default: config.json beside it)")
+    parser.add_argument(
+        "--context", choices=["sequence", "window", "causal"], default="sequence", help="context of the LSTM"
+    )
+    parser.add_argument(
+        "--alphas", type=float, nargs="+", default=[0.25, 0.5, 0.75, 1.0], help="opacities of the mask; 1 is black"
+    )
+    parser.add_argument(
+        "--masks", nargs="*", default=["lip", "tongue"], metavar="NAME", help="polygons of the lab to mask"
+    )
+    parser.add_argument(
+        "--regions", type=Path, help="JSON of further regions {group: {region: [[x, y], ...]}} in a 256x256 picture"
+    )
     parser.add_argument("--bands", nargs="+", metavar="NAME:LOW-HIGH", default=["F1:300-900", "F2:900-2500"])
-    parser.add_argument("--gradcam-dir", type=Path, help="has <id>/gradcam_<band>_sequence.npy")
-    parser.add_argument("--output-dir", type=Path, required=True, help="for masking.csv, masking.png and wavs/")
+    parser.add_argument("--gradcam-dir", type=Path, help="directory with <id>/gradcam_<band>_sequence.npy")
+    parser.add_argument(
+        "--output-dir", type=Path, required=True, help="directory for masking.csv, masking.png and wavs/"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add_gpus_flag(parser)
     args = parser.parse_args()

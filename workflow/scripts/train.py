@@ -1,8 +1,8 @@
 """Train or fine-tune HiFi-GAN (memo 3.2), with the flags of the official train.py.
 
-With --fine_tuning 1 the mels come from --input_mels_dir and the weights from --base (its pair is copied) or from
-the newest pair in --checkpoint_path. The same command goes on where a stopped one left off. With --gpus N it trains in
-N processes, one on each GPU, or on the processor where there is none.
+With --fine_tuning 1, the mels come from --input_mels_dir and the weights from --base (which is copied) or from the
+newest checkpoint in --checkpoint_path. The same command resumes a stopped training. --gpus N trains in N processes, one
+per GPU, or on the CPU if there is none.
 """
 
 import argparse
@@ -27,28 +27,34 @@ def yes_or_no(text: str) -> bool:
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="HiFi-GAN's config.json")
-    parser.add_argument("--input_wavs_dir", type=Path, required=True, help="holds <id>.wav")
-    parser.add_argument("--input_training_file", type=Path, required=True, help="file list, one <id>|... a line")
+    parser.add_argument("--input_wavs_dir", type=Path, required=True, help="directory of <id>.wav")
+    parser.add_argument("--input_training_file", type=Path, required=True, help="file list, one <id>|... per line")
     parser.add_argument("--input_validation_file", type=Path, required=True)
-    parser.add_argument("--input_mels_dir", type=Path, help="holds <id>.npy, log mels (n_mels, T), for --fine_tuning 1")
-    parser.add_argument("--extra_mels_dir", type=Path, help="true mels to mix in when fine-tuning")
-    parser.add_argument("--checkpoint_path", type=Path, help="receives g_, do_, config.json, logs (default: dated)")
-    parser.add_argument("--fine_tuning", type=yes_or_no, nargs="?", const=True, default=False, metavar="0|1")
-    parser.add_argument("--base", type=Path, help="g_<steps> file, or directory, of the pair to begin with")
-    parser.add_argument("--from_scratch", action="store_true", help="let --fine_tuning 1 begin without a pair")
-    parser.add_argument("--training_epochs", type=int, default=3100)
-    parser.add_argument("--training_steps", type=int, help="end after so many steps, those of the base counted")
-    parser.add_argument("--stdout_interval", action=Ignored, help="ignored, progress shows by itself")
-    parser.add_argument("--group_name", action=Ignored, help="ignored, as by the official program")
     parser.add_argument(
-        "--state_dir", type=Path, help="where the resumable state is kept (default: <checkpoint_path>/state)"
+        "--input_mels_dir", type=Path, help="directory of <id>.npy, log mels (n_mels, T), for --fine_tuning 1"
+    )
+    parser.add_argument("--extra_mels_dir", type=Path, help="directory of true mels to mix in")
+    parser.add_argument(
+        "--checkpoint_path", type=Path, help="directory for g_, do_, config.json and logs (default: dated)"
+    )
+    parser.add_argument("--fine_tuning", type=yes_or_no, nargs="?", const=True, default=False, metavar="0|1")
+    parser.add_argument("--base", type=Path, help="g_<steps> file, or directory, to start from")
+    parser.add_argument("--from_scratch", action="store_true", help="allow --fine_tuning 1 without a base")
+    parser.add_argument("--training_epochs", type=int, default=3100)
+    parser.add_argument("--training_steps", type=int, help="total number of steps, including those of the base")
+    parser.add_argument("--stdout_interval", action=Ignored, help="ignored")
+    parser.add_argument("--group_name", action=Ignored, help="ignored, as by the official script")
+    parser.add_argument(
+        "--state_dir", type=Path, help="directory of the resumable state (default: <checkpoint_path>/state)"
     )
     add_flags(parser, Training)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     add_gpus_flag(parser)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    parser.add_argument("--provenance", type=Path, help="also write where the model comes from to this JSON")
-    parser.add_argument("--no_wait", action="store_true", help="refuse, instead of waiting, while another one trains")
+    parser.add_argument("--provenance", type=Path, help="also write the provenance of the model to this JSON")
+    parser.add_argument(
+        "--no_wait", action="store_true", help="refuse instead of waiting for another training with this state"
+    )
     return parser
 
 
@@ -75,7 +81,7 @@ def main() -> int:
     true_mels = {"extra_mels_dir": args.extra_mels_dir if args.fine_tuning and args.extra_mels_weight else None}
     training = open_clips(args.input_training_file, args.input_wavs_dir, config, **mels, **true_mels, say=say)
     validation = open_clips(args.input_validation_file, args.input_wavs_dir, config, **mels, say=say)
-    # The memo exports mels into their dataset.
+    # As in the memo, mels are exported into the dataset.
     dataset = args.input_mels_dir.parent if args.fine_tuning else None
     run = from_flags(
         Run,

@@ -1,7 +1,6 @@
 """Train the mel generator (memo 2.1).
 
-The same command goes on after a kill. With --gpus N it trains in N processes, one on each GPU, or on the processor
-where there is none.
+The same command resumes a stopped training. --gpus N trains in N processes, one per GPU, or on the CPU if there is none.
 """
 
 import argparse
@@ -17,13 +16,22 @@ from rtmri_speech.settings.flags import add_flags, from_flags
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument_group("files").add_argument
-    add("--processed_dir", type=Path, required=True, help="the dataset")
-    add("--out_ckpt", type=Path, required=True, help="the best checkpoint; the last one goes beside it as *_last")
-    add("--log_dir", type=Path, help="TensorBoard (default: <out_ckpt stem>_logs beside --out_ckpt)")
-    add("--state_dir", type=Path, help="where a killed run goes on from (default: .<out_ckpt stem>.state beside it)")
-    add("--provenance", type=Path, help="also write where the model comes from to this JSON")
-    add("--no_wait", action="store_true", help="give up instead of waiting when another training uses the state")
-    add("--save_minutes", type=float, default=10.0, help="between two states")
+    add("--processed_dir", type=Path, required=True, help="dataset")
+    add(
+        "--out_ckpt",
+        type=Path,
+        required=True,
+        help="best checkpoint to write; the latest is written beside it as *_last",
+    )
+    add("--log_dir", type=Path, help="TensorBoard directory (default: <out_ckpt stem>_logs beside --out_ckpt)")
+    add(
+        "--state_dir",
+        type=Path,
+        help="directory of the resumable state (default: .<out_ckpt stem>.state beside --out_ckpt)",
+    )
+    add("--provenance", type=Path, help="also write the provenance of the model to this JSON")
+    add("--no_wait", action="store_true", help="refuse instead of waiting for another training with this state")
+    add("--save_minutes", type=float, default=10.0, help="minutes between states")
 
     settings = parser.add_argument_group("settings, each as in the configuration (acoustic, windows)")
     add_flags(settings, Windows)
@@ -34,7 +42,7 @@ def arguments() -> argparse.ArgumentParser:
     add = computing.add_argument
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--channels_last", action=argparse.BooleanOptionalAction, default=True, help="memory layout of the CNN")
-    add("--use_reentrant", action="store_true", help="torch's older kind of checkpointing")
+    add("--use_reentrant", action="store_true", help="use torch's reentrant checkpointing")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Write an experiment's scores as a Markdown document with date, commit and kind of machine, and README's pictures."""
+"""Write an experiment's results as a Markdown document, and README's pictures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rtmri_speech.errors import run_script
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="results directory of the experiment")
-    parser.add_argument("--processed_dir", type=Path, help="its dataset (default: <results>/dataset)")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results directory")
+    parser.add_argument("--processed_dir", type=Path, help="dataset (default: <results>/dataset)")
     parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
     parser.add_argument(
         "--pictures",
         action="store_true",
-        help="also take the pictures of the page and of a clip, beside the document (needs Chromium and the extra dev)",
+        help="also write pictures of the page and of a clip beside the document (needs Chromium and the extra dev)",
     )
     args = parser.parse_args()
 

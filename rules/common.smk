@@ -1,4 +1,4 @@
-# What every stage uses: the checked configuration, the clips and their splits, paths, and the code each stage depends on.
+# Definitions shared by all stages: validated configuration, clips and their split, paths, and helper functions.
 
 import errno
 import glob
@@ -76,9 +76,9 @@ if workflow.is_main_process:
     if MOVED_CLIPS:
         few = ", ".join([*MOVED_CLIPS[:5], *(["..."] if MOVED_CLIPS[5:] else [])])
         print(
-            f"The split moves {len(MOVED_CLIPS)} clips to another split ({few}): what is"
-            " trained on them is made anew. By the hash alone no clip moves, but only from"
-            f" {SMALL} clips on; split.named keeps clips where they are.",
+            f"The split moves {len(MOVED_CLIPS)} clips to another split ({few}): models"
+            " trained on them will be retrained. With the hash no clip moves, but it is used only from"
+            f" {SMALL} clips on; split.named assigns clips explicitly.",
             file=sys.stderr,
         )
     if not SPLIT_CLIPS["test"]:

@@ -56,7 +56,7 @@ rule prepare_clip:
 
 
 rule write_filelist:
-    """The ids of one split, as HiFi-GAN reads them."""
+    """Write the ids of a split in HiFi-GAN's format."""
     output:
         f"{DATASET}/hifigan_filelists/{{split}}.txt",
     log:
@@ -120,7 +120,7 @@ rule write_meta:
 
 
 rule write_window_starts:
-    """Where the windows of one split start: clip number and first frame."""
+    """Write the windows of a split: clip index and first frame."""
     input:
         f"{DATASET}/hifigan_filelists/{{split}}.txt",
         lambda wildcards: paths(rules.prepare_clip.output.mask, SPLIT_CLIPS[wildcards.split]),

@@ -62,7 +62,7 @@ def test_the_command_keeps_the_split_and_skips_clips_without_samples(tmp_path):
             (tmp_path / "processed" / "samples" / id).mkdir(parents=True)
     said = create_filelists(wavs, lists, "--valid-ratio", "0.1", "--seed", "2")
     assert "1 of the clips listed in" in said and "stay there" in said and "--overwrite splits again" in said
-    assert "005: left out, it has no sample in" in said
+    assert "005: skipped, no sample in" in said
     assert read_filelist(lists / "training.txt") == ["002", "000", "001", "004"]
     assert read_filelist(lists / "validation.txt") == ["003"]
 

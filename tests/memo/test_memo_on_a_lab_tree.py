@@ -39,7 +39,7 @@ def tree(tmp_path):
 def test_convert_pairs_reads_the_npz_windows(tree):
     said = run(pasted(CONVERT, tree.root), tree)
     for id, mri in tree.mri.items():
-        assert f"samples/{id} was put together from its stored windows." in said
+        assert f"samples/{id} was rebuilt from stored windows." in said
         stored = np.load(tree.processed / "samples" / id / "mri.npy")
         np.testing.assert_array_equal(stored / np.float32(255), mri)
     windows = WindowDataset(tree.processed, "training")

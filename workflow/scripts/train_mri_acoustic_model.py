@@ -1,6 +1,6 @@
 """Train the mel generator (memo 2.1).
 
-The same command resumes a stopped training. --gpus N trains in N processes, one per GPU, or on the CPU if there is none.
+The same command resumes a stopped training. --gpus N trains in N processes, one per GPU, or on the CPU without GPUs.
 """
 
 import argparse

@@ -22,7 +22,7 @@ import torch
 
 from rtmri_speech.acoustic.loss import MaskedMSEMAE
 from rtmri_speech.acoustic.model import AcousticModel, Network, Recomputing
-from rtmri_speech.dataset.split import split
+from rtmri_speech.dataset.split import split_clips
 from rtmri_speech.dataset.windows import window_starts
 from rtmri_speech.settings.acoustic import Loss
 from rtmri_speech.signal.audio import read_audio
@@ -89,9 +89,9 @@ def alignment() -> Iterator[tuple]:
 def leak(sounds: dict[str, np.ndarray]) -> Iterator[tuple]:
     lengths = {id: len(sound) // NEW.hop_length for id, sound in sounds.items()}
     shared, validation, _ = leaking_windows(list(lengths.values()), REF_FRAMES)
-    parts = split(lengths)
-    windows = {id: len(window_starts([lengths[id]], REF_FRAMES)) for id in parts["validation"]}
-    crossing = sum(count for id, count in windows.items() if id in parts["training"])
+    splits = split_clips(lengths)
+    windows = {id: len(window_starts([lengths[id]], REF_FRAMES)) for id in splits["validation"]}
+    crossing = sum(count for id, count in windows.items() if id in splits["training"])
     what = "validation windows that share frames with training windows"
     yield 2, what, f"{shared} of {validation}", f"{crossing} of {sum(windows.values())}"
 

@@ -17,7 +17,7 @@
     return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
   };
   const ARROWS = { higher: "↑", lower: "↓", zero: "→0←" };
-  // The greater, the worse; clips without a value come last.
+  // Larger is worse; clips without a value are last.
   const badness = (value, measure) => {
     if (value === null || value === undefined) return -Infinity;
     return measure.better === "higher" ? -value : measure.better === "zero" ? Math.abs(value) : value;
@@ -50,7 +50,7 @@
     find("scores").replaceChildren(make("thead", {}, head), body);
     markSorted();
   };
-  // Floor and ceiling are known, and the ceiling is no better.
+  // Floor and ceiling are known, but the ceiling is not better.
   const spanless = (measure, index) => measure.better !== "zero" && !measure.span && ["floor", "ceiling"].every((name) => {
     const end = data.rows.find((row) => row.name === name);
     return end && typeof (end.summary[index] || [null])[0] === "number";
@@ -139,7 +139,7 @@
     sortClips();
   });
 
-  // --- the player: one sound leads, the pictures follow ---------------------------------------------------------
+  // --- the player: the sound is the clock, the pictures follow ---------------------------------------------------------
   const video = find("video");
   const film = find("film");
   let current = -1;
@@ -178,7 +178,7 @@
     try {
       await start(source);
     } catch (error) {
-      // Pausing before the sound has begun is no failure.
+      // Ignore the error of pausing before the sound has started.
       if (error.name !== "AbortError") pause();
       return;
     }
@@ -218,7 +218,7 @@
   };
   const keepInStep = (screen) => {
     if (!screen.getAttribute("src") || screen.readyState < 1) return;
-    // The middle of the frame, so that rounding never shows the one before.
+    // Seek to the middle of the frame, so that rounding does not show the previous one.
     const wanted = Math.min(position, Math.max(screen.duration - 0.5 / data.frame_rate, 0));
     if (playing && screen.paused) screen.play().catch(() => {});
     if (!playing && !screen.paused) screen.pause();
@@ -272,7 +272,7 @@
         graph.append(tick);
       }
       graph.addEventListener("pointerdown", (event) => {
-        // Measured first: another sound may draw the pictures anew.
+        // Read the position first: selecting another sound redraws the pictures.
         const box = event.currentTarget.getBoundingClientRect();
         hear(name);
         seek(((event.clientX - box.left) / box.width) * clipNow().seconds);
@@ -374,12 +374,12 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target;
     if (target.closest("select, textarea, summary, input[type=checkbox]")) return;
-    // Elsewhere the arrows scroll.
+    // Outside the player, arrow keys scroll.
     const scrolled = target.closest(".scroll");
     const listening = !scrolled && target.closest(".listen");
     const digit = /^[1-9]$/.test(event.key) ? data.sources[Number(event.key) - 1] : undefined;
     if (event.key === " ") {
-      // A focused button outside of the player keeps its own space bar.
+      // A focused button outside the player handles the space bar itself.
       if (target.closest("button") && !target.closest("#player, #clips")) return;
       if (!event.repeat) { if (playing) pause(); else play(); }
     } else if (digit) hear(digit.name);
@@ -390,7 +390,7 @@
     else return;
     event.preventDefault();
   });
-  // A button acts when space is released, too.
+  // A button is also triggered when space is released.
   document.addEventListener("keyup", (event) => {
     if (event.key === " " && event.target.closest("#player button, #clips button")) event.preventDefault();
   });

@@ -20,7 +20,7 @@ from rtmri_speech.evaluation.intelligibility import (
     score_intelligibility,
 )
 from rtmri_speech.evaluation.phonemes import transcript
-from rtmri_speech.evaluation.pronunciation import read_aloud
+from rtmri_speech.evaluation.pronunciation import words_and_phonemes
 from rtmri_speech.signal.audio import read_audio, write_wav
 
 pytest.importorskip("jiwer")
@@ -59,7 +59,7 @@ def spoken(tmp_path):
 
 
 def test_english_phonemes_are_from_cmudict_without_stress():
-    reading = read_aloud("The cat’s tomato, BLURGH!", "en")
+    reading = words_and_phonemes("The cat’s tomato, BLURGH!", "en")
     assert reading.words == ("the", "cat's", "tomato", "blurgh")
     assert reading.phonemes == ("DH", "AH", "K", "AE", "T", "S", "T", "AH", "M", "EY", "T", "OW")
     assert reading.unknown == ("blurgh",)
@@ -67,24 +67,24 @@ def test_english_phonemes_are_from_cmudict_without_stress():
 
 def test_japanese_phonemes_are_from_open_jtalk():
     pytest.importorskip("pyopenjtalk")
-    reading = read_aloud("今日は、晴れ。", "ja")
+    reading = words_and_phonemes("今日は、晴れ。", "ja")
     assert "".join(reading.words) == reading.characters("ja") == "今日は晴れ"
     assert reading.phonemes == ("ky", "o", "o", "w", "a", "h", "a", "r", "e")
     # Another spelling sounds the same.
-    assert read_aloud("きょうは、はれ", "ja").phonemes == reading.phonemes
-    assert "i" in read_aloud("した", "ja").phonemes and "I" not in read_aloud("した", "ja").phonemes
+    assert words_and_phonemes("きょうは、はれ", "ja").phonemes == reading.phonemes
+    assert "i" in words_and_phonemes("した", "ja").phonemes and "I" not in words_and_phonemes("した", "ja").phonemes
 
 
 def test_error_rates_are_edits_over_the_reference_length():
-    spoken, understood = (read_aloud(text, "en") for text in ("my cat sat", "my bat"))
+    spoken, understood = (words_and_phonemes(text, "en") for text in ("my cat sat", "my bat"))
     errors = error_rates(spoken, understood, "en")
     # M AY K AE T S AE T to M AY B AE T: one is replaced, three are gone.
     assert errors["phoneme_error"] == pytest.approx(4 / 8)
     assert errors["word_error"] == pytest.approx(2 / 3)
     assert errors["character_error"] == pytest.approx(5 / 10)
-    much = error_rates(read_aloud("a", "en"), read_aloud("the fish is cold", "en"), "en")
+    much = error_rates(words_and_phonemes("a", "en"), words_and_phonemes("the fish is cold", "en"), "en")
     assert set(much.values()) == {1.0}
-    assert all(np.isnan(value) for value in error_rates(read_aloud("", "en"), understood, "en").values())
+    assert all(np.isnan(value) for value in error_rates(words_and_phonemes("", "en"), understood, "en").values())
 
 
 def test_rows_include_recordings_and_chance(spoken):

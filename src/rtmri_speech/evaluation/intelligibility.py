@@ -19,7 +19,7 @@ import numpy as np
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.metrics import summarise
-from rtmri_speech.evaluation.pronunciation import Language, Reading, read_aloud
+from rtmri_speech.evaluation.pronunciation import Language, Reading, words_and_phonemes
 from rtmri_speech.evaluation.recognition import LEAST_SECONDS, RECOGNITION_RATE
 from rtmri_speech.evaluation.scores import null_for_nan
 from rtmri_speech.signal.audio import read_audio
@@ -35,7 +35,7 @@ CHANCE_SENTENCES = 5
 """Number of other clips that chance is averaged over: the next ones by id."""
 
 
-class Recognises(Protocol):
+class SpeechRecogniser(Protocol):
     """Interface of `recognition.Recogniser`."""
 
     language: Language
@@ -44,16 +44,16 @@ class Recognises(Protocol):
         """Return the text of samples at `RECOGNITION_RATE`."""
 
 
-def error_rates(spoken: Reading, understood: Reading, language: Language) -> dict[str, float]:
+def error_rates(spoken: Reading, recognised: Reading, language: Language) -> dict[str, float]:
     """Return the error rates (`ERRORS`) of a recognised text, each clipped to 1; NaN for an empty reference.
 
     (Insertions + deletions + substitutions) / reference length, by jiwer, in phonemes, characters and words; words
     missing from the dictionary have no phonemes on either side.
     """
     return {
-        "phoneme_error": _rate(spoken.phonemes, understood.phonemes),
-        "character_error": _rate(*(tuple(reading.characters(language)) for reading in (spoken, understood))),
-        "word_error": _rate(spoken.words, understood.words),
+        "phoneme_error": _rate(spoken.phonemes, recognised.phonemes),
+        "character_error": _rate(*(tuple(reading.characters(language)) for reading in (spoken, recognised))),
+        "word_error": _rate(spoken.words, recognised.words),
     }
 
 
@@ -79,7 +79,7 @@ class _Recognised:
 def score_intelligibility(
     rows: Mapping[str, Mapping[str, Path]],
     transcripts: Mapping[str, str],
-    recogniser: Recognises,
+    recogniser: SpeechRecogniser,
     *,
     titles: Mapping[str, str],
     progress: Callable[[Any], Any] = iter,
@@ -116,22 +116,27 @@ def score_intelligibility(
         begin = time.process_time()
         found[row].texts[id] = recogniser.transcribe(_sound(rows[row], id, row))
         found[row].cpu_seconds += time.process_time() - begin
-    understood = {row: {id: read_aloud(text, language) for id, text in one.texts.items()} for row, one in found.items()}
-    told = {id for id in ids if transcripts.get(id)}
-    spoken = {id: read_aloud(transcripts[id], language) if id in told else understood[RECORDING][id] for id in ids}
+    recognised = {
+        row: {id: words_and_phonemes(text, language) for id, text in one.texts.items()} for row, one in found.items()
+    }
+    transcribed = {id for id in ids if transcripts.get(id)}
+    spoken = {
+        id: words_and_phonemes(transcripts[id], language) if id in transcribed else recognised[RECORDING][id]
+        for id in ids
+    }
     clips: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
-        judged = [id for id in ids if row != RECORDING or id in told]
-        clips[row] = {id: error_rates(spoken[id], understood[row][id], language) for id in judged}
+        judged = [id for id in ids if row != RECORDING or id in transcribed]
+        clips[row] = {id: error_rates(spoken[id], recognised[row][id], language) for id in judged}
     if len(ids) > 1:
-        clips[CHANCE] = {id: _chance(id, ids, spoken, understood[RECORDING], language) for id in ids}
+        clips[CHANCE] = {id: _chance(id, ids, spoken, recognised[RECORDING], language) for id in ids}
     unknown = Counter(word for id in ids for word in spoken[id].unknown)
-    for texts in understood.values():
+    for texts in recognised.values():
         unknown.update(word for reading in texts.values() for word in reading.unknown)
     return null_for_nan(
         {
             "language": language,
-            "against": {"transcript": sorted(told), "recognised_recording": sorted(set(ids) - told)},
+            "against": {"transcript": sorted(transcribed), "recognised_recording": sorted(set(ids) - transcribed)},
             "left_out": {
                 "too_short": sorted(set(recordings) - set(ids)),
                 "unknown_words": dict(unknown.most_common()),
@@ -151,12 +156,12 @@ def score_intelligibility(
 
 
 def _chance(
-    id: str, ids: list[str], spoken: Mapping[str, Reading], understood: Mapping[str, Reading], language: Language
+    id: str, ids: list[str], spoken: Mapping[str, Reading], recognised: Mapping[str, Reading], language: Language
 ) -> dict[str, float]:
     """Mean error rates of the texts recognised in the next clips' recordings, scored against this clip."""
     place = ids.index(id)
     others = [ids[(place + step) % len(ids)] for step in range(1, min(CHANCE_SENTENCES, len(ids) - 1) + 1)]
-    errors = [error_rates(spoken[id], understood[other], language) for other in others]
+    errors = [error_rates(spoken[id], recognised[other], language) for other in others]
     return {name: sum(error[name] for error in errors) / len(errors) for name in ERRORS}
 
 

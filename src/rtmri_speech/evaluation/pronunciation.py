@@ -33,7 +33,7 @@ class Reading:
         return ("" if language == "ja" else " ").join(self.words)
 
 
-def read_aloud(text: str, language: Language) -> Reading:
+def words_and_phonemes(text: str, language: Language) -> Reading:
     """Return the words and phonemes of a text.
 
     English: lower case, the first pronunciation in CMUdict, without stress. Japanese: words and phonemes of Open JTalk

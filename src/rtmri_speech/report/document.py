@@ -17,7 +17,7 @@ from rtmri_speech.report.comparison import comparison_table
 from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
 from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, floor_voicing_note, shown, span
 from rtmri_speech.report.page import Experiment, duration, read_scores
-from rtmri_speech.report.scores import NOT_UNDERSTOOD, read_intelligibility, vocoder_verdict
+from rtmri_speech.report.scores import NOT_MEASURED, read_intelligibility, vocoder_verdict
 
 _CEILING_MEASURES = ("estoi", "pesq_wb", "f0_correlation")
 """Measures reported as a share of the way from mean mel (floor) to copy synthesis (ceiling)."""
@@ -130,7 +130,7 @@ def _further(directory: Path, measures: Sequence[Measure]) -> list[str]:
 def _intelligibility(scores: Mapping[str, Any] | None) -> list[str]:
     """The intelligibility table, or how to enable it."""
     if scores is None:
-        return [NOT_UNDERSTOOD]
+        return [NOT_MEASURED]
     return [intelligibility_table(scores), intelligibility_note(scores)]
 
 

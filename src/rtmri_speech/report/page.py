@@ -25,7 +25,7 @@ from rtmri_speech.provenance import code_version, inputs_digest, package_version
 from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
 from rtmri_speech.report.figures import draw_mel, draw_plots
 from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, floor_voicing_note, span
-from rtmri_speech.report.scores import NOT_UNDERSTOOD, read_intelligibility, read_scores, vocoder_verdict
+from rtmri_speech.report.scores import NOT_MEASURED, read_intelligibility, read_scores, vocoder_verdict
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import write_video
@@ -253,7 +253,7 @@ def _intelligibility(evaluation: Path) -> str:
     """The intelligibility table, or how to enable it."""
     scores = read_intelligibility(evaluation)
     if scores is None:
-        return f'<p class="note">{html.escape(NOT_UNDERSTOOD)}</p>'
+        return f'<p class="note">{html.escape(NOT_MEASURED)}</p>'
     head, lines = table_cells(scores)
     note = html.escape(intelligibility_note(scores))
     return f'{_table("Intelligibility", lines, head, "times")}<p class="note">{note}</p>'

@@ -116,7 +116,7 @@ _INTELLIGIBILITY = {
     },
 }
 
-NOT_UNDERSTOOD = (
+NOT_MEASURED = (
     "Intelligibility (phoneme error) was not measured: install the extra asr"
     " (pip install -e '.[asr]') and name a Whisper model on this machine (evaluation.asr)."
 )
@@ -167,7 +167,7 @@ def vocoder_verdict(evaluation: str | Path) -> str | None:
 
 
 def read_intelligibility(evaluation: str | Path) -> dict[str, Any] | None:
-    """Return the result of `score_intelligibility`, or None if it was not run (`NOT_UNDERSTOOD`).
+    """Return the result of `score_intelligibility`, or None if it was not run (`NOT_MEASURED`).
 
     Raises
     ------

@@ -173,7 +173,7 @@ def _require_equal(
 ) -> None:
     """Compare the graphs with torch on noise frames and a speech-like random mel; refuse differences."""
     sessions = {name: Graph(graph, f"{path}, {name}", available_threads()) for name, graph in graphs.items()}
-    generator, speaker = models_of(Path(path), about, sessions)
+    generator, pack_vocoder = models_of(Path(path), about, sessions)
     rng = np.random.default_rng(0)
     for count in _COMPARED_FRAMES:
         frames = rng.integers(0, 256, (count, *about.frame_size), dtype=np.uint8)
@@ -183,7 +183,7 @@ def _require_equal(
         if not difference <= MEL_TOLERANCE:
             raise _unequal(path, f"its mels differ from torch's by {difference:.1e} deviations")
         log_mel = rng.normal(-4, 1, (acoustic.mel.n_mels, count)).astype(np.float32)
-        snr = signal_to_noise_db(vocoder.synthesise(log_mel), speaker.synthesise(log_mel))
+        snr = signal_to_noise_db(vocoder.synthesise(log_mel), pack_vocoder.synthesise(log_mel))
         if not snr >= SMALLEST_SNR:
             raise _unequal(path, f"its sound differs from torch's, {snr:.0f} dB under it")
 

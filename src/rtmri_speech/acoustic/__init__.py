@@ -1,7 +1,7 @@
 """The mel generator: rtMRI frames to mel."""
 
 ACOUSTIC_STAGE_VERSION = 1
-"""Raise it when a change of the code changes what a training yields: finished models are then made again.
+"""Increment it when a change of the code changes the result of a training: finished models are then retrained.
 
-It stands here because the workflow reads it, and must not import torch for that.
+Defined here because the workflow reads it without importing torch.
 """

@@ -1,6 +1,6 @@
-"""From frames to the mel of a clip, in blocks and by what the LSTM sees: the same for every engine that computes.
+"""Predicts the mel of a clip from its frames, in blocks and with an LSTM context, for any engine.
 
-Nothing here imports torch; features and mels may be its tensors or NumPy's arrays.
+torch is not imported here; features and mels may be torch tensors or NumPy arrays.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import resize
 
 Context = Literal["sequence", "window", "causal"]
-"""What the LSTM sees for a frame: the whole clip (as the lab), the windows of training that hold the frame (averaged),
-or the window that ends with it (live use).
+"""LSTM context of a frame: the whole clip (as in the lab's system), all training windows that contain the frame
+(averaged), or the window that ends with it (live synthesis).
 """
 
 CHUNK_WINDOWS = 1024
-"""Windows that pass the LSTM at a time."""
+"""Windows per LSTM call."""
 
 LARGEST_PICTURE, LARGEST_WINDOW = 4096, 1024
-"""Pixels of a side and frames of a window beyond any use, whatever a file says."""
+"""Upper limits on pixels per side and frames per window in a file."""
 
 Array = TypeVar("Array")
-"""NumPy's arrays or torch's tensors, here and there the same."""
+"""NumPy arrays or torch tensors."""
 
 
 class MelGenerator(Protocol):
-    """A trained mel generator in use, computed by torch or by another engine.
+    """A loaded mel generator, by torch or another engine.
 
     Attributes
     ----------
     source : its file.
-    frame_size : height and width of the frames to give, pixels.
-    ref_frames : frames a window of training.
-    mel : what the predicted mel is.
+    frame_size : height and width of input frames, pixels.
+    ref_frames : frames per training window.
+    mel : of the prediction.
     scaler : of the mel in dB.
     """
 
@@ -66,7 +66,7 @@ def predict_db(generator: MelGenerator, frames: Iterable[np.ndarray], context: C
     ----------
     generator : the model.
     frames : gray frames uint8 ``(H, W)`` of its frame size, an array ``(T, H, W)`` or a stream.
-    context : what the LSTM sees for a frame.
+    context : LSTM context.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def predict_db(generator: MelGenerator, frames: Iterable[np.ndarray], context: C
     Raises
     ------
     UserError
-        There are no frames, they have another size, or the context is unknown.
+        There are no frames, they have the wrong size, or the context is unknown.
     """
     features = generator.features(frames)
     return generator.scaler.restore(decode_in_context(generator.decode, features, context, generator.ref_frames))
@@ -87,7 +87,7 @@ def decode_in_context(decode: Callable[[Array], Array], features: Array, context
     Parameters
     ----------
     decode : from features ``(B, T, C)`` to mels ``(B, T, n_mels)``.
-    ref_frames : frames a window.
+    ref_frames : frames per window.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def decode_in_context(decode: Callable[[Array], Array], features: Array, context
         ]
     )
     if context == "causal":
-        # The first frames have a shorter past.
+        # The first frames have shorter windows.
         early = [decode(features[None, :end])[0, -1:] for end in range(1, length)]
         return of_kind.concatenate([*early, mels[:, -1]])
     summed = of_kind.zeros_like(of_kind.concatenate([mels[:, 0], mels[-1, 1:]]))
@@ -120,12 +120,12 @@ def decode_in_context(decode: Callable[[Array], Array], features: Array, context
 
 
 def _windows(features: Array, first: int, end: int, length: int) -> Array:
-    """The windows that begin with frames ``[first, end)``, ``(end - first, length, C)``."""
+    """Windows starting at frames ``[first, end)``, ``(end - first, length, C)``."""
     return _functions(features).stack([features[first + place : end + place] for place in range(length)], 1)
 
 
 def _functions(array: Any) -> Any:
-    """The module whose functions take ``array``."""
+    """The module (NumPy or torch) of ``array``."""
     if isinstance(array, np.ndarray):
         return np
     import torch
@@ -146,7 +146,7 @@ def frame_blocks(
     Raises
     ------
     UserError
-        There are no frames, or they have another size.
+        There are no frames, or they have the wrong size.
     """
     blocks = _in_blocks(frames, block_frames)
     some = False
@@ -177,11 +177,11 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def scaled_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return frames as uint8 ``(N, *size)``, in memory, shrunk by area.
+    """Return frames as uint8 ``(N, *size)`` in memory, scaled by `resize`.
 
     Parameters
     ----------
-    frames : uint8 ``(N, H, W)`` gray; float32 in [0, 1] is the lab's ``mri.npy``.
+    frames : uint8 ``(N, H, W)`` gray, or the lab's float32 in [0, 1].
     size : height and width of the result, pixels.
     """
     gray = np.rint(frames * 255).astype(np.uint8) if frames.dtype.kind == "f" else np.ascontiguousarray(frames)

@@ -1,4 +1,4 @@
-"""The backbone made a seventh faster for use: batch normalisation folded into the convolutions before it."""
+"""Folds batch normalisation into the preceding convolutions, which makes inference a seventh faster."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from rtmri_speech.acoustic.model import AcousticModel
 
 _BLOCKS = (EfficientNetFeatures, InvertedResidual, EdgeResidual, DepthwiseSeparableConv, ConvBnAct)
-"""Modules in which a normalisation reads the convolution that is declared before it; only there is it folded."""
+"""Modules in which a normalisation follows the convolution declared before it; only these are folded."""
 
 
 def fold_batch_norm(model: AcousticModel) -> None:
-    """Fold, in place, the running statistics into the weights of a model in evaluation mode.
+    """Fold the running statistics into the weights of a model in evaluation mode, in place.
 
-    Its output stays the same but for rounding; it can no longer be trained, nor its weights be saved as a checkpoint.
+    The output is unchanged up to rounding; the model can no longer be trained or saved as a checkpoint.
     """
     for block in model.cnn.modules():
         if not isinstance(block, _BLOCKS):

@@ -1,11 +1,11 @@
-"""The lab's loss of the mel generator: weighted squared errors of the mel, its differences and its latest frame.
+"""The lab's loss for the mel generator: weighted squared errors of the mel, its differences and its latest frame.
 
 With d = prediction - target over windows ``(P, R, n_mels)`` and a ramp r from 0 to 1,
 
     L = wMSE(d) + a wMSE(diff d) + b wMSE(diff^2 d) + c wMSE(d of the latest frame),
 
-each a sum weighted by band, time and mask over the sum of its own weights. Weights and a, b, c move with r from their
-start to their target (`MaskedMSEMAE` of the memo's system, facts from its description).
+each a sum weighted by band, time and mask over the sum of its own weights. Weights and a, b, c change with r from their
+start to their target (`MaskedMSEMAE` of the lab's system, from its description).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import nn
 from rtmri_speech.settings.acoustic import Loss
 
 TERMS = ("mse", "delta", "delta2", "latest")
-"""The parts of the loss, in the order in which they are added."""
+"""Terms of the loss, in order of summation."""
 
 LOGGED_BANDS = ("f0", "f1", "f2", "high")
-"""The bands whose error TensorBoard shows, as in the lab."""
+"""Bands whose errors are logged, as in the lab's system."""
 
 
 class MaskedMSEMAE(nn.Module):
-    """Numerators and denominators of the loss, apart, so that micro-batches and processes add up to one batch.
+    """Numerators and denominators of the loss separately, so that they can be summed over micro-batches and processes.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class MaskedMSEMAE(nn.Module):
         return self.loss(sums, totals, ramp), _ratio(absolute, totals[0])
 
     def band_sums(self, prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the plain sum of squares of each band of `LOGGED_BANDS` and its number of values, ``(bands, 2)``."""
+        """Return the unweighted sum of squares and number of values of each band of `LOGGED_BANDS`, ``(bands, 2)``."""
         squares = (prediction - target).square() * mask[..., None]
         frames = mask.sum()
         rows = []
@@ -110,5 +110,5 @@ class MaskedMSEMAE(nn.Module):
 
 
 def _ratio(value: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
-    """``value / total``, 0 where there is nothing to weigh (all masked, or windows too short for a difference)."""
+    """``value / total``, 0 if the total weight is 0 (all masked, or windows too short for a difference)."""
     return torch.where(total > 0, value / total.clamp(min=torch.finfo(total.dtype).tiny), torch.zeros_like(value))

@@ -1,6 +1,6 @@
-"""The mel generator: a CNN that sees each frame once, and an LSTM that reads its features through time.
+"""The mel generator: a CNN per frame, and an LSTM over its features.
 
-The network is the memo's (EfficientNetV2-B2, mean over space, one bidirectional LSTM whose directions are added,
+The network is the lab's (EfficientNetV2-B2, mean over space, one bidirectional LSTM whose directions are added,
 dropout, a linear layer); its state dict has the names and shapes of the lab's checkpoint. Frames are ``(N, 1, H, W)``
 in [0, 1], mels ``(..., n_mels)`` standardised dB.
 """
@@ -30,7 +30,7 @@ from rtmri_speech.untrusted import require_type
 
 @dataclasses.dataclass(frozen=True)
 class Network(NetworkSettings):
-    """What the network is made of: its settings, and the mel's.
+    """Settings of the network, including the number of mel bins.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Network(NetworkSettings):
 
 @dataclasses.dataclass(frozen=True)
 class Recomputing:
-    """Gradient checkpointing: the backbone's blocks in ``segments`` runs, each computed again in the backward pass."""
+    """Gradient checkpointing: the backbone's blocks in ``segments`` runs, each recomputed in the backward pass."""
 
     segments: int
     reentrant: bool = False
@@ -69,7 +69,7 @@ class FrameEncoder(nn.Module):
         try:
             self.backbone = timm.create_model(network.backbone, features_only=True, out_indices=(-1,), **stride)
         except (RuntimeError, AttributeError, TypeError, NotImplementedError, ValueError, AssertionError) as error:
-            # timm has no exception of its own for an unknown name or an option that a model does not take.
+            # timm has no specific exception for an unknown name or unsupported option.
             raise UserError(
                 "acoustic.backbone",
                 f"timm cannot build {network.backbone!r} with output stride {network.output_stride} ({error})",
@@ -87,7 +87,7 @@ class FrameEncoder(nn.Module):
         runs = min(recomputing.segments, len(parts))
         bounds = [len(parts) * number // runs for number in range(runs + 1)]
         if recomputing.reentrant:
-            # Reentrant checkpointing records nothing unless an input asks for a gradient, and frames do not.
+            # Reentrant checkpointing requires an input with a gradient.
             picture = picture.detach().requires_grad_()
         for begin, end in itertools.pairwise(bounds):
             segment = _Segment(list(itertools.chain(*parts[begin:end])))
@@ -103,13 +103,13 @@ class FrameEncoder(nn.Module):
                 f"knows no blocks in the backbone {type(self.backbone).__name__}",
                 "use a model of the EfficientNet or MobileNet family, or leave the flag out",
             )
-        # The stem is one part: its activation overwrites its input, which a cut before it would need again.
+        # The stem is one part: its activation is in place, so it cannot be split.
         stem = [children[name] for name in ("conv_stem", "bn1", "act1") if name in children]
         return [stem, *([block] for stage in children["blocks"] for block in stage)]
 
 
 class _Segment:
-    """A run of layers; when it is computed again for the backward pass, batch statistics are not counted twice."""
+    """A run of layers that does not update batch statistics again when it is recomputed."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         self._layers, self._computed = layers, False
@@ -127,7 +127,7 @@ def _uncounted(layers: list[nn.Module]) -> Iterator[None]:
     norms = [m for layer in layers for m in layer.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        # Not by leaving the statistics out: the backward pass wants the same tensors both times.
+        # The statistics cannot be disabled: recomputation must save the same tensors.
         norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
@@ -137,7 +137,7 @@ def _uncounted(layers: list[nn.Module]) -> Iterator[None]:
 
 
 class Recurrence(nn.Module):
-    """A bidirectional LSTM whose two directions are added, under the lab's prefix ``rnn.lstm``."""
+    """A bidirectional LSTM with summed directions, under the lab's prefix ``rnn.lstm``."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -189,25 +189,25 @@ class AcousticModel(nn.Module):
     def forward(
         self, frames: torch.Tensor, starts: torch.Tensor, length: int, recomputing: Recomputing | None = None
     ) -> torch.Tensor:
-        """Return the mels of windows over a run of frames.
+        """Return the mels of windows over consecutive frames.
 
         Parameters
         ----------
-        frames : ``(N, 1, H, W)``, each passed through the CNN once, however many windows hold it.
+        frames : ``(N, 1, H, W)``, each encoded by the CNN once for all windows.
         starts : int64 ``(P,)``, each window's first frame.
-        length : frames a window, R.
+        length : frames per window, R.
 
         Returns
         -------
         ``(P, R, n_mels)``.
         """
         features = self.features(frames, recomputing)
-        # One gather per place in the window: none takes a frame twice, so that its gradient has one order of summing.
+        # One gather per position in the window: no index repeats, so the gradient's order of summation is fixed.
         windows = torch.stack([features.index_select(0, starts + place) for place in range(length)], 1)
         return self.decode(windows)
 
     def freeze_batch_norm(self) -> None:
-        """Make batch normalisation use, and keep, its running statistics."""
+        """Make batch normalisation use its running statistics without updating them."""
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
@@ -219,7 +219,7 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], source: st
     Raises
     ------
     UserError
-        A key is missing, unknown, of another shape, or not finite; the first such key is named.
+        A key is missing, unknown, of another shape, or not finite; the error names the first one.
     """
     require_type(state, Mapping[str, Any], "the model", source, "use a checkpoint of this network")
     own = model.state_dict()
@@ -241,7 +241,7 @@ def _counted(keys: set[str]) -> str:
 
 
 def load_fitting_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) -> int:
-    """Load what fits by name and shape, for a warm start, and return how many tensors those were."""
+    """Load tensors that match by name and shape, for a warm start; return their number."""
     own = model.state_dict()
     fitting = {
         key: value for key, value in state.items() if key in own and is_plain(value) and own[key].shape == value.shape
@@ -251,7 +251,7 @@ def load_fitting_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) ->
 
 
 def load_pretrained_backbone(model: AcousticModel, file: str | Path | None) -> None:
-    """Give the CNN weights trained on photographs, from a local file or, when ``file`` is None, from timm's hub.
+    """Load weights pretrained on photographs into the CNN, from a file or, if ``file`` is None, from timm's hub.
 
     Raises
     ------
@@ -291,7 +291,7 @@ def _file_weights(file: Path) -> Mapping[str, torch.Tensor]:
 
         try:
             return load_file(file)
-        except (SafetensorError, RuntimeError, ValueError) as error:  # the latter two by torch, for odd types and sizes
+        except (SafetensorError, RuntimeError, ValueError) as error:  # the latter two from torch
             raise UserError(file, f"cannot be read ({error})", remedy) from error
     content = load_checkpoint(file, remedy)
     return next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping)), content)

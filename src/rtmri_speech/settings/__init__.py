@@ -1,1 +1,1 @@
-"""The settings: one module for each part of the configuration, and what is made from their fields."""
+"""The settings, one module per part of the configuration, with the schema and flags generated from their fields."""

@@ -23,13 +23,13 @@ def schema_text() -> str:
 
 
 def _in_place(rule: dict[str, Any], definitions: dict[str, Any], default: Any = None) -> dict[str, Any]:
-    """A rule with what it refers to in its place and the defaults of tables, so that it reads from above to below."""
+    """A schema with references resolved and defaults of sections filled in, so that it reads top down."""
     rule = dict(rule)
     if name := rule.pop("$ref", None):
         rule = definitions[name.removeprefix("#/$defs/")] | rule
     alternatives = [inner for inner in rule.get("anyOf", []) if inner != {"type": "null"}]
     if len(alternatives) == 1:
-        # A value that may be empty.
+        # An optional value.
         rule = _in_place(alternatives[0], definitions) | rule
         rule["type"] = [rule["type"], "null"]
         del rule["anyOf"]

@@ -1,1 +1,1 @@
-"""What both trainings share: atomic, resumable state and the log."""
+"""Shared by both trainings: the trainer, resumable state, data loading, schedules and logs."""

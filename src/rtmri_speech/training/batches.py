@@ -1,4 +1,4 @@
-"""Which items make the batch of which step, a pure function of seed and step."""
+"""The items of each step's batch, as a pure function of seed and step."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from rtmri_speech.training.state import seed_for_step
 
 
 class StepBatches:
-    """Step-indexed batches over ``items`` items; each epoch takes every item in an order of its own.
+    """Step-indexed batches over ``items`` items, reshuffled each epoch.
 
     Parameters
     ----------
     items : number of items.
-    batch_size : items a step; an epoch is ``ceil(items / batch_size)`` steps.
-    seed : with the step, all the order depends on.
+    batch_size : items per step; an epoch is ``ceil(items / batch_size)`` steps.
+    seed : of the order.
 
     Notes
     -----
-    Every batch is full: the last one of an epoch is filled up from the epoch's beginning, so that it splits evenly over
-    devices and no step's gradient rests on a handful of items.
+    Every batch is full: the last one of an epoch is filled from the epoch's start, so that it splits evenly over
+    devices and no gradient is based on a few items.
     """
 
     def __init__(self, items: int, batch_size: int, seed: int) -> None:
@@ -40,6 +40,6 @@ class StepBatches:
         return self._order[place * self.batch_size : (place + 1) * self.batch_size]
 
     def between(self, first: int, last: int, rank: int = 0, ranks: int = 1) -> Iterator[list[int]]:
-        """Yield the batches of steps ``first`` to ``last - 1``, or the share of them that process ``rank`` takes."""
+        """Yield the batches of steps ``first`` to ``last - 1``, or the share of process ``rank``."""
         for step in range(first, last):
             yield self[step][rank::ranks].tolist()

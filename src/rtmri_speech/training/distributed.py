@@ -1,4 +1,4 @@
-"""One training over several processes, started by ``torchrun``; alone, all of it costs nothing."""
+"""Training in several processes started by ``torchrun``; no-ops in a single process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rtmri_speech.errors import UserError
 
 _LONGEST_WAIT = timedelta(hours=24)
-"""The other processes wait as long while the first one waits for the lock of the state."""
+"""Timeout of the other processes while the first one waits for the lock of the state."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes files and speaks."""
+        """Whether this process writes files and reports messages."""
         return self.rank == 0
 
     def shared(self, value: Any) -> Any:
@@ -53,7 +53,7 @@ class Processes:
         return flag if self.size == 1 else bool(self.total(torch.tensor(float(flag))) > 0)
 
     def parallel(self, module: nn.Module, **options: Any) -> nn.Module:
-        """Return ``module`` so that a backward pass averages its gradients over all processes.
+        """Wrap ``module`` so that a backward pass averages gradients over all processes.
 
         ``options`` are those of `torch.nn.parallel.DistributedDataParallel`.
         """
@@ -64,12 +64,12 @@ class Processes:
 
 
 def chosen_device(name: str) -> torch.device:
-    """Return the torch device of a name; ``auto`` is CUDA when there is one, else the CPU.
+    """Return the torch device of a name; ``auto`` is CUDA if available, else the CPU.
 
     Raises
     ------
     UserError
-        torch does not know the name, or has no such device here.
+        The name is invalid, or there is no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -84,9 +84,9 @@ def chosen_device(name: str) -> torch.device:
 
 @contextmanager
 def processes(device: str) -> Iterator[Processes]:
-    """Join the process group that ``torchrun`` describes in RANK, LOCAL_RANK and WORLD_SIZE; without them be alone.
+    """Join the process group described by torchrun's RANK, LOCAL_RANK and WORLD_SIZE, if set.
 
-    ``device`` is a name for `chosen_device`. Several processes take one CUDA device each (NCCL), or the CPU (gloo).
+    ``device`` is a name for `chosen_device`. Several processes use one CUDA device each (NCCL), or the CPU (gloo).
     """
     own, size = chosen_device(device), int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:

@@ -1,4 +1,4 @@
-"""Batches from loader processes, for both trainings: faults come out as sentences, and a stop ends a wait."""
+"""Batches from loader processes, for both trainings: errors become `UserError`, and a signal interrupts a wait."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rtmri_speech.training.state import Stopped, StopRequest
 from rtmri_speech.workers import kill_loaders
 
 SMALLER = "lower --num_workers (0 needs no shared memory) or enlarge /dev/shm, in a container by --shm-size"
-"""What to do where loader processes need more memory than there is."""
+"""Remedy if loader processes run out of shared memory."""
 
 LOST_LOADER = f"{SMALLER}, and run the same command again: the last state on disk is intact"
 
 
 class _Refusal(NamedTuple):
-    """A `UserError` on its way out of a loader process, through which exceptions do not pass whole."""
+    """A `UserError` returned from a loader process, because exceptions do not survive the transfer."""
 
     subject: str
     fault: str
@@ -30,9 +30,9 @@ class _Refusal(NamedTuple):
 
 
 class _Batches:
-    """The batch of each key, or why there is none; in a loader process in shared memory already.
+    """The batch of each key, or its error; in a loader process, already in shared memory.
 
-    Torch would move a batch there in a thread of its own, whose failure nobody sees: the trainer would wait for ever.
+    torch would move it there in a background thread, whose failure is not reported: the trainer would hang.
     """
 
     def __init__(self, batch_of: Callable[[Any], Any]) -> None:
@@ -68,7 +68,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _serve_the_trainer(worker: int) -> None:
-    """Begin a loader process: one thread, and no signal, since the trainer still needs it for the step it is in."""
+    """Initialise a loader process: one thread, and signals ignored, since the trainer needs it to finish a step."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
@@ -78,18 +78,18 @@ def _serve_the_trainer(worker: int) -> None:
 def load(
     batch_of: Callable[[Any], Any], keys: Iterable[Any], *, workers: int, prefetch: int = 2, pin_memory: bool = False
 ) -> DataLoader:
-    """Return a loader of the batches of ``keys``, in their order; read it through `batches`.
+    """Return a loader of the batches of ``keys``, in order; iterate over it through `batches`.
 
     Parameters
     ----------
-    batch_of : returns the batch of a key, tensors in lists, tuples and mappings; one that can be pickled.
-    keys : what it is called with.
-    workers : loader processes; 0 loads between the steps.
-    prefetch : batches each of them keeps ready.
-    pin_memory : whether batches lie in page-locked memory, for CUDA.
+    batch_of : picklable function from a key to its batch, tensors in lists, tuples and mappings.
+    keys : its arguments.
+    workers : number of loader processes; 0 loads between steps.
+    prefetch : batches prepared per worker.
+    pin_memory : whether to use page-locked memory, for CUDA.
     """
     if workers:
-        # A forked process would wait for ever for the threads of OpenCV, which it does not inherit, to end.
+        # A forked process would wait forever for OpenCV's threads, which it does not inherit.
         cv2.setNumThreads(1)
     return DataLoader(
         _Batches(batch_of),
@@ -102,7 +102,7 @@ def load(
         # Without CUDA it would only be warned of.
         pin_memory=pin_memory and torch.cuda.is_available(),
         worker_init_fn=_serve_the_trainer,
-        # A generator of its own: the loader must not draw from the one that dropout uses.
+        # A separate generator: the loader must not draw from the one used by dropout.
         generator=torch.Generator(),
     )
 
@@ -112,14 +112,14 @@ def batches(loader: DataLoader, stop: StopRequest | None = None) -> Iterator[Any
 
     Parameters
     ----------
-    stop : a signal that comes while a batch is awaited ends the wait; None where other processes wait for this one.
+    stop : lets a signal interrupt the wait for a batch; None if other processes wait for this one.
 
     Raises
     ------
     UserError
-        A batch could not be made.
+        A batch could not be loaded.
     Stopped
-        A signal came while a batch was awaited; the loader is not to be used any more.
+        A signal interrupted the wait for a batch; the loader is unusable afterwards.
     """
     waiting = stop.interrupting if stop else contextlib.nullcontext
     try:

@@ -1,4 +1,4 @@
-"""The learning rate of a training, by its steps and its validation errors: warm-up, cosine, exponential, plateau."""
+"""Learning rate schedules by steps and validation errors: warm-up, cosine, exponential, plateau."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IMPROVEMENT = 1e-4
 
 @dataclass
 class LearningRate:
-    """A learning rate and where its schedule stands.
+    """A learning rate with the state of its schedule.
 
     Call `begin_step` before a step, `end_step` after it and `validated` after a validation; `apply` sets the rate of
     optimisers.
@@ -25,17 +25,17 @@ class LearningRate:
     schedule : ``plateau`` (lowered when validation stalls, as torch's ``ReduceLROnPlateau``), ``cosine`` (falls to 0
         at ``total_steps``) or ``exponential`` (multiplied by ``decay`` every ``decay_steps`` steps).
     base : the rate of the settings.
-    warmup_steps : steps in which the rate rises linearly to ``base``; until then validations do not count.
+    warmup_steps : steps of linear increase to ``base``; validations before are ignored.
     total_steps : of ``cosine``.
     decay, decay_steps : of ``exponential``.
-    factor, patience, floor : of ``plateau``: what the rate is multiplied by after more than ``patience`` stalled
-        validations, and the least rate.
-    least_change : ``plateau`` leaves the rate as it is rather than lower it by no more than this.
+    factor, patience, floor : of ``plateau``: factor on the rate after more than ``patience`` stalled validations, and
+        minimum rate.
+    least_change : ``plateau`` does not lower the rate by this or less.
 
     Attributes
     ----------
-    rate : the present rate.
-    best, stalled : the least validation error, and how many validations have not improved on it.
+    rate : the current rate.
+    best, stalled : minimum validation error, and number of validations since without improvement.
     """
 
     schedule: Literal["plateau", "cosine", "exponential"]
@@ -54,7 +54,7 @@ class LearningRate:
         self.best, self.stalled, self._validations = math.inf, 0, 0
 
     def begin_step(self, step: int) -> None:
-        """Set the rate for step ``step`` (from 0) as far as it depends on that alone: warm-up and cosine."""
+        """Set the rate for step ``step`` (from 0) by warm-up and cosine."""
         rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         if self.schedule == "cosine":
             self.rate = self.base * rise * (0.5 * (1 + math.cos(math.pi * step / self.total_steps)))
@@ -62,12 +62,12 @@ class LearningRate:
             self.rate = self.base * rise
 
     def end_step(self, steps: int) -> None:
-        """Decay an exponential rate when it is due, ``steps`` steps after the training's beginning."""
+        """Decay an exponential rate if due, ``steps`` steps after the start of the training."""
         if self.schedule == "exponential" and steps % self.decay_steps == 0:
             self.rate *= self.decay
 
     def validated(self, error: float, steps: int) -> None:
-        """Take account of a validation ``error`` after ``steps`` steps; a plateau rate falls when it has stalled."""
+        """Record a validation ``error`` after ``steps`` steps; lower a plateau rate if it has stalled."""
         if self.schedule == "cosine" or steps < self.warmup_steps:
             return
         self._validations += 1
@@ -83,11 +83,11 @@ class LearningRate:
         self._validated_rate = self.rate
 
     def at_floor(self, steps: int) -> bool:
-        """Return whether a plateau rate has nowhere to fall after ``steps`` steps."""
+        """Return whether a plateau rate is at its minimum after ``steps`` steps."""
         return self.schedule == "plateau" and steps >= self.warmup_steps and self.rate <= self.floor
 
     def forget(self) -> None:
-        """Judge the plateau anew: errors from here on do not compare with earlier ones."""
+        """Reset the plateau: later errors are not comparable with earlier ones."""
         self.best, self.stalled = math.inf, 0
 
     def apply(self, *optimisers: torch.optim.Optimizer) -> None:
@@ -97,16 +97,16 @@ class LearningRate:
                 group["lr"] = self.rate
 
     def state(self) -> dict[str, float]:
-        """Return what `load_state` restores."""
+        """Return the state for `load_state`."""
         return {"rate": self.rate, "base": self.base, "best": self.best, "stalled": self.stalled}
 
     def load_state(self, state: Mapping[str, float]) -> None:
-        """Resume from `state`; a ``base`` that the settings changed since scales the rate reached."""
+        """Resume from `state`; a changed ``base`` scales the current rate."""
         self.best, self.stalled = state["best"], state["stalled"]
         self.rate = state["rate"] * self.base / state["base"] if state["base"] != self.base else state["rate"]
 
     def torch_state(self) -> dict[str, Any]:
-        """Return the state of an equal ``ReduceLROnPlateau`` of torch, the form in which checkpoints are exchanged."""
+        """Return the state of an equivalent torch ``ReduceLROnPlateau``, the format of checkpoints."""
         optimiser = torch.optim.SGD([torch.zeros(1)], self.base)
         equal = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimiser, factor=self.factor, patience=self.patience, min_lr=self.floor, eps=self.least_change
@@ -119,7 +119,7 @@ class LearningRate:
         }
 
     def load_torch_state(self, state: Mapping[str, Any], rate: float) -> None:
-        """Resume from `torch_state` and from ``rate``, which an optimiser's state holds."""
+        """Resume from `torch_state` and ``rate``, which is in the optimiser's state."""
         self.best, self.stalled, self._validations = (state[name] for name in ("best", "num_bad_epochs", "last_epoch"))
         (self._validated_rate,) = state["_last_lr"]
         self.rate = rate

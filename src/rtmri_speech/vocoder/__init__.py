@@ -1,7 +1,7 @@
-"""HiFi-GAN: from the natural-log mel to speech, with the checkpoints of the official program and of the lab."""
+"""HiFi-GAN: natural-log mel to speech; reads checkpoints of the official program and of the lab."""
 
 VOCODER_STAGE_VERSION = 1
-"""Raise it when a change of the code changes what a training yields: finished vocoders are then made again.
+"""Increment it when a change of the code changes the result of a training: finished vocoders are then retrained.
 
-It stands here because the workflow reads it, and must not import torch for that.
+Defined here because the workflow reads it without importing torch.
 """

@@ -1,8 +1,8 @@
-"""A log mel to samples block by block: whole clips and live streams, sample for sample the same, by any engine.
+"""Block-wise vocoding of a log mel for any engine; clips and live streams give identical samples.
 
-Both ways work on one grid of frames, each block with the frames around it that its samples depend on, so that memory
-does not grow with the length and a stream equals the whole clip to the last bit (a convolution's rounding depends on
-the length it is given). Nothing here imports torch.
+Both use the same grid of blocks, each with the surrounding frames in its receptive field, so that memory is constant
+and a stream equals the whole clip bit for bit (a convolution's rounding depends on the input length). torch is not
+imported here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 
 BLOCK_FRAMES = 128
-"""Frames made at a time: so many that those computed twice cost little, so few that they fit the processor's cache."""
+"""Frames per block: enough to keep the overlap cheap, few enough for the CPU cache."""
 
 
 class BlockVocoder(ABC):
@@ -24,13 +24,13 @@ class BlockVocoder(ABC):
 
     Parameters
     ----------
-    spec : the mel it reads.
+    spec : of its input.
     receptive_field : frames before and after a frame that its samples depend on.
-    block_frames : frames made at a time; a stream's delay is this many and the `receptive_field` after them.
+    block_frames : frames per block; the latency of a stream is this plus the `receptive_field` after it.
 
     Attributes
     ----------
-    sampling_rate, hop_length : of what it makes, Hz and samples a frame.
+    sampling_rate, hop_length : of the output, Hz and samples per frame.
     """
 
     def __init__(self, spec: MelSpec, receptive_field: tuple[int, int], block_frames: int) -> None:
@@ -41,7 +41,7 @@ class BlockVocoder(ABC):
 
     @abstractmethod
     def samples(self, log_mel: np.ndarray) -> np.ndarray:
-        """Return the samples, float32 ``(t * hop_length,)``, of a log mel taken whole, float32 ``(n_mels, t)``."""
+        """Return the samples, float32 ``(t * hop_length,)``, for a whole log mel, float32 ``(n_mels, t)``."""
 
     def synthesise(self, log_mel: np.ndarray) -> np.ndarray:
         """Return the waveform of a log mel.
@@ -57,20 +57,21 @@ class BlockVocoder(ABC):
         Raises
         ------
         UserError
-            The mel has another shape or holds numbers that are not finite.
+            The mel has the wrong shape or values that are not finite.
         """
         return np.concatenate(list(self.stream([log_mel])) or [np.zeros(0, np.float32)])
 
     def stream(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the waveform block by block while the mel comes in.
+        """Yield the waveform in blocks while the mel arrives.
 
         Parameters
         ----------
-        pieces : log mels ``(n_mels, t)`` that follow each other, of any lengths.
+        pieces : consecutive log mels ``(n_mels, t)`` of any lengths.
 
         Yields
         ------
-        float32 ``(block_frames * hop_length,)``, the last one shorter; together what `synthesise` makes of the whole.
+        float32 ``(block_frames * hop_length,)``, the last one shorter; concatenated, equal to `synthesise` of the
+        whole.
 
         Raises
         ------

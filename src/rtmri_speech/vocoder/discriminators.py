@@ -1,7 +1,7 @@
-"""HiFi-GAN's discriminators: multi-period and multi-scale, of any width, with the official and with the lab's padding.
+"""HiFi-GAN's multi-period and multi-scale discriminators, of any width, with official or lab padding.
 
 Kong et al., *HiFi-GAN* (2020); the multi-scale one is MelGAN's (Kumar et al., 2019). A discriminator returns its scores
-and the feature maps of all its layers, the last one being the scores.
+and the feature maps of all layers, the last being the scores.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _SCALE_LAYERS = (  # channels, kernel, stride, groups, padding
 )
 _SCALES = 3
 _LAB_PERIOD_PADDING = 4
-"""The lab pads its period discriminators' strided convolutions (kernel 5) twice as wide as the official program."""
+"""The lab's padding of the period discriminators' strided convolutions (kernel 5), twice the official one."""
 
 
 class Judgement(NamedTuple):
-    """What the discriminators say of a batch: a tensor of scores ``(B, n)`` and a list of feature maps from each."""
+    """Output of the discriminators for a batch: scores ``(B, n)`` and feature maps from each."""
 
     scores: list[torch.Tensor]
     features: list[list[torch.Tensor]]
 
     def halves(self) -> tuple[Judgement, Judgement]:
-        """Return the judgements of the first and of the second half of the batch."""
+        """Return the judgements of the two halves of the batch."""
         scores = [score.chunk(2) for score in self.scores]
         features = [[layer.chunk(2) for layer in layers] for layers in self.features]
         return tuple(  # type: ignore[return-value]
@@ -51,7 +51,7 @@ class Judgement(NamedTuple):
 
 
 class PeriodDiscriminator(nn.Module):
-    """Judges samples ``period`` apart, by two-dimensional convolutions over ``(L / period, period)``."""
+    """Two-dimensional convolutions over samples reshaped to ``(L / period, period)``."""
 
     def __init__(self, period: int, divisor: int, lab: bool) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class PeriodDiscriminator(nn.Module):
 
 
 class ScaleDiscriminator(nn.Module):
-    """Judges a waveform by grouped convolutions of long kernels."""
+    """Grouped convolutions with long kernels over the waveform."""
 
     def __init__(self, divisor: int, spectral: bool) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class ScaleDiscriminator(nn.Module):
         before = 1
         for width, kernel, stride, groups, padding in _SCALE_LAYERS:
             channels = max(width // divisor, 1)
-            # A narrow layer has fewer groups, as many as its channels allow.
+            # A narrow layer has as many groups as its channels allow.
             groups = math.gcd(groups, before, channels)
             conv = nn.Conv1d(before, channels, kernel, stride, groups=groups, padding=padding)
             self.convs.append(norm(conv))
@@ -125,7 +125,7 @@ class MultiPeriodDiscriminator(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """Three `ScaleDiscriminator`, at the full rate (spectral-normed), half of it and a quarter."""
+    """Three `ScaleDiscriminator`, at the full (spectral-normed), half and quarter rate."""
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class MultiScaleDiscriminator(nn.Module):
 
 @contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
-    """Let the parameters of ``modules`` need no gradient for a while: the generator's step computes none of theirs."""
+    """Disable gradients of the parameters of ``modules``, for the generator's step."""
     parameters = [parameter for module in modules for parameter in module.parameters()]
     for parameter in parameters:
         parameter.requires_grad_(False)

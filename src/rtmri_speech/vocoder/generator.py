@@ -1,9 +1,9 @@
-"""HiFi-GAN's generator: from a log mel to a waveform, with the official and with the lab's padding.
+"""HiFi-GAN's generator: log mel to waveform, with official or lab padding.
 
 The network is that of J. Kong, J. Kim, J. Bae, *HiFi-GAN* (NeurIPS 2020): transposed convolutions up to the sampling
-rate, after each the mean of parallel residual blocks that see different spans.
+rate, each followed by the mean of parallel residual blocks with different receptive fields.
 
-``padding`` is a named choice, because weights only sound right with the padding they were trained with:
+``padding`` must match the one used in training:
 
 - ``official`` (`jik876/hifi-gan`): every convolution is centred on its output.
 - ``lab`` (`YamaneKoyo/mri-to-speech`): the residual blocks are causal; the first and the last convolution look ahead,
@@ -23,9 +23,9 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.vocoder.config import VocoderConfig
 
 SLOPE = 0.1
-"""Negative slope of the leaky ReLUs, but for the last."""
+"""Negative slope of all leaky ReLUs but the last."""
 LAST_SLOPE = 0.01
-"""Negative slope before the last convolution (the official program leaves it at PyTorch's default)."""
+"""Negative slope before the last convolution (PyTorch's default in the official program)."""
 EDGE_KERNEL = 7
 """Kernel of the first and the last convolution."""
 
@@ -40,8 +40,8 @@ def _plain(module: nn.Module) -> nn.Module:
 class ResidualBlock(nn.Module):
     """Residual dilated convolutions of one kernel size, ``(B, C, 1, L)`` to the same shape.
 
-    Type 1 has for each dilation a pair: a dilated convolution and a plain one (``convs1``, ``convs2``); type 2 the
-    dilated one only (``convs``).
+    Type 1 has a dilated and a plain convolution for each dilation (``convs1``, ``convs2``); type 2 only the dilated one
+    (``convs``).
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.causal = causal
         self.precision: torch.dtype | None = None
-        """Type the convolutions compute in, where it is not that of the input (see `Generator.halve`)."""
+        """Type of the convolutions, if other than the input's (see `Generator.halve`)."""
 
         def convolutions(spans: tuple[int, ...]) -> nn.ModuleList:
             return nn.ModuleList(
@@ -74,12 +74,12 @@ class ResidualBlock(nn.Module):
             x, own = x.to(self.precision), True
         x = _rectified(x, SLOPE, own)
         if self.causal:
-            # The lab pads both sides and cuts the sum to the input's length from the left: what is left is causal.
+            # The lab pads both sides and truncates the sum to the input's length, which makes it causal.
             x = pad(x, ((conv.kernel_size[0] - 1) * conv.dilation[0], 0))
         return _convolved(conv, x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the block's output, ``(B, C, 1, L)``; ``x`` stays as it is."""
+        """Return the block's output, ``(B, C, 1, L)``; ``x`` is not modified."""
         total = x
         for number in range(len(self.convs1 if self.pairs else self.convs)):
             if self.pairs:
@@ -92,19 +92,19 @@ class ResidualBlock(nn.Module):
 
 
 def _rectified(x: torch.Tensor, slope: float, own: bool) -> torch.Tensor:
-    """Leaky ReLU, in place when nobody else needs ``x``: memory traffic is a third of the cost on a CPU."""
+    """Leaky ReLU, in place if ``own``: memory traffic is a third of the cost on a CPU."""
     return leaky_relu(x, slope, inplace=own and not torch.is_grad_enabled())
 
 
 def _sum(total: torch.Tensor, step: torch.Tensor, own: bool) -> torch.Tensor:
-    """Return the sum in the precision of ``total``, in its place when nobody else needs it."""
+    """Return the sum in the precision of ``total``, in place if ``own``."""
     return total.add_(step) if own and not torch.is_grad_enabled() else total + step
 
 
 def _convolved(conv: nn.Conv1d | nn.ConvTranspose1d, x: torch.Tensor) -> torch.Tensor:
     """Apply a one-dimensional convolution to ``(B, C, 1, L)`` in the memory format of ``x``.
 
-    PyTorch's CPU convolutions work channels-last, and copy a one-dimensional signal there and back each time.
+    PyTorch's CPU convolutions are channels-last, and convert a one-dimensional signal each time.
     """
     weight = conv.weight[:, :, None]
     if x.device.type == "cpu":
@@ -115,17 +115,17 @@ def _convolved(conv: nn.Conv1d | nn.ConvTranspose1d, x: torch.Tensor) -> torch.T
 
 
 class Generator(nn.Module):
-    """The generator that ``config`` describes.
+    """The generator of a config.
 
     Parameters
     ----------
-    config : the network; its ``padding`` must be named (`checkpoint.read_generator` tells it from a file's keys).
-    folded : without weight norm, for synthesis; else weight-normed, as it is trained.
+    config : of the network, with ``padding`` (`checkpoint.read_generator` infers it from a file's keys).
+    folded : without weight norm, for synthesis; else weight-normed, for training.
 
     Attributes
     ----------
-    hop_length : samples made of each mel frame.
-    receptive_field : mel frames before and after a frame that the samples of that frame depend on.
+    hop_length : samples per mel frame.
+    receptive_field : mel frames before and after a frame that its samples depend on.
     """
 
     def __init__(self, config: VocoderConfig, folded: bool = False) -> None:
@@ -162,8 +162,8 @@ class Generator(nn.Module):
 
         Returns
         -------
-        samples in [-1, 1], ``(B, 1, T * hop_length)``. Where a kernel minus its rate is odd, the official program makes
-        a few samples more: they are cut, so that the rest are its numbers.
+        samples in [-1, 1], ``(B, 1, T * hop_length)``. If a kernel minus its rate is odd, the official program outputs
+        a few more samples; they are cut, and the rest is identical.
         """
         samples = log_mel.shape[-1] * self.hop_length
         x = (pad(log_mel, (0, EDGE_KERNEL - 1)) if self.lab else log_mel)[:, :, None]
@@ -183,7 +183,7 @@ class Generator(nn.Module):
         return torch.tanh(_convolved(self.conv_post, x))[:, :, 0, :samples]
 
     def fold(self) -> Generator:
-        """Return the same generator for synthesis: weight norm folded into the weights, no gradients."""
+        """Return a copy for synthesis, with weight norm folded into the weights and without gradients."""
         folded = Generator(self.config, folded=True).requires_grad_(False).eval()
         weights = {name: tensor for name, tensor in self.state_dict().items() if "parametrizations" not in name}
         for name, module in self.named_modules():
@@ -193,10 +193,9 @@ class Generator(nn.Module):
         return folded.to(self.conv_post.bias.device)
 
     def halve(self) -> Generator:
-        """Compute the residual blocks' convolutions, nearly all of the work, in bfloat16; for a folded generator.
+        """Use bfloat16 for the residual blocks' convolutions, nearly all of the work; for a folded generator.
 
-        What is added up and what changes the rate stays in float32: all of it in bfloat16 costs 10 dB of accuracy and
-        gains a fifth in time.
+        Sums and upsampling stay in float32: bfloat16 there would lose 10 dB of accuracy for a fifth less time.
         """
         for block in self.resblocks:
             block.to(torch.bfloat16)
@@ -204,7 +203,7 @@ class Generator(nn.Module):
         return self
 
     def _receptive_field(self) -> tuple[int, int]:
-        """Frames before and after, by following the samples of frame 0 back through the network."""
+        """Frames before and after, by tracing the samples of frame 0 back through the network."""
         back, ahead = (0, EDGE_KERNEL - 1) if self.lab else (EDGE_KERNEL // 2, EDGE_KERNEL // 2)
         low, high = -back, self.hop_length - 1 + ahead
         for stage in reversed(range(len(self.ups))):

@@ -14,13 +14,14 @@ from rtmri_speech.vocoder.discriminators import Judgement
 FEATURE_WEIGHT = 2.0
 """Weight of feature matching in the generator's loss, as in the official program."""
 STFT_SIZES = (64, 128, 256, 512, 1024, 2048)
-"""Transform lengths of the STFT loss, from windows of 6 ms to lines 6 Hz apart at 11413 Hz; the hop is a quarter."""
+"""Transform lengths of the STFT loss, from windows of 6 ms to a resolution of 6 Hz at 11413 Hz; the hop is a
+quarter."""
 _MAGNITUDE_FLOOR = 1e-5
-"""Below it a magnitude counts as silence: its logarithm's gradient would outweigh all that is heard."""
+"""Lower bound of magnitudes: the gradient of the logarithm of smaller ones would dominate."""
 
 
 def _mean(values: torch.Tensor) -> torch.Tensor:
-    """Return the mean, in float32 at least: bfloat16 would round a loss to two digits."""
+    """Return the mean, at least in float32: bfloat16 would round a loss to two digits."""
     return values.mean(dtype=torch.promote_types(values.dtype, torch.float32))
 
 
@@ -49,7 +50,7 @@ def feature_loss(real: Judgement, made: Judgement) -> torch.Tensor:
 def mel_error(spec: MelSpec, real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
     """Return the mean absolute difference of the natural-log mels of two waveforms, float ``(..., L)``.
 
-    The mel is `MelSpec.mel_tensor`: the definition that the dataset and the vocoder's input have.
+    The mel is `MelSpec.mel_tensor`, as for the dataset and the vocoder's input.
     """
     return (log_mel_tensor(spec.mel_tensor(real)) - log_mel_tensor(spec.mel_tensor(made))).abs().mean()
 

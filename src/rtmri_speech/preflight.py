@@ -67,7 +67,8 @@ def check_named(settings: Settings, checkout: Path, test_clips: Iterable[str]) -
         if name and name.exists() and not name.is_dir():
             raise UserError(key, f"names {name}, which is not a directory", "give another path")
     files = {key: found(key, name) for key in _FILES if isinstance(name := _value(settings, key), Path)}
-    if base := files.get("vocoder.base"):
+    base, config = files.get("vocoder.base"), files["vocoder.config"]
+    if base and not (config.is_file() and read_config(config).discriminator_start is None):
         found("vocoder.base", discriminators_beside(base))
     _check_vocoder_config(settings, files)
     _check_polygons(settings.synthesis.masks, files.get("explain.regions"), found)

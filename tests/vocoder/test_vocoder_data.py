@@ -119,6 +119,35 @@ def test_augmentation_changes_the_speed_of_mel_and_audio_together(corpus):
     assert max(levels) <= 0.31 and min(levels) > 0.14 and max(levels) / min(levels) > 1.3
 
 
+def test_smoothing_blurs_true_mels_and_leaves_the_audio_from_its_step_on(corpus):
+    plain = dataclasses.replace(CONFIG, smooth_mels=0.0)
+    smooth = dataclasses.replace(CONFIG, smooth_mels=1.0, smooth_start=2)
+    for directories, blurred in (
+        ({}, True),
+        ({"mels_dir": corpus / "mels"}, False),
+        ({"mels_dir": corpus / "mels", "extra_mels_dir": corpus / "true"}, True),
+    ):
+        clips = clips_of(corpus, **directories)
+        weight = 1.0 if "extra_mels_dir" in directories else 0.0
+        for step in (1, 2, 3):
+            one, other = (Excerpts(clips, config, weight)[step] for config in (plain, smooth))
+            assert (one["audio"] == other["audio"]).all()
+            assert bool((one["mel"] != other["mel"]).any()) == (blurred and step >= 2)
+
+
+def test_other_recordings_are_drawn_for_their_share_and_the_mel_is_theirs(corpus):
+    config = dataclasses.replace(CONFIG, augment_recording=0.5)
+    clips, changed = clips_of(corpus), 0
+    for step in range(30):
+        plain, batch = Excerpts(clips, CONFIG)[step], Excerpts(clips, config)[step]
+        for before, audio, mel in zip(plain["audio"], batch["audio"], batch["mel"], strict=True):
+            changed += bool((before != audio).any())
+            # Away from the edges, where the excerpt's surroundings are heard.
+            own = log_mel(config.spec.mel(audio.numpy().astype(np.float64)))
+            np.testing.assert_allclose(mel[:, 3:-3], own[:, 3 : mel.shape[1] - 3], atol=0.05)
+    assert changed / 90 == pytest.approx(0.5, abs=0.17)
+
+
 def test_a_clip_shorter_than_an_excerpt_is_padded_with_silence(corpus):
     write_filelist(corpus / "list.txt", ["c"])
     config = dataclasses.replace(CONFIG, segment_size=8400)

@@ -15,13 +15,15 @@ import pytest
 import torch
 from tiny_models import TRAINED_VOCODER, write_noise
 
+from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.errors import UserError
 from rtmri_speech.training.state import load_checkpoint
-from rtmri_speech.vocoder.checkpoint import newest_pair, official_state, publish_pair, write_pair
+from rtmri_speech.vocoder.checkpoint import newest_pair, official_state, publish_pair, read_generator, write_pair
 from rtmri_speech.vocoder.config import read_config, write_config
-from rtmri_speech.vocoder.data import open_clips
+from rtmri_speech.vocoder.data import open_clips, whole_clip
 from rtmri_speech.vocoder.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from rtmri_speech.vocoder.generator import Generator
+from rtmri_speech.vocoder.loss import mel_error
 from rtmri_speech.vocoder.naming import pairs
 from rtmri_speech.vocoder.train import Run, dated_directory, train
 
@@ -202,6 +204,19 @@ def test_a_base_named_pt_is_copied_under_the_official_names(corpus, base):
     assert (corpus / "tuned" / "do_00000008").read_bytes() == (corpus / "base" / "do_00000008.pt").read_bytes()
 
 
+def test_a_base_without_discriminators_serves_a_training_that_has_none(corpus):
+    train_in(corpus, "base")
+    (corpus / "base" / "do_00000008").unlink()
+    base, alone = corpus / "base" / "g_00000008", dataclasses.replace(TINY, discriminator_start=None)
+    told = train_in(corpus, "tuned", config=alone, steps=10, base=base, new_rate=True, base_needed=True)
+    assert any("has no do_00000008 beside it, and needs none" in sentence for sentence in told)
+    assert pairs(corpus / "tuned") == [10] and (corpus / "tuned" / "g_00000008").read_bytes() == base.read_bytes()
+    before, after = (load_checkpoint(corpus / name)["generator"] for name in ("base/g_00000008", "tuned/g_00000010"))
+    assert any((before[name] != after[name]).any() for name in before)
+    with pytest.raises(UserError, match="do_00000008: there is no such file"):
+        train_in(corpus, "other", steps=10, base=base, new_rate=True, base_needed=True)
+
+
 def test_another_base_starts_over(corpus):
     train_in(corpus, "base")
     train_in(corpus, "tuned", steps=10, base=corpus / "base" / "g_00000008", new_rate=True, base_needed=True)
@@ -379,9 +394,12 @@ def test_two_processes_train_like_one(corpus):
     assert json.loads((corpus / "two" / "config.json").read_text())["batch_size"] == 2
 
 
-@pytest.mark.parametrize("clips", [1, 6])
+@pytest.mark.parametrize("clips", [4, 4000])
 def test_a_rate_that_decays_by_steps_does_not_depend_on_the_number_of_clips(tmp_path, clips):
-    write_noise(tmp_path, [f"c{number}" for number in range(clips)])
+    write_noise(tmp_path, ["c0"])
+    for number in range(1, clips):
+        (tmp_path / "wavs" / f"c{number}.wav").hardlink_to(tmp_path / "wavs" / "c0.wav")
+    write_filelist(tmp_path / "training.txt", [f"c{number}" for number in range(clips)])
     told = train_in(tmp_path, config=dataclasses.replace(TINY, lr_decay=0.1, lr_decay_steps=3))
     _, rest = contents(tmp_path / "out", 8)
     # The eighth step is taken after two decays, behind the third and the sixth.
@@ -396,3 +414,31 @@ def test_a_rate_that_vanishes_in_short_epochs_is_reported(corpus):
     # Eight steps over log(1/2) / log(1/10) of a decay each.
     assert sentence.endswith('"lr_decay_steps": 27 in the config.')
     assert not any("lr_decay_steps" in sentence for sentence in train_in(corpus, "slow"))
+
+
+def test_fine_tuning_on_four_clips_learns_to_its_end(tmp_path):
+    """Four clips make an epoch of one step: a rate that decays by epochs is gone before anything is learned."""
+    ids = ["a", "b", "c", "d"]
+    write_noise(tmp_path, ids)
+    base = dataclasses.replace(TINY, batch_size=4, lr_decay=0.8, discriminator_start=None)
+    train_in(tmp_path, "base", config=base, steps=4)
+    errors = {}
+    for name, config in (("by epochs", base), ("by steps", dataclasses.replace(base, lr_decay_steps=20))):
+        tuned = {"steps": 54, "validation_interval": 50, "checkpoint_interval": 50}
+        train_in(tmp_path, name, config=config, base=tmp_path / "base", new_rate=True, base_needed=True, **tuned)
+        for steps in (4, 54):
+            errors[name, steps] = validation_error(tmp_path, tmp_path / name / f"g_{steps:08d}", config)
+    assert errors["by steps", 54] < 0.8 * errors["by steps", 4]
+    assert errors["by steps", 54] < errors["by epochs", 54]
+
+
+def validation_error(directory, checkpoint, config):
+    """Mean mel error of a checkpoint over the validation clips."""
+    generator, config = read_generator(checkpoint, config)
+    errors = []
+    for clip in open_clips(directory / "validation.txt", directory / "wavs", config, say=print):
+        mel, audio = whole_clip(clip, config)
+        with torch.no_grad():
+            made = generator(torch.from_numpy(mel)[None])[0, 0]
+        errors.append(float(mel_error(config.loss_mel, torch.from_numpy(audio), made)))
+    return sum(errors) / len(errors)

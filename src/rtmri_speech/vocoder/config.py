@@ -22,6 +22,17 @@ PADDINGS = ("official", "lab")
 SCHEDULES = ("exponential", "plateau")
 CONFIG_NAME = "config.json"
 
+LATER_SETTINGS = (
+    "lr_decay_steps",
+    "augment_recording",
+    "smooth_mels",
+    "smooth_start",
+    "smooth_bins",
+    "smooth_frames",
+    "mel_noise",
+)
+"""Settings that earlier configs and states lack; written only where they are not at their defaults."""
+
 _LONGEST_REACH = 10_000
 """Samples between the first and the last that one convolution reads; beyond it padding alone would fill the memory."""
 
@@ -58,6 +69,9 @@ class VocoderConfig:
     average : decay of the moving average of the generator's weights that is saved and validated; 0 for none.
     augment_rate, augment_gain_db : range of random resampling (0.1: by 0.9 to 1.1) and of random gain, where the mel is
         computed from the audio; 0 and ``[0, 0]`` for none.
+    augment_recording : share of these excerpts that are changed as by another recording (`augmentation.recorded`).
+    smooth_mels : share of the excerpts whose true mel is blurred as a predictor's; from step ``smooth_start`` on.
+    smooth_bins, smooth_frames, mel_noise : how far at most, see `augmentation.Smoothing`.
     mel : the mel this vocoder reads, where the JSON states it; see `spec`.
     other : keys of the file that nothing here reads, kept for the round trip.
 
@@ -103,6 +117,12 @@ class VocoderConfig:
     average: float = 0.0
     augment_rate: float = 0.0
     augment_gain_db: tuple[float, float] = (0.0, 0.0)
+    augment_recording: float = 0.0
+    smooth_mels: float = 0.0
+    smooth_start: int = 0
+    smooth_bins: float = 3.5
+    smooth_frames: float = 1.2
+    mel_noise: float = 0.15
     mel: MelSpec | None = None
     other: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -203,7 +223,12 @@ class VocoderConfig:
             list(self.augment_gain_db),
             "give the lowest and the highest gain",
         )
-        for name in ("mel_weight", "stft_weight", "discriminator_start"):
+        for name in ("augment_recording", "smooth_mels"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "give a share from 0 to 1")
+        for name in (
+            *("mel_weight", "stft_weight", "discriminator_start"),
+            *("smooth_start", "smooth_bins", "smooth_frames", "mel_noise"),
+        ):
             _require((getattr(self, name) or 0) >= 0, name, getattr(self, name), "give a number of at least 0")
 
     @property
@@ -231,13 +256,24 @@ class VocoderConfig:
         """Mel frames of a training excerpt."""
         return self.segment_size // self.hop_size
 
+    @property
+    def changed_later(self) -> dict[str, Any]:
+        """The settings in `LATER_SETTINGS` that are not at their defaults, by name."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name in LATER_SETTINGS and getattr(self, field.name) != field.default
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON's content: official keys first, then ours, then those nothing here reads."""
         out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         other = out.pop("other")
-        for name in ("padding", "lr_decay_steps"):
-            if out[name] is None:
-                del out[name]
+        for name in LATER_SETTINGS:
+            del out[name]
+        out |= self.changed_later
+        if out["padding"] is None:
+            del out["padding"]
         return {**out, "mel": self.spec.to_dict(), **other}
 
     def network(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from rtmri_speech.signal.mel import LOG_FLOOR, MelSpec, log_mel_tensor
 from rtmri_speech.training.batches import StepBatches
 from rtmri_speech.training.state import seed_for_step
 from rtmri_speech.untrusted import read_array
+from rtmri_speech.vocoder.augmentation import Smoothing, recorded
 from rtmri_speech.vocoder.config import VocoderConfig
 
 LONGEST_DIFFERENCE_FRAMES, LONGEST_DIFFERENCE_SHARE = 5, 0.02
@@ -173,7 +174,8 @@ def whole_clip(clip: VocoderClip, config: VocoderConfig) -> tuple[np.ndarray, np
     if clip.mel_path is not None:
         mel = np.array(read_mel(clip.mel_path, config.num_mels)[:, : clip.frames], np.float32)
         return mel, clip.samples(0, clip.frames * config.hop_size)
-    return _excerpt_from_audio(clip, 0, clip.frames, 1.0, 1.0, config)
+    margin = _margin(config.spec)
+    return _with_mel(clip.samples(-margin * config.hop_size, (clip.frames + margin) * config.hop_size), config)
 
 
 class Excerpts(Dataset):
@@ -204,6 +206,7 @@ class Excerpts(Dataset):
         self.clips, self.config = clips, config
         self.extra_mels_weight, self.rank, self.ranks = extra_mels_weight, rank, ranks
         self.batches = StepBatches(len(clips), config.batch_size, config.seed)
+        self.smoothing = Smoothing(config.smooth_mels, config.smooth_bins, config.smooth_frames, config.mel_noise)
 
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         """Return this process's share of the batch of step ``step``."""
@@ -227,11 +230,11 @@ class Excerpts(Dataset):
             mel[:, : last - first] = read_mel_frames(path, first, last)
             audio = np.zeros(frames * config.hop_size, np.float32)
             audio[: (last - first) * config.hop_size] = clip.samples(first * config.hop_size, last * config.hop_size)
-            return mel, audio
-        speed = 1 + config.augment_rate * rng.uniform(-1, 1)
-        first = int(rng.integers(max(clip.frames - math.ceil(frames * speed), 0) + 1))
-        gain = 10 ** (rng.uniform(*config.augment_gain_db) / 20)
-        return _excerpt_from_audio(clip, first, frames, speed, gain, config)
+        else:
+            mel, audio = _with_mel(_augmented(clip, frames, config, rng), config)
+        if config.smooth_mels and step >= config.smooth_start and (true_mel or path is None):
+            mel = self.smoothing(mel, rng)
+        return mel, audio
 
 
 def read_mel_frames(path: Path, first: int, last: int) -> np.ndarray:
@@ -240,12 +243,12 @@ def read_mel_frames(path: Path, first: int, last: int) -> np.ndarray:
     return mel[..., first:last].reshape(mel.shape[-2], last - first)
 
 
-def _excerpt_from_audio(
-    clip: VocoderClip, first: int, frames: int, speed: float, gain: float, config: VocoderConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log mel ``(n_mels, frames)`` and samples from frame ``first`` on, ``speed`` times as fast, times ``gain``."""
-    spec, hop = config.spec, config.hop_size
-    margin = _margin(spec)
+def _augmented(clip: VocoderClip, frames: int, config: VocoderConfig, rng: np.random.Generator) -> np.ndarray:
+    """Return samples of ``frames`` frames and their margins, from a random place and changed as the config says."""
+    speed = 1 + config.augment_rate * rng.uniform(-1, 1)
+    first = int(rng.integers(max(clip.frames - math.ceil(frames * speed), 0) + 1))
+    gain = 10 ** (rng.uniform(*config.augment_gain_db) / 20)
+    hop, margin = config.hop_size, _margin(config.spec)
     begin, end = first * hop - round(margin * hop * speed), first * hop + round((frames + margin) * hop * speed)
     block = clip.samples(begin, end)
     if speed != 1:
@@ -257,7 +260,16 @@ def _excerpt_from_audio(
     peak = np.abs(block).max()
     if gain > 1 and peak > 1:
         block /= peak
-    mel = log_mel_tensor(spec.mel_tensor(torch.from_numpy(block)))[:, margin : margin + frames]
+    if config.augment_recording and rng.random() < config.augment_recording:
+        block = recorded(block, config.sampling_rate, rng)
+    return block
+
+
+def _with_mel(block: np.ndarray, config: VocoderConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log mel ``(n_mels, F)`` and the samples ``(F * hop,)`` of a block that has a margin on either side."""
+    margin, hop = _margin(config.spec), config.hop_size
+    frames = len(block) // hop - 2 * margin
+    mel = log_mel_tensor(config.spec.mel_tensor(torch.from_numpy(block)))[:, margin : margin + frames]
     return mel.numpy(), block[margin * hop : (margin + frames) * hop]
 
 

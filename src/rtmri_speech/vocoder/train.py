@@ -82,7 +82,8 @@ class Run(Training):
     steps : the training ends after so many (those of a base count); None: after ``epochs``.
     epochs : passes over the training clips, counted from where this training began.
     state_directory : where the resumable state is kept.
-    base : a ``g_`` file or directory of the pair to begin with; None: the newest pair in ``directory``, or nothing.
+    base : a ``g_`` file or directory of the pair to begin with; None: the newest pair in ``directory``, or nothing. A
+        ``g_`` file may stand alone where the config has no ``discriminator_start``.
     base_needed : refuse to begin with nothing.
     new_rate : take the learning rate from the config, as fine-tuning does, and not from the base.
     device, wait : where to compute, whether to wait for another trainer.
@@ -199,9 +200,14 @@ class Networks:
             getattr(self, name).load_state_dict(state[name])
 
     def begin_with(self, generator: Mapping[str, Any], rest: Mapping[str, Any], source: Path, say: Say) -> None:
-        """Take over an official or a lab pair: weights, and the optimisers' states where they are AdamW's."""
+        """Take over an official or a lab pair: weights, and the optimisers' states where they are AdamW's.
+
+        An empty ``rest`` leaves discriminators and optimisers as new ones.
+        """
         load_official(self.generator, generator["generator"], source)
         self.averaged.load_state_dict(self.generator.state_dict())
+        if not rest:
+            return
         for name in ("mpd", "msd"):
             load_official(getattr(self, name), rest[name], discriminators_beside(source))
         for name in ("optim_g", "optim_d"):
@@ -271,7 +277,7 @@ class _Beginning:
     @classmethod
     def find(cls, run: Run, config: VocoderConfig, say: Say) -> _Beginning:
         if run.base is not None and not run.base.is_dir():
-            found = run.base, load_checkpoint(run.base), load_checkpoint(discriminators_beside(run.base))
+            found = run.base, load_checkpoint(run.base), _discriminators(run.base, config, say)
         else:
             found = newest_pair(run.base or run.directory, say)
         if found is None:
@@ -288,13 +294,22 @@ class _Beginning:
         if not isinstance(generator.get("generator"), dict):
             raise UserError(source, "holds no 'generator'", "give a g_<steps> file")
         missing = [key for key in ("mpd", "msd") if not isinstance(rest.get(key), dict)]
-        if missing:
+        if rest and missing:
             raise UserError(discriminators_beside(source), f"lacks {' and '.join(missing)}", "give a do_ file")
         padding = infer_padding(generator["generator"], config.padding or padding_of(generator, source), source)
         if generator.get("mel") is not None:
             wanted = dataclasses.replace(config, padding=padding).spec
             MelSpec.from_dict(generator["mel"], str(source)).require_same(wanted, str(source), "the config")
         return cls(padding, steps_of(source), (generator, rest), source)
+
+
+def _discriminators(base: Path, config: VocoderConfig, say: Say) -> dict[str, Any]:
+    """Return the content of the ``do_`` file of a base; nothing where it has none and the training uses none."""
+    path = discriminators_beside(base)
+    if config.discriminator_start is None and not path.exists():
+        say(f"{base}: has no {path.name} beside it, and needs none, since the training has no discriminators.")
+        return {}
+    return load_checkpoint(path)
 
 
 def _rate_of(beginning: _Beginning) -> float | None:
@@ -349,9 +364,7 @@ class VocoderTask(Task):
             " discriminator_start average augment_rate augment_gain_db fmax_for_loss"
         )
         of_run = {"steps": self.run.steps, "epochs": self.run.epochs, **marked(self.run, "adjustable")}
-        if self.config.lr_decay_steps is not None:
-            of_run["lr_decay_steps"] = self.config.lr_decay_steps
-        return {**{name: getattr(self.config, name) for name in names.split()}, **of_run}
+        return {**{name: getattr(self.config, name) for name in names.split()}, **of_run, **self.config.changed_later}
 
     def defaults(self) -> dict[str, dict[str, Any]]:
         """Return the defaults of the run's settings; see `Task.defaults`."""
@@ -434,7 +447,7 @@ class VocoderTask(Task):
     def _copy_base(self, beginning: _Beginning) -> None:
         for path, name in (
             (beginning.source, generator_file),
-            (discriminators_beside(beginning.source), discriminator_file),
+            *([(discriminators_beside(beginning.source), discriminator_file)] if beginning.pair[1] else []),
         ):
             with atomic.replacing(name(self.run.directory, beginning.steps)) as temporary:
                 shutil.copyfile(path, temporary)

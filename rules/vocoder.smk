@@ -1,6 +1,6 @@
 # The vocoder: fine-tuning of a base on predicted mels, and training of the demo's base.
 
-from rtmri_speech.demo import BASE_SEED
+from rtmri_speech.demo import BASE_SEEDS
 from rtmri_speech.settings.vocoder import Training as VocoderTraining
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
 from rtmri_speech.vocoder.naming import discriminators_beside, steps_of
@@ -19,6 +19,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 VOCODER_PAIR = [VOCODER_BASE, str(discriminators_beside(VOCODER_BASE))] if VOCODER_BASE else []
+# A base may have no discriminators; whether the training needs them is checked with the rest of the configuration.
+VOCODER_PAIR = [file for file in VOCODER_PAIR if os.path.exists(file) or not os.path.exists(VOCODER_BASE)]
 VOCODER_CHECKPOINT = f"{VOCODER_DIRECTORY}/g_{VOCODER_STEPS:08d}"
 
 
@@ -74,25 +76,25 @@ rule fine_tune_vocoder:
         " --provenance {output.provenance:q} --threads {threads} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
-# The demo's base vocoder, trained on other sentences and voices than the demo's, with a twelfth held out. As this takes hours on
-# one core, it is in the repository (models/demo_vocoder); `snakemake --cores 4 score_base_vocoder` makes it again.
+# A base vocoder for vocoder.base, trained on directories of speech; by default on synthetic speech of other sentences and voices than
+# the demo's. As this takes hours on one core, the demo's is in the repository (models/demo_vocoder).
+BASE_TRAINING = SETTINGS.base_vocoder
 BASE_DIRECTORY = f"{RESULTS}/base_vocoder"
-BASE_CLIPS, BASE_HELD_OUT, BASE_STEPS = 300, 12, 16200
-BASE_IDS = [f"{clip:03d}" for clip in range(BASE_CLIPS)]
-BASE_SPLITS = {
-    "validation": BASE_IDS[BASE_HELD_OUT - 1 :: BASE_HELD_OUT],
-    "training": [id for clip, id in enumerate(BASE_IDS) if clip % BASE_HELD_OUT != BASE_HELD_OUT - 1],
-}
+BASE_CONFIG = text(of_checkout(BASE_TRAINING.config, BASE))
+BASE_STEPS = BASE_TRAINING.steps
+BASE_CLIPS = {"training": 275, "validation": 25}
 
 
 rule make_base_speech:
-    """Generate ten minutes of synthetic speech for the base vocoder."""
+    """Generate nine minutes of synthetic speech for training, and one for validation."""
     output:
-        directory(f"{BASE_DIRECTORY}/corpus"),
+        directory(f"{BASE_DIRECTORY}/synthetic/{{split}}/audio"),
     log:
-        f"{LOGS}/make_base_speech.log",
+        f"{LOGS}/make_base_speech/{{split}}.log",
     benchmark:
-        f"{BENCHMARKS}/make_base_speech.tsv"
+        f"{BENCHMARKS}/make_base_speech/{{split}}.tsv"
+    wildcard_constraints:
+        split="|".join(BASE_CLIPS),
     conda:
         "../envs/rtmri.yaml"
     threads: 8
@@ -102,34 +104,49 @@ rule make_base_speech:
     params:
         script=script("make_demo_corpus.py"),
         code=code_hash("demo.corpus"),
-        flags=flags(clips=BASE_CLIPS, seed=BASE_SEED, audio_only=True),
+        directory=subpath(output[0], parent=True),
+        flags=lambda wildcards: flags(
+            clips=BASE_CLIPS[wildcards.split], seed=BASE_SEEDS[wildcards.split], audio_only=True
+        ),
     shell:
-        "python {params.script:q} --out_dir {output:q} --jobs {threads} {params.flags} > {log:q} 2>&1"
+        "python {params.script:q} --out_dir {params.directory:q} --jobs {threads} {params.flags} > {log:q} 2>&1"
 
 
-rule write_base_filelist:
-    """Write the ids of the training or validation set of the base vocoder."""
+rule prepare_base_speech:
+    """Convert speech to clips of one sampling rate and level, with file lists of the training and validation sets."""
+    input:
+        config=BASE_CONFIG,
+        speech=[text(path) for path in BASE_TRAINING.speech] or expand(rules.make_base_speech.output, split="training"),
+        held_out=[text(path) for path in BASE_TRAINING.held_out]
+        or expand(rules.make_base_speech.output, split="validation"),
     output:
-        f"{BASE_DIRECTORY}/{{split}}.txt",
+        audio=directory(f"{BASE_DIRECTORY}/clips/audio"),
+        lists=expand(f"{BASE_DIRECTORY}/clips/{{split}}.txt", split=TRAINED_SPLITS),
     log:
-        f"{LOGS}/write_base_filelist/{{split}}.log",
-    wildcard_constraints:
-        split="|".join(BASE_SPLITS),
-    localrule: True
+        f"{LOGS}/prepare_base_speech.log",
+    benchmark:
+        f"{BENCHMARKS}/prepare_base_speech.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(1000),
+        runtime=more_on_retry(60),
     params:
-        ids=lambda wildcards: BASE_SPLITS[wildcards.split],
-    run:
-        from rtmri_speech.dataset.filelists import write_filelist
-
-        write_filelist(output[0], params.ids)
+        script=script("prepare_base_speech.py"),
+        code=code_hash("vocoder.speech"),
+        directory=subpath(output.audio, parent=True),
+    shell:
+        "python {params.script:q} --config {input.config:q} --speech {input.speech:q} --held_out {input.held_out:q}"
+        " --out_dir {params.directory:q} > {log:q} 2>&1"
 
 
 rule train_base_vocoder:
-    """Train the base from scratch with mel and STFT losses, and at the end with narrow discriminators."""
+    """Train the base from scratch, as its config says."""
     input:
-        config=BASE / "config" / "hifigan_demo_base.json",
-        speech=rules.make_base_speech.output,
-        lists=expand(rules.write_base_filelist.output, split=TRAINED_SPLITS),
+        config=BASE_CONFIG,
+        audio=rules.prepare_base_speech.output.audio,
+        lists=rules.prepare_base_speech.output.lists,
     output:
         f"{BASE_DIRECTORY}/config.json",
         f"{BASE_DIRECTORY}/g_{BASE_STEPS:08d}",
@@ -152,11 +169,12 @@ rule train_base_vocoder:
         flags=flags(
             state_dir=f"{RESULTS}/.state/base_vocoder",
             training_steps=BASE_STEPS,
-            checkpoint_interval=1000,
+            checkpoint_interval=min(1000, BASE_STEPS),
+            validation_interval=min(1000, BASE_STEPS),
             bf16=True,
         ),
     shell:
-        "python {params.script:q} --config {input.config:q} --input_wavs_dir {input.speech:q}/audio"
+        "python {params.script:q} --config {input.config:q} --input_wavs_dir {input.audio:q}"
         " --input_training_file {input.lists[0]:q} --input_validation_file {input.lists[1]:q}"
         " --checkpoint_path {params.directory:q} --threads {threads} {params.flags} > {log:q} 2>&1"
 
@@ -164,8 +182,8 @@ rule train_base_vocoder:
 rule score_base_vocoder:
     """Copy synthesis of the held-out clips by the base vocoder, compared with Griffin-Lim."""
     input:
-        speech=rules.make_base_speech.output,
-        held_out=f"{BASE_DIRECTORY}/validation.txt",
+        audio=rules.prepare_base_speech.output.audio,
+        held_out=f"{BASE_DIRECTORY}/clips/validation.txt",
         generator=rules.train_base_vocoder.output[1],
     output:
         table=f"{BASE_DIRECTORY}/scores.md",
@@ -184,5 +202,5 @@ rule score_base_vocoder:
         script=script("score_copy_synthesis.py"),
         code=code_hash("evaluation.copy_synthesis"),
     shell:
-        "python {params.script:q} --checkpoint_file {input.generator:q} --input_wavs_dir {input.speech:q}/audio"
+        "python {params.script:q} --checkpoint_file {input.generator:q} --input_wavs_dir {input.audio:q}"
         " --input_file {input.held_out:q} --output {output.scores:q} > {log:q} 2>&1"

@@ -39,7 +39,7 @@ def main() -> None:
 
     from rtmri_speech.atomic import save_text
     from rtmri_speech.dataset.clip import Clip
-    from rtmri_speech.demo import BASE_SEED
+    from rtmri_speech.demo import BASE_SEEDS
     from rtmri_speech.demo.corpus import clip_id, make_clip
     from rtmri_speech.evaluation import further, systems
     from rtmri_speech.evaluation.f0_range import training_f0_range
@@ -49,7 +49,7 @@ def main() -> None:
 
     output = args.output_dir or args.results / "further"
     corpus = args.corpus or output / "corpus"
-    known = {BASE_SEED}
+    known = set(BASE_SEEDS.values())
     for description in sorted((args.results / "demo" / "descriptions").glob("*.json"))[:1]:
         known.add(read_json(description, missing="make the demo again", remedy="make the demo again")["seed"])
     if args.seed in known:

@@ -1,4 +1,4 @@
 """The embedded demo corpus, from an articulatory synthesiser (optional extra ``demo``)."""
 
-BASE_SEED = 7001
-"""Seed of the speech for training the demo's base vocoder; its clips are not scored."""
+BASE_SEEDS = {"training": 7001, "validation": 7002}
+"""Seeds of the synthetic speech for training and validating a base vocoder; its clips are not scored otherwise."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 from rtmri_speech.settings import data, use
 from rtmri_speech.settings.acoustic import Acoustic
 from rtmri_speech.settings.fields import Name, NotNegative, Section, setting
-from rtmri_speech.settings.vocoder import Vocoder
+from rtmri_speech.settings.vocoder import BaseVocoder, Vocoder
 
 
 def _section(kind: type[Section]) -> Section:
@@ -44,6 +44,7 @@ class Settings(Section):
     )
     acoustic: Acoustic = _section(Acoustic)
     vocoder: Vocoder = _section(Vocoder)
+    base_vocoder: BaseVocoder = _section(BaseVocoder)
     synthesis: use.Synthesis = _section(use.Synthesis)
     pack: use.Pack = _section(use.Pack)
     analysis: use.Analysis = _section(use.Analysis)

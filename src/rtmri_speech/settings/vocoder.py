@@ -40,7 +40,9 @@ class Vocoder(Training):
         " own or else config/hifigan_lab.json.",
     )
     base: Path | None = setting(
-        None, "The g_<steps> file to begin with, its do_<steps> beside it. Empty trains from nothing."
+        None,
+        "The g_<steps> file to begin with, its do_<steps> beside it where the config uses discriminators. Empty trains"
+        " from nothing.",
     )
     steps: Count = setting(
         275_000,
@@ -53,3 +55,17 @@ class Vocoder(Training):
         2880, "Longest run of the training job on a cluster; a job that is cut off goes on with its next attempt."
     )
     gpus: Whole = setting(1, "GPUs of the training, one process each. 0 is the processor.")
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseVocoder(Section):
+    """A base for vocoder.base, which the target score_base_vocoder trains from nothing; nothing else makes it."""
+
+    section: ClassVar[str] = "base_vocoder"
+
+    config: Path = setting(Path("config/hifigan_demo_base.json"), "HiFi-GAN's config JSON. Relative to the repository.")
+    speech: tuple[Path, ...] = setting((), "Directories of sound files to train on. Empty takes synthetic speech.")
+    held_out: tuple[Path, ...] = setting(
+        (), "Directories of other voices, for validation and scores. Empty takes synthetic speech."
+    )
+    steps: Count = setting(16_200, "Training steps. Raising it goes on from the state.")

@@ -5,7 +5,7 @@ EVALUATION = f"{RESULTS}/evaluation"
 # The configured context comes first.
 CONTEXTS = list(dict.fromkeys([ACOUSTIC.context, *SETTINGS.evaluation.contexts]))
 # A given vocoder was not fine-tuned from this configuration's base.
-COMPARED_BASE = None if SYNTHESIS.hifigan_checkpoint else VOCODER_BASE
+COMPARED_BASE = VOCODER_BASE if SPEAKING_VOCODER == VOCODER_CHECKPOINT else None
 # The lab's scaler was fitted to all clips; its vocoder, and one fine-tuned from it, may have been trained on any clip.
 TRAINED_ELSEWHERE = (
     ["scaler"]

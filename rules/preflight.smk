@@ -17,7 +17,7 @@ if workflow.is_main_process:
         require_new_videos()
 
 TRAINS_ACOUSTIC = not SYNTHESIS.mri_checkpoint
-TRAINS_VOCODER = not SYNTHESIS.hifigan_checkpoint
+TRAINS_VOCODER = SPEAKING_VOCODER == VOCODER_CHECKPOINT
 CHECKED_FILES = {
     "pretrained": TRAINS_ACOUSTIC and isinstance(ACOUSTIC.cnn_pretrained, Path) and text(ACOUSTIC.cnn_pretrained),
     "resume_ckpt": TRAINS_ACOUSTIC and text(ACOUSTIC.resume_ckpt),

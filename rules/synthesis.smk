@@ -14,12 +14,20 @@ SPEECH_LOCAL = CLIPS_LOCAL and not SPEECH_GPUS
 SPEECH_MB = SYNTHESIS.memory_mb or (2000 if BY_TORCH else 1000)
 SPEECH_CODE = code_hash("synthesis.speech", "synthesis.checkpoints" if BY_TORCH else "pack.speak")
 
+BY_GRIFFIN_LIM = SYNTHESIS.vocoder == "griffin-lim"
+GRIFFIN_LIM = f"{RESULTS}/vocoder/griffin_lim.json"
+SPEAKING_VOCODER = GRIFFIN_LIM if BY_GRIFFIN_LIM else text(SYNTHESIS.hifigan_checkpoint) or VOCODER_CHECKPOINT
+
 # The models trained here, or given ones (from the lab or another results directory).
 SPEECH_MODELS = {
     "mri-checkpoint": ACOUSTIC_IN_USE,
-    "hifigan-checkpoint": text(SYNTHESIS.hifigan_checkpoint) or VOCODER_CHECKPOINT,
-    "hifigan-config": text(SYNTHESIS.hifigan_config)
-    or f"{Path(SYNTHESIS.hifigan_checkpoint or VOCODER_CHECKPOINT).parent}/config.json",
+    "hifigan-checkpoint": SPEAKING_VOCODER,
+    # Griffin-Lim's file holds all of it.
+    "hifigan-config": (
+        SPEAKING_VOCODER
+        if BY_GRIFFIN_LIM
+        else text(SYNTHESIS.hifigan_config) or f"{Path(SPEAKING_VOCODER).parent}/config.json"
+    ),
     "scaler-json": text(SYNTHESIS.scaler_json),
 }
 SPEECH_MODEL_FILES = {name.replace("-", "_"): file for name, file in SPEECH_MODELS.items() if file}
@@ -41,6 +49,21 @@ AS_THEY_ARE = asks_for_new_speech() and models_are_made()
 wildcard_constraints:
     mask="|".join(SYNTHESIS.masks) or "(?!)",
     new_id=ids_pattern(NEW_CLIPS) or "(?!)",
+
+
+rule choose_griffin_lim:
+    """The file that stands for Griffin-Lim in place of a vocoder's checkpoint."""
+    output:
+        GRIFFIN_LIM,
+    log:
+        f"{LOGS}/choose_griffin_lim.log",
+    localrule: True
+    params:
+        mel=json.dumps(SPEC.to_dict(), sort_keys=True),
+    run:
+        from rtmri_speech.vocoder.griffin_lim import write_griffin_lim
+
+        write_griffin_lim(output[0], SPEC)
 
 
 rule make_pack:

@@ -44,6 +44,10 @@ def load_configuration(given: Mapping[str, Any]) -> Settings:
     except pydantic.ValidationError as error:
         raise _explained(error, read) from None
     _check_source(settings)
+    if settings.synthesis.vocoder == "griffin-lim" and settings.synthesis.hifigan_checkpoint:
+        raise UserError(
+            "synthesis.hifigan_checkpoint", "is given beside synthesis.vocoder: griffin-lim", "give one of them"
+        )
     settings = _with_what_follows(settings)
     spec = mel_spec(settings.mel)
     for name, (low, high) in settings.bands.items():
@@ -223,7 +227,7 @@ def _with_models_of_lab(settings: Settings) -> Settings:
         synthesis = _completed(synthesis, scaler_json=lab.processed / "scaler.json")
     if "vocoder" in lab.train_on:
         vocoder = _completed(vocoder, base=lab.hifigan_checkpoint)
-    elif lab.hifigan_checkpoint and not synthesis.hifigan_checkpoint:
+    elif lab.hifigan_checkpoint and not synthesis.hifigan_checkpoint and synthesis.vocoder == "hifigan":
         synthesis = dataclasses.replace(synthesis, hifigan_checkpoint=lab.hifigan_checkpoint)
         synthesis = _completed(synthesis, hifigan_config=lab.hifigan_config)
     return dataclasses.replace(settings, synthesis=synthesis, acoustic=acoustic, vocoder=vocoder)
@@ -259,7 +263,9 @@ def takeover_notes(settings: Settings) -> list[str]:
         ("mel generator", "train_acoustic", "mri_checkpoint", settings.acoustic.resume_ckpt),
         ("vocoder", "fine_tune_vocoder", "hifigan_checkpoint", settings.vocoder.base),
     ):
-        if used := getattr(settings.synthesis, given):
+        if model == "vocoder" and settings.synthesis.vocoder == "griffin-lim":
+            notes.append("Griffin-Lim speaks, without a trained vocoder.")
+        elif used := getattr(settings.synthesis, given):
             notes.append(f"The {model} is {used}, as it is.")
         else:
             start = f"on from {begin}" if begin else "from nothing"

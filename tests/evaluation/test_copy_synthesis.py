@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tiny_models
 
-from rtmri_speech.evaluation.baselines import griffin_lim
 from rtmri_speech.evaluation.copy_synthesis import judged_clips, score_copy_synthesis, table, verdict
 from rtmri_speech.evaluation.metrics import estoi
 from rtmri_speech.signal.audio import read_audio, write_wav
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.vocoder.griffin_lim import griffin_lim
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "score_copy_synthesis.py"
 SPEC = MelSpec.preset("hifigan")

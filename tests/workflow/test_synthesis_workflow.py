@@ -147,3 +147,13 @@ def test_a_masked_clip_is_compared_with_the_unmasked_one(checkout, models):
         "infer_masked left",
         "compare_masked left",
     }
+
+
+def test_griffin_lim_speaks_without_a_trained_vocoder(checkout, models):
+    checkout.configure(synthesis={"mri_checkpoint": models["mri_checkpoint"], "vocoder": "griffin-lim"})
+    target = f"{INFER}/b0_generated.wav"
+    jobs = checkout.pending(target)
+    assert "choose_griffin_lim" in jobs and not jobs & {"fine_tune_vocoder", "train_acoustic"}
+    checkout.make(target)
+    assert np.abs(read_wav(checkout.directory / target)).max() > 0
+    assert not checkout.pending(target)

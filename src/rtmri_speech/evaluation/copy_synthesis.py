@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.baselines import GRIFFIN_LIM_TITLE, griffin_lim
 from rtmri_speech.evaluation.f0_range import propose_f0_range
 from rtmri_speech.evaluation.metrics import score_pair
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import log_mel
+from rtmri_speech.vocoder.griffin_lim import GRIFFIN_LIM_TITLE, griffin_lim
 
 if TYPE_CHECKING:
-    from rtmri_speech.vocoder.engine import Vocoder
+    from rtmri_speech.vocoder.blocks import BlockVocoder
 
 METRICS = {
     "estoi": "ESTOI",
     "vuv_error": "V/UV error",
+    "f0_correlation": "F0 correlation",
     "f0_rmse_hz": "F0 RMSE, Hz",
     "mcd_db": "MCD, dB",
     "stft_distance": "multi-resolution STFT",
     "log_mel_error": "L1 of log mel",
 }
-HIGHER_IS_BETTER = {"estoi"}
+HIGHER_IS_BETTER = {"estoi", "f0_correlation"}
 
 JUDGED_CLIPS = 24
 """Maximum number of clips, evenly spaced, to score a vocoder on."""
@@ -42,7 +43,7 @@ def judged_clips(ids: Sequence[str]) -> list[str]:
 
 
 def score_copy_synthesis(
-    vocoder: Vocoder,
+    vocoder: BlockVocoder,
     wavs: Sequence[Path],
     f0_range: tuple[float, float] | None = None,
     say: Callable[[str], None] | None = None,
@@ -83,7 +84,7 @@ def score_copy_synthesis(
     return scores
 
 
-def log_mel_error(condition: np.ndarray, made: np.ndarray, vocoder: Vocoder) -> float:
+def log_mel_error(condition: np.ndarray, made: np.ndarray, vocoder: BlockVocoder) -> float:
     """Return the mean absolute difference between a log mel and that of the signal synthesised from it."""
     again = log_mel(vocoder.spec.mel(made))
     frames = min(condition.shape[1], again.shape[1])
@@ -107,8 +108,8 @@ def verdict(scores: Mapping[str, Mapping[str, Sequence[float]]], vocoder: str) -
     return (
         f"The vocoder {vocoder} does harm: copy synthesis of {defined.sum()} validation clips has ESTOI"
         f" {ours[defined].mean():.3f}, {GRIFFIN_LIM_TITLE} {theirs[defined].mean():.3f}. Train it longer"
-        " (vocoder.steps), begin with one that knows this mel and such voices (vocoder.base), or give another"
-        " (synthesis.hifigan_checkpoint)."
+        " (vocoder.steps), begin with one that knows this mel and such voices (vocoder.base), give another"
+        " (synthesis.hifigan_checkpoint), or speak by Griffin-Lim (synthesis.vocoder)."
     )
 
 

@@ -23,7 +23,7 @@ from rtmri_speech.atomic import save_json, save_text
 from rtmri_speech.dataset.clip import Sample, open_sample
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.scaler import Scaler
-from rtmri_speech.evaluation.baselines import GRIFFIN_LIM_TITLE, NEIGHBOURS, NearestFrames, griffin_lim, mean_mel
+from rtmri_speech.evaluation.baselines import NEIGHBOURS, NearestFrames, mean_mel
 from rtmri_speech.evaluation.metrics import missing_libraries, real_time_factor, score_pair, summarise
 from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_frames, read_phonemes
 from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
@@ -31,6 +31,7 @@ from rtmri_speech.evaluation.scores import library_versions, null_for_nan, read_
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.threads import limit_threads
+from rtmri_speech.vocoder.griffin_lim import GRIFFIN_LIM_TITLE, griffin_lim
 from rtmri_speech.workers import end_with_parent, reporting_lost_workers
 
 if TYPE_CHECKING:

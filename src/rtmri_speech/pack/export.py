@@ -20,13 +20,15 @@ from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.graphs.run import Graph
 from rtmri_speech.graphs.trace import require_onnx, traced
-from rtmri_speech.pack.format import GRAPHS, About, digests, require_ports, write_pack
+from rtmri_speech.pack.format import KINDS, About, digests, require_ports, write_pack
 from rtmri_speech.pack.recurrence import recurrence_graph
 from rtmri_speech.pack.speak import models_of
 from rtmri_speech.provenance import contents_hash, inputs_digest, require_record
 from rtmri_speech.threads import available_threads
 from rtmri_speech.training.state import load_checkpoint
-from rtmri_speech.vocoder.engine import Vocoder, generator_graph, load_vocoder
+from rtmri_speech.vocoder.blocks import BlockVocoder
+from rtmri_speech.vocoder.engine import generator_graph, load_vocoder
+from rtmri_speech.vocoder.griffin_lim import GriffinLim
 
 MEL_TOLERANCE = 1e-4
 """Maximum difference of standardised mels between torch and a pack."""
@@ -67,7 +69,7 @@ def make_pack(
     Parameters
     ----------
     path : the pack.
-    mri_checkpoint, hifigan_checkpoint : the models.
+    mri_checkpoint, hifigan_checkpoint : the models; the ``.json`` of Griffin-Lim in place of a vocoder's.
     terms : licence, speaker and consent.
     hifigan_config : None for the ``config.json`` beside the checkpoint.
     scaler_json : for a checkpoint without a scaler.
@@ -84,11 +86,13 @@ def make_pack(
     acoustic = load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler)
     vocoder = load_vocoder(hifigan_checkpoint, hifigan_config)
     acoustic.mel.require_same(vocoder.spec, str(mri_checkpoint), str(hifigan_checkpoint))
-    graphs = dict(zip(GRAPHS, (*acoustic_graphs(acoustic), generator_graph(vocoder)), strict=True))
+    trained = not isinstance(vocoder, GriffinLim)
+    parts = (*acoustic_graphs(acoustic), *([generator_graph(vocoder)] if trained else []))
+    graphs = dict(zip(KINDS[0 if trained else 1], parts, strict=True))
     files = {"mel generator": mri_checkpoint, "vocoder": hifigan_checkpoint, "scaler": scaler_json}
     trainings = {
         "mel generator": read_acoustic_checkpoint(mri_checkpoint, memory_map=True),
-        "vocoder": load_checkpoint(hifigan_checkpoint, memory_map=True),
+        "vocoder": load_checkpoint(hifigan_checkpoint, memory_map=True) if trained else {},
     }
     about = About(
         **dataclasses.asdict(terms),
@@ -169,7 +173,7 @@ def _training(content: Mapping[str, Any], source: str | Path) -> dict[str, Any] 
 
 
 def _require_equal(
-    path: str | Path, about: About, graphs: Mapping[str, bytes], acoustic: AcousticBundle, vocoder: Vocoder
+    path: str | Path, about: About, graphs: Mapping[str, bytes], acoustic: AcousticBundle, vocoder: BlockVocoder
 ) -> None:
     """Compare the graphs with torch on noise frames and a speech-like random mel; refuse differences."""
     sessions = {name: Graph(graph, f"{path}, {name}", available_threads()) for name, graph in graphs.items()}

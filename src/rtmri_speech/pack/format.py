@@ -1,8 +1,8 @@
 """File format of a pack: an uncompressed zip of a description and three ONNX graphs.
 
 ``pack.json`` describes the pack; ``cnn.onnx`` maps a frame to features, ``recurrence.onnx`` features to the
-standardised mel, ``vocoder.onnx`` a log mel to samples. It contains no executable code, and no date, path or machine
-name: the same models give the same bytes.
+standardised mel, ``vocoder.onnx`` a log mel to samples; without the last, Griffin-Lim is the vocoder. It contains no
+executable code, and no date, path or machine name: the same models give the same bytes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ FORMAT, VERSION = "rtmri-speech pack", 1
 
 DESCRIPTION = "pack.json"
 GRAPHS = ("cnn.onnx", "recurrence.onnx", "vocoder.onnx")
+KINDS = (GRAPHS, GRAPHS[:2])
+"""The graphs that a pack can have: with a vocoder, or those of a mel generator that Griffin-Lim speaks for."""
 
 _LARGEST_DESCRIPTION, _LARGEST_GRAPH = 1 << 20, (1 << 31) - 1
 """Maximum size of a member, bytes; for graphs, the limit of protocol buffers."""
@@ -101,7 +103,7 @@ class About:
                 raise UserError(name, f"is {getattr(self, name)}", f"give 1 to {largest}")
         if not all(0 <= frames <= _LONGEST_REACH for frames in self.receptive_field):
             raise UserError("receptive_field", f"is {self.receptive_field}", f"give 0 to {_LONGEST_REACH} frames")
-        if sorted(self.graphs) != sorted(GRAPHS):
+        if sorted(self.graphs) not in map(sorted, KINDS):
             raise UserError("graphs", f"names {', '.join(self.graphs) or 'none'}", f"name {', '.join(GRAPHS)}")
 
 
@@ -118,7 +120,7 @@ def digests(graphs: Mapping[str, bytes]) -> dict[str, str]:
 
 def write_pack(path: str | Path, about: About, graphs: Mapping[str, bytes]) -> None:
     """Write a pack, atomically."""
-    members = {DESCRIPTION: encoded(about), **{name: graphs[name] for name in GRAPHS}}
+    members = {DESCRIPTION: encoded(about), **{name: graphs[name] for name in GRAPHS if name in about.graphs}}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
             member = zipfile.ZipInfo(name, _NO_DATE)
@@ -204,7 +206,7 @@ def add_scores(path: str | Path, scores: str | Path, target: str | Path) -> None
     if "summary" not in content:
         raise UserError(scores, "holds no summary of scores", remedy)
     about = read_about(path)
-    graphs = {name: read_graph(path, about, name) for name in GRAPHS}
+    graphs = {name: read_graph(path, about, name) for name in about.graphs}
     write_pack(target, dataclasses.replace(about, scores={"summary": content["summary"]}), graphs)
 
 
@@ -231,7 +233,7 @@ def _member(path: str | Path, name: str) -> bytes:
 def _require_members(members: list[zipfile.ZipInfo], path: Path) -> None:
     """Refuse a zip with unexpected members, or with declared sizes beyond the file's."""
     names = [member.filename for member in members]
-    if sorted(names) != sorted((DESCRIPTION, *GRAPHS)):
+    if sorted(names) not in (sorted((DESCRIPTION, *kind)) for kind in KINDS):
         shown = ", ".join(repr(name[:60]) for name in names[:6]) or "nothing"
         raise UserError(path, f"holds {shown}, not {', '.join((DESCRIPTION, *GRAPHS))}", _REMEDY)
     for member in members:

@@ -15,6 +15,7 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.synthesis.synthesiser import LIVE_BLOCK_FRAMES, LiveSynthesiser, Synthesiser
 from rtmri_speech.threads import available_threads
 from rtmri_speech.vocoder.blocks import BLOCK_FRAMES, BlockVocoder
+from rtmri_speech.vocoder.griffin_lim import GriffinLim
 
 
 class PackMelGenerator:
@@ -66,10 +67,11 @@ class PackVocoder(BlockVocoder):
 
 def models_of(
     source: Path, about: About, graphs: Mapping[str, Graph], block_frames: int = BLOCK_FRAMES
-) -> tuple[PackMelGenerator, PackVocoder]:
+) -> tuple[PackMelGenerator, PackVocoder | GriffinLim]:
     """Return the mel generator and the vocoder of a pack's graphs."""
-    cnn, recurrence, vocoder = (graphs[name] for name in GRAPHS)
-    return PackMelGenerator(source, about, cnn, recurrence), PackVocoder(about, vocoder, block_frames)
+    cnn, recurrence, vocoder = map(graphs.get, GRAPHS)
+    generator = PackMelGenerator(source, about, cnn, recurrence)
+    return generator, GriffinLim(generator.mel) if vocoder is None else PackVocoder(about, vocoder, block_frames)
 
 
 def load_pack(path: str | Path, context: Context | None = None, threads: int | None = None) -> Synthesiser:
@@ -102,4 +104,4 @@ def load_live_pack(
 def _graphs(path: str | Path, about: About, threads: int | None) -> dict[str, Graph]:
     count = threads or available_threads()
     # One after the other, to hold the bytes of only one graph at a time.
-    return {name: Graph(read_graph(path, about, name), f"{path}, {name}", count) for name in GRAPHS}
+    return {name: Graph(read_graph(path, about, name), f"{path}, {name}", count) for name in about.graphs}

@@ -36,6 +36,11 @@ class Synthesis(Section):
         "What speaks: the pack, by ONNX Runtime, in a quarter of the time; or torch, from the checkpoints, for a"
         " backbone that cannot be packed or for bfloat16.",
     )
+    vocoder: Literal["hifigan", "griffin-lim"] = setting(
+        "hifigan",
+        "hifigan: the vocoder trained here, or the given one; griffin-lim: no trained vocoder, which is better than one"
+        " of other voices that is trained little. evaluation/copy_synthesis.md compares the two.",
+    )
     bf16: bool = setting(
         False,
         "Compute most of both models in bfloat16, where the processor or GPU has it; the sound is not quite the same."

@@ -11,7 +11,8 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.synthesis.models import Models
 from rtmri_speech.synthesis.synthesiser import Synthesiser
 from rtmri_speech.training.distributed import chosen_device
-from rtmri_speech.vocoder.engine import Vocoder, load_vocoder
+from rtmri_speech.vocoder.blocks import BlockVocoder
+from rtmri_speech.vocoder.engine import load_vocoder
 
 if TYPE_CHECKING:
     from rtmri_speech.acoustic.predict import AcousticBundle
@@ -33,7 +34,7 @@ def load_synthesiser(models: Models, warn: Callable[[str], None] | None = None) 
     device = chosen_device(models.device)
     names = models.vocoder_names
 
-    def vocoders() -> dict[str, Vocoder]:
+    def vocoders() -> dict[str, BlockVocoder]:
         return {
             name: load_vocoder(file, models.hifigan_config, device, bf16=models.bf16, warn=warn)
             for name, file in names.items()

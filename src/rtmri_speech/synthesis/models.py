@@ -17,7 +17,7 @@ class Models:
     Attributes
     ----------
     mri_checkpoint : the mel generator.
-    hifigan_checkpoints : generators ``g_<steps>``; each synthesises speech.
+    hifigan_checkpoints : generators ``g_<steps>``, or the ``.json`` of Griffin-Lim; each synthesises speech.
     hifigan_config : HiFi-GAN's config; None for the ``config.json`` beside each checkpoint.
     scaler_json : None for the scaler in the mel generator's checkpoint.
     context : what the LSTM sees for a frame: ``sequence``, ``window`` or ``causal``.
@@ -59,7 +59,8 @@ class Models:
     @property
     def files(self) -> Sequence[Path]:
         """All files of the models."""
-        configs = [self.hifigan_config or Path(file).parent / "config.json" for file in self.hifigan_checkpoints]
+        generators = [file for file in map(Path, self.hifigan_checkpoints) if file.suffix != ".json"]
+        configs = [self.hifigan_config or file.parent / "config.json" for file in generators]
         named = [self.mri_checkpoint, *self.hifigan_checkpoints, *configs, *filter(None, [self.scaler_json])]
         return [Path(file).absolute() for file in named]
 

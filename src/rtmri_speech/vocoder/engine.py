@@ -17,6 +17,7 @@ from rtmri_speech.vocoder.blocks import BLOCK_FRAMES, BlockVocoder
 from rtmri_speech.vocoder.checkpoint import config_of, read_generator
 from rtmri_speech.vocoder.config import VocoderConfig
 from rtmri_speech.vocoder.generator import Generator
+from rtmri_speech.vocoder.griffin_lim import GriffinLim, read_griffin_lim
 
 
 class Vocoder(BlockVocoder):
@@ -60,8 +61,8 @@ def load_vocoder(
     bf16: bool = False,
     block_frames: int = BLOCK_FRAMES,
     warn: Callable[[str], None] | None = None,
-) -> Vocoder:
-    """Load a ``g_<steps>`` file, official, the lab's or ours.
+) -> Vocoder | GriffinLim:
+    """Load a ``g_<steps>`` file, official, the lab's or ours, or the ``.json`` that stands for Griffin-Lim.
 
     Parameters
     ----------
@@ -73,6 +74,8 @@ def load_vocoder(
     UserError
         The checkpoint or its config cannot be read, or they do not fit each other.
     """
+    if Path(checkpoint).suffix == ".json":
+        return read_griffin_lim(checkpoint)
     generator, settings = read_generator(checkpoint, config_of(checkpoint, config, warn))
     return Vocoder(generator, settings, device, bf16, block_frames)
 
@@ -109,16 +112,19 @@ def generator_graph(vocoder: Vocoder) -> bytes:
     return traced(generator, example, ("log_mel", "audio"), "the vocoder", ({2: frames},))
 
 
-def export_onnx(vocoder: Vocoder, path: str | Path) -> float:
+def export_onnx(vocoder: Vocoder | GriffinLim, path: str | Path) -> float:
     """Write `generator_graph`, and return by how much its samples differ from the vocoder's at most.
 
     Raises
     ------
     UserError
-        The packages that write and run graphs are not installed, or the graph's samples differ by more than
+        The packages that write and run graphs are not installed, the vocoder has no graph, or the graph's samples
+        differ by more than
         `ONNX_TOLERANCE`; then no file is left.
     """
     require_onnx(path)
+    if isinstance(vocoder, GriffinLim):
+        raise UserError(path, "would be of Griffin-Lim, which has no graph", "give a g_<steps> file")
     from rtmri_speech.graphs.run import Graph
 
     graph = generator_graph(vocoder)

@@ -1,0 +1,113 @@
+"""Speech of a mel without a trained vocoder, by Griffin and Lim's algorithm (1984)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from rtmri_speech import atomic
+from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.untrusted import read_json, require_type
+from rtmri_speech.vocoder.blocks import BlockVocoder
+
+GRIFFIN_LIM_ITERATIONS = 32
+"""Used by the vocoder and in every table; more score worse (`griffin_lim`)."""
+
+GRIFFIN_LIM_TITLE = f"Griffin-Lim, {GRIFFIN_LIM_ITERATIONS} iterations"
+
+_KIND = "griffin-lim"
+
+
+class GriffinLim(BlockVocoder):
+    """`griffin_lim` as a vocoder. Its phases depend on the whole clip: a stream yields nothing before the mel's end.
+
+    Parameters
+    ----------
+    spec : the mel it reads.
+    """
+
+    def __init__(self, spec: MelSpec) -> None:
+        super().__init__(spec, receptive_field=(0, 0), block_frames=1)
+
+    def samples(self, log_mel: np.ndarray) -> np.ndarray:
+        """Return the samples of a log mel, clipped at full scale."""
+        return np.clip(griffin_lim(self.spec, np.exp(log_mel)), -1, 1)
+
+    def stream(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the waveform of the whole mel at its end; see `BlockVocoder.stream`."""
+        held = [self._checked(piece) for piece in pieces]
+        if sum(piece.shape[1] for piece in held):
+            yield self.samples(np.concatenate(held, axis=1))
+
+
+def write_griffin_lim(path: str | Path, spec: MelSpec) -> None:
+    """Write the file that stands for Griffin-Lim where a vocoder's checkpoint is named: JSON with its mel."""
+    atomic.save_json(path, {"vocoder": _KIND, "mel": spec.to_dict()})
+
+
+def read_griffin_lim(path: str | Path) -> GriffinLim:
+    """Read a file of `write_griffin_lim`.
+
+    Raises
+    ------
+    UserError
+        There is no such file, or it is another.
+    """
+    remedy = "give a g_<steps> file, or the one that synthesis: {vocoder: griffin-lim} makes"
+    content = require_type(
+        read_json(path, missing="check the path", remedy=remedy), dict[str, object], "its content", path, remedy
+    )
+    if content.get("vocoder") != _KIND:
+        raise UserError(path, "is no vocoder", remedy)
+    mel = require_type(content.get("mel"), dict[str, object], "mel", path, remedy)
+    return GriffinLim(MelSpec.from_dict(mel, str(path)))
+
+
+def griffin_lim(spec: MelSpec, mel: np.ndarray, iterations: int = GRIFFIN_LIM_ITERATIONS, seed: int = 0) -> np.ndarray:
+    """Return a signal for a linear mel, with phases by Griffin and Lim's algorithm (1984).
+
+    The spectrum is the non-negative least-squares solution (``librosa.util.nnls``); phases are found by
+    ``librosa.griffinlim`` without momentum, from a random start. More iterations, and momentum, fit the phases to a
+    spectrum blurred by the mel, and score worse: on clips of the embedded corpus ESTOI is 0.65 after 8 iterations, 0.67
+    after 32, 0.63 after 512, and PESQ, STFT distance and mel error agree.
+
+    Parameters
+    ----------
+    spec : of the mel; its pre-emphasis is undone.
+    mel : linear mel (`MelSpec.linear_from_db`), ``(n_mels, T)``.
+    iterations : of the algorithm.
+
+    Returns
+    -------
+    float32 ``(T * hop_length,)``, in sync with the mel: frame t describes the video frame at samples ``[t hop, (t + 1)
+    hop)`` when centred, and starts at sample ``t hop`` with ``alignment="start"``.
+    """
+    import librosa
+    import scipy.signal
+
+    mel = np.asarray(mel, np.float64)
+    spectrum = librosa.util.nnls(spec.filterbank(), mel)
+    magnitude = np.sqrt(spectrum) if spec.power == 2 else spectrum
+    # Repeat frames at both ends, so that all kept samples are covered by the same number of windows.
+    extra = -(-spec.n_fft // spec.hop_length)
+    magnitude = np.pad(magnitude, ((0, 0), (extra, extra)), mode="edge").astype(np.float32)
+    signal = librosa.griffinlim(
+        magnitude,
+        n_iter=iterations,
+        hop_length=spec.hop_length,
+        win_length=spec.win_length,
+        n_fft=spec.n_fft,
+        center=False,
+        momentum=0,
+        random_state=seed,
+    )
+    start = extra * spec.hop_length
+    if spec.alignment == "centred":
+        start += (spec.n_fft - spec.hop_length) // 2
+    signal = signal[start : start + mel.shape[1] * spec.hop_length]
+    if spec.preemphasis:
+        signal = scipy.signal.lfilter([1.0], [1.0, -spec.preemphasis], signal)
+    return signal.astype(np.float32)

@@ -216,9 +216,9 @@ def memory(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
             "--size",
             str(args.size),
         ]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        values = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         name = "without checkpointing" if how == "plain" else f"--use_checkpoint --ckpt_segments {how}"
-        print(f"{name:38s} {float(told[0]):8.0f} MB above {float(told[1]):.0f} MB, {float(told[2]):5.1f} CPU s")
+        print(f"{name:38s} {float(values[0]):8.0f} MB above {float(values[1]):.0f} MB, {float(values[2]):5.1f} CPU s")
 
 
 def memory_of(how: str, windows: int, dataset: Path, folder: Path) -> None:

@@ -207,12 +207,12 @@ def execution(args: argparse.Namespace, folder: Path) -> None:
     make_corpus(folder, clips, frames, 32)
     configuration(folder, 32, synthesis=in_process(write_models, folder))
     made = [f"results/dataset/wavs/c{number:05d}.wav" for number in range(clips)]
-    heard = [f"results/infer/c{number:05d}_generated.wav" for number in range(clips)]
+    speech = [f"results/infer/c{number:05d}_generated.wav" for number in range(clips)]
     print(f"{clips} clips of {frames} frames of 32x32 on {args.cores} cores; CPU seconds per clip")
     print(f"{'rule':<16}{'all':>10}{'Snakemake':>12}{'planning':>12}{'script':>10}{'shell':>10}")
     for rule, targets, script in (
         ("prepare_clip", made, "preprocess_rtmri_data --only clip"),
-        ("infer_clip", heard, "run_mri_video_inference"),
+        ("infer_clip", speech, "run_mri_video_inference"),
     ):
         _, planning = snakemake(folder, "--dry-run", "--quiet", "all", "--", *targets)
         processes, spent = snakemake(folder, "--cores", str(args.cores), "--", *targets)

@@ -85,9 +85,9 @@ def bench_synthesis(args, clock):
         begin = time.perf_counter()
         next(live.stream(mel[:, n : n + 1] for n in range(args.frames)))
         computing = time.perf_counter() - begin
-        heard = waited * config.hop_size / config.sampling_rate
+        delay = waited * config.hop_size / config.sampling_rate
         print(
-            f"first samples, blocks of {frames:2d} frames: {waited} frames of mel ({heard:.2f} s)"
+            f"first samples, blocks of {frames:2d} frames: {waited} frames of mel ({delay:.2f} s)"
             f" and {computing:.3f} s of computing"
         )
 

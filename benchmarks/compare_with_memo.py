@@ -172,8 +172,8 @@ def ramp(sound: np.ndarray) -> Iterator[tuple]:
     for share in (0.0, 0.5, 1.0):
         squares, _ = criterion.sums(torch.zeros_like(target), target, mask, share)
         losses.append(float(criterion.loss(squares, criterion.totals(mask, share), share)))
-    told = " → ".join(f"{loss:.2f}" for loss in losses)
-    yield 12, "validation loss of the same prediction, at ramp 0 → 0.5 → 1", told, f"{losses[-1]:.2f} always"
+    shown = " → ".join(f"{loss:.2f}" for loss in losses)
+    yield 12, "validation loss of the same prediction, at ramp 0 → 0.5 → 1", shown, f"{losses[-1]:.2f} always"
 
 
 if __name__ == "__main__":

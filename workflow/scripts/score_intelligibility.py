@@ -72,10 +72,10 @@ def main() -> None:
         row: {id: directory / f"{id}.wav" for id in ids}
         for row, directory in {RECORDING: args.recorded, **rows}.items()
     }
-    said = {id: text for id in ids if args.transcripts and (text := transcript(args.transcripts, id))}
+    transcripts = {id: text for id in ids if args.transcripts and (text := transcript(args.transcripts, id))}
     scores = score_intelligibility(
         wavs,
-        said,
+        transcripts,
         recogniser,
         titles={name: title for name, (title, _) in TITLES.items()},
         progress=lambda all: tqdm(all, "recognised", unit="wav", disable=None),

@@ -42,7 +42,7 @@ def test_all_clips_have_one_level_whatever_pauses_they_hold(tmp_path):
 
 
 def test_what_cannot_be_speech_is_refused(tmp_path):
-    with pytest.raises(UserError, match="nowhere: is no directory"):
+    with pytest.raises(UserError, match="nowhere: is not a directory"):
         prepare_speech([tmp_path / "nowhere"], tmp_path / "out", RATE, "training")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty: holds no sound file"):

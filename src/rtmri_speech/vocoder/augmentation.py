@@ -1,7 +1,7 @@
-"""Random changes of training excerpts: as another microphone records them, or as a mel predictor blurs them.
+"""Augmentation of training excerpts: recording conditions of audio, and smoothing of mels as by a mel predictor.
 
-A vocoder trained on clean speech alone fails on recordings of another spectral balance and noise floor, such as those
-made in a scanner, and stays unvoiced on predicted mels, whose harmonics are smooth.
+A vocoder trained only on clean speech fails on recordings with another spectral balance and noise floor, such as a
+scanner's, and stays unvoiced on predicted mels, whose harmonics are smooth.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ LOW_CUT_HZ, LOW_CUT_DB_PER_OCTAVE, LOW_CUT_MOST_DB = (150, 800), (2, 14), (8, 30
 TILT_DB_PER_OCTAVE, TILT_FROM_HZ = (-8, 5), 2000
 RIPPLE_HZ, RIPPLE_DB = (50, 150, 400, 800, 1600, 3000, 5700), 4
 NOISE_DB, NOISE_SLOPE = (-90, -48), (0, 1)
-"""Level of the noise floor under full scale; exponent by which its magnitude falls with frequency (0: white)."""
+"""Level of the noise floor re full scale; exponent of its magnitude's decrease with frequency (0: white)."""
 TONES, TONE_HZ, TONE_DB = 3, (40, 5000), (-85, -55)
 PAUSE_DB = -45
-"""Below the loudest moment by so much, a gated recording is silent."""
+"""Level below the loudest moment at which a gated recording is silent."""
 
 _PEAK = 0.98
 _LEAST_HZ = 20
@@ -25,13 +25,13 @@ _LEAST_HZ = 20
 
 @dataclasses.dataclass(frozen=True)
 class Smoothing:
-    """How training mels are blurred: as much as a mel predictor's at random, up to these bounds.
+    """Random blur of training mels, up to that of a mel predictor.
 
     Parameters
     ----------
     share : probability that a mel is blurred.
-    bins, frames : greatest standard deviation of the Gaussian in frequency and in time.
-    noise : greatest standard deviation of the noise added to the natural-log mel, itself blurred.
+    bins, frames : maximum standard deviation of the Gaussian in frequency and in time.
+    noise : maximum standard deviation of the blurred noise added to the natural-log mel.
     """
 
     share: float
@@ -40,7 +40,7 @@ class Smoothing:
     noise: float = 0.15
 
     def __call__(self, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a log mel, float32 ``(n_mels, F)``, blurred or as it is."""
+        """Return a log mel, float32 ``(n_mels, F)``, blurred or unchanged."""
         if rng.random() >= self.share:
             return mel
         blurred = _blurred(mel, rng.uniform(0, self.bins), rng.uniform(0, self.frames))
@@ -56,7 +56,7 @@ def _blurred(values: np.ndarray, bins: float, frames: float) -> np.ndarray:
 
 
 def recorded(audio: np.ndarray, sampling_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Return speech as a random microphone, room and denoiser might have left it: filtered, noisy or gated.
+    """Return speech with the effect of a random microphone, room and denoiser: filtered, noisy or gated.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def recorded(audio: np.ndarray, sampling_rate: int, rng: np.random.Generator) ->
 
 
 def _filtered(audio: np.ndarray, sampling_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Return ``audio`` through a random low cut, tilt and ripple."""
+    """Return ``audio`` filtered by a random low cut, tilt and ripple."""
     frequencies = np.maximum(np.fft.rfftfreq(len(audio), 1 / sampling_rate), _LEAST_HZ)
     decibels = rng.uniform(*TILT_DB_PER_OCTAVE) * np.maximum(np.log2(frequencies / TILT_FROM_HZ), 0)
     knots = rng.uniform(-RIPPLE_DB, RIPPLE_DB, len(RIPPLE_HZ))

@@ -1,4 +1,4 @@
-"""Speech of a mel without a trained vocoder, by Griffin and Lim's algorithm (1984)."""
+"""Griffin and Lim's algorithm (1984): speech from a mel without a trained vocoder."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _KIND = "griffin-lim"
 
 
 class GriffinLim(BlockVocoder):
-    """`griffin_lim` as a vocoder. Its phases depend on the whole clip: a stream yields nothing before the mel's end.
+    """`griffin_lim` as a vocoder. Phases depend on the whole clip, so a stream yields only at the end of the mel.
 
     Parameters
     ----------
-    spec : the mel it reads.
+    spec : of its input.
     """
 
     def __init__(self, spec: MelSpec) -> None:
         super().__init__(spec, receptive_field=(0, 0), block_frames=1)
 
     def samples(self, log_mel: np.ndarray) -> np.ndarray:
-        """Return the samples of a log mel, clipped at full scale."""
+        """Return the samples for a log mel, clipped at full scale."""
         return np.clip(griffin_lim(self.spec, np.exp(log_mel)), -1, 1)
 
     def stream(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the waveform of the whole mel at its end; see `BlockVocoder.stream`."""
+        """Yield the waveform at the end of the mel; see `BlockVocoder.stream`."""
         held = [self._checked(piece) for piece in pieces]
         if sum(piece.shape[1] for piece in held):
             yield self.samples(np.concatenate(held, axis=1))
 
 
 def write_griffin_lim(path: str | Path, spec: MelSpec) -> None:
-    """Write the file that stands for Griffin-Lim where a vocoder's checkpoint is named: JSON with its mel."""
+    """Write a JSON file that selects Griffin-Lim in place of a vocoder's checkpoint, with its mel."""
     atomic.save_json(path, {"vocoder": _KIND, "mel": spec.to_dict()})
 
 
@@ -54,14 +54,14 @@ def read_griffin_lim(path: str | Path) -> GriffinLim:
     Raises
     ------
     UserError
-        There is no such file, or it is another.
+        There is no such file, or it is of another kind.
     """
     remedy = "give a g_<steps> file, or the one that synthesis: {vocoder: griffin-lim} makes"
     content = require_type(
         read_json(path, missing="check the path", remedy=remedy), dict[str, object], "its content", path, remedy
     )
     if content.get("vocoder") != _KIND:
-        raise UserError(path, "is no vocoder", remedy)
+        raise UserError(path, "is not a vocoder", remedy)
     mel = require_type(content.get("mel"), dict[str, object], "mel", path, remedy)
     return GriffinLim(MelSpec.from_dict(mel, str(path)))
 

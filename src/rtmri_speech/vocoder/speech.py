@@ -1,4 +1,4 @@
-"""Directories of speech from anywhere, made into clips to train a base vocoder on."""
+"""Prepares directories of speech as training clips for a base vocoder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rtmri_speech.signal.audio import read_audio, write_wav
 
 SPEECH_FILES = (".wav", ".flac", ".ogg", ".mp3")
 LEVEL_DB = -20
-"""Level of the speech of a written clip: root mean square of the frames within `ACTIVE_DB` of the loudest."""
+"""Level of the speech in a written clip, dB: RMS of the frames within `ACTIVE_DB` of the loudest."""
 ACTIVE_DB = 40
 CLIP_SECONDS = 10.0
-"""Files are joined to clips of at least so long, so that a training sees directories in proportion to their length."""
+"""Minimum length of clips: files are joined, so that directories are weighted by duration in training."""
 PAUSE_SECONDS = 0.1
 """Silence after each file of a clip."""
 
@@ -25,21 +25,21 @@ _FRAME_SECONDS = 0.04
 
 
 def prepare_speech(directories: Iterable[str | Path], out_dir: str | Path, sampling_rate: int, split: str) -> list[str]:
-    """Write the speech in ``directories`` as mono clips of one level, ``<split>_<number>.wav``.
+    """Write the speech in ``directories`` as mono clips of uniform level, ``<split>_<number>.wav``.
 
     Parameters
     ----------
-    directories : each holds sound files (`SPEECH_FILES`), taken by name. A clip holds files of one directory.
-    out_dir : receives the wavs, 16 bits, at ``sampling_rate``.
+    directories : with sound files (`SPEECH_FILES`), in order of name. A clip contains files of one directory.
+    out_dir : for the 16-bit wavs at ``sampling_rate``.
 
     Returns
     -------
-    the clips' ids.
+    The clips' ids.
 
     Raises
     ------
     UserError
-        A directory is missing or holds no sound file; a file cannot be read or is silent.
+        A directory is missing or has no sound file; a file is unreadable or silent.
     """
     Path(out_dir).mkdir(parents=True, exist_ok=True)
     clips = (_joined(_levelled(speech_files(directory), sampling_rate), sampling_rate) for directory in directories)
@@ -51,16 +51,16 @@ def prepare_speech(directories: Iterable[str | Path], out_dir: str | Path, sampl
 
 
 def speech_files(directory: str | Path) -> list[Path]:
-    """Return the sound files of a directory by name.
+    """Return the sound files of a directory, sorted by name.
 
     Raises
     ------
     UserError
-        The directory is missing or holds none.
+        The directory is missing or has none.
     """
     directory = Path(directory)
     if not directory.is_dir():
-        raise UserError(directory, "is no directory", "name a directory of speech")
+        raise UserError(directory, "is not a directory", "name a directory of speech")
     files = sorted(path for path in directory.iterdir() if path.suffix.lower() in SPEECH_FILES)
     if not files:
         raise UserError(directory, f"holds no sound file ({', '.join(SPEECH_FILES)})", "name a directory of speech")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from rtmri_speech.code_version import code_hash
-from rtmri_speech.errors import UserError
 from rtmri_speech.untrusted import require_type
 
 _ROOT = Path(__file__).parents[2]
@@ -114,27 +113,11 @@ def record(
 
 
 def require_record(value: Any, source: str | Path) -> Mapping[str, Any]:
-    """Return a record read from ``source``, or refuse a malformed one."""
+    """Return a record from a file; another value is refused, naming ``source``."""
     remedy = "make it again"
-    words = dict[str, str]
-    kinds = {"stage": str, "made_by": list[dict[str, Any]], "seed": int | None, "inputs": words}
     require_type(value, dict[str, Any], "its record", source, remedy)
-    for name, kind in kinds.items():
+    for name, kind in {"stage": str, "made_by": list[dict[str, Any]], "inputs": dict[str, str]}.items():
         require_type(value.get(name), kind, name, source, remedy)
-    if not value["made_by"]:
-        raise UserError(source, "its record names no code version", remedy)
-    for maker in value["made_by"]:
-        code = require_type(maker.get("code"), dict[str, str | None], "code", source, remedy)
-        for name in ("version", "stage"):
-            require_type(code.get(name), str, f"code.{name}", source, remedy)
-        require_type(maker.get("from_step"), int | None, "from_step", source, remedy)
-    if value.get("clips"):
-        clips = require_type(value["clips"], dict[str, Any], "clips", source, remedy)
-        require_type(clips.get("sha256"), words, "clips.sha256", source, remedy)
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UserError(source, f"its record has values that are not plain ({error})", remedy) from None
     return value
 
 

@@ -113,7 +113,7 @@ def test_validation_checkpoints_and_states_are_made_when_due(train, tmp_path):
     code, done, said = train()
     assert (code, said) == (0, [])
     assert done == [
-        *("begin", "validated 2", "validated 4", "checkpoint 4", "saved 4"),
+        *("begin", "saved 0", "validated 2", "validated 4", "checkpoint 4", "saved 4"),
         *("validated 6", "checkpoint 6", "saved 6", "sum 15"),
     ]
     record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
@@ -122,7 +122,7 @@ def test_validation_checkpoints_and_states_are_made_when_due(train, tmp_path):
 
 def test_states_can_be_saved_by_time(train):
     _, done, _ = train(minutes=0)
-    assert [event for event in done if event.startswith("saved")] == [f"saved {step}" for step in range(1, 7)]
+    assert [event for event in done if event.startswith("saved")] == [f"saved {step}" for step in range(7)]
 
 
 def test_a_finished_training_reports_how_to_extend_it(train):

@@ -230,7 +230,11 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
             log = held.enter_context(TrainingLog(settings.log_dir, task.logged_until))
         # Not earlier: a signal must end the wait for the lock, and here nothing is lost yet.
         stop = held.enter_context(StopRequest())
-        return _Trainer(settings, task, group, state, log, stop, say, validation_due).run()
+        trainer = _Trainer(settings, task, group, state, log, stop, say, validation_due)
+        if saved is None:
+            # Killed between its first checkpoint and the state after it, a training would begin from that checkpoint.
+            trainer.save()
+        return trainer.run()
 
 
 def _nothing(sentence: str) -> None:
@@ -281,7 +285,7 @@ class _Trainer:
             return self.stop.exit_code or 128 + signal.SIGTERM
         if task.ended is None:
             self._end()
-            self._save()
+            self.save()
         if self.group.first:
             record = task.finish()
             if self.settings.provenance is not None:
@@ -313,7 +317,7 @@ class _Trainer:
                     if (stopped := self._after_step(waiting)) is not None:
                         return stopped
             except Stopped:
-                self._save()
+                self.save()
         return True
 
     def _after_step(self, waiting: StopRequest | None) -> bool | None:
@@ -323,13 +327,13 @@ class _Trainer:
             checkpoint = self._validate_if_due(waiting)
         except Stopped:
             # A validation changes nothing before it is complete: the resumed training begins with it.
-            self._save(validation_due=True)
+            self.save(validation_due=True)
             return True
         if task.ended is None and task.steps >= task.total_steps:
             self._end()
         stopping = self.group.any(self.stop.requested)
         if task.ended is not None or stopping or self._is_state_due(checkpoint):
-            self._save()
+            self.save()
         if task.ended is not None:
             return False
         return True if stopping else None
@@ -359,7 +363,8 @@ class _Trainer:
         minutes = self.task.intervals.state_minutes
         return checkpoint if minutes is None else time.monotonic() - self.saved_at >= 60 * minutes
 
-    def _save(self, *, validation_due: bool = False) -> None:
+    def save(self, *, validation_due: bool = False) -> None:
+        """Save the state; the first process's."""
         if self.state is None:
             return
         self.log.flush()

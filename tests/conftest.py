@@ -1,5 +1,10 @@
 """A tiny synthetic processed directory, in which the mel depends on the picture."""
 
+import os
+
+# Before NumPy and torch are imported: the processes of pytest share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import signal
 from pathlib import Path
 

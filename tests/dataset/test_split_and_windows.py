@@ -38,14 +38,14 @@ def test_the_split_is_the_same_on_every_machine():
     assert split_clips(["000", "001", "002"], seed=28) == {"training": ["001"], "validation": ["002"], "test": ["000"]}
 
 
-@pytest.mark.parametrize("seed", range(25))
 @pytest.mark.parametrize("clips", range(3, SMALL))
-def test_a_small_corpus_fills_every_set_with_about_its_share(clips, seed):
-    parts = split_clips(IDS[:clips], seed)
-    assert sorted(id for part in parts.values() for id in part) == IDS[:clips]
-    sizes = {part: len(members) for part, members in parts.items()}
-    assert sizes["validation"] == sizes["test"] == max(1, round(clips / 10))
-    assert sizes["training"] >= 1
+def test_a_small_corpus_fills_every_set_with_about_its_share(clips):
+    for seed in range(25):
+        parts = split_clips(IDS[:clips], seed)
+        assert sorted(id for part in parts.values() for id in part) == IDS[:clips]
+        sizes = {part: len(members) for part, members in parts.items()}
+        assert sizes["validation"] == sizes["test"] == max(1, round(clips / 10))
+        assert sizes["training"] >= 1
 
 
 def test_clips_moved_when_the_hash_takes_over_are_reported(tmp_path):

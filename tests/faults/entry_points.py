@@ -33,7 +33,6 @@ from rtmri_speech.errors import UserError
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
-REAL_CLIPS = ROOT.parent / "shared" / "real_clips"
 RATE = Fraction(11413, 420)
 FRAMES = 24
 
@@ -323,18 +322,6 @@ def _read_sound(file: Path, results: Path) -> None:
     write_sound(results, Clip("a", file, file, av_offset_ms=15), SPEC)
 
 
-def read_real_recording(file: Path, results: Path) -> None:
-    """The frames, or the sound, of a recording of any length and rate."""
-    from rtmri_speech.signal.audio import read_audio
-    from rtmri_speech.signal.video import read_frames
-
-    if file.suffix == ".wav":
-        read_audio(file, sampling_rate=11413)
-    else:
-        for _ in read_frames(file, size=(64, 64)):
-            pass
-
-
 def _score_sound(file: Path, results: Path) -> None:
     from rtmri_speech.evaluation.scores import read_pair
 
@@ -366,7 +353,7 @@ def _train_vocoder_on(file: Path, results: Path) -> None:
 
 
 def _restore_lab(file: Path, results: Path) -> None:
-    from rtmri_speech.dataset.lab_format import restore_samples
+    from rtmri_speech.takeover.lab_dataset import restore_samples
 
     layout = next(parent for parent in file.parents if parent.parent.name == "lab")
     # It writes beside what it reads.
@@ -648,7 +635,6 @@ KINDS = [
             ("Grad-CAM's scale", "gradcam/a0/gradcam_F1.json", _aggregate, 1.5),
             ("scores", "evaluation/scores.json", _report, 1),
             ("settings to be shown", "tables/shown_settings.json", _report, 0.5),
-            ("provenance", "tables/provenance.json", _report, 1),
         )
     ),
     Kind("TextGrid", "tables/a0.TextGrid", _aggregate, 1.5),

@@ -145,9 +145,7 @@ def test_a_raw_recording(disk, checkout, tmp_path):
     assert require_that_each_stage_copes(disk, checkout, tmp_path / "said.txt", video) == {"normalize_video"}
 
 
-@pytest.mark.parametrize(
-    "name", ["dataset/samples/a0/mri.npy", "settings.json", "dataset/hifigan_filelists/test.txt", "dataset/sources.txt"]
-)
+@pytest.mark.parametrize("name", ["dataset/samples/a0/mri.npy", "settings.json"])
 def test_snakemake_reports_a_full_disk_and_the_rerun_completes(disk, checkout, name):
     """Also if the job's log is on the full disk, and for rules without a script."""
     target = f"{disk.directory.name}/{name}"

@@ -19,12 +19,12 @@ from entry_points import KINDS, write_good_files
 
 from rtmri_speech.dataset.clip import Clip, clips_from_table, load_array, open_sample
 from rtmri_speech.dataset.filelists import read_filelist
-from rtmri_speech.dataset.lab_format import restore_samples
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.regions import Regions
 from rtmri_speech.report.scores import read_scores
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.video import frames_at_rate, read_frames
+from rtmri_speech.takeover.lab_dataset import restore_samples
 from rtmri_speech.untrusted import array_of_zip, read_array, read_json, require_type
 
 READERS = {kind.name: kind for kind in KINDS}

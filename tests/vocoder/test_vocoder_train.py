@@ -357,10 +357,6 @@ def kill_and_resume(corpus, kills, steps):
     assert scalars(corpus / "whole" / "logs") == scalars(corpus / "killed" / "logs")
 
 
-def test_kills_at_random_moments_do_not_change_the_result(corpus):
-    kill_and_resume(corpus, kills=2, steps=30)
-
-
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_do_not_change_the_result(corpus):
     kill_and_resume(corpus, kills=20, steps=150)

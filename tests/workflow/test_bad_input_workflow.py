@@ -7,6 +7,8 @@ import pytest
 import soundfile as sf
 from workflow_checkout import make_recording
 
+pytestmark = pytest.mark.slow
+
 
 def missing_audio(video, audio):
     audio.unlink()

@@ -13,6 +13,8 @@ import torch
 from test_docs import missing
 from workflow_checkout import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGE = "結果 1/report/index.html"
 
 

@@ -13,6 +13,7 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 include: "rules/corpus.smk"
 include: "rules/dataset.smk"
+include: "rules/takeover.smk" if LAB_DIR else "rules/clips.smk"
 include: "rules/acoustic.smk"
 include: "rules/vocoder.smk"
 include: "rules/synthesis.smk"

@@ -13,7 +13,7 @@ import dataclasses
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import librosa
@@ -28,7 +28,6 @@ from rtmri_speech.settings.acoustic import Loss
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec, log_mel
 from rtmri_speech.signal.video import read_frames
-from rtmri_speech.takeover.findings import leaking_windows
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 OLD, NEW = MelSpec.preset("lab"), MelSpec.preset("hifigan")
@@ -88,12 +87,42 @@ def alignment() -> Iterator[tuple]:
 
 def leak(sounds: dict[str, np.ndarray]) -> Iterator[tuple]:
     lengths = {id: len(sound) // NEW.hop_length for id, sound in sounds.items()}
-    shared, validation, _ = leaking_windows(list(lengths.values()), REF_FRAMES)
+    shared, validation = leaking_windows(list(lengths.values()), REF_FRAMES)
     splits = split_clips(lengths)
     windows = {id: len(window_starts([lengths[id]], REF_FRAMES)) for id in splits["validation"]}
     crossing = sum(count for id, count in windows.items() if id in splits["training"])
     what = "validation windows that share frames with training windows"
     yield 2, what, f"{shared} of {validation}", f"{crossing} of {sum(windows.values())}"
+
+
+def leaking_windows(lengths: Sequence[int], ref_frames: int) -> tuple[int, int]:
+    """Count the validation windows of the old training that share a frame with a training window.
+
+    Parameters
+    ----------
+    lengths : frames of each clip, in natural order of id.
+    ref_frames : frames a window; stride 1.
+
+    Returns
+    -------
+    leaking and all validation windows, under its split: 80/10/10 of all windows at random, seed 42.
+    """
+    counts = [max(length - ref_frames + 1, 0) for length in lengths]
+    total = sum(counts)
+    training, validation = (int(share * total) for share in (0.8, 0.1))
+    parts = torch.utils.data.random_split(
+        range(total),
+        [training, validation, total - training - validation],
+        generator=torch.Generator().manual_seed(42),
+    )
+    # Windows are numbered clip by clip, and a clip has ref_frames - 1 frames more than windows.
+    clip = np.repeat(np.arange(len(counts)), counts)
+    first = np.arange(total) + clip * (ref_frames - 1)
+    seen = np.zeros(total + len(counts) * (ref_frames - 1), bool)
+    reach = np.arange(ref_frames)
+    seen[first[np.asarray(parts[0].indices, int)][:, None] + reach] = True
+    leaking = seen[first[np.asarray(parts[1].indices, int)][:, None] + reach].any(1)
+    return int(leaking.sum()), validation
 
 
 def pictures(frames: np.ndarray) -> Iterator[tuple]:

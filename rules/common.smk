@@ -27,9 +27,8 @@ from rtmri_speech import command_line
 from rtmri_speech.atomic import remove_abandoned
 from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes, takes_over
 from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
-from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips, recording_names
+from rtmri_speech.dataset.corpus import corpus_clips, included, normalised_clips, recording_names
 from rtmri_speech.dataset.filelists import moved_clips
-from rtmri_speech.dataset.lab_format import StoredClip
 from rtmri_speech.dataset.split import SPLITS, SMALL, split_clips
 from rtmri_speech.errors import JOB, UserError, user_error
 from rtmri_speech.paths import of_checkout
@@ -57,7 +56,15 @@ try:
     SETTINGS = load_configuration(config)
     RESULTS = text(SETTINGS.results)
     DATASET = text(SETTINGS.dataset) or f"{RESULTS}/dataset"
-    RAW_CLIPS = corpus_clips(SETTINGS.corpus, Path(RESULTS), SETTINGS.lab)
+    # The processed directory of the older system, where its data are taken over.
+    LAB_DIR = text(SETTINGS.lab.processed) if takes_over(SETTINGS) else None
+    if LAB_DIR:
+        from rtmri_speech.takeover.lab_dataset import lab_clips
+
+        RAW_CLIPS = lab_clips(Path(LAB_DIR), SETTINGS.corpus.videos, SETTINGS.corpus.audio)
+        RAW_CLIPS = included(RAW_CLIPS, SETTINGS.corpus.exclude)
+    else:
+        RAW_CLIPS = corpus_clips(SETTINGS.corpus, Path(RESULTS))
     SPLIT_CLIPS = split_clips(RAW_CLIPS, **plain(SETTINGS.split))
     # Reported by the main process only.
     MOVED_CLIPS = moved_clips(Path(DATASET, "hifigan_filelists"), SPLIT_CLIPS) if workflow.is_main_process else []
@@ -84,8 +91,6 @@ if workflow.is_main_process:
     if not SPLIT_CLIPS["test"]:
         print("The split has no test clips: nothing is scored, and no page is made.", file=sys.stderr)
 
-# The lab's dataset directory, if its data are reused.
-LAB_DIR = text(SETTINGS.lab.processed) if takes_over(SETTINGS) else None
 TRAINED_SPLITS = ("training", "validation")
 TEST_CLIPS = SPLIT_CLIPS["test"]
 SEEN_CLIPS = [id for split in TRAINED_SPLITS for id in SPLIT_CLIPS[split]]
@@ -152,10 +157,7 @@ def existing(path):
 
 def sources_of(clip):
     """Return the source files of a clip that exist or can be made."""
-    stored = StoredClip(clip.stored) if clip.stored else None
-    frames = stored.frame_files if stored else [clip.video]
-    sound = [*(stored.mel_files if stored else []), clip.audio or clip.video]
-    return list(dict.fromkeys(source for path in [*frames, *sound] for source in existing(path)))
+    return [source for path in clip.sources for source in existing(path)]
 
 
 def clip_flags(clip):
@@ -167,7 +169,6 @@ def clip_flags(clip):
         start=clip.start,
         end=clip.end,
         av_offset_ms=clip.av_offset_ms or None,
-        stored=clip.stored,
     )
 
 

@@ -16,45 +16,6 @@ META = f"{DATASET}/meta.json"
 REF_FRAMES = SETTINGS.windows.ref_frames
 
 
-rule prepare_clip:
-    """Prepare a clip: frames at the mel's frame rate, sound, mel (computed, or the lab's), mask and figure."""
-    input:
-        lambda wildcards: sources_of(CLIPS[wildcards.id]),
-    output:
-        mri=f"{DATASET}/samples/{{id}}/mri.npy",
-        wav=f"{DATASET}/wavs/{{id}}.wav",
-        mel_db=f"{DATASET}/samples/{{id}}/mel_db.npy",
-        mask=f"{DATASET}/samples/{{id}}/mask.npy",
-        figure=f"{DATASET}/samples/{{id}}/figure.png",
-    log:
-        f"{LOGS}/prepare_clip/{{id}}.log",
-    benchmark:
-        f"{BENCHMARKS}/prepare_clip/{{id}}.tsv"
-    localrule: CLIPS_LOCAL
-    conda:
-        "../envs/rtmri.yaml"
-    threads: 1
-    resources:
-        mem_mb=more_on_retry(400),
-        runtime=more_on_retry(10),
-    params:
-        script=script("preprocess_rtmri_data.py"),
-        dataset=subpath(output.wav, ancestor=2),
-        code=code_hash(
-            "dataset.frames", "dataset.sound", "dataset.figure", *(["dataset.lab_format"] if LAB_DIR else [])
-        ),
-        clip=lambda wildcards: clip_flags(CLIPS[wildcards.id]),
-        flags=flags(
-            resize_h=SETTINGS.video.size[0],
-            resize_w=SETTINGS.video.size[1],
-            resampling=SETTINGS.video.resampling,
-            gain=SETTINGS.audio.gain,
-        )
-        + f" {MEL_FLAGS}",
-    shell:
-        "python {params.script:q} --only clip --out_dir {params.dataset:q} {params.clip} {params.flags} > {log:q} 2>&1"
-
-
 rule write_filelist:
     """Write the ids of a split in HiFi-GAN's format."""
     output:
@@ -68,34 +29,6 @@ rule write_filelist:
         from rtmri_speech.dataset.filelists import write_filelist
 
         write_filelist(output[0], params.ids)
-
-
-rule fit_scaler:
-    """Fit mean and standard deviation of each mel bin to the training clips, or copy the lab's."""
-    input:
-        f"{DATASET}/hifigan_filelists/training.txt",
-        lambda wildcards: paths(rules.prepare_clip.output.mel_db, SPLIT_CLIPS["training"]),
-        lambda wildcards: paths(rules.prepare_clip.output.mask, SPLIT_CLIPS["training"]),
-        existing(Path(LAB_DIR, "scaler.json")) if LAB_DIR else [],
-    output:
-        f"{DATASET}/scaler.json",
-    log:
-        f"{LOGS}/fit_scaler.log",
-    benchmark:
-        f"{BENCHMARKS}/fit_scaler.tsv"
-    conda:
-        "../envs/rtmri.yaml"
-    threads: 1
-    resources:
-        mem_mb=more_on_retry(300),
-        runtime=more_on_retry(minutes_for(CLIPS, 1)),
-    params:
-        script=script("preprocess_rtmri_data.py"),
-        dataset=subpath(output[0], ancestor=1),
-        code=code_hash("dataset.scaler"),
-        flags=flags(lab_dir=LAB_DIR),
-    shell:
-        "python {params.script:q} --only scaler --out_dir {params.dataset:q} {params.flags} > {log:q} 2>&1"
 
 
 rule write_meta:

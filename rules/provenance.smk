@@ -12,7 +12,7 @@ RECORDED = {
         "modules": [
             "dataset.process",
             "dataset.frames",
-            "dataset.lab_format",
+            *(["takeover.lab_dataset"] if LAB_DIR else []),
             "dataset.sound",
             "dataset.windows",
             "dataset.scaler",

@@ -18,7 +18,7 @@ from rtmri_speech.dataset.clip import (
 )
 from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
 from rtmri_speech.errors import UserError
-from rtmri_speech.settings.data import Corpus, Demo, Lab
+from rtmri_speech.settings.data import Corpus, Demo
 
 
 def touch(directory, *names):
@@ -140,9 +140,9 @@ def test_the_ids_pattern_matches_only_its_ids():
 
 def test_excluded_clips_are_left_out_and_unknown_ones_refused(tmp_path):
     settings = Corpus(source="demo", demo=Demo(clips=3), exclude=("001",))
-    assert list(corpus_clips(settings, tmp_path, Lab())) == ["000", "002"]
+    assert list(corpus_clips(settings, tmp_path)) == ["000", "002"]
     with pytest.raises(UserError, match="'009'"):
-        corpus_clips(dataclasses.replace(settings, exclude=("009",)), tmp_path, Lab())
+        corpus_clips(dataclasses.replace(settings, exclude=("009",)), tmp_path)
 
 
 def test_normalised_videos_use_the_sound_of_the_recording(tmp_path):

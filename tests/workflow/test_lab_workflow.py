@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import yaml
 from lab_tree import HOP, build_lab_tree, lab_windows
-from workflow_checkout import CLIPS, NAMED, Checkout, make_recording
+from workflow_checkout import Checkout
 
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.signal.audio import read_audio
-from rtmri_speech.takeover.findings import findings, measure_sounds
-from rtmri_speech.takeover.survey import survey
 
 pytestmark = pytest.mark.slow
 
@@ -169,31 +167,3 @@ def test_fixed_conventions_need_one_setting_and_a_dry_run_lists_the_training(lab
     masks = [np.load(checkout.directory / f"results_lab/dataset/samples/{id}/mask.npy") for id in training]
     scaler = json.loads((checkout.directory / "results_lab/dataset/scaler.json").read_text(encoding="utf-8"))
     assert scaler["count_frames"] == sum(mask.sum() for mask in masks)
-
-
-def test_a_dataset_and_models_of_this_workflow_show_no_defect(tmp_path):
-    directory = tmp_path / "ours"
-    directory.mkdir()
-    checkout = Checkout(
-        directory,
-        {
-            "corpus": {"source": "directories", "videos": "videos", "audio": "audio"},
-            "video": {"size": [32, 32]},
-            "mel": {"n_fft": 512, "n_mels": 16},
-            "bands": {"F1": [300, 900]},
-            "split": {"named": NAMED},
-            **SMALL,
-        },
-    )
-    checkout.configure(
-        vocoder={"config": "config/hifigan_tiny.json"},
-        acoustic={"backbone": "test_efficientnet", "rnn_hidden": 8, "epochs": 1, "picture_epochs": 0},
-    )
-    for number, id in enumerate(CLIPS):
-        make_recording(directory / "videos" / f"{id}.mp4", directory / "audio" / f"{id}.wav", number)
-    checkout.make("dataset", "acoustic", "vocoder", "results/dataset/mels_gt_log/a0.npy")
-    found = survey([directory / "results", directory / "videos", directory / "audio"])
-    assert len(found.datasets) == 1 and found.acoustic and found.vocoders
-    measured = {dataset.path: measure_sounds(dataset, found) for dataset in found.datasets}
-    assert [one.fault for one in findings(found, measured)] == []
-    assert found.broken == []

@@ -19,8 +19,8 @@ def main() -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace existing pairs")
     args = parser.parse_args()
 
-    from rtmri_speech.dataset.lab_format import restore_samples
     from rtmri_speech.dataset.windows import window_starts_path, write_window_starts
+    from rtmri_speech.takeover.lab_dataset import restore_samples
 
     for id in restore_samples(args.processed_dir, args.ref_frames):
         print(f"samples/{id} was rebuilt from stored windows.")

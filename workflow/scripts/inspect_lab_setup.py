@@ -24,28 +24,28 @@ def main() -> int:
     from rtmri_speech.atomic import save_text
     from rtmri_speech.configuration import load_configuration
     from rtmri_speech.takeover.findings import findings, measure_sounds
-    from rtmri_speech.takeover.proposal import propose, told_plainly
+    from rtmri_speech.takeover.proposal import propose, report
     from rtmri_speech.takeover.survey import survey
 
     # Print paths that the terminal's code page cannot encode.
     sys.stdout.reconfigure(errors="replace")
     found = survey(args.directories)
     measured = {dataset.path: measure_sounds(dataset, found) for dataset in found.datasets}
-    sounds = {path: heard for path, heard in measured.items() if heard is not None}
-    told = findings(found, sounds)
+    sounds = {path: each for path, each in measured.items() if each is not None}
+    faults = findings(found, sounds)
     try:
-        proposal = propose(found, told, sounds)
+        proposal = propose(found, faults, sounds)
     except UserError:
-        print(told_plainly(found, told, None, sounds), end="\n\n", flush=True)
+        print(report(found, faults, None, sounds), end="\n\n", flush=True)
         raise
-    print(told_plainly(found, told, proposal, sounds))
+    print(report(found, faults, proposal, sounds))
     load_configuration(yaml.safe_load(proposal.text))
     if args.write:
         save_text(args.write, proposal.text)
         print(f"\nThe configuration is in {args.write}; snakemake -n --configfile={args.write} lists its jobs.")
     else:
         print(f"\nProposed configuration (--write FILE saves it):\n\n{proposal.text}")
-    return int(bool(found.broken) or any(one.defect is None for one in told))
+    return int(bool(found.broken or faults))
 
 
 if __name__ == "__main__":

@@ -36,12 +36,6 @@ def parse() -> argparse.Namespace:
     clip.add_argument("--start", type=float, help="start of the interval, seconds")
     clip.add_argument("--end", type=float, help="end of the interval, seconds")
     clip.add_argument("--av_offset_ms", type=float, default=0.0, help="delay of the sound relative to the picture")
-    clip.add_argument(
-        "--stored", type=Path, help="reuse frames, mel and mask: samples/<id> or windows of the older system"
-    )
-    clip.add_argument(
-        "--lab_dir", type=Path, help="--only scaler: copy it from this processed directory of the older system"
-    )
     signal = parser.add_argument_group("signal")
     signal.add_argument("--mel_preset", choices=["hifigan", "lab"], default="hifigan", help="convention of the mel")
     signal.add_argument("--sr", type=int, default=11413, help="sampling rate, Hz")
@@ -97,13 +91,13 @@ def main() -> int:
     if args.only in ("clip", "frames", "mel"):
         if not args.clip or not args.video:
             raise UserError("--only " + args.only, "needs --clip and --video", "name the clip and its video")
-        clip = Clip(args.clip, args.video, args.audio, args.start, args.end, args.av_offset_ms, args.stored)
+        clip = Clip(args.clip, args.video, args.audio, args.start, args.end, args.av_offset_ms)
         if args.only in ("clip", "frames"):
             processing.frames(clip)
         if args.only in ("clip", "mel"):
             processing.sound(clip)
     elif args.only == "scaler":
-        processing.scaler(args.lab_dir)
+        processing.scaler()
     elif args.only == "meta":
         processing.meta()
     else:

@@ -49,8 +49,6 @@ class Clip:
     audio : the sound file; None for the video's audio track.
     start, end : the interval, seconds in the video; None for its start or end.
     av_offset_ms : delay of the sound against the picture, ms; the cut compensates for it.
-    stored : where the memo's system stored the clip's frames, mel and mask (`lab_format.StoredClip`), to be taken over;
-        None to make them from the recording.
 
     Raises
     ------
@@ -64,7 +62,6 @@ class Clip:
     start: float | None = None
     end: float | None = None
     av_offset_ms: float = 0.0
-    stored: Path | None = None
 
     def __post_init__(self) -> None:
         _require_file_name(self.id)
@@ -77,6 +74,11 @@ class Clip:
             raise UserError(
                 self.id, f"av_offset_ms is {self.av_offset_ms:g}", f"give at most {LONGEST_OFFSET_S:g} s, in ms"
             )
+
+    @property
+    def sources(self) -> list[Path]:
+        """The files the clip is made from."""
+        return list(dict.fromkeys([self.video, self.audio or self.video]))
 
 
 def require_id(text: str, source: str | Path) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from rtmri_speech.dataset.clip import Clip, open_sample
 from rtmri_speech.dataset.filelists import read_filelist, write_filelist
-from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler, take_frames
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta, write_meta
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.windows import write_window_starts
@@ -40,35 +39,31 @@ class Processing:
         self.processed_dir, self.settings = processed_dir, settings
 
     def frames(self, clip: Clip) -> None:
-        """Write ``mri.npy`` of a clip, from its video or its stored frames."""
+        """Write ``mri.npy`` of a clip."""
         from rtmri_speech.dataset.frames import write_frames
 
-        target = self.processed_dir / "samples" / clip.id / "mri.npy"
-        if clip.stored is not None:
-            take_frames(target, StoredClip(clip.stored), self.settings.size)
-            return
-        spec = self.settings.spec
+        target, spec = self.processed_dir / "samples" / clip.id / "mri.npy", self.settings.spec
         write_frames(target, clip, spec.frame_rate, self.settings.size, self.settings.resampling, spec.sampling_rate)
 
     def sound(self, clip: Clip) -> None:
         """Write wav, mel, mask and figure of a clip with existing frames, and report differences in length."""
-        from rtmri_speech.dataset.figure import draw_sample
         from rtmri_speech.dataset.sound import write_sound
 
-        missing = write_sound(self.processed_dir, clip, self.settings.spec, self.settings.gain)
-        if missing > 0:
-            print(f"{clip.id}: frames without sound at the end, masked: {missing}.")
-        elif missing < 0:
-            print(f"{clip.id}: frames of sound after the end of the video, left out: {-missing}.")
-        sample = open_sample(self.processed_dir, clip.id)
-        draw_sample(self.processed_dir / "samples" / clip.id / "figure.png", sample, self.settings.spec)
+        self.complete(clip.id, write_sound(self.processed_dir, clip, self.settings.spec, self.settings.gain))
 
-    def scaler(self, lab_dir: Path | None = None) -> None:
-        """Write ``scaler.json`` from the clips of ``training.txt``, or copy that of a lab's processed directory."""
-        if lab_dir is not None:
-            lab_scaler(lab_dir).save(self.processed_dir / "scaler.json")
-            print(f"{lab_dir}: its scaler is used; it was fitted on all clips, including those of validation and test.")
-            return
+    def complete(self, id: str, missing: int) -> None:
+        """Report frames without sound, or surplus frames of sound, and draw the figure of a clip."""
+        from rtmri_speech.dataset.figure import draw_sample
+
+        if missing > 0:
+            print(f"{id}: frames without sound at the end, masked: {missing}.")
+        elif missing < 0:
+            print(f"{id}: frames of sound after the end of the video, left out: {-missing}.")
+        sample = open_sample(self.processed_dir, id)
+        draw_sample(self.processed_dir / "samples" / id / "figure.png", sample, self.settings.spec)
+
+    def scaler(self) -> None:
+        """Write ``scaler.json`` from the clips of ``training.txt``."""
         ids = read_filelist(self._filelist("training"))
         Scaler.of(open_sample(self.processed_dir, id) for id in ids).save(self.processed_dir / "scaler.json")
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from rtmri_speech.atomic import save_npy
 from rtmri_speech.dataset.clip import Clip, load_frames
-from rtmri_speech.dataset.lab_format import StoredClip
-from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import WavSamples, copy_audio
 from rtmri_speech.signal.mel import MelSpec
@@ -22,8 +20,28 @@ TOLERATED_SHARE = 0.02
 def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: float = 1.0) -> int:
     """Write ``wavs/<id>.wav``, ``mel_db.npy`` and ``mask.npy`` of a clip with an existing ``mri.npy``.
 
-    The wav has exactly T hops for the T frames of ``mri.npy``, and the mel is computed from the written samples, so
-    that all later stages use the same sound. A stored clip keeps its mel and mask.
+    The mel is computed from the written samples, so that all later stages use the same sound. Parameters and errors are
+    those of `write_wav_of`.
+
+    Returns
+    -------
+    Number of frames without sound (masked), or, negative, of surplus frames of sound at the end.
+    """
+    frames, available = write_wav_of(processed_dir, clip, spec, gain)
+    samples = WavSamples(Path(processed_dir) / "wavs" / f"{clip.id}.wav")
+    mel_db = np.full((frames, spec.n_mels), np.float32(spec.db(np.zeros(1))[0]), np.float32)
+    whole = spec.mel_db(samples).T
+    mel_db[: len(whole)] = whole
+    directory = Path(processed_dir) / "samples" / clip.id
+    save_npy(directory / "mel_db.npy", mel_db)
+    save_npy(directory / "mask.npy", sound_mask(frames, min(available, len(samples)), spec))
+    missing = frames - available // spec.hop_length
+    # With an explicit end the sound continues beyond it, so none is surplus.
+    return missing if clip.end is None else max(missing, 0)
+
+
+def write_wav_of(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: float = 1.0) -> tuple[int, int]:
+    """Write ``wavs/<id>.wav`` of a clip with exactly T hops for the T frames of its ``mri.npy``.
 
     Parameters
     ----------
@@ -34,17 +52,15 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
 
     Returns
     -------
-    Number of frames without sound (masked), or, negative, of surplus frames of sound at the end.
+    The number of frames T, and of the samples of sound available for them.
 
     Raises
     ------
     UserError
-        The sound is missing, unreadable, silent, or differs in length beyond the tolerance; or a stored mel has another
-        length or number of bins.
+        The sound is missing, unreadable, silent, or differs in length beyond the tolerance.
     """
     processed_dir = Path(processed_dir)
-    directory = processed_dir / "samples" / clip.id
-    frames = len(load_frames(directory / "mri.npy"))
+    frames = len(load_frames(processed_dir / "samples" / clip.id / "mri.npy"))
     source = clip.audio or clip.video
     wav = processed_dir / "wavs" / f"{clip.id}.wav"
     offset = clip.av_offset_ms / 1000
@@ -58,41 +74,15 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
         end=None if clip.end is None else clip.end + offset + 1 / float(spec.frame_rate),
         gain=gain,
     )
-    missing = frames - available // spec.hop_length
-    if abs(missing) > max(TOLERATED_FRAMES, TOLERATED_SHARE * frames):
+    if abs(frames - available // spec.hop_length) > max(TOLERATED_FRAMES, TOLERATED_SHARE * frames):
         wav.unlink()
         raise UserError(
             source,
             f"has {available / spec.sampling_rate:.2f} s of sound for {frames / float(spec.frame_rate):.2f} s of "
-            f"video in {(clip.stored or clip.video).name}",
+            f"video in {clip.video.name}",
             "pair the right files, or give start and end of the matching part in a table",
         )
-    if clip.stored is None:
-        samples = WavSamples(wav)
-        mel_db = np.full((frames, spec.n_mels), np.float32(spec.db(np.zeros(1))[0]), np.float32)
-        whole = spec.mel_db(samples).T
-        mel_db[: len(whole)] = whole
-        mask = sound_mask(frames, min(available, len(samples)), spec)
-    else:
-        mel_db, mask = _stored_mel(StoredClip(clip.stored), frames, spec)
-    save_npy(directory / "mel_db.npy", mel_db)
-    save_npy(directory / "mask.npy", mask)
-    # With an explicit end the sound continues beyond it, so none is surplus.
-    return missing if clip.end is None else max(missing, 0)
-
-
-def _stored_mel(stored: StoredClip, frames: int, spec: MelSpec) -> tuple[np.ndarray, np.ndarray]:
-    load_mel_spec(stored.processed_dir).require_same(spec, str(stored.processed_dir), "the configuration (mel)")
-    mel_db, mask = stored.mel_db(), stored.mask()
-    if mel_db.shape != (frames, spec.n_mels) or len(mask) != frames:
-        raise UserError(
-            stored.source,
-            f"has {frames} frames, a mel of {mel_db.shape[0]} x {mel_db.shape[1]} and a mask of {len(mask)}",
-            "exclude the clip (corpus.exclude) or fix its arrays",
-        )
-    if not np.isfinite(mel_db).all():
-        raise UserError(stored.source, "holds a mel with numbers that are not finite", "exclude it (corpus.exclude)")
-    return mel_db.astype(np.float32, copy=False), mask.astype(np.float32, copy=False)
+    return frames, available
 
 
 def sound_mask(frames: int, samples: int, spec: MelSpec) -> np.ndarray:

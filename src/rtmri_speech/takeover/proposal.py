@@ -1,4 +1,4 @@
-"""The configuration to go on with from what a survey found, and the survey told in plain text."""
+"""The configuration to continue with from what a survey found, and the survey as plain text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rtmri_speech.acoustic.model import Network
 from rtmri_speech.dataset.split import place_of
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import PRESETS
-from rtmri_speech.takeover.findings import SPLIT_SEED, Finding, Sounds, natural_order
+from rtmri_speech.takeover.findings import Finding, Sounds
 from rtmri_speech.takeover.survey import AcousticCheckpoint, ProcessedDirectory, Survey, VocoderCheckpoint
 
 _MEL_NUMBERS = ("sampling_rate", "n_fft", "win_length", "hop_length", "n_mels")
 
-TEST_SHARE = 0.1
-"""Of the old training list, for the test part that the old system had not."""
+TEST_SHARE, SPLIT_SEED = 0.1, 42
+"""Of the old training list, for the test part that the older system lacks, and the seed that draws it."""
 
 _HEAD = """\
 # What inspect_lab_setup.py found, to go on with; config/schema.yaml describes every setting. The old directories are
@@ -54,14 +54,12 @@ class Proposal:
     ----------
     settings : for the YAML file.
     dataset, acoustic, vocoder : what it takes over; None where there is no checkpoint that fits.
-    left_out : clips that cannot be taken over.
     """
 
     settings: Mapping[str, Any]
     dataset: ProcessedDirectory
     acoustic: AcousticCheckpoint | None
     vocoder: VocoderCheckpoint | None
-    left_out: Sequence[str]
 
     @property
     def text(self) -> str:
@@ -74,7 +72,7 @@ class Proposal:
         return "".join(parts)
 
 
-def propose(found: Survey, told: Sequence[Finding], sounds: Mapping[Path, Sounds]) -> Proposal:
+def propose(found: Survey, faults: Sequence[Finding], sounds: Mapping[Path, Sounds]) -> Proposal:
     """Return the configuration that goes on with the largest dataset of the old system.
 
     Raises
@@ -83,21 +81,20 @@ def propose(found: Survey, told: Sequence[Finding], sounds: Mapping[Path, Sounds
         There is no such dataset, its meta.json cannot be used, its sounds are missing, or fewer than three clips are
         whole.
     """
-    datasets = [dataset for dataset in found.datasets if dataset.of_lab]
     where = ", ".join(map(str, found.roots))
-    if not datasets:
-        raise UserError(where, "holds no processed directory of the old system", "name the one that holds meta.json")
-    dataset = max(datasets, key=lambda dataset: len(dataset.stored))
+    if not found.datasets:
+        raise UserError(where, "holds no processed directory of the older system", "name the one that holds meta.json")
+    dataset = max(found.datasets, key=lambda dataset: len(dataset.stored))
     spec, heard = dataset.spec, sounds.get(dataset.path)
     if spec is None:
         raise UserError(dataset.path / "meta.json", "does not say the mel", "copy it from where the samples were made")
     if heard is None:
         raise UserError(where, f"holds no sound of the clips in {dataset.path}", "name the directory of the wavs too")
-    bad = {id for finding in told if finding.subject == dataset.path for id in finding.clips}
+    bad = {id for finding in faults if finding.subject == dataset.path for id in finding.clips}
     kept = [id for id in dataset.stored if id not in bad]
     if len(kept) < 3:
         raise UserError(dataset.path, f"has {len(kept)} whole clips", "fix the errors above")
-    acoustic = _latest([one for one in found.acoustic if one.of_lab and one.n_mels == spec.n_mels], "epoch")
+    acoustic = _latest([one for one in found.acoustic if one.n_mels == spec.n_mels], "epoch")
     vocoder = _latest([one for one in found.vocoders if one.config is not None and one.config.spec == spec], "steps")
     videos = [place for place in found.recordings if place.kind == "videos"]
     filmed = max(videos, key=lambda place: len(place.files.keys() & set(kept)), default=None)
@@ -109,7 +106,7 @@ def propose(found: Survey, told: Sequence[Finding], sounds: Mapping[Path, Sounds
         "audio": str(heard.path),
     }
     if bad:
-        settings["corpus"]["exclude"] = natural_order(bad & dataset.stored.keys())
+        settings["corpus"]["exclude"] = sorted(bad & dataset.stored.keys())
     settings["lab"] = {
         "conventions": "lab",
         "processed": str(dataset.path),
@@ -127,11 +124,11 @@ def propose(found: Survey, told: Sequence[Finding], sounds: Mapping[Path, Sounds
     settings["split"] = {"named": _parts(dataset.lists, kept)}
     if acoustic and acoustic.rnn_hidden != Network().rnn_hidden:
         settings["acoustic"] = {"rnn_hidden": acoustic.rnn_hidden}
-    return Proposal(settings, dataset, acoustic, vocoder, natural_order(bad))
+    return Proposal(settings, dataset, acoustic, vocoder)
 
 
 def _latest(checkpoints: Sequence[Any], count: str) -> Any | None:
-    return max(checkpoints, key=lambda one: (getattr(one, count), one.path.stat().st_mtime), default=None)
+    return max(checkpoints, key=lambda one: (getattr(one, count) or 0, one.path.stat().st_mtime), default=None)
 
 
 def _parts(lists: Mapping[str, Sequence[str]], kept: Sequence[str]) -> dict[str, list[str]]:
@@ -146,83 +143,39 @@ def _parts(lists: Mapping[str, Sequence[str]], kept: Sequence[str]) -> dict[str,
         count = max(1, int(TEST_SHARE * len(rest)))
         validation, rest = rest[:count], rest[count:]
     parts = {"training": rest, "validation": validation, "test": test}
-    return {part: natural_order(ids) for part, ids in parts.items()}
+    return {part: sorted(ids) for part, ids in parts.items()}
 
 
 def described(found: Survey) -> Iterator[str]:
     """Yield a line for each thing that was found, and what it is."""
     for dataset in found.datasets:
-        maker = "the old system" if dataset.of_lab else "this system"
-        layouts = ", ".join(f"{len(clips)} as {name}" for name, clips in dataset.clips.items() if clips)
-        yield f"{dataset.path}: a processed directory of {maker}; clips: {layouts or 'none'}."
-        if dataset.spec:
-            spec = dataset.spec
+        parts = ", ".join(f"{part}.txt {len(ids)}" for part, ids in dataset.lists.items())
+        yield f"{dataset.path}: a dataset of {len(dataset.stored)} clips; file lists: {parts or 'none'}."
+        if spec := dataset.spec:
             yield (
                 f"  its mel: {spec.sampling_rate} Hz, hop {spec.hop_length}, n_fft {spec.n_fft}, {spec.n_mels} bins, "
-                f"{'power' if spec.power == 2 else 'magnitude'}, pre-emphasis {spec.preemphasis:g}, "
-                f"{'centred' if spec.alignment == 'centred' else 'beginning with the video frame'}."
+                f"pre-emphasis {spec.preemphasis:g}."
             )
-        for part, ids in dataset.lists.items():
-            yield f"  hifigan_filelists/{part}.txt: {len(ids)} clips."
-        if dataset.scaler:
-            fitted = (
-                f"fitted on {dataset.scaler.count_frames} frames" if dataset.scaler.count_frames else "of unsaid frames"
-            )
-            yield f"  scaler: {len(dataset.scaler.mean)} bins, {fitted}."
-        for name, mels in dataset.exported.items():
-            kind = {"mels_gt_log": "true", "mels_ft_log_normalized": "predicted"}.get(name, "exported")
-            yield f"  {name}: {kind} log mels of {len(mels)} clips."
     for place in found.recordings:
         yield f"{place.path}: {len(place.files)} {place.kind}."
     for acoustic in found.acoustic:
-        maker = "the old system's" if acoustic.of_lab else "this system's"
-        age = "an unsaid epoch" if acoustic.epoch is None else f"epoch {acoustic.epoch}"
-        more = "with an optimiser to train on from" if acoustic.optimizer else "without an optimiser's state"
-        yield (
-            f"{acoustic.path}: {maker} mel generator of {age}, {acoustic.n_mels} bins, LSTM {acoustic.rnn_hidden}, "
-            f"{more}."
-        )
+        age = "an unknown epoch" if acoustic.epoch is None else f"epoch {acoustic.epoch}"
+        yield f"{acoustic.path}: a mel generator of {age}, {acoustic.n_mels} bins, LSTM {acoustic.rnn_hidden}."
     for vocoder in found.vocoders:
-        rest = f"do_ beside it with {vocoder.optimizer}" if vocoder.optimizer else "no do_ beside it to train on from"
-        size = f"hop {vocoder.config.hop_size}" if vocoder.config else "no readable config.json beside it"
-        yield (
-            f"{vocoder.path}: HiFi-GAN after {vocoder.steps} steps, {vocoder.padding} padding, {vocoder.n_mels} bins, "
-            f"{size}, {rest}."
-        )
-    for path, config in found.configs.items():
-        yield f"{path}: a HiFi-GAN config, hop {config.hop_size}, {config.num_mels} bins."
-    for path in found.logs:
-        yield f"{path}: a TensorBoard log."
-    for path, count in found.speech.items():
-        yield f"{path}: {count} generated wavs."
-    for path in found.other:
-        yield f"{path}: a file of torch, no mel generator."
+        config = f"{vocoder.config.padding} padding" if vocoder.config else "no readable config.json beside it"
+        rest = "" if vocoder.trainable else ", no do_ file beside it to train on from"
+        yield f"{vocoder.path}: HiFi-GAN after {vocoder.steps} steps, {vocoder.n_mels} bins, {config}{rest}."
 
 
-def fitting(proposal: Proposal, sounds: Mapping[Path, Sounds]) -> Iterator[str]:
-    """Yield a line for each pair of things that the proposal takes together."""
-    dataset, heard = proposal.dataset, sounds[proposal.dataset.path]
-    ids = dataset.stored.keys() - set(proposal.left_out)
-    yield (
-        f"{dataset.path} and {heard.path}: {len(ids & heard.files.keys())} of {len(ids)} clips have their sound; the "
-        f"loudest sample of all is {heard.peak:.6g}, so the gain is {heard.gain:.6g}."
-    )
-    for model in filter(None, (proposal.acoustic, proposal.vocoder)):
-        yield f"{dataset.path} and {model.path}: the same mel."
-
-
-def told_plainly(
-    found: Survey, told: Sequence[Finding], proposal: Proposal | None, sounds: Mapping[Path, Sounds]
-) -> str:
+def report(found: Survey, faults: Sequence[Finding], proposal: Proposal | None, sounds: Mapping[Path, Sounds]) -> str:
     """Return the whole inspection as text for a terminal."""
     sections = [("What is there", list(described(found)))]
     if proposal:
-        sections.append(("What fits together", list(fitting(proposal, sounds))))
-    shown = sorted((one for one in told if one.defect), key=lambda one: one.defect)
-    old = [f"({one.defect}) {one.subject}: {one.fault}" for one in shown]
-    sections.append(("Defects of the old system that show here (docs/from_the_memo.md)", old or ["none"]))
-    faults = [f"{one.subject}: {one.fault}" for one in told if not one.defect]
-    sections.append(("What does not fit together", faults or ["nothing"]))
+        used = [proposal.dataset.path, sounds[proposal.dataset.path].path]
+        used += [model.path for model in (proposal.acoustic, proposal.vocoder) if model]
+        sections.append(("What is used together", list(map(str, used))))
+    lines = [f"{one.subject}: {one.fault}" for one in faults]
+    sections.append(("What does not fit together", lines or ["nothing"]))
     if found.broken:
         sections.append(("What cannot be read", list(dict.fromkeys(found.broken))))
     return "\n\n".join("\n".join([title, "-" * len(title), *lines]) for title, lines in sections)

@@ -1,7 +1,6 @@
-"""What lies on a machine: recordings, processed datasets, checkpoints, configs, exported mels, logs, each recognised.
+"""What of the older system lies under some directories: recordings, processed datasets, mel generators and vocoders.
 
-Nothing is changed. Of arrays only the headers are read, of checkpoints only what is not tensors; what cannot be read is
-kept as a sentence, and the rest goes on.
+Nothing is changed. Of arrays only the headers are read; a file that cannot be read is reported and passed over.
 """
 
 from __future__ import annotations
@@ -14,18 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from rtmri_speech.acoustic.predict import read_acoustic_checkpoint
-from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, ID_PATTERN, VIDEO_EXTENSIONS, load_array
+from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, ID_PATTERN, VIDEO_EXTENSIONS
 from rtmri_speech.dataset.filelists import read_filelist
-from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.takeover.lab_dataset import StoredClip, lab_scaler, stored_clips
 from rtmri_speech.training.state import load_checkpoint
-from rtmri_speech.untrusted import read_json, require_type
+from rtmri_speech.untrusted import require_type
 from rtmri_speech.vocoder.checkpoint import infer_padding, official_name
 from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config
 from rtmri_speech.vocoder.naming import PAIR_FILE, discriminators_beside, steps_of
@@ -38,38 +35,22 @@ Found = TypeVar("Found")
 
 @dataclass
 class ProcessedDirectory:
-    """A processed directory, of the old system or of this one.
+    """A processed directory of the older system.
 
     Attributes
     ----------
     path : the directory.
-    clips : by layout (``samples``, ``npz``, ``npy``) the clips stored so, by id.
+    stored : its clips by id.
     lists : by part the ids of its file list.
-    meta, spec, scaler : of ``meta.json`` and ``scaler.json``; None where they are missing or broken.
-    exported : by name of the directory (``mels_gt_log``) the mels in it, by id.
-    wavs : its own wavs by id; the old system keeps none.
-    window_index : by part the window starts that this system stores instead of windows, int32 ``(P, 2)``.
+    meta, spec, scaler : of ``meta.json`` and ``scaler.json``; empty or None where they are missing or broken.
     """
 
     path: Path
-    clips: dict[str, dict[str, StoredClip]] = field(default_factory=dict)
+    stored: Mapping[str, StoredClip] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
-    meta: Mapping[str, Any] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
     spec: MelSpec | None = None
     scaler: Scaler | None = None
-    exported: dict[str, dict[str, Path]] = field(default_factory=dict)
-    wavs: dict[str, Path] = field(default_factory=dict)
-    window_index: dict[str, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def of_lab(self) -> bool:
-        """Whether the old system made it: its meta.json states no `MelSpec`."""
-        return self.meta is not None and "mel" not in self.meta
-
-    @property
-    def stored(self) -> dict[str, StoredClip]:
-        """Each clip once: its samples before its windows, npy before npz."""
-        return dict(sorted({**self.clips["npz"], **self.clips["npy"], **self.clips["samples"]}.items()))
 
 
 @dataclass(frozen=True)
@@ -83,19 +64,12 @@ class Recordings:
 
 @dataclass(frozen=True)
 class AcousticCheckpoint:
-    """A mel generator: the lab's, or one of this system, which names its mel and the clips it saw.
-
-    ``epoch`` is None where it does not say; ``optimizer`` says whether it holds an optimiser's state to train on from.
-    """
+    """A mel generator of the older system; ``epoch`` is None where it is not stated."""
 
     path: Path
     epoch: int | None
     n_mels: int
     rnn_hidden: int
-    of_lab: bool
-    optimizer: bool
-    mel: MelSpec | None
-    scaler: Scaler | None
 
 
 @dataclass(frozen=True)
@@ -105,47 +79,31 @@ class VocoderCheckpoint:
     Attributes
     ----------
     path, steps : the file, and the training steps in its name.
-    padding : ``lab`` or ``official``, as its tensors show.
-    config_path, config : the config.json beside it, with that padding; None when it is missing or broken.
-    n_mels, hop : of its tensors: bins of the mel it reads, and None or the product of its upsampling rates.
-    states_mel : whether file or config state the mel it was trained on, as this system's do.
-    optimizer : of the ``do_`` beside it: ``AdamW``, ``AdaBelief``, or None when there is none.
+    config : the config.json beside it, with the padding that the tensors show; None when it is missing or broken.
+    n_mels : bins of the mel that its tensors read.
+    trainable : whether the ``do_`` file to train on from lies beside it.
     """
 
     path: Path
     steps: int
-    padding: str
-    config_path: Path
     config: VocoderConfig | None
     n_mels: int
-    states_mel: bool
-    optimizer: str | None
+    trainable: bool
 
 
 @dataclass
 class Survey:
-    """All that was found under some directories.
-
-    Attributes
-    ----------
-    speech : directories of generated speech, with the number of clips.
-    other : files of torch that are no mel generator.
-    broken : what could not be read, a sentence each.
-    """
+    """All that was found under some directories; ``broken`` says what could not be read, a sentence each."""
 
     roots: Sequence[Path]
     datasets: list[ProcessedDirectory] = field(default_factory=list)
     recordings: list[Recordings] = field(default_factory=list)
     acoustic: list[AcousticCheckpoint] = field(default_factory=list)
     vocoders: list[VocoderCheckpoint] = field(default_factory=list)
-    configs: dict[Path, VocoderConfig] = field(default_factory=dict)
-    logs: list[Path] = field(default_factory=list)
-    speech: dict[Path, int] = field(default_factory=dict)
-    other: list[Path] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
     def attempt(self, read: Callable[[], Found]) -> Found | None:
-        """Return what ``read`` returns, or None after keeping what it refuses."""
+        """Return what ``read`` returns, or None after noting what it refuses."""
         try:
             return read()
         except UserError as error:
@@ -172,9 +130,10 @@ def survey(roots: Iterable[str | Path]) -> Survey:
                 continue
             seen.add(directory.resolve())
             if _is_processed(directory, files):
-                found.datasets.append(_processed(directory, found))
+                dataset = _processed(directory, found)
+                found.datasets += [dataset] if "mel" not in dataset.meta else []
             elif files:
-                _look_at(directory, files, found)
+                _recognise(directory, files, found)
     return found
 
 
@@ -195,32 +154,17 @@ def _is_processed(directory: Path, files: Iterable[str]) -> bool:
 
 def _processed(directory: Path, found: Survey) -> ProcessedDirectory:
     made = ProcessedDirectory(directory)
-    layouts = {"samples": "samples/*/mri.npy", "npz": "pairs_ref*/*.npz", "npy": "pairs_ref*_npy/*/mri.npy"}
-    for layout, pattern in layouts.items():
-        paths = sorted(directory.glob(pattern))
-        clips = [StoredClip(path if layout == "npz" else path.parent) for path in paths]
-        made.clips[layout] = {clip.id: clip for clip in clips}
+    made.stored = found.attempt(lambda: stored_clips(directory)) or {}
     for path in sorted((directory / "hifigan_filelists").glob("*.txt")):
-        ids = found.attempt(lambda path=path: read_filelist(path))
-        if ids is not None:
-            made.lists[path.stem] = ids
-    made.meta = found.attempt(lambda: read_meta(directory))
-    if made.meta is not None:
-        made.spec = found.attempt(lambda: load_mel_spec(directory))
+        made.lists[path.stem] = found.attempt(lambda path=path: read_filelist(path)) or []
+    made.meta = found.attempt(lambda: read_meta(directory)) or {}
+    made.spec = found.attempt(lambda: load_mel_spec(directory)) if made.meta else None
     made.scaler = found.attempt(lambda: lab_scaler(directory))
-    for folder in sorted(directory.iterdir()):
-        if folder.is_dir() and folder.name.startswith("mels_"):
-            made.exported[folder.name] = {path.stem: path for path in sorted(folder.glob("*.npy"))}
-    made.wavs = {path.stem: path for path in sorted((directory / "wavs").glob("*.wav"))}
-    for path in sorted(directory.glob("pairs_ref*_npy/*.npy")):
-        starts = found.attempt(lambda path=path: load_array(path, 2))
-        if starts is not None:
-            made.window_index[path.stem] = starts
     return made
 
 
-def _look_at(directory: Path, files: list[str], found: Survey) -> None:
-    """Recognise the files of a directory that is no processed one."""
+def _recognise(directory: Path, files: list[str], found: Survey) -> None:
+    """Add the files of a directory that is no processed one."""
     stems: dict[str, dict[str, Path]] = {"videos": {}, "sounds": {}}
     for name in files:
         path = directory / name
@@ -228,49 +172,24 @@ def _look_at(directory: Path, files: list[str], found: Survey) -> None:
         if match := PAIR_FILE.fullmatch(name):
             if match[1] == "g" and (vocoder := found.attempt(lambda path=path: _vocoder(path, found))):
                 found.vocoders.append(vocoder)
-        elif suffix == ".pt" or suffix == ".pth":
-            if acoustic := found.attempt(lambda path=path: _acoustic(path, found)):
+        elif suffix in (".pt", ".pth"):
+            if acoustic := found.attempt(lambda path=path: _acoustic(path)):
                 found.acoustic.append(acoustic)
-        elif suffix == ".json" and name != CONFIG_NAME and _is_hifigan_config(path):
-            if config := found.attempt(lambda path=path: read_config(path)):
-                found.configs[path] = config
-        elif name.startswith("events.out.tfevents"):
-            if directory not in found.logs:
-                found.logs.append(directory)
-        elif stem.endswith(_MADE_SPEECH):
-            found.speech[directory] = found.speech.get(directory, 0) + stem.endswith("_generated")
-        elif re.fullmatch(ID_PATTERN, stem):
+        elif re.fullmatch(ID_PATTERN, stem) and not stem.endswith(_MADE_SPEECH):
             for kind, endings in (("videos", VIDEO_EXTENSIONS), ("sounds", AUDIO_EXTENSIONS)):
                 if suffix in endings:
                     stems[kind][stem] = path
     found.recordings += [Recordings(directory, kind, clips) for kind, clips in stems.items() if clips]
 
 
-def _is_hifigan_config(path: Path) -> bool:
-    try:
-        content = read_json(path, missing="copy it again", remedy="copy it again")
-    except (OSError, UserError):
-        return False
-    return isinstance(content, dict) and "upsample_rates" in content
-
-
-def _acoustic(path: Path, found: Survey) -> AcousticCheckpoint | None:
-    if "model_state_dict" not in load_checkpoint(path, "copy it again", memory_map=True):
-        found.other.append(path)
+def _acoustic(path: Path) -> AcousticCheckpoint | None:
+    """A mel generator of the older system; None for any other file of torch."""
+    content = load_checkpoint(path, "copy it again", memory_map=True)
+    if "model_state_dict" not in content or "mel" in content:
         return None
-    content = read_acoustic_checkpoint(path, memory_map=True)
-    network, scaler = content["network"], content.get("scaler")
-    state = content.get("optimizer_state_dict")
-    return AcousticCheckpoint(
-        path,
-        require_type(content.get("epoch"), int | None, "epoch", path, "copy it again"),
-        network["n_mels"],
-        network["rnn_hidden"],
-        "mel" not in content,
-        isinstance(state, Mapping) and bool(state.get("state")),
-        MelSpec.from_dict(content["mel"], str(path)) if "mel" in content else None,
-        scaler and Scaler(np.asarray(scaler["mean"]), np.asarray(scaler["std"]), scaler["count_frames"]),
-    )
+    network = read_acoustic_checkpoint(path, memory_map=True)["network"]
+    epoch = require_type(content.get("epoch"), int | None, "epoch", path, "copy it again")
+    return AcousticCheckpoint(path, epoch, network["n_mels"], network["rnn_hidden"])
 
 
 def _vocoder(path: Path, found: Survey) -> VocoderCheckpoint:
@@ -282,29 +201,7 @@ def _vocoder(path: Path, found: Survey) -> VocoderCheckpoint:
     first = names.get("conv_pre.weight_v", names.get("conv_pre.weight"))
     if first is None:
         raise UserError(path, "lacks conv_pre, so it is no generator of HiFi-GAN", "copy it again")
-    config_path = path.with_name(CONFIG_NAME)
-    config = found.attempt(lambda: read_config(config_path))
+    config = found.attempt(lambda: read_config(path.with_name(CONFIG_NAME)))
     padding = infer_padding(names, content.get("padding") or (config and config.padding), path)
-    return VocoderCheckpoint(
-        path,
-        steps_of(path),
-        padding,
-        config_path,
-        config and dataclasses.replace(config, padding=padding),
-        int(first.shape[1]),
-        isinstance(content.get("mel"), Mapping) or (config is not None and config.mel is not None),
-        found.attempt(lambda: _optimizer(discriminators_beside(path))),
-    )
-
-
-def _optimizer(path: Path) -> str | None:
-    """The optimiser whose state a ``do_`` file holds; None when there is no such file."""
-    if not path.exists():
-        return None
-    content = load_checkpoint(path, "give a do_<steps> file of HiFi-GAN", memory_map=True)
-    if missing := [key for key in ("mpd", "msd", "steps") if key not in content]:
-        raise UserError(path, f"lacks {' and '.join(missing)}", "copy it again")
-    entries = (content.get("optim_g") or {}).get("state", {}).values()
-    if any("exp_avg_var" in entry for entry in entries):
-        return "AdaBelief"
-    return "AdamW" if entries else "none"
+    config = config and dataclasses.replace(config, padding=padding)
+    return VocoderCheckpoint(path, steps_of(path), config, int(first.shape[1]), discriminators_beside(path).exists())

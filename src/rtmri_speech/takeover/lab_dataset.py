@@ -1,4 +1,4 @@
-"""Reads clips (frames, mel, mask) from processed directories of the lab's earlier system.
+"""Imports clips (frames, mel, mask) and the scaler from processed directories of the lab's earlier system.
 
 That system stored each clip up to three times: in ``samples/<id>/{mri,mel_db,mask}.npy``, and all windows in full in
 ``pairs_ref<n>/<id>.npz`` or ``pairs_ref<n>_npy/<id>/{mri,mel,mask}.npy``. Frames are float32 multiples of 1/255 and are
@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.clip import load_array, require_id
-from rtmri_speech.dataset.meta import META
+from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, Clip, load_array, recordings, require_id
+from rtmri_speech.dataset.meta import META, load_mel_spec
 from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.sound import write_wav_of
 from rtmri_speech.errors import UserError
+from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import array_of_zip
 
 WINDOW_DIMENSIONS = {"mri": 5, "mel": 3, "mask": 2}
@@ -177,6 +179,68 @@ def lab_scaler(processed_dir: str | Path) -> Scaler:
     if path.exists() or not (Path(processed_dir) / META).exists():
         return Scaler.load(path)
     return Scaler.load(Path(processed_dir) / META)
+
+
+@dataclass(frozen=True)
+class LabClip(Clip):
+    """A clip whose frames, mel and mask are imported; only its sound comes from the recording."""
+
+    stored: StoredClip = field(kw_only=True)
+
+    @property
+    def sources(self) -> list[Path]:
+        """The files the clip is made from."""
+        return [*dict.fromkeys([*self.stored.frame_files, *self.stored.mel_files, self.audio or self.video])]
+
+
+def lab_clips(processed_dir: Path, videos: Path, audio: Path) -> dict[str, LabClip]:
+    """Return the clips of an old processed directory, each with its sound file.
+
+    Raises
+    ------
+    UserError
+        What `stored_clips` and `recordings` raise.
+    """
+    sounds = recordings(audio, AUDIO_EXTENSIONS, "audio")
+    return {
+        id: LabClip(id, videos / f"{id}.mp4", sounds.get(id, audio / f"{id}.wav"), stored=stored)
+        for id, stored in stored_clips(processed_dir).items()
+    }
+
+
+def import_clip(processed_dir: str | Path, clip: LabClip, spec: MelSpec, size: tuple[int, int], gain: float) -> int:
+    """Write frames, wav, mel and mask of a clip of the old system.
+
+    Parameters
+    ----------
+    processed_dir : the new dataset.
+    spec, size, gain : of the new dataset: its mel, frame size and the factor on every sample of sound.
+
+    Returns
+    -------
+    Frames without sound, or, negative, frames of sound left over at the end.
+
+    Raises
+    ------
+    UserError
+        What `take_frames` and `write_wav_of` raise, or the stored mel is another one or of another length.
+    """
+    stored, directory = clip.stored, Path(processed_dir) / "samples" / clip.id
+    take_frames(directory / "mri.npy", stored, size)
+    frames, available = write_wav_of(processed_dir, clip, spec, gain)
+    load_mel_spec(stored.processed_dir).require_same(spec, str(stored.processed_dir), "the configuration (mel)")
+    mel_db, mask = stored.mel_db(), stored.mask()
+    if mel_db.shape != (frames, spec.n_mels) or len(mask) != frames:
+        raise UserError(
+            stored.source,
+            f"has {frames} frames, a mel of {mel_db.shape[0]} x {mel_db.shape[1]} and a mask of {len(mask)}",
+            "exclude the clip (corpus.exclude) or mend its arrays",
+        )
+    if not np.isfinite(mel_db).all():
+        raise UserError(stored.source, "holds a mel with numbers that are not finite", "exclude it (corpus.exclude)")
+    save_npy(directory / "mel_db.npy", mel_db.astype(np.float32, copy=False))
+    save_npy(directory / "mask.npy", mask.astype(np.float32, copy=False))
+    return frames - available // spec.hop_length
 
 
 def take_frames(target: str | Path, clip: StoredClip, size: tuple[int, int]) -> int:

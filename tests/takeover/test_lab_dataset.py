@@ -6,14 +6,21 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import Clip, open_sample
+from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.dataset.filelists import write_filelist
-from rtmri_speech.dataset.lab_format import StoredClip, lab_scaler, restore_samples, stored_clips, take_frames
-from rtmri_speech.dataset.process import DatasetSettings, Processing
 from rtmri_speech.dataset.windows import WindowDataset, write_window_starts
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.takeover.lab_dataset import (
+    LabClip,
+    StoredClip,
+    import_clip,
+    lab_scaler,
+    restore_samples,
+    stored_clips,
+    take_frames,
+)
 
 
 def lab_directory(tmp_path, layout, frames=9):
@@ -177,11 +184,8 @@ def test_a_stored_mel_of_another_length_is_refused(tmp_path):
     sound = tmp_path / "000.wav"
     write_wav(sound, np.random.default_rng(0).uniform(-0.3, 0.3, 12 * 420), 11413)
     spec = MelSpec.preset("lab", sampling_rate=11413, n_mels=64)
-    processing = Processing(tmp_path / "new", DatasetSettings(spec, (4, 4)))
-    taken = Clip("000", tmp_path / "000.mp4", sound, stored=clip.source)
-    processing.frames(taken)
+    taken = LabClip("000", tmp_path / "000.mp4", sound, stored=clip)
     with pytest.raises(UserError, match="has 12 frames, a mel of 9 x 64 and a mask of 12"):
-        processing.sound(taken)
-    processing = Processing(tmp_path / "new", DatasetSettings(MelSpec.preset("lab", preemphasis=0.9), (4, 4)))
+        import_clip(tmp_path / "new", taken, spec, (4, 4), 1.0)
     with pytest.raises(UserError, match="preemphasis"):
-        processing.sound(taken)
+        import_clip(tmp_path / "new", taken, MelSpec.preset("lab", preemphasis=0.9), (4, 4), 1.0)

@@ -74,7 +74,7 @@ def settings(dataset: Path, folder: Path, **changed):
     from rtmri_speech.acoustic.train import TrainingSettings
 
     places = {"out_ckpt": folder / "m.pt", "log_dir": folder / "logs", "state_dir": folder / "state"}
-    plain = {"cnn_pretrained": False, "use_checkpoint": False, "num_workers": 0, "ref_frames": 4}
+    plain = {"cnn_pretrained": False, "use_checkpoint": False, "num_workers": 0}
     return TrainingSettings(processed_dir=dataset, **places, device="cpu", **{**plain, **changed})
 
 
@@ -84,7 +84,7 @@ def one_training(dataset: Path, folder: Path, **changed):
     from rtmri_speech.acoustic.train import AcousticTask
     from rtmri_speech.training.distributed import Processes
 
-    return AcousticTask(settings(dataset, folder, **changed), Processes(0, 1, torch.device("cpu")), print)
+    return AcousticTask(settings(dataset, folder, **changed), Processes(0, 1, torch.device("cpu")))
 
 
 def step_of(training) -> tuple[float, int]:

@@ -26,16 +26,10 @@ rule prepare_clip:
         script=script("preprocess_rtmri_data.py"),
         dataset=subpath(output.wav, ancestor=2),
         code=code_hash("dataset.frames", "dataset.sound", "dataset.figure"),
-        clip=lambda wildcards: clip_flags(CLIPS[wildcards.id]),
-        flags=flags(
-            resize_h=SETTINGS.video.size[0],
-            resize_w=SETTINGS.video.size[1],
-            resampling=SETTINGS.video.resampling,
-            gain=SETTINGS.audio.gain,
-        )
-        + f" {MEL_FLAGS}",
+        clip=lambda wildcards: command_line_of(CLIPS[wildcards.id]),
+        settings=" ".join(map(command_line_of, [SETTINGS.mel, SETTINGS.video, SETTINGS.audio])),
     shell:
-        "python {params.script:q} --only clip --out_dir {params.dataset:q} {params.clip} {params.flags} > {log:q} 2>&1"
+        "python {params.script:q} --only clip --out_dir {params.dataset:q} {params.clip} {params.settings} > {log:q} 2>&1"
 
 
 rule fit_scaler:

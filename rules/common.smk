@@ -25,7 +25,7 @@ os.environ |= {"PYTHONIOENCODING": "utf-8"}
 
 from rtmri_speech import command_line
 from rtmri_speech.atomic import remove_abandoned
-from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes, takes_over
+from rtmri_speech.configuration import load_configuration, takeover_notes, takes_over
 from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
 from rtmri_speech.dataset.corpus import corpus_clips, included, normalised_clips, recording_names
 from rtmri_speech.dataset.filelists import moved_clips
@@ -37,6 +37,7 @@ from rtmri_speech.provenance import contents_hash
 from rtmri_speech.code_version import code_hash
 from rtmri_speech.settings.fields import plain
 from rtmri_speech.settings.flags import command_line_of
+from rtmri_speech.signal.mel import MelSpec
 from snakemake.exceptions import WorkflowError
 
 os.environ[JOB] = "1"
@@ -160,18 +161,6 @@ def sources_of(clip):
     return [source for path in clip.sources for source in existing(path)]
 
 
-def clip_flags(clip):
-    """Return the flags for a clip: id, video, sound and interval."""
-    return flags(
-        clip=clip.id,
-        video=clip.video,
-        audio=clip.audio or clip.video,
-        start=clip.start,
-        end=clip.end,
-        av_offset_ms=clip.av_offset_ms or None,
-    )
-
-
 def new_clips(source):
     """Return the clips of a TSV, or of a directory with videos and optional sound files."""
     if source is None:
@@ -210,32 +199,6 @@ def new_speech():
     """Return the targets of `infer_new`."""
     require_new_videos()
     return [rules.infer_new_video.output.generated.replace("{new_id}", id) for id in NEW_CLIPS]
-
-
-def new_clip_flags(clip):
-    """Return the flags for a new video: id, video, sound and interval."""
-    return flags(
-        **{
-            "id": clip.id,
-            "video": clip.video,
-            "audio": clip.audio,
-            "start": clip.start,
-            "end": clip.end,
-            "av-offset-ms": clip.av_offset_ms or None,
-        }
-    )
-
-
-def mask_flags(mask):
-    """Return the flags for a mask."""
-    return flags(
-        **{
-            "mask-type": mask.type,
-            "polygons": mask.polygons,
-            "alpha": mask.alpha,
-            "blur-kernel": mask.blur_kernel,
-        }
-    )
 
 
 # Rules that make files from one prepared clip.

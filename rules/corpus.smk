@@ -57,13 +57,11 @@ if SETTINGS.corpus.raw_videos is not None:
             script=script("normalize_videos.py"),
             code=code_hash("dataset.normalize"),
             video=lambda wildcards: str(RECORDINGS[wildcards.recording]),
-            flags=flags(
-                size=SETTINGS.video.size,
-                crop=SETTINGS.corpus.raw_videos.crop,
-                rotation=SETTINGS.corpus.raw_videos.rotation,
+            settings=" ".join(
+                [command_line_of(SETTINGS.video, None, "size"), command_line_of(SETTINGS.corpus.raw_videos)]
             ),
         shell:
-            "python {params.script:q} --input {params.video:q} --output {output:q} {params.flags}" " > {log:q} 2>&1"
+            "python {params.script:q} --input {params.video:q} --output {output:q} {params.settings} > {log:q} 2>&1"
 
 
 # Phoneme labels of the test clips, where available.

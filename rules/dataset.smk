@@ -1,17 +1,6 @@
 # From clips to the processed dataset. Statistics over clips never include test clips.
 
-SPEC = mel_spec(SETTINGS.mel)
-MEL_FLAGS = flags(
-    mel_preset=SETTINGS.mel.preset,
-    sr=SPEC.sampling_rate,
-    n_fft=SPEC.n_fft,
-    win_length=SPEC.win_length,
-    hop_length=SPEC.hop_length,
-    n_mels=SPEC.n_mels,
-    fmin=SPEC.fmin,
-    fmax=SPEC.fmax,
-    preemph=SPEC.preemphasis,
-)
+SPEC = MelSpec.of(SETTINGS.mel)
 META = f"{DATASET}/meta.json"
 REF_FRAMES = SETTINGS.windows.ref_frames
 
@@ -44,12 +33,15 @@ rule write_meta:
         script=script("preprocess_rtmri_data.py"),
         dataset=subpath(output[0], ancestor=1),
         code=code_hash("dataset.meta"),
-        size=flags(resize_h=SETTINGS.video.size[0], resize_w=SETTINGS.video.size[1]),
-        ref_frames=REF_FRAMES,
-        mel=MEL_FLAGS,
+        settings=" ".join(
+            [
+                command_line_of(SETTINGS.mel),
+                command_line_of(SETTINGS.windows),
+                command_line_of(SETTINGS.video, None, "size"),
+            ]
+        ),
     shell:
-        "python {params.script:q} --only meta --out_dir {params.dataset:q} {params.size}"
-        " --ref_frames {params.ref_frames} {params.mel} > {log:q} 2>&1"
+        "python {params.script:q} --only meta --out_dir {params.dataset:q} {params.settings} > {log:q} 2>&1"
 
 
 rule write_window_starts:
@@ -73,7 +65,7 @@ rule write_window_starts:
         script=script("convert_pairs_to_npy.py"),
         dataset=subpath(output[0], ancestor=2),
         code=code_hash("dataset.windows"),
-        ref_frames=REF_FRAMES,
+        settings=command_line_of(SETTINGS.windows),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --part {wildcards.split}"
-        " --ref_frames {params.ref_frames} --overwrite > {log:q} 2>&1"
+        " {params.settings} --overwrite > {log:q} 2>&1"

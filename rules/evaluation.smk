@@ -1,5 +1,8 @@
 # Scores of the test clips: the system in each context, and the reference systems (docs/scores.md).
 
+from rtmri_speech.evaluation import JUDGED_CLIPS
+from rtmri_speech.settings.use import F0, Recognition
+
 EVALUATION = f"{RESULTS}/evaluation"
 
 # The configured context comes first.
@@ -67,13 +70,13 @@ rule evaluate_systems:
             base_checkpoint=COMPARED_BASE,
             context=CONTEXTS,
             bf16=SYNTHESIS.bf16,
-            f0_range=SETTINGS.evaluation.f0_range,
             phonemes=PHONEMES if PHONEME_FILES else None,
             trained_elsewhere=TRAINED_ELSEWHERE or None,
         ),
+        settings=command_line_of(SETTINGS.evaluation, F0),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --output_dir {params.directory:q} --threads {threads}"
-        " --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
+        " --gpus {resources.gpu} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
 rule evaluate_mel_generator:
@@ -128,16 +131,17 @@ rule compare_vocoder:
     threads: 1
     resources:
         mem_mb=more_on_retry(1500),
-        runtime=more_on_retry(minutes_for(SPLIT_CLIPS["validation"][:24], 60)),
+        runtime=more_on_retry(minutes_for(SPLIT_CLIPS["validation"][:JUDGED_CLIPS], 60)),
     params:
         script=script("score_copy_synthesis.py"),
         code=code_hash("evaluation.copy_synthesis"),
         wavs=lambda wildcards, input: str(Path(input.wavs[0]).parent),
-        flags=flags(f0_range=SETTINGS.evaluation.f0_range, bf16=SYNTHESIS.bf16),
+        flags=flags(bf16=SYNTHESIS.bf16),
+        settings=command_line_of(SETTINGS.evaluation, F0),
     shell:
         "python {params.script:q} --checkpoint_file {input.checkpoint:q} --config {input.config:q}"
         " --input_wavs_dir {params.wavs:q} --input_file {input.clips:q} --output {output.scores:q}"
-        " {params.flags} > {log:q} 2>&1"
+        " {params.flags} {params.settings} > {log:q} 2>&1"
 
 
 # Requires validation clips.
@@ -171,14 +175,11 @@ rule score_intelligibility:
         rows=lambda wildcards, input: flags(
             generated=[f"{row}={input.sounds}/{row}" for row in ("ceiling", "griffin_lim", CONTEXTS[0])]
         ),
-        flags=flags(
-            asr=SETTINGS.evaluation.asr,
-            language=SETTINGS.evaluation.language,
-            transcripts=PHONEMES,
-        ),
+        flags=flags(transcripts=PHONEMES),
+        settings=command_line_of(SETTINGS.evaluation, Recognition),
     shell:
         "python {params.script:q} --recorded {params.wavs:q} --input_file {input.clips:q} --threads {threads}"
-        " --output {output.scores:q} {params.rows} {params.flags} > {log:q} 2>&1"
+        " --output {output.scores:q} {params.rows} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
 UNDERSTOOD = rules.score_intelligibility.output.scores if SETTINGS.evaluation.asr and TEST_CLIPS else []

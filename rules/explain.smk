@@ -1,5 +1,7 @@
 # Articulators and formants: Grad-CAM of the test clips, average maps, and the masking study that verifies them.
 
+from rtmri_speech.settings.use import Darkening, Film, GradCam, Look
+
 EXPLAIN = SETTINGS.explain
 GRADCAM = f"{RESULTS}/gradcam"
 BANDS = SETTINGS.bands
@@ -40,23 +42,11 @@ rule explain_clip:
         dataset=lambda wildcards: DATASET,
         directory=lambda wildcards: GRADCAM,
         bands=" ".join(flags(**{"formant-band": band}) for band in BAND_WORDS),
-        flags=flags(
-            **{
-                "scaler-json": SPEECH_MODELS["scaler-json"],
-                "context": ACOUSTIC.context,
-                "reduction": EXPLAIN.reduction,
-                "stride": EXPLAIN.stride,
-                "scaling": EXPLAIN.scaling,
-                "target-frames": EXPLAIN.target_frames or None,
-                "intervals": EXPLAIN.intervals or None,
-                "colormap": EXPLAIN.colormap,
-                "alpha": EXPLAIN.alpha,
-                "blend": EXPLAIN.blend,
-            }
-        ),
+        flags=flags(**{"scaler-json": SPEECH_MODELS["scaler-json"], "context": ACOUSTIC.context}),
+        settings=command_line_of(EXPLAIN, GradCam),
     shell:
         "python {params.script:q} --processed-dir {params.dataset:q} --clips {wildcards.id} --mri-checkpoint {input.model:q}"
-        " --gpus {resources.gpu} --output-dir {params.directory:q} {params.bands} {params.flags} > {log:q} 2>&1"
+        " --gpus {resources.gpu} --output-dir {params.directory:q} {params.bands} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
 rule film_gradcam:
@@ -82,16 +72,11 @@ rule film_gradcam:
         script=script("create_gradcam_overlay_video.py"),
         code=code_hash("explain.overlay"),
         rate=SPEC.frame_rate,
-        flags=flags(
-            scaling=EXPLAIN.film_scaling,
-            colormap=EXPLAIN.colormap,
-            alpha=EXPLAIN.alpha,
-            blend=EXPLAIN.blend,
-        ),
+        settings=command_line_of(EXPLAIN, Film),
         label=lambda wildcards: flags(labels=wildcards.band) if EXPLAIN.legend else "",
     shell:
         "python {params.script:q} --video {input.mri:q} --rate {params.rate} --heatmap {input.maps:q} --audio {input.audio:q}"
-        " --output {output:q} {params.flags} {params.label} > {log:q} 2>&1"
+        " --output {output:q} {params.settings} {params.label} > {log:q} 2>&1"
 
 
 rule aggregate_gradcam:
@@ -133,12 +118,12 @@ rule aggregate_gradcam:
                 "bands": list(BANDS),
                 "phoneme-dir": PHONEMES if PHONEME_FILES else None,
                 "regions": REGIONS,
-                "colormap": EXPLAIN.colormap,
             }
         ),
+        settings=command_line_of(EXPLAIN, Look, "colormap"),
     shell:
         "python {params.script:q} --gradcam-dir {params.gradcam:q} --processed-dir {params.dataset:q}"
-        " --output-dir {params.directory:q} {params.flags} > {log:q} 2>&1"
+        " --output-dir {params.directory:q} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
 rule masking_study:
@@ -180,16 +165,15 @@ rule masking_study:
             **{
                 "clips": TEST_CLIPS,
                 "context": ACOUSTIC.context,
-                "alphas": EXPLAIN.masking.alphas,
                 "bands": BAND_WORDS,
-                "masks": EXPLAIN.masking.lab_polygons,
                 "regions": MASK_REGIONS,
             }
         ),
+        settings=command_line_of(EXPLAIN.masking, Darkening),
     shell:
         "python {params.script:q} --processed-dir {params.dataset:q} --mri-checkpoint {input.model:q}"
         " --hifigan-checkpoint {input.vocoder:q} --hifigan-config {input.vocoder_config:q} --gradcam-dir {params.gradcam:q}"
-        " --gpus {resources.gpu} --output-dir {params.directory:q} {params.flags} > {log:q} 2>&1"
+        " --gpus {resources.gpu} --output-dir {params.directory:q} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
 rule gradcam:

@@ -85,9 +85,10 @@ rule make_pack:
     params:
         script=script("pack_model.py"),
         code=code_hash("pack.export"),
-        flags=flags(**SPEECH_MODELS, context=ACOUSTIC.context, **plain(SETTINGS.pack)),
+        flags=flags(**SPEECH_MODELS, context=ACOUSTIC.context),
+        settings=command_line_of(SETTINGS.pack),
     shell:
-        "python {params.script:q} --output {output:q} --threads {threads} {params.flags} > {log:q} 2>&1"
+        "python {params.script:q} --output {output:q} --threads {threads} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
 if not AS_THEY_ARE:
@@ -174,9 +175,9 @@ rule infer_new_video:
         script=script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
         directory=subpath(output.generated, parent=True),
-        clip=lambda wildcards: new_clip_flags(NEW_CLIPS[wildcards.new_id]),
+        clip=lambda wildcards: command_line_of(NEW_CLIPS[wildcards.new_id]),
         flags=SPEECH_FLAGS,
-        recording=flags(resampling=SETTINGS.video.resampling, gain=SETTINGS.audio.gain),
+        recording=f"{command_line_of(SETTINGS.video, None, 'resampling')} {command_line_of(SETTINGS.audio)}",
     shell:
         "python {params.script:q} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
         " --gpus {resources.gpu} {params.recording} > {log:q} 2>&1"
@@ -204,9 +205,9 @@ rule mask_video:
         script=script("mask_rtmri_video.py"),
         code=code_hash("explain.masking", "signal.video"),
         rate=SPEC.frame_rate,
-        flags=lambda wildcards: mask_flags(SYNTHESIS.masks[wildcards.mask]),
+        settings=lambda wildcards: command_line_of(SYNTHESIS.masks[wildcards.mask]),
     shell:
-        "python {params.script:q} --input {input.mri:q} --rate {params.rate} --crf 0 --output {output:q} {params.flags}"
+        "python {params.script:q} --input {input.mri:q} --rate {params.rate} --crf 0 --output {output:q} {params.settings}"
         " > {log:q} 2>&1"
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from logged import logged
 
-from rtmri_speech.dataset.clip import Sample
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.dataset.meta import write_meta
+from rtmri_speech.dataset.sample import Sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.windows import window_starts
 from rtmri_speech.signal.mel import MelSpec
@@ -67,6 +68,13 @@ def make_processed(
 
 
 @pytest.fixture
+def said():
+    """The sentences that the package logs during a test."""
+    with logged() as sentences:
+        yield sentences
+
+
+@pytest.fixture
 def tiny_processed(tmp_path):
     """A processed directory of six clips, 32×32 pixels, 12 mel bins."""
     return make_processed(tmp_path / "processed")
@@ -104,7 +112,6 @@ def tiny_training(tiny_processed, tmp_path):
             "cnn_pretrained": False,
             "use_checkpoint": False,
             "num_workers": 0,
-            "ref_frames": 4,
         }
         return TrainingSettings(**{**values, **changed})
 

@@ -8,10 +8,11 @@ import jsonschema
 import pytest
 import yaml
 
-from rtmri_speech.configuration import load_configuration, mel_spec, takeover_notes
+from rtmri_speech.configuration import load_configuration, takeover_notes
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.data import Named, Split
 from rtmri_speech.settings.schema import schema_text
+from rtmri_speech.signal.mel import MelSpec
 
 ROOT = Path(__file__).parent.parent
 
@@ -102,7 +103,7 @@ def test_numbers_given_as_text_on_the_command_line_are_read():
 
 
 def test_the_lab_preset_comes_with_its_conventions():
-    spec = mel_spec(load_configuration({"mel": {"preset": "lab"}}).mel)
+    spec = MelSpec.of(load_configuration({"mel": {"preset": "lab"}}).mel)
     assert (spec.power, spec.preemphasis, spec.alignment) == (2, 0.97, "start")
 
 

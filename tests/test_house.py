@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "rtmri_speech"
 ORDER = [
+    "log",
     "threads",
     "errors",
     "command_line",

@@ -14,10 +14,6 @@ from rtmri_speech.training.state import load_checkpoint
 ROOT = Path(__file__).parent.parent
 
 
-def quiet(sentence: str) -> None:
-    pass
-
-
 def sha256(*files: Path) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
@@ -58,7 +54,7 @@ def test_a_mel_generator_contains_its_provenance(tiny_training, tiny_processed, 
     from rtmri_speech.acoustic.train import train
 
     settings = tiny_training(provenance=tmp_path / "acoustic.json")
-    assert train(settings, quiet) == 0
+    assert train(settings) == 0
     record = load_checkpoint(settings.out_ckpt)["provenance"]
     assert record == json.loads(settings.provenance.read_text(encoding="utf-8"))
     assert str(tmp_path) not in json.dumps(record), "a path of this machine"
@@ -78,10 +74,10 @@ def test_a_mel_generator_contains_its_provenance(tiny_training, tiny_processed, 
 def test_a_training_resumed_elsewhere_records_both(tiny_training, monkeypatch):
     from rtmri_speech.acoustic.train import train
 
-    assert train(tiny_training(), quiet) == 0
+    assert train(tiny_training()) == 0
     monkeypatch.setattr(provenance, "package_versions", lambda: {"torch": "0.0"})
     settings = tiny_training(epochs=5, lr=1e-3)
-    assert train(settings, quiet) == 0
+    assert train(settings) == 0
     state = load_checkpoint(max(settings.state_dir.glob("state_*.pt")))
     first, second = state["payload"]["provenance"]["made_by"]
     assert (first["settings"]["lr"], second["settings"]["lr"]) == (3e-3, 1e-3)

@@ -5,9 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.log_mels import export_true
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.evaluation import baselines
@@ -29,7 +29,7 @@ def read_windows(directory, config):
 
 
 def export_mels(directory, config):
-    export_true(directory, directory / "mels", overwrite=True, say=lambda sentence: None)
+    export_true(directory, directory / "mels", overwrite=True)
 
 
 def look_up(directory, config):
@@ -39,7 +39,7 @@ def look_up(directory, config):
 
 def excerpts(directory, config):
     lists = directory / "hifigan_filelists" / "training.txt"
-    clips = open_clips(lists, directory / "wavs", config, mels_dir=directory / "mels", say=print)
+    clips = open_clips(lists, directory / "wavs", config, mels_dir=directory / "mels")
     fingerprint(clips)
     batches = Excerpts(clips, config)
     for step in range(20):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.errors import UserError
-from rtmri_speech.settings import acoustic, vocoder
+from rtmri_speech.settings import acoustic, data, use, vocoder
 from rtmri_speech.settings.all import Settings
 from rtmri_speech.settings.fields import Section, fields_of
 from rtmri_speech.settings.flags import add_flags, command_line_of, from_flags
@@ -50,6 +51,31 @@ def test_the_flags_of_settings_give_the_settings(section, changed):
     assert read(section, shlex.split(command_line_of(settings))) == settings
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        data.Mel(preset="lab", fmin=50.0, preemphasis=0.5),
+        data.Video(),
+        data.Audio(gain=1 / 3),
+        data.Windows(),
+        data.Split(named=data.Named(test=("000", "a-b"))),
+        data.RawVideos(crop=(1, 2, 30, 40), rotation=-5.0),
+        use.Mask("custom", Path("研究用/p.json"), 0.5, 0),
+        use.Pack("CC BY 4.0", "it's nobody", "none"),
+        use.GradCam(stride=8, target_frames=(60, 90), intervals=("first2s", "0.8-1.2"), colormap="jet"),
+        use.Film(film_scaling="clip", blend="even"),
+        use.Darkening(alphas=(0.5,), lab_polygons=()),
+        use.Darkening(),
+        use.F0(),
+        use.F0(f0_range=(60.0, 400.0)),
+        use.Recognition(asr="small", language="en"),
+    ],
+    ids=lambda settings: type(settings).__name__,
+)
+def test_every_section_that_a_job_is_given_comes_back(settings):
+    assert read(type(settings), shlex.split(command_line_of(settings))) == settings
+
+
 def test_a_rule_gives_a_job_its_part_of_a_section():
     whole = acoustic.Acoustic(gpus=0, context="window", **ACOUSTIC)
     words = shlex.split(command_line_of(whole, acoustic.Training))
@@ -86,3 +112,23 @@ def sections(section=Settings):
 def test_every_field_of_a_section_is_a_setting():
     for section in sections():
         assert [field.name for field in dataclasses.fields(section)] == [field.name for field, _ in fields_of(section)]
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        Clip("000", Path("videos/000.mp4")),
+        Clip("a-b", Path("研究用/it's.mp4"), Path("a b.wav"), 0.1, 1 / 3, -12.5, Path("samples/a-b")),
+    ],
+)
+def test_a_job_gets_the_clip_of_the_table(clip):
+    assert read(Clip, shlex.split(command_line_of(clip))) == clip
+
+
+def test_a_flag_is_taken_with_either_dash():
+    assert read(Clip, ["--id", "a", "--video", "a.mp4", "--av-offset-ms", "5"]).av_offset_ms == 5
+
+
+def test_a_rule_gives_single_settings():
+    words = shlex.split(command_line_of(data.Video(size=(64, 32), resampling="mean"), None, "size"))
+    assert words == ["--size", "64", "32"] and read(data.Video, words) == data.Video(size=(64, 32))

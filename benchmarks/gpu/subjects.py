@@ -77,12 +77,12 @@ class Trial:
         """Return a training of the mel generator, to be stepped by the caller."""
         device = device or self.device
         network = {"backbone": self.network.backbone, "rnn_hidden": self.network.rnn_hidden}
-        values = {**network, "cnn_pretrained": False, "use_checkpoint": False, "num_workers": 0, "ref_frames": 4}
+        values = {**network, "cnn_pretrained": False, "use_checkpoint": False, "num_workers": 0}
         values |= {"loss": Loss(ramp_steps=10), "lr": 1e-4, "batch_size": 2}
         values |= {"stretch": 4 if self.tiny else 16}
         places = {name: self.work / "acoustic" / name for name in ("out_ckpt", "log_dir", "state_dir")}
         settings = TrainingSettings(processed_dir=self.dataset, **places, device=device, **{**values, **changed})
-        return AcousticTask(settings, Processes(0, 1, torch.device(device)), print)
+        return AcousticTask(settings, Processes(0, 1, torch.device(device)))
 
     def networks(self, device: str | None = None, bf16: bool = False) -> Networks:
         """Return the vocoder's networks and optimisers, with fixed random weights."""
@@ -92,7 +92,7 @@ class Trial:
     def clips(self) -> list[VocoderClip]:
         names = self.work / "wavs.txt"
         write_filelist(names, sorted(path.stem for path in self.wavs.glob("*.wav")))
-        return open_clips(names, self.wavs, self.vocoder_config, say=print)
+        return open_clips(names, self.wavs, self.vocoder_config)
 
     def frames(self) -> np.ndarray:
         """Return the frames of a clip, uint8 ``(T, size, size)``."""

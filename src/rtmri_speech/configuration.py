@@ -15,7 +15,6 @@ import yaml
 from rtmri_speech.errors import UserError
 from rtmri_speech.paths import written_path
 from rtmri_speech.settings.all import Settings
-from rtmri_speech.settings.data import Mel
 from rtmri_speech.settings.fields import Name, Section, choices, fields_of, options, refusal
 from rtmri_speech.signal.mel import MelSpec
 
@@ -49,7 +48,7 @@ def load_configuration(given: Mapping[str, Any]) -> Settings:
             "synthesis.hifigan_checkpoint", "is given beside synthesis.vocoder: griffin-lim", "give one of them"
         )
     settings = _with_what_follows(settings)
-    spec = mel_spec(settings.mel)
+    spec = MelSpec.of(settings.mel)
     for name, (low, high) in settings.bands.items():
         _check_band(name, low, high, spec)
     if settings.synthesis.bf16 and settings.synthesis.engine == "pack":
@@ -59,15 +58,6 @@ def load_configuration(given: Mapping[str, Any]) -> Settings:
             "set synthesis.engine: torch, or leave bf16 out",
         )
     return settings
-
-
-def mel_spec(mel: Mel) -> MelSpec:
-    """Return the `MelSpec` of the configuration's ``mel`` section; new mels must stay below the Nyquist frequency."""
-    given = {name: value for name, value in dataclasses.asdict(mel).items() if name != "preset" and value is not None}
-    given.setdefault("win_length", mel.n_fft)
-    spec = MelSpec.preset(mel.preset, **given)
-    spec.require_below_nyquist()
-    return spec
 
 
 def _read(value: Any, kind: Any, key: str = "") -> Any:

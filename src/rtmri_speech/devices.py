@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import getpass
+import logging
 import os
 import re
 import shutil
@@ -18,7 +19,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ from rtmri_speech.errors import UserError
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
+_log = logging.getLogger(__name__)
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -46,12 +48,7 @@ def add_gpus_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
     )
 
 
-def say_on_stderr(sentence: str) -> None:
-    """Show the user a sentence."""
-    print(sentence, file=sys.stderr, flush=True)
-
-
-def take_gpus(count: int | None, say: Callable[[str], None] = say_on_stderr) -> None:
+def take_gpus(count: int | None) -> None:
     """Reserve ``count`` free GPUs until this process exits, and hide the others from it and its children.
 
     Call it before torch is imported. Candidates are the devices in CUDA_VISIBLE_DEVICES if it is set, else those listed
@@ -75,15 +72,15 @@ def take_gpus(count: int | None, say: Callable[[str], None] = say_on_stderr) -> 
     visible = os.environ.get(_VISIBLE)
     devices = list(listed) if visible is None else [device for device in visible.split(",") if device not in ("", "-1")]
     if not devices:
-        say("No GPU is visible; using the CPU.")
+        _log.info("No GPU is visible; using the CPU.")
         return
     if count > len(devices):
         raise UserError("--gpus", f"requests {count} GPUs, but {len(devices)} are visible", "ask for fewer")
-    taken = ",".join(_locked({device: listed.get(device, device) for device in devices}, count, say))
+    taken = ",".join(_locked({device: listed.get(device, device) for device in devices}, count))
     # The numbers of nvidia-smi, not "fastest first".
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     os.environ[_VISIBLE] = taken
-    say(f"Using GPU {taken}.")
+    _log.info(f"Using GPU {taken}.")
 
 
 def _listed() -> dict[str, str]:
@@ -98,7 +95,7 @@ def _listed() -> dict[str, str]:
     return dict(re.split(r",\s*", line.strip(), maxsplit=1) for line in asked.stdout.splitlines() if line.strip())
 
 
-def _locked(names: dict[str, str], count: int, say: Callable[[str], None]) -> list[str]:
+def _locked(names: dict[str, str], count: int) -> list[str]:
     """Lock ``count`` of the devices, each by its UUID, and return them in order."""
     from filelock import FileLock, Timeout
 
@@ -121,7 +118,7 @@ def _locked(names: dict[str, str], count: int, say: Callable[[str], None]) -> li
         for device in taken:
             locks[device].release()
         if not told:
-            say(f"Waiting for {count} free GPUs of {len(names)} (locks in {directory}).")
+            _log.info(f"Waiting for {count} free GPUs of {len(names)} (locks in {directory}).")
             told = True
         time.sleep(_POLL)
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from rtmri_speech.log import show_log
 from rtmri_speech.threads import limit_threads
 
 JOB = "RTMRI_SPEECH_JOB"
@@ -68,6 +69,7 @@ def run_script(main: Callable[[], int | None]) -> None:
     if os.environ.get(JOB):
         terminate_with_parent()
     limit_threads(None)
+    show_log()
     try:
         code = main() or 0
     except UserError as error:

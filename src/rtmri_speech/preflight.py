@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rtmri_speech.configuration import mel_spec
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
 from rtmri_speech.evaluation.recognition import missing_recognition
@@ -95,7 +94,7 @@ def _check_vocoder_config(settings: Settings, files: Mapping[str, Path]) -> None
         path = files.get("synthesis.hifigan_config", given.with_name(CONFIG_NAME))
     if not path.is_file() and path.is_relative_to(settings.results):
         return
-    config, spec = read_config(path), mel_spec(settings.mel)
+    config, spec = read_config(path), MelSpec.of(settings.mel)
     if config.mel is None and config.padding is None:
         # Which of the two is determined by the weights.
         config = dataclasses.replace(config, padding="lab" if settings.mel.preset == "lab" else "official")
@@ -186,5 +185,5 @@ def check_models(
         load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler, mel=spec)
     for checkpoint, config in ((hifigan_checkpoint, hifigan_config), (base, vocoder_config)):
         if checkpoint is not None:
-            _, named = read_generator(checkpoint, config_of(checkpoint, config, None))
+            _, named = read_generator(checkpoint, config_of(checkpoint, config))
             named.spec.require_same(spec, str(checkpoint), "the dataset (mel)")

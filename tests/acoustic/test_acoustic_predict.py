@@ -182,7 +182,7 @@ def test_every_clip_is_exported_and_existing_files_are_kept(checkpoint, tiny_pro
     assert sorted(path.stem for path in (tmp_path / "predicted").iterdir()) == ["a0", "a1", "a2", "a3", "a5"]
     assert np.load(tmp_path / "predicted" / "a1.npy").shape == (3,)
     bundle = load_acoustic_model(checkpoint, "cpu")
-    settings = {"ids": ["a1"], "context": "causal", "overwrite": True, "say": print}
+    settings = {"ids": ["a1"], "context": "causal", "overwrite": True}
     export_predicted(bundle, tiny_processed, tmp_path / "predicted", **settings)
     log_mel = np.load(tmp_path / "predicted" / "a1.npy")
     mri = np.load(tiny_processed / "samples" / "a1" / "mri.npy")

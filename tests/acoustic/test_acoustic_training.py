@@ -31,11 +31,6 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture
-def said():
-    return []
-
-
 def scalars(settings):
     events = EventAccumulator(str(settings.log_dir), size_guidance={"scalars": 0}).Reload()
     # By step: the files of two runs of one process within a second are not read in their order.
@@ -44,7 +39,7 @@ def scalars(settings):
 
 def test_training_reduces_the_loss_and_logs_the_labs_tags(tiny_training, said):
     settings = tiny_training(epochs=25, picture_epochs=25)
-    assert train(settings, said.append) == 0
+    assert train(settings) == 0
     found = scalars(settings)
     bands = {f"band/{part}_{band}" for part in ("train", "val") for band in ("f0", "f1", "f2", "high")}
     metrics = {f"metrics/{part}_{kind}" for part in ("train", "val") for kind in ("mse", "mae")}
@@ -57,7 +52,7 @@ def test_training_reduces_the_loss_and_logs_the_labs_tags(tiny_training, said):
 
 def test_the_checkpoint_has_the_labs_keys_and_is_self_contained(tiny_training, said):
     settings = tiny_training()
-    train(settings, said.append)
+    train(settings)
     content = load_checkpoint(settings.out_ckpt)
     lab = write_lab_acoustic(settings.out_ckpt.with_name("lab.pt"))
     assert set(load_checkpoint(lab)) < set(content)
@@ -75,7 +70,7 @@ def test_accumulated_gradients_equal_those_of_one_batch(tiny_training, said, mic
     gradients = []
     for size in (4, micro):
         settings = tiny_training(micro_batch_size=size, grad_clip=0.0, lr=1e-30, **STILL)
-        training = AcousticTask(settings, ALONE, said.append)
+        training = AcousticTask(settings, ALONE)
         training.step(training.stretches.micro_batches(training.plan.keys(0)))
         gradients.append({name: parameter.grad for name, parameter in training.model.named_parameters()})
     for name, value in gradients[0].items():
@@ -87,7 +82,7 @@ def test_stretches_and_single_windows_have_the_same_loss(tiny_training, said):
     losses = []
     for stretch in (1, 100):
         settings = tiny_training(stretch=stretch, batch_size=1000, lr=1e-30, **STILL)
-        training = AcousticTask(settings, ALONE, said.append)
+        training = AcousticTask(settings, ALONE)
         keys = [(0, number) for number in range(len(training.stretches))]
         losses.append(training.step(training.stretches.micro_batches(keys))["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
@@ -98,7 +93,7 @@ def test_the_best_model_is_selected_with_full_weights_during_the_ramp(tiny_train
     settings = tiny_training(
         lr=1e-30, min_lr=0.0, epochs=5, weight_decay=0.0, early_stop=3, loss=Loss(ramp_steps=8), **STILL
     )
-    train(settings, said.append)
+    train(settings)
     found = scalars(settings)
     assert len({value for _, value in found["loss/val"]}) == 1
     assert [value for _, value in found["ramp"]] == [3 / 8, 6 / 8, 1.0, 1.0]
@@ -109,7 +104,7 @@ def test_the_best_model_is_selected_with_full_weights_during_the_ramp(tiny_train
 
 def test_a_plateau_lowers_the_rate_to_its_minimum_and_ends_training(tiny_training, said):
     settings = tiny_training(lr=1e-6, min_lr=1e-7, plateau_patience=0, epochs=20, early_stop=0, **STILL)
-    train(settings, said.append)
+    train(settings)
     assert "its floor" in said[-1]
     rates = [value for _, value in scalars(settings)["lr"]]
     assert rates == pytest.approx([1e-6, 1e-6, 5e-7, 2.5e-7, 1.25e-7])
@@ -117,7 +112,7 @@ def test_a_plateau_lowers_the_rate_to_its_minimum_and_ends_training(tiny_trainin
 
 def test_the_cosine_schedule_rises_and_falls(tiny_training, said):
     settings = tiny_training(schedule="cosine", warmup_steps=6, epochs=4)
-    train(settings, said.append)
+    train(settings)
     cosine = [3e-3 * 0.5 * (1 + np.cos(np.pi * step / 12)) for step in (2, 5, 8, 11)]
     assert [value for _, value in scalars(settings)["lr"]] == pytest.approx([0.5 * cosine[0], *cosine[1:]])
 
@@ -127,7 +122,7 @@ def test_lower_precisions_give_similar_steps(tiny_training, said, precision):
     losses = []
     for name in ("float32", precision):
         settings = tiny_training(name, amp=name, epochs=1, max_train_steps=2)
-        train(settings, said.append)
+        train(settings)
         losses.append(scalars(settings)["loss/train"][0][1])
         assert bool(load_checkpoint(settings.out_ckpt)["scaler_state_dict"]) == (name == "float16")
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
@@ -138,7 +133,7 @@ def test_recomputing_changes_no_result(tiny_training, said):
     ends = []
     for name, recomputing in (("plain", False), ("recomputed", True)):
         settings = tiny_training(name, use_checkpoint=recomputing, ckpt_segments=3)
-        train(settings, said.append)
+        train(settings)
         ends.append(load_checkpoint(settings.out_ckpt)["model_state_dict"])
     for key, value in ends[0].items():
         torch.testing.assert_close(ends[1][key], value, rtol=1e-4, atol=1e-5, msg=key)
@@ -146,10 +141,10 @@ def test_recomputing_changes_no_result(tiny_training, said):
 
 def test_training_continues_with_changed_coefficients_and_selects_the_best_afresh(tiny_training, said):
     settings = tiny_training(epochs=2)
-    train(settings, said.append)
+    train(settings)
     said.clear()
     changed = dataclasses.replace(settings, epochs=3, loss=Loss(delta=(0.5, 0.9), ramp_steps=10))
-    train(changed, said.append)
+    train(changed)
     assert any("goes on from step" in s and "epochs 2 -> 3" in s and "loss.delta" in s for s in said)
     assert any("judged anew" in sentence for sentence in said)
     assert load_checkpoint(changed.out_ckpt)["epoch"] == 3
@@ -158,28 +153,28 @@ def test_training_continues_with_changed_coefficients_and_selects_the_best_afres
 
 def test_a_changed_rate_takes_effect(tiny_training, said):
     settings = tiny_training(epochs=1)
-    train(settings, said.append)
-    train(dataclasses.replace(settings, epochs=2, lr=1e-5), said.append)
+    train(settings)
+    train(dataclasses.replace(settings, epochs=2, lr=1e-5))
     assert [value for _, value in scalars(settings)["lr"]] == pytest.approx([3e-3, 1e-5])
 
 
 def test_a_finished_training_is_reported_and_restores_its_model(tiny_training, said):
     settings = tiny_training()
-    train(settings, said.append)
+    train(settings)
     before = load_checkpoint(settings.out_ckpt)
     settings.out_ckpt.unlink()
-    assert train(settings, said.append) == 0
+    assert train(settings) == 0
     assert any("is finished (all 3 epochs)" in sentence for sentence in said)
     torch.testing.assert_close(load_checkpoint(settings.out_ckpt)["model_state_dict"], before["model_state_dict"])
 
 
 def test_another_network_starts_over_with_matching_weights_on_request(tiny_training, said):
-    train(tiny_training(), said.append)
+    train(tiny_training())
     wider = tiny_training(backbone="test_efficientnet", rnn_hidden=9)
     training = []
     for resume in ("auto", "warm"):
         said.clear()
-        train(dataclasses.replace(wider, resume=resume, epochs=1), said.append)
+        train(dataclasses.replace(wider, resume=resume, epochs=1))
         assert any("network.rnn_hidden 8 -> 9; it starts anew" in s for s in said) or resume == "warm"
         training.append(any("warm start with" in sentence for sentence in said))
         wider = dataclasses.replace(wider, backbone="test_efficientnet", rnn_hidden=8)
@@ -188,7 +183,7 @@ def test_another_network_starts_over_with_matching_weights_on_request(tiny_train
 
 def test_a_missing_resume_checkpoint_is_reported_and_training_starts(tiny_training, said):
     settings = tiny_training()
-    train(dataclasses.replace(settings, resume_ckpt=settings.out_ckpt), said.append)
+    train(dataclasses.replace(settings, resume_ckpt=settings.out_ckpt))
     assert said[0].endswith("model.pt: there is no such checkpoint yet; the training starts anew.")
 
 
@@ -206,7 +201,7 @@ def lab_file(path, settings, epoch=2, without=None):
 def test_a_lab_checkpoint_is_trained_further_from_its_epoch(tiny_training, said, tmp_path):
     settings = tiny_training(resume_ckpt=tmp_path / "lab.pt", lr=1e-30, weight_decay=0.0, **STILL)
     model = lab_file(tmp_path / "lab.pt", settings)
-    train(settings, said.append)
+    train(settings)
     assert any("lab.pt: goes on from its epoch 2" in sentence for sentence in said)
     assert [step for step, _ in scalars(settings)["lr"]] == [3]
     torch.testing.assert_close(load_checkpoint(settings.out_ckpt)["model_state_dict"], model.state_dict())
@@ -225,7 +220,7 @@ def test_published_weights_are_trained_further(tiny_training, said, tmp_path, le
     model = lab_file(tmp_path / "lab.pt", settings)
     content = load_checkpoint(tmp_path / "lab.pt")
     save_checkpoint(tmp_path / "lab.pt", {key: content[key] for key in content if key not in left_out})
-    train(settings, said.append)
+    train(settings)
     assert any(sentence in line for line in said)
     assert scalars(settings)["lr"][0][0] == first_epoch
     torch.testing.assert_close(load_checkpoint(settings.out_ckpt)["model_state_dict"], model.state_dict())
@@ -235,10 +230,10 @@ def test_a_checkpoint_with_a_missing_key_is_refused_by_name(tiny_training, said,
     settings = tiny_training(resume_ckpt=tmp_path / "lab.pt")
     lab_file(tmp_path / "lab.pt", settings, without="head.bias")
     with pytest.raises(UserError, match=r"lab\.pt: lacks key head\.bias"):
-        train(settings, said.append)
+        train(settings)
     save_checkpoint(tmp_path / "lab.pt", {"epoch": 1})
     with pytest.raises(UserError, match=r"lab\.pt: lacks the key model_state_dict"):
-        train(settings, said.append)
+        train(settings)
 
 
 def test_a_nan_loss_stops_training_and_keeps_the_last_state(tiny_training, said, monkeypatch):
@@ -253,9 +248,9 @@ def test_a_nan_loss_stops_training_and_keeps_the_last_state(tiny_training, said,
 
     monkeypatch.setattr(module.MaskedMSEMAE, "loss", broken)
     with pytest.raises(UserError, match=r"training step 2: the loss is nan; lower the learning rate"):
-        train(settings, said.append)
+        train(settings)
     monkeypatch.undo()
-    assert train(settings, said.append) == 0
+    assert train(settings) == 0
     assert any("goes on from step 2" in sentence for sentence in said)
 
 
@@ -269,7 +264,7 @@ def test_out_of_memory_names_the_relevant_flags(tiny_training, said, monkeypatch
 
     monkeypatch.setattr("rtmri_speech.acoustic.model.AcousticModel.forward", full)
     with pytest.raises(UserError, match=r"memory: an allocation failed .* lower --micro_batch_size or --stretch"):
-        train(tiny_training(), said.append)
+        train(tiny_training())
 
 
 def test_a_full_disk_keeps_the_last_state(tiny_training, said, monkeypatch):
@@ -286,9 +281,9 @@ def test_a_full_disk_keeps_the_last_state(tiny_training, said, monkeypatch):
 
     monkeypatch.setattr(state, "save_checkpoint", full)
     with pytest.raises(OSError, match="No space left"):
-        train(settings, said.append)
+        train(settings)
     monkeypatch.undo()
-    assert train(settings, said.append) == 0
+    assert train(settings) == 0
     assert any("goes on from step 3" in sentence for sentence in said)
 
 
@@ -297,7 +292,7 @@ def test_two_processes_give_the_same_loss_curve_as_one(tiny_training, said, monk
     from kill import ended, start
 
     one, two = tiny_training("one", epochs=4, **STILL), tiny_training("two", epochs=4, micro_batch_size=1, **STILL)
-    train(one, said.append)
+    train(one)
     assert run_together(two, start, ended) == [0, 0]
     for tag, curve in scalars(one).items():
         assert scalars(two)[tag] == [(step, pytest.approx(value, abs=1e-4)) for step, value in curve], tag
@@ -305,7 +300,7 @@ def test_two_processes_give_the_same_loss_curve_as_one(tiny_training, said, monk
     # With batch statistics and dropout the curves differ, but the checkpoint is of one kind, and either goes on alone.
     both = tiny_training("both", epochs=2, micro_batch_size=1)
     assert run_together(both, start, ended) == [0, 0]
-    assert train(dataclasses.replace(both, epochs=3), said.append) == 0
+    assert train(dataclasses.replace(both, epochs=3)) == 0
     assert (
         load_checkpoint(both.out_ckpt)["model_state_dict"].keys()
         == AcousticModel(Network.of(both, 12)).state_dict().keys()
@@ -323,7 +318,7 @@ def run_together(settings, start, ended):
 
 
 def quiet_train(settings):
-    return train(settings, lambda sentence: None)
+    return train(settings)
 
 
 @pytest.mark.slow

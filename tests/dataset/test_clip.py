@@ -8,15 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import (
-    Clip,
-    clips_from_directories,
-    clips_from_table,
-    ids_pattern,
-    open_sample,
-    require_id,
-)
+from rtmri_speech.dataset.clip import Clip, clips_from_directories, clips_from_table, ids_pattern, require_id
 from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.data import Corpus, Demo
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from rtmri_speech.dataset.clip import Clip, open_sample
+from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.figure import draw_sample
 from rtmri_speech.dataset.frames import write_frames
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.sound import sound_mask, write_sound
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec

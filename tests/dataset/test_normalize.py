@@ -189,7 +189,7 @@ def test_script_processes_one_video_or_a_directory_despite_a_bad_one(tmp_path):
     ("flags", "words"),
     [
         (("--input", "none.mp4", "--output", "out.mp4"), "none.mp4: there is no such file; "),
-        (("--input", "none.mp4", "--output", "out.mp4", "--size", "0", "9"), "--size: is 0 9; "),
+        (("--input", "none.mp4", "--output", "out.mp4", "--size", "0", "9"), "--size: is [0, 9]; "),
     ],
 )
 def test_script_refuses_invalid_input_in_one_sentence(flags, words):

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import Clip, open_sample
+from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.frames import write_frames
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.sound import write_sound
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.sync import audit_sync, sync_clip

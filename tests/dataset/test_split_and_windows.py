@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtmri_speech.dataset.clip import Sample
 from rtmri_speech.dataset.filelists import moved_clips, read_filelist, write_filelist
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.sample import Sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.split import SMALL, SPLITS, split_clips
 from rtmri_speech.dataset.windows import WindowDataset, window_starts, write_window_starts

@@ -67,4 +67,4 @@ def test_clips_seen_in_training_are_refused(tmp_path):
 
 def test_results_without_a_vocoder_are_refused(tmp_path):
     with pytest.raises(UserError, match="holds no g_<steps>"):
-        load_system(tmp_path, "window", print)
+        load_system(tmp_path, "window")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.evaluation import mel_generator as module
 from rtmri_speech.signal.audio import write_wav

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import open_sample
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation import ridge
 from rtmri_speech.evaluation.baselines import reduced_frames

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from logged import logged
 
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
@@ -88,7 +89,7 @@ def test_rate_length_and_channels_are_converted_with_a_note(tmp_path):
     other = sound(1, 1.25, 16000)
     write(tmp_path / "b.wav", np.stack([1.5 * other, 0.5 * other], axis=1), 16000)
     said = []
-    a, b, rate = read_pair(tmp_path / "a.wav", tmp_path / "b.wav", None, said.append)
+    a, b, rate = read_pair(tmp_path / "a.wav", tmp_path / "b.wav", None, said)
     assert rate == RATE
     assert len(a) == len(b) == len(reference)
     # The same tones sampled at the other rate: away from the ends, resampling gives the reference back.
@@ -108,8 +109,8 @@ def test_a_wav_that_cannot_be_scored_does_not_stop_the_others(tmp_path):
     (tmp_path / "b" / "2.wav").write_bytes(whole[: len(whole) // 2])
     write(tmp_path / "b" / "3.wav", np.full(RATE, np.nan))
     write(tmp_path / "b" / "4.wav", sound(4)[:100])
-    said = []
-    scores = score_directories(tmp_path / "a", tmp_path / "b", say=said.append)
+    with logged() as said:
+        scores = score_directories(tmp_path / "a", tmp_path / "b")
     assert list(scores.clips) == ["1"]
     assert list(scores.left_out) == ["2", "3", "4"]
     assert "is cut off" in scores.left_out["2"]
@@ -127,7 +128,7 @@ def test_every_system_is_standardised_by_the_same_references(tmp_path):
     frames = np.concatenate(mels, axis=1)
     generated = spec.db(spec.mel(soundfile.read(tmp_path / "b" / "1_gen.wav")[0]))
     expected = np.mean(((generated - mels[0]) / frames.std(axis=1, keepdims=True)) ** 2)
-    scores = score_directories(tmp_path / "a", tmp_path / "b", say=lambda sentence: None)
+    scores = score_directories(tmp_path / "a", tmp_path / "b")
     assert scores.clips["1"]["mel_mse"] == pytest.approx(expected, rel=1e-4)
     assert scores.settings["mel"] == [spec.to_dict()]
 
@@ -137,10 +138,10 @@ def test_a_datasets_mel_and_scaler_set_the_rate(tmp_path):
     write(tmp_path / "b" / "1.wav", sound(2, rate=16000), 16000)
     spec = MelSpec.preset("hifigan")
     scaler = Scaler(np.full(64, -30.0), np.full(64, 10.0), 5)
-    said = []
-    scores = score_directories(tmp_path / "a", tmp_path / "b", spec=spec, scaler=scaler, say=said.append)
+    with logged() as said:
+        scores = score_directories(tmp_path / "a", tmp_path / "b", spec=spec, scaler=scaler)
     assert "1: reference resampled from 22050 to 11413 Hz" in said
-    a, b, _ = read_pair(tmp_path / "a" / "1.wav", tmp_path / "b" / "1.wav", RATE, said.append)
+    a, b, _ = read_pair(tmp_path / "a" / "1.wav", tmp_path / "b" / "1.wav", RATE, [])
     expected = score_pair(a, b, RATE, 420, spec=spec, scaler=scaler, f0_range=scores.settings["f0_range_hz"])
     assert scores.clips["1"]["mel_mse"] == expected["mel_mse"]
 

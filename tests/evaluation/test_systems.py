@@ -14,9 +14,9 @@ import torch
 from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import AcousticBundle, predict_db
 from rtmri_speech.acoustic.train import train
-from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation import systems
@@ -126,7 +126,6 @@ def scored(made, dataset, tmp_path_factory):
         )
     )
     seconds = systems.write_sounds(made, dataset, TEST, directory / "sounds")
-    said = []
     scores = systems.score_sounds(
         made.rows(),
         TEST,
@@ -138,7 +137,6 @@ def scored(made, dataset, tmp_path_factory):
         seconds=seconds,
         phonemes=phonemes,
         workers=2,
-        say=said.append,
     )
     systems.write_scores(directory, scores)
     return directory, scores
@@ -178,7 +176,6 @@ def test_scores_equal_those_of_the_standalone_command(row, made, dataset, scored
         spec=made.acoustic.mel,
         scaler=made.acoustic.scaler,
         f0_range=scores["settings"]["f0_range_hz"],
-        say=lambda sentence: None,
     )
     assert found.clips.keys() == set(TEST)
     for id, values in found.clips.items():

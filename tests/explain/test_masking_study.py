@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.explain.gradcam import Band
 from rtmri_speech.explain.study import Effect, agreement, draw_study, masking_study, write_table

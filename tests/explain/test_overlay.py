@@ -140,7 +140,7 @@ def test_the_default_colours_rise_in_brightness_and_the_labs_do_not():
     for name in COLORMAPS:
         luma = Style(name).colours(ramp)[0] @ [0.2126, 0.7152, 0.0722]
         assert (np.diff(luma) > -0.5).all() == (name != "jet")
-    with pytest.raises(UserError, match="--colormap: is 'hot'"):
+    with pytest.raises(UserError, match=r"explain\.colormap: is 'hot'"):
         Style("hot")
 
 

@@ -235,7 +235,7 @@ def _write_trained(directory: Path, processed: Path) -> None:
     """Checkpoints as both trainings leave them after two steps."""
     from rtmri_speech.acoustic.train import train as train_acoustic
 
-    train_acoustic(acoustic_settings(processed, directory / "acoustic", epochs=2), _silent)
+    train_acoustic(acoustic_settings(processed, directory / "acoustic", epochs=2))
     _train_vocoder(processed, directory / "models" / "config.json", directory / "vocoder", steps=2)
 
 
@@ -253,7 +253,6 @@ def acoustic_settings(processed: Path, run: Path, epochs: int = 1, **changed: An
         rnn_hidden=8,
         cnn_pretrained=False,
         num_workers=0,
-        ref_frames=4,
         loss=Loss(ramp_steps=10),
         stretch=4,
         epochs=epochs,
@@ -279,18 +278,13 @@ def _train_vocoder(processed: Path, config: Path, run: Path, steps: int, base: P
             processed / "wavs",
             settings,
             mels_dir=processed / "mels",
-            say=_silent,
         )
         for part in ("training", "validation")
     ]
     intervals = {"checkpoint_interval": 2, "validation_interval": 2, "summary_interval": 100}
     places = {"directory": run / "out", "state_directory": run / "state"}
     where = Run(**places, steps=steps, epochs=1, base=base, new_rate=False, device="cpu", wait=False, **intervals)
-    train(settings, *parts, where, _silent)
-
-
-def _silent(sentence: str) -> None:
-    pass
+    train(settings, *parts, where)
 
 
 # ---- what is done with each ----
@@ -325,15 +319,15 @@ def _read_sound(file: Path, results: Path) -> None:
 def _score_sound(file: Path, results: Path) -> None:
     from rtmri_speech.evaluation.scores import read_pair
 
-    read_pair(file.with_name("a.flac"), file, 11413, lambda sentence: None)
+    read_pair(file.with_name("a.flac"), file, 11413, [])
 
 
 def _train_on(file: Path, results: Path) -> None:
     """Read a processed directory, of which a file is damaged, as the training of the mel generator does."""
     from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
-    from rtmri_speech.dataset.clip import open_sample
     from rtmri_speech.dataset.filelists import read_filelist
     from rtmri_speech.dataset.meta import load_mel_spec
+    from rtmri_speech.dataset.sample import open_sample
     from rtmri_speech.dataset.scaler import Scaler
 
     processed = next(parent for parent in file.parents if parent.name == "processed")
@@ -344,7 +338,7 @@ def _train_on(file: Path, results: Path) -> None:
     predict_db(bundle, open_sample(processed, "a0").mri)
     from rtmri_speech.acoustic.train import train
 
-    train(acoustic_settings(processed, results / "run"), _silent)
+    train(acoustic_settings(processed, results / "run"))
 
 
 def _train_vocoder_on(file: Path, results: Path) -> None:
@@ -453,7 +447,7 @@ def _begin_acoustic(file: Path, results: Path) -> None:
     """Begin from a checkpoint (--resume_ckpt)."""
     from rtmri_speech.acoustic.train import train
 
-    train(acoustic_settings(file.parents[1] / "processed", results / "new", epochs=4, resume_ckpt=file), _silent)
+    train(acoustic_settings(file.parents[1] / "processed", results / "new", epochs=4, resume_ckpt=file))
 
 
 def _begin_backbone(file: Path, results: Path) -> None:

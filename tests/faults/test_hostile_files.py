@@ -17,8 +17,9 @@ import torch
 from corrupt import PATHS
 from entry_points import KINDS, write_good_files
 
-from rtmri_speech.dataset.clip import Clip, clips_from_table, load_array, open_sample
+from rtmri_speech.dataset.clip import Clip, clips_from_table
 from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.sample import load_array, open_sample
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.regions import Regions
 from rtmri_speech.report.scores import read_scores

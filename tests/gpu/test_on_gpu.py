@@ -66,7 +66,7 @@ def models(tmp_path):
 def losses(settings, count=1, parallel=lambda model: model):
     """Losses of the first steps."""
     device = torch.device(settings.device)
-    training = AcousticTask(settings, Processes(0, 1, device), print)
+    training = AcousticTask(settings, Processes(0, 1, device))
     training.parallel, found = parallel(training.model), []
     for step in range(count):
         batch = training.stretches.micro_batches(training.plan.keys(step))
@@ -76,12 +76,10 @@ def losses(settings, count=1, parallel=lambda model: model):
 
 
 def train_vocoder(place, device, name, config=VOCODER, **changed):
-    clips = [
-        open_clips(place / f"{part}.txt", place / "wavs", config, say=print) for part in ("training", "validation")
-    ]
+    clips = [open_clips(place / f"{part}.txt", place / "wavs", config) for part in ("training", "validation")]
     places = {"directory": place / name, "state_directory": place / name / "state"}
     run = vocoder_training.Run(**places, epochs=1, device=device, **changed)
-    return vocoder_training.train(config, *clips, run, print)
+    return vocoder_training.train(config, *clips, run)
 
 
 @pytest.mark.parametrize("channels_last", [False, True], ids=["plain", "channels_last"])
@@ -98,20 +96,20 @@ def test_first_steps_of_the_mel_generator_equal_those_on_the_cpu(
 @pytest.mark.parametrize("precision", LOSS_TOLERANCE)
 def test_a_mel_generators_state_is_restored_exactly_and_resumed(device, tiny_training, precision):
     settings = tiny_training(device=device, amp=precision, epochs=2)
-    assert train(settings, print) == 0
+    assert train(settings) == 0
     state = load_checkpoint(max(settings.state_dir.glob("state_*.pt")))["payload"]
-    again = AcousticTask(settings, Processes(0, 1, torch.device(device)), print)
+    again = AcousticTask(settings, Processes(0, 1, torch.device(device)))
     again.load_state({**state, "step": 2 * again.plan.per_epoch})
     for name in ("model", "optimizer", "scaler"):
         assert_same(again.state()[name], state[name])
     assert bool(state["scaler"]) == (precision == "float16")
-    assert train(dataclasses.replace(settings, epochs=3), print) == 0
+    assert train(dataclasses.replace(settings, epochs=3)) == 0
     assert load_checkpoint(settings.out_ckpt.with_name("model_last.pt"))["epoch"] == 3
 
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bfloat16"])
 def test_first_steps_of_the_vocoder_equal_those_on_the_cpu(device, float32, wavs, bf16):
-    clips = open_clips(wavs / "training.txt", wavs / "wavs", VOCODER, say=print)
+    clips = open_clips(wavs / "training.txt", wavs / "wavs", VOCODER)
     batch, found = Excerpts(clips, VOCODER)[0], []
     for where, reduced in (("cpu", False), (device, bf16)):
         torch.manual_seed(0)
@@ -141,7 +139,7 @@ def test_out_of_memory_names_the_setting_to_lower(device, tiny_training, wavs):
     try:
         torch.cuda.set_per_process_memory_fraction(1e-6)
         with pytest.raises(UserError, match=r"memory: an allocation failed .*lower --micro_batch_size or --stretch"):
-            train(tiny_training(device=device), print)
+            train(tiny_training(device=device))
         with pytest.raises(UserError, match=r"memory: an allocation failed .*lower batch_size or segment_size"):
             train_vocoder(wavs, device, "out", steps=2)
     finally:

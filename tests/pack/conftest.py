@@ -3,9 +3,10 @@
 import pytest
 import tiny_models
 
-from rtmri_speech.pack.export import Terms, make_pack
+from rtmri_speech.pack.export import make_pack
+from rtmri_speech.settings.use import Pack
 
-TERMS = Terms("MIT", "nobody: random weights", "none is needed")
+TERMS = Pack("MIT", "nobody: random weights", "none is needed")
 
 
 @pytest.fixture(scope="session")

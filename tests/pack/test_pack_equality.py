@@ -15,9 +15,10 @@ from lab_tree import lab_weights
 from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
 from rtmri_speech.graphs.run import Graph
-from rtmri_speech.pack.export import MEL_TOLERANCE, SMALLEST_SNR, Terms, make_pack, signal_to_noise_db
+from rtmri_speech.pack.export import MEL_TOLERANCE, SMALLEST_SNR, make_pack, signal_to_noise_db
 from rtmri_speech.pack.format import GRAPHS, read_about, read_graph
 from rtmri_speech.pack.speak import load_live_pack, load_pack
+from rtmri_speech.settings.use import Pack
 from rtmri_speech.signal.audio import write_wav
 from rtmri_speech.synthesis.synthesiser import LiveSynthesiser
 from rtmri_speech.vocoder.engine import load_vocoder
@@ -25,7 +26,7 @@ from rtmri_speech.vocoder.engine import load_vocoder
 VOCODERS = Path(__file__).parents[1] / "vocoder" / "data"
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 CONTEXTS = ("sequence", "window", "causal")
-TERMS = Terms("MIT", "nobody", "none is needed")
+TERMS = Pack("MIT", "nobody", "none is needed")
 
 
 def assert_equal(pack, checkpoints, frames, contexts=CONTEXTS, **acoustic_settings):

@@ -20,11 +20,12 @@ from rtmri_speech.acoustic.model import AcousticModel, FrameEncoder
 from rtmri_speech.acoustic.predict import load_acoustic_model
 from rtmri_speech.errors import UserError
 from rtmri_speech.pack import export
-from rtmri_speech.pack.export import Terms, acoustic_graphs, make_pack
+from rtmri_speech.pack.export import acoustic_graphs, make_pack
 from rtmri_speech.pack.format import read_about
+from rtmri_speech.settings.use import Pack
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "pack_model.py"
-TERMS = Terms("MIT", "nobody: random weights", "none is needed")
+TERMS = Pack("MIT", "nobody: random weights", "none is needed")
 
 
 def test_the_same_models_give_the_same_bytes_from_another_directory_and_process(tiny_pack, tiny_checkpoints, tmp_path):
@@ -174,7 +175,7 @@ def test_speaker_and_consent_are_required(tiny_checkpoints, tmp_path):
 
 def test_terms_that_are_too_long_are_refused(tiny_checkpoints, tmp_path):
     with pytest.raises(UserError, match="licence: has 3000 letters"):
-        make_pack(tmp_path / "a.pack", *tiny_checkpoints, Terms("x" * 3000, "nobody", "none"))
+        make_pack(tmp_path / "a.pack", *tiny_checkpoints, Pack("x" * 3000, "nobody", "none"))
 
 
 def test_frame_normalisation_in_the_graph_equals_normalise_frames():

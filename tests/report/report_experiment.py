@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from rtmri_speech.dataset.clip import open_sample
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.evaluation.metrics import summarise
 from rtmri_speech.evaluation.systems import TITLES, write_scores
 from rtmri_speech.report.page import Experiment

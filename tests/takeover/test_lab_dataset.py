@@ -6,8 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.dataset.filelists import write_filelist
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.windows import WindowDataset, write_window_starts
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import write_wav

@@ -35,10 +35,10 @@ def put_state(name, directory, fingerprint):
     return state["payload"]
 
 
-def test_a_state_of_the_mel_generator_is_resumed(tiny_training):
-    settings, said = tiny_training(), []
-    before = put_state("acoustic", settings.state_dir, AcousticTask(settings, ALONE, print).fingerprint())
-    assert train_acoustic(settings, said.append) == 0
+def test_a_state_of_the_mel_generator_is_resumed(tiny_training, said):
+    settings = tiny_training()
+    before = put_state("acoustic", settings.state_dir, AcousticTask(settings, ALONE).fingerprint())
+    assert train_acoustic(settings) == 0
     assert said[0] == f"{settings.state_dir}: goes on from step 5."
     after = load_checkpoint(max(settings.state_dir.glob("state_*.pt")))["payload"]
     assert list(after) == list(before)
@@ -49,20 +49,17 @@ def test_a_state_of_the_mel_generator_is_resumed(tiny_training):
     assert before["best"]["val_loss"] >= after["best"]["val_loss"] == after["best_loss"]
 
 
-def test_a_state_of_the_vocoder_is_resumed(tmp_path):
+def test_a_state_of_the_vocoder_is_resumed(tmp_path, said):
     write_noise(tmp_path, ["a", "b", "c"])
     changed = {"learning_rate": 1e-3, "lr_decay": 0.9, "stft_weight": 5.0, "discriminator_start": 4}
     config = dataclasses.replace(TRAINED_VOCODER, **changed, augment_rate=0.05, seed=3)
-    parts = [
-        open_clips(tmp_path / f"{part}.txt", tmp_path / "wavs", config, say=print)
-        for part in ("training", "validation")
-    ]
-    directory, said = tmp_path / "out", []
+    parts = [open_clips(tmp_path / f"{part}.txt", tmp_path / "wavs", config) for part in ("training", "validation")]
+    directory = tmp_path / "out"
     where = {"directory": directory, "state_directory": directory / "state"}
     run = Run(**where, steps=8, epochs=1, checkpoint_interval=4, validation_interval=4, device="cpu", wait=False)
-    fingerprint = VocoderTask(config, *parts, run, ALONE, print).fingerprint()
+    fingerprint = VocoderTask(config, *parts, run, ALONE).fingerprint()
     before = put_state("vocoder", run.state_directory, fingerprint)
-    assert train_vocoder(config, *parts, run, said.append) == 0
+    assert train_vocoder(config, *parts, run) == 0
     assert said[0] == f"{run.state_directory}: goes on from step 5."
     after = load_checkpoint(run.state_directory / "state_00000008.pt")["payload"]
     assert list(after) == list(before)
@@ -75,10 +72,10 @@ def test_a_state_of_the_vocoder_is_resumed(tmp_path):
 @pytest.mark.parametrize("lost", ["scheduler", "model", "optimizer"])
 def test_a_state_of_another_form_is_refused_in_a_sentence(tiny_training, lost):
     settings = tiny_training()
-    put_state("acoustic", settings.state_dir, AcousticTask(settings, ALONE, print).fingerprint())
+    put_state("acoustic", settings.state_dir, AcousticTask(settings, ALONE).fingerprint())
     (path,) = settings.state_dir.glob("state_*.pt")
     state = load_checkpoint(path)
     state["payload"][lost] = {"of": "another version"}
     save_checkpoint(path, state)
     with pytest.raises(UserError, match=r"state: .*; (delete it|use a checkpoint)"):
-        train_acoustic(settings, print)
+        train_acoustic(settings)

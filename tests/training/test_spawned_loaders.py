@@ -35,7 +35,7 @@ def test_spawned_loaders_of_the_vocoder(tmp_path):
         write_wav(tmp_path / f"{id}.wav", rng.uniform(-0.3, 0.3, 30 * 420), 11413)
     write_filelist(tmp_path / "training.txt", ["a", "b"])
     config = VocoderConfig(batch_size=2, upsample_initial_channel=16)
-    clips = open_clips(tmp_path / "training.txt", tmp_path, config, say=print)
+    clips = open_clips(tmp_path / "training.txt", tmp_path, config)
 
     def loaded(workers):
         loader = load(Excerpts(clips, config).__getitem__, range(2), workers=workers)

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 import torch
+from logged import logged
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.training import trainer
@@ -25,7 +26,7 @@ class Counting(Task):
     name, module, seed = "counting", "training.trainer", 0
     batch_of = staticmethod(batch_of)
 
-    def __init__(self, group, say, steps=6, stop_in=(None, None), losses=(), early=None, minutes=None):
+    def __init__(self, group, steps=6, stop_in=(None, None), losses=(), early=None, minutes=None):
         self.group, self.total_steps, self.length = group, steps, f"{steps} steps"
         self.intervals = Intervals(validation=2, checkpoint=4, summary=1, state_minutes=minutes)
         self.stop_in, self.losses, self.early = stop_in, dict(losses), early
@@ -97,13 +98,14 @@ def train(tmp_path):
     )
 
     def trained(workers=0, **options):
-        tasks, said = [], []
+        tasks = []
 
-        def task_of(group, say):
-            tasks.append(Counting(group, say, **options))
+        def task_of(group):
+            tasks.append(Counting(group, **options))
             return tasks[0]
 
-        code = run(dataclasses.replace(settings, workers=workers), task_of, said.append)
+        with logged() as said:
+            code = run(dataclasses.replace(settings, workers=workers), task_of)
         return code, tasks[0].done, [sentence.replace(f"{tmp_path}/", "") for sentence in said if "/s)" not in sentence]
 
     return trained
@@ -178,9 +180,9 @@ def test_all_processes_stop_when_one_receives_a_signal(tmp_path, first):
         def any(self, flag):
             return True
 
-    task = Counting(None, print)
+    task = Counting(None)
     group = Told(0 if first else 1, 1, torch.device("cpu"))
-    said, saved = [], []
+    saved = []
     task.record = {}
 
     class State:
@@ -197,5 +199,5 @@ def test_all_processes_stop_when_one_receives_a_signal(tmp_path, first):
     settings = TrainerSettings(tmp_path, tmp_path, "cpu", False, "", "--steps")
     with trainer.StopRequest() as stop:
         files = (State(), Log()) if first else (None, None)
-        code = trainer._Trainer(settings, task, group, *files, stop, said.append).run()
+        code = trainer._Trainer(settings, task, group, *files, stop).run()
     assert (code, saved, task.ended) == (143, [1] if first else [], None)

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +25,9 @@ from rtmri_speech.training.state import (
 
 
 @pytest.fixture
-def open_state(tmp_path):
-    said = []
-
+def open_state(tmp_path, said):
     def opened(fingerprint=None, adjustable=None, **settings):
-        state = TrainingState(
-            tmp_path / "state", fingerprint or {"data": "a"}, adjustable or {"lr": 1.0}, say=said.append, **settings
-        )
+        state = TrainingState(tmp_path / "state", fingerprint or {"data": "a"}, adjustable or {"lr": 1.0}, **settings)
         state.said = said
         return state
 
@@ -96,11 +94,19 @@ def test_random_states_survive_a_checkpoint(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
+def let_go(said, holder):
+    """Let the holder of a lock end once somebody waits for it."""
+    while not any("waiting" in sentence for sentence in said):
+        time.sleep(0.01)
+    holder.stdin.write(b"\n")
+    holder.stdin.flush()
+
+
 def test_a_second_trainer_is_refused_or_waits_with_a_message(open_state, tmp_path):
     code = textwrap.dedent(f"""
         import sys
         from rtmri_speech.training.state import TrainingState
-        with TrainingState({str(tmp_path / "state")!r}, {{}}, say=print):
+        with TrainingState({str(tmp_path / "state")!r}, {{}}):
             print("held", flush=True)
             sys.stdin.readline()
     """)
@@ -112,7 +118,7 @@ def test_a_second_trainer_is_refused_or_waits_with_a_message(open_state, tmp_pat
         ):
             pass
         waiting = open_state()
-        waiting._say = lambda sentence: (waiting.said.append(sentence), holder.stdin.write(b"\n"), holder.stdin.flush())
+        threading.Thread(target=let_go, args=(waiting.said, holder)).start()
         with waiting:
             pass
     assert "waiting" in waiting.said[-1]
@@ -181,17 +187,17 @@ def test_equal_checkpoints_have_equal_bytes(tmp_path):
     assert read._metadata == module._metadata
 
 
-def test_a_state_from_before_a_setting_was_made_with_its_default(tmp_path):
-    with TrainingState(tmp_path, {"network": {"width": 8}}, {"lr": 1.0}, say=print) as state:
+def test_a_state_from_before_a_setting_was_made_with_its_default(tmp_path, said):
+    with TrainingState(tmp_path, {"network": {"width": 8}}, {"lr": 1.0}) as state:
         state.save(3, {})
     defaults = {"fingerprint": {"network": {"width": 640, "heads": 1}}, "adjustable": {"lr": 0.1, "average": 0.0}}
-    for heads, average, said in (
+    for heads, average, sentence in (
         (1, 0.0, "goes on from step 3."),
         (1, 0.9, "goes on from step 3 with changed average 0.0 -> 0.9."),
         (2, 0.0, "the training changed in network.heads 1 -> 2; it starts anew."),
     ):
-        told = []
+        said.clear()
         now = {"network": {"width": 8, "heads": heads}}, {"lr": 1.0, "average": average}
-        with TrainingState(tmp_path, *now, defaults=defaults, say=told.append) as state:
+        with TrainingState(tmp_path, *now, defaults=defaults) as state:
             state.load()
-        assert told == [f"{tmp_path}: {said}"]
+        assert said == [f"{tmp_path}: {sentence}"]

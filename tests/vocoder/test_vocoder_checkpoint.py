@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from logged import logged
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.vocoder.checkpoint import (
@@ -166,7 +167,7 @@ def test_pairs_of_other_spellings_are_found(tmp_path, names):
     discriminator_file(tmp_path, 20).rename(rest)
     assert pairs(tmp_path) == [10, 20]
     assert steps_of(generator) == 20 and discriminators_beside(generator) == rest
-    assert newest_pair(tmp_path, print)[0] == generator
+    assert newest_pair(tmp_path)[0] == generator
 
 
 @pytest.mark.parametrize("broken", [generator_file, discriminator_file])
@@ -174,8 +175,8 @@ def test_a_truncated_newest_pair_is_skipped_with_a_warning(tmp_path, broken):
     write_numbered(tmp_path, 10, 20)
     path = broken(tmp_path, 20)
     path.write_bytes(path.read_bytes()[:-200])
-    told = []
-    generator, _, rest = newest_pair(tmp_path, told.append)
+    with logged() as told:
+        generator, _, rest = newest_pair(tmp_path)
     assert generator == generator_file(tmp_path, 10) and rest["steps"] == 10
     assert str(path) in told[0] and "the pair before it is used" in told[0]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from logged import logged
 
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.errors import UserError
@@ -32,8 +33,8 @@ def corpus(tmp_path):
     return tmp_path
 
 
-def clips_of(corpus, config=CONFIG, say=lambda sentence: None, **directories):
-    return open_clips(corpus / "list.txt", corpus, config, **directories, say=say)
+def clips_of(corpus, config=CONFIG, **directories):
+    return open_clips(corpus / "list.txt", corpus, config, **directories)
 
 
 def test_mel_and_audio_of_an_excerpt_start_at_the_same_frame(corpus):
@@ -159,8 +160,8 @@ def test_a_clip_shorter_than_an_excerpt_is_padded_with_silence(corpus):
 
 def test_small_differences_in_length_are_trimmed_and_large_ones_refused(corpus):
     np.save(corpus / "mels" / "a.npy", np.zeros((64, 27), np.float32))
-    told = []
-    clips = clips_of(corpus, mels_dir=corpus / "mels", say=told.append)
+    with logged() as told:
+        clips = clips_of(corpus, mels_dir=corpus / "mels")
     assert clips[0].frames == 27
     assert "27 frames" in told[0] and "30" in told[0]
     np.save(corpus / "mels" / "a.npy", np.zeros((64, 20), np.float32))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from logged import logged
 from tiny_models import TRAINED_VOCODER, write_noise
 
 from rtmri_speech.dataset.filelists import write_filelist
@@ -59,12 +60,9 @@ def run_of(corpus, name="out", **settings):
 
 
 def train_in(corpus, name="out", config=TINY, **settings):
-    told = []
-    parts = [
-        open_clips(corpus / f"{part}.txt", corpus / "wavs", config, say=told.append)
-        for part in ("training", "validation")
-    ]
-    code = train(config, *parts, run_of(corpus, name, **settings), told.append)
+    with logged() as told:
+        parts = [open_clips(corpus / f"{part}.txt", corpus / "wavs", config) for part in ("training", "validation")]
+        code = train(config, *parts, run_of(corpus, name, **settings))
     assert code == 0
     return told
 
@@ -298,7 +296,7 @@ def test_a_nan_loss_stops_training_and_keeps_the_last_state(corpus, monkeypatch)
     monkeypatch.setattr(module, "mel_error", poisoned)
     with pytest.raises(UserError, match=r"step 6: .* is nan"):
         train_in(corpus)
-    assert newest_pair(corpus / "out", print)[0] == corpus / "out" / "g_00000004"
+    assert newest_pair(corpus / "out")[0] == corpus / "out" / "g_00000004"
     assert (corpus / "out" / "state" / "state_00000004.pt").exists()
 
 
@@ -432,7 +430,7 @@ def validation_error(directory, checkpoint, config):
     """Mean mel error of a checkpoint over the validation clips."""
     generator, config = read_generator(checkpoint, config)
     errors = []
-    for clip in open_clips(directory / "validation.txt", directory / "wavs", config, say=print):
+    for clip in open_clips(directory / "validation.txt", directory / "wavs", config):
         mel, audio = whole_clip(clip, config)
         with torch.no_grad():
             made = generator(torch.from_numpy(mel)[None])[0, 0]

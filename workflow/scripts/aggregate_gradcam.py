@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.use import Look
 
 
 def main() -> int:
@@ -18,7 +20,7 @@ def main() -> int:
     parser.add_argument(
         "--regions", type=Path, help="JSON of head regions: {group: {region: [[x, y], ...]}} in a 256x256 picture"
     )
-    parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
+    add_flags(parser, Look, "colormap")
     parser.add_argument("--output-dir", type=Path, required=True)
     args = parser.parse_args()
 
@@ -34,7 +36,7 @@ def main() -> int:
         args.output_dir,
         phoneme_dir=args.phoneme_dir,
         regions=Regions.read(args.regions) if args.regions else None,
-        style=Style(args.colormap),
+        style=from_flags(Style, args),
     )
     for sentence in facts["findings"]:
         print(sentence)

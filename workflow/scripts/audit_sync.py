@@ -24,8 +24,8 @@ def main() -> int | None:
     from tqdm import tqdm
 
     from rtmri_speech.atomic import save_json
-    from rtmri_speech.dataset.clip import open_sample
     from rtmri_speech.dataset.meta import load_mel_spec
+    from rtmri_speech.dataset.sample import open_sample
     from rtmri_speech.evaluation.sync import audit_sync, sync_clip
     from rtmri_speech.signal.audio import WavSamples
 

@@ -21,8 +21,8 @@ def main() -> int:
 
     import numpy as np
 
-    from rtmri_speech.dataset.clip import load_array
     from rtmri_speech.dataset.meta import load_mel_spec
+    from rtmri_speech.dataset.sample import load_array
     from rtmri_speech.signal.audio import read_audio
     from rtmri_speech.signal.video import read_frames, write_video
     from rtmri_speech.synthesis.speech import draw_mels

@@ -9,12 +9,14 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.settings.data import Windows
+from rtmri_speech.settings.flags import add_flags
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processed_dir", type=Path, required=True)
-    parser.add_argument("--ref_frames", type=int, default=4, help="frames per window")
+    add_flags(parser, Windows)
     parser.add_argument("--part", choices=["training", "validation"], help="only this set (default: both)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing pairs")
     args = parser.parse_args()

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.use import Film
 
 
 def main() -> int:
@@ -20,19 +22,12 @@ def main() -> int:
     )
     parser.add_argument("--audio", type=Path, help="generated or original sound: a wav, or a video with sound")
     parser.add_argument("--output", type=Path, required=True, help="mp4 to write")
-    parser.add_argument("--alpha", type=float, default=0.7, help="opacity at the maximum")
+    add_flags(parser, Film)
     parser.add_argument(
         "--fps", type=float, help="frames per second (default: the video's; with --audio no other is possible)"
     )
     parser.add_argument("--resize", type=int, nargs=2, metavar=("W", "H"), help="size of the output, pixels")
     parser.add_argument("--start-frame", type=int, default=0, help="video frame of the first map")
-    parser.add_argument(
-        "--scaling", choices=["clip", "frame"], default="clip", help="scale maps as stored, or each to its own maximum"
-    )
-    parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
-    parser.add_argument(
-        "--blend", choices=["heat", "even"], default="heat", help="even: uniform opacity, as in the older system"
-    )
     parser.add_argument("--labels", nargs="+", default=[], metavar="NAME", help="burn in these band names and the time")
     args = parser.parse_args()
 
@@ -51,8 +46,8 @@ def main() -> int:
         fps=args.fps,
         frame_rate=Fraction(args.rate) if args.rate else None,
         size=args.resize and (args.resize[1], args.resize[0]),
-        scaling=args.scaling,
-        style=Style(args.colormap, args.alpha, args.blend),
+        scaling=from_flags(Film, args).film_scaling,
+        style=from_flags(Style, args),
         names=tuple(args.labels),
     )
     print(f"{args.output}: {count} frames")

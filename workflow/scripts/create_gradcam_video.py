@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.use import Film
 
 
 def main() -> int:
@@ -16,15 +18,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="mp4 to write")
     parser.add_argument("--fps", type=float, default=5.0, help="frames per second of the output")
     parser.add_argument("--repeat", type=int, default=1, help="repetitions of each frame")
-    parser.add_argument("--alpha", type=float, default=0.7, help="opacity at the maximum")
+    add_flags(parser, Film)
     parser.add_argument("--resize", type=int, nargs=2, metavar=("W", "H"), help="size of the output, pixels")
-    parser.add_argument(
-        "--scaling", choices=["clip", "frame"], default="clip", help="scale maps as stored, or each to its own maximum"
-    )
-    parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
-    parser.add_argument(
-        "--blend", choices=["heat", "even"], default="heat", help="even: uniform opacity, as in the older system"
-    )
     parser.add_argument("--label", help="burn in this band name, the scale and the time")
     args = parser.parse_args()
 
@@ -38,8 +33,8 @@ def main() -> int:
         fps=args.fps,
         repeat=args.repeat,
         size=args.resize and (args.resize[1], args.resize[0]),
-        scaling=args.scaling,
-        style=Style(args.colormap, args.alpha, args.blend),
+        scaling=from_flags(Film, args).film_scaling,
+        style=from_flags(Style, args),
         name=args.label,
     )
     print(f"{args.output}: {count} frames")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.use import F0
 
 
 def main() -> int | None:
@@ -26,13 +27,7 @@ def main() -> int | None:
         metavar="DIR",
         help="dataset with mel settings and scaler.json for standardised mel errors",
     )
-    parser.add_argument(
-        "--f0_range",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="F0 range of the speakers, Hz (default: from the dataset's training clips, or else the recordings)",
-    )
+    add_flags(parser, F0)
     parser.add_argument(
         "--seen",
         action="append",
@@ -65,7 +60,7 @@ def main() -> int | None:
         seen.setdefault(stage, set()).update(read_filelist(path))
     require_unseen(pair_wavs(args.reference, args.generated)[0], seen)
     spec = scaler = None
-    f0_range = args.f0_range and tuple(args.f0_range)
+    f0_range = from_flags(F0, args).f0_range
     if args.processed_dir is not None:
         spec = load_mel_spec(args.processed_dir)
         scaler = Scaler.load(args.processed_dir / "scaler.json")
@@ -78,7 +73,6 @@ def main() -> int | None:
         spec=spec,
         scaler=scaler,
         f0_range=f0_range,
-        say=lambda sentence: tqdm.write(sentence, file=sys.stderr),
         progress=lambda clips: tqdm(clips, unit="clip", disable=None),
     )
     table = scores.write(args.output)

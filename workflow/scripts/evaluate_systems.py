@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.use import F0
 from rtmri_speech.threads import limit_threads
+
+_log = logging.getLogger("rtmri_speech.scripts")
 
 CONTEXTS = ("sequence", "window", "causal")
 
@@ -31,13 +36,7 @@ def main() -> None:
         help="contexts of the LSTM to score, the main one first",
     )
     parser.add_argument("--bf16", action="store_true", help="compute most of the models in bfloat16")
-    parser.add_argument(
-        "--f0_range",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="F0 range of the speakers, Hz (default: derived from the training clips)",
-    )
+    add_flags(parser, F0)
     parser.add_argument(
         "--phonemes", type=Path, metavar="DIR", help="directory of <id>.json or <id>.TextGrid, for errors by phoneme"
     )
@@ -68,7 +67,6 @@ def main() -> None:
     from rtmri_speech.evaluation.f0_range import require_f0_range, training_f0_range
     from rtmri_speech.evaluation.leak import caution, require_unseen
     from rtmri_speech.evaluation.ridge import RidgeMel
-    from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.engine import load_vocoder
 
     spec = load_mel_spec(args.processed_dir)
@@ -81,12 +79,13 @@ def main() -> None:
             "names no clip, so there is nothing to score",
             "give split.test a share or name test clips",
         )
-    if args.f0_range:
-        require_f0_range(*args.f0_range, spec.sampling_rate)
-    f0_range = tuple(args.f0_range or training_f0_range(args.processed_dir, spec))
-    say(
+    given = from_flags(F0, args).f0_range
+    if given:
+        require_f0_range(*given, spec.sampling_rate)
+    f0_range = given or training_f0_range(args.processed_dir, spec)
+    _log.info(
         f"F0 is sought from {f0_range[0]:g} to {f0_range[1]:g} Hz"
-        + ("" if args.f0_range else ", as the training clips propose")
+        + ("" if given else ", as the training clips propose")
     )
     precision = "bfloat16" if args.bf16 else "float32"
     acoustic = load_acoustic_model(args.mri_checkpoint, args.device, scaler=scaler, mel=spec, precision=precision)
@@ -94,7 +93,7 @@ def main() -> None:
     unsaid = require_unseen(ids, seen)
 
     def vocoder(path: Path, config: Path | None = None) -> object:
-        return load_vocoder(path, config, acoustic.device, bf16=args.bf16, warn=say)
+        return load_vocoder(path, config, acoustic.device, bf16=args.bf16)
 
     training = read_filelist(lists / "training.txt")
     made = systems.Systems(
@@ -120,7 +119,6 @@ def main() -> None:
         seconds=seconds,
         phonemes=args.phonemes,
         workers=args.threads,
-        say=say,
         progress=lambda found: tqdm(found, "scores", len(ids) * len(made.rows()), unit="wav", disable=None),
     )
     scores["settings"] |= {
@@ -134,8 +132,8 @@ def main() -> None:
     print(systems.scores_table(scores))
     print(systems.scores_table(scores, ids[0]))
     if unsaid:
-        say(caution(unsaid))
-    say(f"{len(ids)} clips, {len(made.rows())} rows: {args.output_dir / systems.SCORES_FILE}")
+        _log.info(caution(unsaid))
+    _log.info(f"{len(ids)} clips, {len(made.rows())} rows: {args.output_dir / systems.SCORES_FILE}")
 
 
 if __name__ == "__main__":

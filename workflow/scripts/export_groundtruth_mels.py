@@ -1,7 +1,6 @@
 """Export the true log mels of a dataset, for mixing into the fine-tuning of the vocoder."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
@@ -24,7 +23,6 @@ def main() -> int:
         args.output_dir,
         ids=args.clips,
         overwrite=args.overwrite,
-        say=lambda sentence: print(sentence, file=sys.stderr),
     )
     return 0
 

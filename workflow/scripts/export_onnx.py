@@ -13,10 +13,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help=".onnx file to write")
     args = parser.parse_args()
 
-    from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.engine import export_onnx, load_vocoder
 
-    error = export_onnx(load_vocoder(args.checkpoint_file, args.config, warn=say), args.output)
+    error = export_onnx(load_vocoder(args.checkpoint_file, args.config), args.output)
     print(f"{args.output}: differs from the vocoder by at most {error:.1e}")
 
 

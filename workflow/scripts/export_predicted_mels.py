@@ -35,7 +35,6 @@ def main() -> int:
     from rtmri_speech.dataset.filelists import read_filelist
     from rtmri_speech.dataset.meta import load_mel_spec
     from rtmri_speech.dataset.scaler import Scaler
-    from rtmri_speech.training.logging import say
 
     lists = args.processed_dir / "hifigan_filelists"
     bundle = load_acoustic_model(
@@ -52,7 +51,6 @@ def main() -> int:
         ids=args.clips or [id for part in args.parts or [] for id in read_filelist(lists / f"{part}.txt")] or None,
         context=settings.context,
         overwrite=args.overwrite,
-        say=say,
     )
     return 0
 

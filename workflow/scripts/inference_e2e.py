@@ -24,7 +24,6 @@ def main() -> int:
     import torch
 
     from rtmri_speech.signal.audio import write_wav
-    from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.data import read_mel
     from rtmri_speech.vocoder.engine import load_vocoder, write_float_wav
 
@@ -32,7 +31,7 @@ def main() -> int:
     if not paths:
         raise UserError(args.input_mels_dir, "holds no .npy mel", "name the directory of the log mels")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
-    vocoder = load_vocoder(args.checkpoint_file, args.config, device, bf16=args.bf16, warn=say)
+    vocoder = load_vocoder(args.checkpoint_file, args.config, device, bf16=args.bf16)
     write = write_float_wav if args.float else write_wav
     code = 0
     for path in paths:

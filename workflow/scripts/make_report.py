@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+
+_log = logging.getLogger("rtmri_speech.scripts")
 
 
 def main() -> None:
@@ -28,7 +31,6 @@ def main() -> None:
 
     from rtmri_speech.provenance import require_record
     from rtmri_speech.report.page import Experiment, write_page
-    from rtmri_speech.training.logging import say
     from rtmri_speech.untrusted import read_json
 
     logs = {"acoustic": args.acoustic_logs, "vocoder": args.vocoder_logs}
@@ -46,7 +48,7 @@ def main() -> None:
         ],
     )
     write_page(args.output_dir, experiment, lambda clips: tqdm(clips, "media", unit="clip", disable=None))
-    say(f"open {args.output_dir / 'index.html'} in a browser")
+    _log.info(f"open {args.output_dir / 'index.html'} in a browser")
 
 
 if __name__ == "__main__":

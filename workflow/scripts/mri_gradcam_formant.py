@@ -15,6 +15,10 @@ from pathlib import Path
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import UserError, run_script
 from rtmri_speech.memo import add_code_dir
+from rtmri_speech.settings.acoustic import Prediction
+from rtmri_speech.settings.data import Video
+from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.use import GradCam
 
 
 def parse() -> argparse.Namespace:
@@ -23,12 +27,7 @@ def parse() -> argparse.Namespace:
     source.add_argument("--video", type=Path)
     source.add_argument("--processed-dir", type=Path, help="dataset")
     source.add_argument("--clips", nargs="+", metavar="ID", help="clips of the dataset")
-    source.add_argument(
-        "--resampling",
-        choices=["refuse", "nearest", "mean"],
-        default="refuse",
-        help="resample videos with another frame rate",
-    )
+    add_flags(source, Video, "resampling")
     parser.add_argument("--mri-checkpoint", type=Path, required=True, help="checkpoint of the mel generator")
     parser.add_argument("--scaler-json", type=Path, help="scaler, for checkpoints of the lab")
     parser.add_argument("--output-dir", type=Path, required=True)
@@ -38,28 +37,8 @@ def parse() -> argparse.Namespace:
         metavar="NAME:LOW-HIGH",
         help="band in Hz; repeatable (default: F1:300-900, F2:900-2500)",
     )
-    parser.add_argument(
-        "--target-frames", type=int, nargs="+", default=[], metavar="N", help="frames to draw separately"
-    )
-    parser.add_argument("--intervals", nargs="+", default=[], help="intervals in seconds, such as first2s or 0.8-1.2")
-    parser.add_argument(
-        "--reduction", choices=["mean", "sum"], default="mean", help="reduction of a band's power over time"
-    )
-    parser.add_argument(
-        "--context", choices=["sequence", "window", "causal"], default="sequence", help="input of the LSTM for a frame"
-    )
-    parser.add_argument("--stride", type=int, help="pixels per map cell: 16 or 8 for earlier stages of the CNN")
-    parser.add_argument(
-        "--scaling",
-        choices=["clip", "frame"],
-        default="clip",
-        help="scale to [0, 1] per clip, or per frame as in the older system",
-    )
-    parser.add_argument("--colormap", choices=["inferno", "viridis", "cividis", "jet"], default="inferno")
-    parser.add_argument("--alpha", type=float, default=0.7, help="opacity at the maximum")
-    parser.add_argument(
-        "--blend", choices=["heat", "even"], default="heat", help="even: uniform opacity, as in the older system"
-    )
+    add_flags(parser, GradCam)
+    add_flags(parser, Prediction, "context")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add_gpus_flag(parser)
     add_code_dir(parser)
@@ -79,22 +58,24 @@ def main() -> int:
 
     from rtmri_speech.acoustic.fold import fold_batch_norm
     from rtmri_speech.acoustic.predict import load_acoustic_model
-    from rtmri_speech.dataset.clip import load_frames, require_id
+    from rtmri_speech.dataset.clip import require_id
+    from rtmri_speech.dataset.sample import load_frames
     from rtmri_speech.dataset.scaler import Scaler
     from rtmri_speech.explain.clips import ClipSettings, checkpoint_mel, explain_clip, video_frames
     from rtmri_speech.explain.gradcam import Band
     from rtmri_speech.explain.overlay import Style
     from rtmri_speech.explain.sequences import Interval
 
+    maps = from_flags(GradCam, args)
     settings = ClipSettings(
         bands=tuple(map(Band.parse, args.formant_band or ["F1:300-900", "F2:900-2500"])),
-        target_frames=tuple(args.target_frames),
-        intervals=tuple(map(Interval.parse, args.intervals)),
-        reduction=args.reduction,
+        target_frames=maps.target_frames,
+        intervals=tuple(map(Interval.parse, maps.intervals)),
+        reduction=maps.reduction,
         context=args.context,
-        stride=args.stride,
-        scaling=args.scaling,
-        style=Style(args.colormap, args.alpha, args.blend),
+        stride=maps.stride,
+        scaling=maps.scaling,
+        style=from_flags(Style, args),
     )
     given = {"n_mels": args.n_mels, "sampling_rate": args.sampling_rate, "fmin": args.fmin, "fmax": args.fmax}
     bundle = load_acoustic_model(

@@ -11,34 +11,16 @@ import sys
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.settings.data import RawVideos, Video
+from rtmri_speech.settings.flags import add_flags, from_flags
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, required=True, help="raw video, or directory of raw videos")
     parser.add_argument("--output", type=Path, required=True, help="mp4 or directory to write")
-    parser.add_argument(
-        "--size",
-        type=int,
-        nargs=2,
-        default=[256, 256],
-        metavar=("HEIGHT", "WIDTH"),
-        help="height and width of the output, pixels",
-    )
-    parser.add_argument(
-        "--crop",
-        type=int,
-        nargs=4,
-        metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
-        help="crop box in pixels of the rotated picture (default: everything)",
-    )
-    parser.add_argument(
-        "--rotation",
-        type=float,
-        default=0.0,
-        metavar="DEGREES",
-        help="rotation in degrees, counter-clockwise, before cropping (default: 0)",
-    )
+    add_flags(parser, Video, "size")
+    add_flags(parser, RawVideos)
     return parser.parse_args()
 
 
@@ -46,9 +28,8 @@ def main() -> int:
     args = parse()
     from rtmri_speech.dataset.normalize import normalise_video
 
-    if min(args.size) < 1:
-        raise UserError("--size", f"is {args.size[0]} {args.size[1]}", "give two whole numbers of at least 1")
-    settings = {"size": tuple(args.size), "crop": args.crop and tuple(args.crop), "rotation": args.rotation}
+    raw = from_flags(RawVideos, args)
+    settings = {"size": from_flags(Video, args).size, "crop": raw.crop, "rotation": raw.rotation}
     if not args.input.is_dir():
         normalise_video(args.input, args.output, **settings)
         return 0

@@ -14,6 +14,9 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.settings.acoustic import Prediction
+from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.use import Pack
 from rtmri_speech.threads import limit_threads
 
 
@@ -26,13 +29,11 @@ def parse() -> argparse.Namespace:
     models.add_argument(
         "--hifigan-config", type=Path, help="config of the vocoder (default: config.json beside the checkpoint)"
     )
-    models.add_argument(
-        "--context", choices=["sequence", "window", "causal"], default="sequence", help="input of the LSTM for a frame"
-    )
+    add_flags(models, Prediction, "context")
     terms = parser.add_argument_group("what it is shared under; a voice is personal data")
-    terms.add_argument("--licence", metavar="TEXT", help="licence of the pack")
-    terms.add_argument("--speaker", metavar="TEXT", help="whose voice and images the models were trained on")
-    terms.add_argument("--consent", metavar="TEXT", help="what the speaker agreed to")
+    add_flags(terms, Pack)
+    # By hand they are said, not taken for not stated.
+    parser.set_defaults(licence=None, speaker=None, consent=None)
     copy = parser.add_argument_group("a copy with scores")
     copy.add_argument("--pack", type=Path, help="existing pack")
     copy.add_argument("--scores", type=Path, help="scores.json of an evaluation")
@@ -59,13 +60,13 @@ def main() -> int:
 
         add_scores(args.pack, args.scores, args.output)
     else:
-        from rtmri_speech.pack.export import Terms, make_pack
+        from rtmri_speech.pack.export import make_pack
 
         make_pack(
             args.output,
             args.mri_checkpoint,
             args.hifigan_checkpoint,
-            Terms(args.licence, args.speaker, args.consent),
+            from_flags(Pack, args),
             hifigan_config=args.hifigan_config,
             scaler_json=args.scaler_json,
             context=args.context,

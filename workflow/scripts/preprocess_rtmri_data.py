@@ -2,14 +2,18 @@
 
     python preprocess_rtmri_data.py --data_dir normalized_videos --audio_dir audio_wav --out_dir processed
 
-does everything for a directory; the workflow calls it for single steps (--only) and clips (--clip). Existing files in
+does everything for a directory; the workflow calls it for single steps (--only) and clips (--id). Existing files in
 the output directory are never deleted.
 """
 
 import argparse
 from pathlib import Path
 
+from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.settings.data import Audio, Mel, Split, Video, Windows
+from rtmri_speech.settings.fields import plain
+from rtmri_speech.settings.flags import add_flags, from_flags
 
 
 def parse() -> argparse.Namespace:
@@ -30,68 +34,33 @@ def parse() -> argparse.Namespace:
     corpus.add_argument("--no_prefer_wav", dest="prefer_wav", action="store_false", help="the memo's spelling")
     clip = parser.add_argument_group("one step of one clip, as the workflow calls it")
     clip.add_argument("--only", choices=["clip", "frames", "mel", "scaler", "meta"], help="make only this")
-    clip.add_argument("--clip", help="id of a single clip")
-    clip.add_argument("--video", type=Path, help="its video")
-    clip.add_argument("--audio", type=Path, help="its sound: a sound file, or a video with sound")
-    clip.add_argument("--start", type=float, help="start of the interval, seconds")
-    clip.add_argument("--end", type=float, help="end of the interval, seconds")
-    clip.add_argument("--av_offset_ms", type=float, default=0.0, help="delay of the sound relative to the picture")
-    signal = parser.add_argument_group("signal")
-    signal.add_argument("--mel_preset", choices=["hifigan", "lab"], default="hifigan", help="convention of the mel")
-    signal.add_argument("--sr", type=int, default=11413, help="sampling rate, Hz")
-    signal.add_argument("--n_mels", type=int, default=64)
-    signal.add_argument("--n_fft", type=int, default=2048)
-    signal.add_argument("--win_length", type=int, help="default: n_fft")
-    signal.add_argument("--hop_length", type=int, default=420, help="sr / hop_length is the video's frame rate")
-    signal.add_argument("--fmin", type=float, default=0.0)
-    signal.add_argument("--fmax", type=float, help="default: half the sampling rate")
-    signal.add_argument("--preemph", type=float, help="default: the preset's")
-    signal.add_argument("--gain", type=float, default=1.0, help="factor on every sample of every clip")
-    signal.add_argument("--resize_h", type=int, default=256)
-    signal.add_argument("--resize_w", type=int, default=256)
-    signal.add_argument(
-        "--resampling",
-        choices=["refuse", "nearest", "mean"],
-        default="refuse",
-        help="resample videos with another frame rate",
-    )
-    split = parser.add_argument_group("split and windows")
-    split.add_argument("--ref_frames", type=int, default=4, help="frames per window")
-    split.add_argument("--seed", type=int, default=42, help="seed of the split")
-    split.add_argument("--valid-ratio", type=float, default=0.1)
-    split.add_argument("--test-ratio", type=float, default=0.1)
-    split.add_argument("--valid-ids", nargs="+", default=[], help="clips for validation, regardless of their hash")
-    split.add_argument("--test-ids", nargs="+", default=[], help="clips for test, regardless of their hash")
+    add_flags(clip, Clip)
+    settings = parser.add_argument_group("settings, each as in the configuration (mel, video, audio, windows, split)")
+    for section in (Mel, Video, Audio, Windows, Split):
+        add_flags(settings, section)
+    settings.add_argument("--resize_h", type=int, help="height, instead of --size (memo)")
+    settings.add_argument("--resize_w", type=int, help="width, instead of --size (memo)")
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse()
-    from rtmri_speech.dataset.clip import Clip
     from rtmri_speech.dataset.process import DatasetSettings, Processing
     from rtmri_speech.dataset.split import split_clips
     from rtmri_speech.signal.mel import MelSpec
 
-    given = {"fmax": args.fmax, "preemphasis": args.preemph}
-    spec = MelSpec.preset(
-        args.mel_preset,
-        sampling_rate=args.sr,
-        n_fft=args.n_fft,
-        win_length=args.win_length or args.n_fft,
-        hop_length=args.hop_length,
-        n_mels=args.n_mels,
-        fmin=args.fmin,
-        **{name: value for name, value in given.items() if value is not None},
+    height, width = args.size
+    args.size = [args.resize_h or height, args.resize_w or width]
+    video = from_flags(Video, args)
+    ref_frames = from_flags(Windows, args).ref_frames
+    settings = DatasetSettings(
+        MelSpec.of(from_flags(Mel, args)), video.size, video.resampling, from_flags(Audio, args).gain, ref_frames
     )
-    spec.require_below_nyquist()
-    processing = Processing(
-        args.out_dir,
-        DatasetSettings(spec, (args.resize_h, args.resize_w), args.resampling, args.gain, args.ref_frames),
-    )
+    processing = Processing(args.out_dir, settings)
     if args.only in ("clip", "frames", "mel"):
-        if not args.clip or not args.video:
-            raise UserError("--only " + args.only, "needs --clip and --video", "name the clip and its video")
-        clip = Clip(args.clip, args.video, args.audio, args.start, args.end, args.av_offset_ms)
+        if not args.id or not args.video:
+            raise UserError("--only " + args.only, "needs --id and --video", "name the clip and its video")
+        clip = from_flags(Clip, args)
         if args.only in ("clip", "frames"):
             processing.frames(clip)
         if args.only in ("clip", "mel"):
@@ -102,8 +71,7 @@ def main() -> int:
         processing.meta()
     else:
         clips = clips_of(args)
-        named = {"validation": args.valid_ids, "test": args.test_ids}
-        return processing.everything(clips, split_clips(clips, args.seed, args.valid_ratio, args.test_ratio, named))
+        return processing.everything(clips, split_clips(clips, **plain(from_flags(Split, args))))
     return 0
 
 

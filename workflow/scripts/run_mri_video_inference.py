@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
 from rtmri_speech.memo import Ignored, add_code_dir
+from rtmri_speech.settings.data import Audio, Video
+from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.threads import limit_threads
 
 if TYPE_CHECKING:
@@ -43,13 +45,8 @@ def parse() -> argparse.Namespace:
     clips.add_argument("--processed-dir", type=Path, help="dataset with the --clips")
     clips.add_argument("--clips", nargs="+", metavar="ID", help="clips of the dataset, or of the table")
     clips.add_argument("--max-frames", type=int, metavar="N", help="only the first N frames")
-    clips.add_argument(
-        "--resampling",
-        choices=["refuse", "nearest", "mean"],
-        default="refuse",
-        help="resample videos with another frame rate",
-    )
-    clips.add_argument("--gain", type=float, default=1.0, help="gain of the recordings")
+    add_flags(clips, Video, "resampling")
+    add_flags(clips, Audio)
     models = parser.add_argument_group("models")
     models.add_argument("--model", type=Path, metavar="PACK", help="pack (pack_model.py), for synthesis without torch")
     models.add_argument("--mri-checkpoint", type=Path, help="checkpoint of the mel generator, instead of a pack")
@@ -112,7 +109,7 @@ def speaker_of(args: argparse.Namespace) -> "Synthesiser":
         n_mels=args.n_mels,
         rnn_hidden=args.rnn_hidden,
     )
-    return load_synthesiser(models, print)
+    return load_synthesiser(models)
 
 
 def main() -> int:
@@ -138,12 +135,12 @@ def main() -> int:
             clips[id],
             speaker.mel,
             speaker.frame_size,
-            resampling=args.resampling,
-            gain=args.gain,
+            resampling=from_flags(Video, args).resampling,
+            gain=from_flags(Audio, args).gain,
             max_frames=args.max_frames,
         )
 
-    speak_each(args.clips if args.processed_dir else clips, source, speaker, args.output_dir, print)
+    speak_each(args.clips if args.processed_dir else clips, source, speaker, args.output_dir)
     return 0
 
 

@@ -4,6 +4,9 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.evaluation import JUDGED_CLIPS
+from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.use import F0
 
 
 def main() -> int:
@@ -12,15 +15,12 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="config of the vocoder (default: config.json beside it)")
     parser.add_argument("--input_wavs_dir", type=Path, required=True)
     parser.add_argument(
-        "--input_file", type=Path, required=True, help="file list of held-out clips; at most 24 are used"
+        "--input_file",
+        type=Path,
+        required=True,
+        help=f"file list of held-out clips; at most {JUDGED_CLIPS} are used",
     )
-    parser.add_argument(
-        "--f0_range",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="F0 range, Hz (default: derived from the clips)",
-    )
+    add_flags(parser, F0)
     parser.add_argument("--output", type=Path, help="JSON to write; a table (.md) is written beside it")
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
@@ -32,15 +32,15 @@ def main() -> int:
     from rtmri_speech.evaluation.copy_synthesis import judged_clips, score_copy_synthesis, table, verdict
     from rtmri_speech.evaluation.f0_range import require_f0_range
     from rtmri_speech.evaluation.scores import null_for_nan
-    from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.engine import load_vocoder
 
-    vocoder = load_vocoder(args.checkpoint_file, args.config, bf16=args.bf16, warn=say)
-    if args.f0_range:
-        require_f0_range(*args.f0_range, vocoder.spec.sampling_rate)
+    vocoder = load_vocoder(args.checkpoint_file, args.config, bf16=args.bf16)
+    f0_range = from_flags(F0, args).f0_range
+    if f0_range:
+        require_f0_range(*f0_range, vocoder.spec.sampling_rate)
     ids = judged_clips(read_filelist(args.input_file))
     wavs = [args.input_wavs_dir / f"{id}.wav" for id in ids]
-    scores = score_copy_synthesis(vocoder, wavs, args.f0_range and tuple(args.f0_range), say)
+    scores = score_copy_synthesis(vocoder, wavs, f0_range)
     text, sentence = table(scores), verdict(scores, args.checkpoint_file.name)
     print(f"{args.checkpoint_file.name}, {len(ids)} clips\n\n{text}")
     if sentence:

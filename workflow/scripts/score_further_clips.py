@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
 from rtmri_speech.threads import limit_threads
+
+_log = logging.getLogger("rtmri_speech.scripts")
 
 CONTEXTS = ("sequence", "window", "causal")
 
@@ -44,7 +47,6 @@ def main() -> None:
     from rtmri_speech.evaluation import further, systems
     from rtmri_speech.evaluation.f0_range import training_f0_range
     from rtmri_speech.report.comparison import comparison_table
-    from rtmri_speech.training.logging import say
     from rtmri_speech.untrusted import read_json
 
     output = args.output_dir or args.results / "further"
@@ -66,8 +68,8 @@ def main() -> None:
     processed = output / "dataset"
     further.prepare(args.results, processed, clips)
 
-    ours = further.load_system(args.results, args.context, say)
-    theirs = further.load_system(args.against, args.context, say) if args.against else None
+    ours = further.load_system(args.results, args.context)
+    theirs = further.load_system(args.against, args.context) if args.against else None
     rows, seconds = further.speak_both(
         ours,
         theirs,
@@ -87,7 +89,6 @@ def main() -> None:
         f0_range=training_f0_range(args.results / "dataset", spec),
         seconds=seconds,
         workers=args.threads,
-        say=say,
         progress=lambda all: tqdm(all, "scores", len(ids) * len(rows), unit="wav", disable=None),
     )
     compared = scores["compared"] = further.compare(scores)
@@ -98,7 +99,7 @@ def main() -> None:
     if tables:
         save_text(output / "compared.md", "\n\n".join(tables) + "\n")
         print("", *tables, sep="\n\n")
-    say(f"{len(ids)} clips of seed {args.seed}, {len(rows)} rows: {output / systems.SCORES_FILE}")
+    _log.info(f"{len(ids)} clips of seed {args.seed}, {len(rows)} rows: {output / systems.SCORES_FILE}")
 
 
 FILES = (("videos", "mp4"), ("audio", "wav"), ("descriptions", "json"))

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.settings.flags import add_flags
+from rtmri_speech.settings.use import Recognition
 from rtmri_speech.threads import limit_threads
 
 
@@ -25,8 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--transcripts", type=Path, metavar="DIR", help="directory of <id>.txt, <id>.json or <id>.TextGrid"
     )
-    parser.add_argument("--asr", required=True, help="Whisper model: a directory, or the name of a downloaded model")
-    parser.add_argument("--language", choices=("en", "ja"), default="ja", help="language (default %(default)s)")
+    add_flags(parser, Recognition)
     parser.add_argument(
         "--output",
         required=True,
@@ -36,6 +37,8 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU cores to use")
     args = parser.parse_args()
+    if args.asr is None:
+        parser.error("the following arguments are required: --asr")
     if args.output.suffix != ".json":
         raise UserError(args.output, "is not a .json file", "give --output a name ending in .json")
     rows = {}

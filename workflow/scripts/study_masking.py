@@ -5,6 +5,9 @@ from pathlib import Path
 
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
+from rtmri_speech.settings.acoustic import Prediction
+from rtmri_speech.settings.flags import add_flags
+from rtmri_speech.settings.use import Darkening
 
 
 def main() -> int:
@@ -14,15 +17,8 @@ def main() -> int:
     parser.add_argument("--mri-checkpoint", type=Path, required=True, help="checkpoint of the mel generator")
     parser.add_argument("--hifigan-checkpoint", type=Path, help="vocoder, to synthesise and score the speech too")
     parser.add_argument("--hifigan-config", type=Path, help="config of the vocoder (default: config.json beside it)")
-    parser.add_argument(
-        "--context", choices=["sequence", "window", "causal"], default="sequence", help="context of the LSTM"
-    )
-    parser.add_argument(
-        "--alphas", type=float, nargs="+", default=[0.25, 0.5, 0.75, 1.0], help="opacities of the mask; 1 is black"
-    )
-    parser.add_argument(
-        "--masks", nargs="*", default=["lip", "tongue"], metavar="NAME", help="polygons of the lab to mask"
-    )
+    add_flags(parser, Prediction, "context")
+    add_flags(parser, Darkening)
     parser.add_argument(
         "--regions", type=Path, help="JSON of further regions {group: {region: [[x, y], ...]}} in a 256x256 picture"
     )
@@ -47,7 +43,6 @@ def main() -> int:
     from rtmri_speech.explain.regions import Regions
     from rtmri_speech.explain.study import agreement, draw_study, masking_study, write_table
     from rtmri_speech.synthesis.synthesiser import Synthesiser
-    from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.engine import load_vocoder
 
     if unknown := [name for name in args.masks if name not in ARTICULATORS]:
@@ -67,7 +62,7 @@ def main() -> int:
     vocoders = {}
     if args.hifigan_checkpoint:
         name = args.hifigan_checkpoint.name
-        vocoders[name] = load_vocoder(args.hifigan_checkpoint, args.hifigan_config, acoustic.device, warn=say)
+        vocoders[name] = load_vocoder(args.hifigan_checkpoint, args.hifigan_config, acoustic.device)
     bands = [Band.parse(text) for text in args.bands]
     effects = masking_study(
         Synthesiser(acoustic, vocoders, args.context),

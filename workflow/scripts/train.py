@@ -66,7 +66,6 @@ def main() -> int:
         return code
 
     from rtmri_speech.dataset.meta import META, load_mel_spec
-    from rtmri_speech.training.logging import say
     from rtmri_speech.vocoder.config import read_config
     from rtmri_speech.vocoder.data import open_clips
     from rtmri_speech.vocoder.train import Run, dated_directory, train
@@ -76,11 +75,11 @@ def main() -> int:
     if args.checkpoint_path is None and args.base is None:
         raise UserError("--checkpoint_path", "is missing", "name the directory for the checkpoints")
     directory = args.checkpoint_path or dated_directory(args.base)
-    config = read_config(args.config, say)
+    config = read_config(args.config)
     mels = {"mels_dir": args.input_mels_dir if args.fine_tuning else None}
     true_mels = {"extra_mels_dir": args.extra_mels_dir if args.fine_tuning and args.extra_mels_weight else None}
-    training = open_clips(args.input_training_file, args.input_wavs_dir, config, **mels, **true_mels, say=say)
-    validation = open_clips(args.input_validation_file, args.input_wavs_dir, config, **mels, say=say)
+    training = open_clips(args.input_training_file, args.input_wavs_dir, config, **mels, **true_mels)
+    validation = open_clips(args.input_validation_file, args.input_wavs_dir, config, **mels)
     # As in the memo, mels are exported into the dataset.
     dataset = args.input_mels_dir.parent if args.fine_tuning else None
     run = from_flags(
@@ -98,7 +97,7 @@ def main() -> int:
         mel=load_mel_spec(dataset) if dataset and (dataset / META).exists() else None,
         provenance=args.provenance,
     )
-    return train(config, training, validation, run, say)
+    return train(config, training, validation, run)
 
 
 if __name__ == "__main__":

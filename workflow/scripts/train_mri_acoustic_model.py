@@ -53,7 +53,6 @@ def main() -> int:
         return code
 
     from rtmri_speech.acoustic.train import TrainingSettings, train
-    from rtmri_speech.training.logging import say
 
     out = args.out_ckpt
     settings = from_flags(
@@ -71,7 +70,7 @@ def main() -> int:
         device=args.device,
         wait=not args.no_wait,
     )
-    return train(settings, say)
+    return train(settings)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +20,8 @@ from rtmri_speech.acoustic.context import (
 )
 from rtmri_speech.acoustic.data import prepared_frames
 from rtmri_speech.acoustic.model import AcousticModel, Network, load_weights
-from rtmri_speech.dataset.clip import open_sample
 from rtmri_speech.dataset.log_mels import export_each
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
@@ -236,7 +236,6 @@ def export_predicted(
     ids: Sequence[str] | None = None,
     context: Context = "sequence",
     overwrite: bool = False,
-    say: Callable[[str], None],
 ) -> None:
     """Write the predicted log mels of a dataset's clips; see `export_each`."""
     export_each(
@@ -246,5 +245,4 @@ def export_predicted(
         bundle.mel,
         ids=ids,
         overwrite=overwrite,
-        say=say,
     )

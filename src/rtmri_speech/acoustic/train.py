@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -44,11 +45,12 @@ from rtmri_speech.acoustic.predict import (
     reduced_precision,
     seen_by,
 )
-from rtmri_speech.dataset.clip import SAMPLE_FILES
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.sample import SAMPLE_FILES
 from rtmri_speech.dataset.windows import WindowDataset, window_starts_path
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import Training
+from rtmri_speech.settings.data import Windows
 from rtmri_speech.settings.fields import marked
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.faults import require_finite
@@ -62,9 +64,11 @@ from rtmri_speech.training.state import (
     seed_for_step,
     seed_random_generators,
 )
-from rtmri_speech.training.trainer import Intervals, Say, Task, TrainerSettings
+from rtmri_speech.training.trainer import Intervals, Task, TrainerSettings
 from rtmri_speech.training.trainer import run as run_training
 from rtmri_speech.untrusted import require_type
+
+_log = logging.getLogger(__name__)
 
 PICTURED_CLIPS = 3
 """Validation clips whose mels are drawn for TensorBoard."""
@@ -99,7 +103,7 @@ class TrainingSettings(Training):
     out_ckpt: Path
     log_dir: Path
     state_dir: Path
-    ref_frames: int
+    ref_frames: int = Windows.ref_frames
     provenance: Path | None = None
     channels_last: bool = True
     use_reentrant: bool = False
@@ -117,7 +121,7 @@ class TrainingSettings(Training):
         return {"workers": self.num_workers, "prefetch": self.prefetch_factor, "pin_memory": self.pin_memory}
 
 
-def train(settings: TrainingSettings, say: Say) -> int:
+def train(settings: TrainingSettings) -> int:
     """Train until the last epoch, an early stop, or a signal; return the exit code for the shell.
 
     Raises
@@ -136,7 +140,7 @@ def train(settings: TrainingSettings, say: Say) -> int:
         provenance=settings.provenance,
         **settings.loading(),
     )
-    return run_training(running, functools.partial(AcousticTask, settings), say)
+    return run_training(running, functools.partial(AcousticTask, settings))
 
 
 @dataclasses.dataclass
@@ -184,10 +188,10 @@ class AcousticTask(Task):
     name: ClassVar[str] = "acoustic"
     module: ClassVar[str] = "acoustic.train"
 
-    def __init__(self, settings: TrainingSettings, group: Processes, say: Say) -> None:
+    def __init__(self, settings: TrainingSettings, group: Processes) -> None:
         if settings.batch_size % group.size:
             raise UserError("--batch_size", f"is {settings.batch_size}", f"give a multiple of {group.size} processes")
-        self.settings, self.group, self.say, self.seed = settings, group, say, settings.seed
+        self.settings, self.group, self.seed = settings, group, settings.seed
         self.mel = load_mel_spec(settings.processed_dir)
         self.windows = {
             split: WindowDataset(settings.processed_dir, split, settings.ref_frames)
@@ -319,12 +323,12 @@ class AcousticTask(Task):
             weights = superseded.get("model")
             taken = load_fitting_weights(self.model, weights if isinstance(weights, Mapping) else {})
             self.seen_before = seen_by(superseded["best"]) if superseded["best"] else None
-            self.say(f"{self.settings.state_dir}: warm start with {taken} of {len(self.model.state_dict())} tensors.")
+            _log.info(f"{self.settings.state_dir}: warm start with {taken} of {len(self.model.state_dict())} tensors.")
         elif file is not None and file.is_file():
             self._begin_from(file)
         else:
             if file is not None:
-                self.say(f"{file}: there is no such checkpoint yet; the training starts anew.")
+                _log.info(f"{file}: there is no such checkpoint yet; the training starts anew.")
             if self.settings.cnn_pretrained:
                 named = None if self.settings.cnn_pretrained is True else Path(self.settings.cnn_pretrained)
                 load_pretrained_backbone(self.model, named)
@@ -335,11 +339,11 @@ class AcousticTask(Task):
         self.seen_before = seen_by(content)
         optimiser = content.get("optimizer_state_dict")
         if fault := "it has none" if optimiser is None else adamw_difference(optimiser, self.optimizer):
-            self.say(f"{file}: its optimiser is left out ({fault}).")
+            _log.info(f"{file}: its optimiser is left out ({fault}).")
         else:
             self.optimizer.load_state_dict({**optimiser, "param_groups": self.optimizer.state_dict()["param_groups"]})
         if missing := [name for name in ("epoch", *_LOSSES) if name not in content]:
-            self.say(f"{file}: lacks {missing[0]}; its weights are trained from the first epoch on.")
+            _log.info(f"{file}: lacks {missing[0]}; its weights are trained from the first epoch on.")
             return
         epoch = require_type(content["epoch"], int, "epoch", file, "use another checkpoint")
         if epoch < 0:
@@ -353,9 +357,9 @@ class AcousticTask(Task):
         ours = content.get("loss") == self.settings.loss.to_dict()
         if ours and content.get("validation_ids") == self.windows["validation"].ids:
             self.best, self.best_loss = content, losses["val_loss"]
-            self.say(f"{file}: goes on from its epoch {epoch}.")
+            _log.info(f"{file}: goes on from its epoch {epoch}.")
         else:
-            self.say(f"{file}: goes on from its epoch {epoch}; its loss does not compare, the best is judged anew.")
+            _log.info(f"{file}: goes on from its epoch {epoch}; its loss does not compare, the best is judged anew.")
 
     def load_state(self, saved: Mapping[str, Any]) -> None:
         """Resume; under another loss the best model and the plateau are judged anew."""
@@ -387,7 +391,7 @@ class AcousticTask(Task):
             self.learning_rate.forget()
             if self.learning_rate.rate <= settings.min_lr:
                 self.learning_rate.rate = settings.lr
-            self.say("The loss has other coefficients: the best model and the learning rate's plateau are judged anew.")
+            _log.info("The loss has other coefficients: the best model and the plateau are judged anew.")
         self.learning_rate.apply(self.optimizer)
 
     def step(self, batch: list[MicroBatch]) -> dict[str, float]:
@@ -531,7 +535,7 @@ class AcousticTask(Task):
             raise UserError(out, "no epoch has been validated", "raise --epochs above the checkpoint's epoch")
         save_checkpoint(out, self.best)
         save_checkpoint(out.with_stem(out.stem + "_last"), self._checkpoint())
-        self.say(
+        _log.info(
             f"{out}: the best model, of epoch {self.best['epoch']}, validation loss "
             f"{self.best['val_loss']:.4f} ({self.ended})."
         )

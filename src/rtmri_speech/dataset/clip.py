@@ -1,18 +1,17 @@
-"""Clips of a corpus and their ids, and access to processed clips."""
+"""Clips of a corpus and their ids."""
 
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-
-import numpy as np
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.paths import written_path
-from rtmri_speech.untrusted import read_array, read_text
+from rtmri_speech.settings.fields import setting
 
 ID_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]*"
 """Valid ids: usable as file names on every system and as a Snakemake wildcard."""
@@ -29,9 +28,6 @@ _NO_FILE_NAME = re.compile(r'^$|^[-. ]|[. ]$|[\x00-\x1f/\\:*?"<>|]')
 LONGEST_OFFSET_S = 3600.0
 """Maximum audio-video offset, seconds."""
 
-LOUDEST_DB = 1000
-"""Bound on the absolute value of a mel, dB."""
-
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg")
 AUDIO_EXTENSIONS = (".wav", ".flac")
 
@@ -40,15 +36,7 @@ _COLUMNS = ("id", "video", "audio", "start", "end", "av_offset_ms")
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording, or an interval of one.
-
-    Attributes
-    ----------
-    id : name of the clip in all artifacts.
-    video : the video file; it need not exist.
-    audio : the sound file; None for the video's audio track.
-    start, end : the interval, seconds in the video; None for its start or end.
-    av_offset_ms : delay of the sound against the picture, ms; the cut compensates for it.
+    """A recording, or an interval of one; a job receives it as the flags of its fields.
 
     Raises
     ------
@@ -56,16 +44,16 @@ class Clip:
         The id is not a valid file name, the interval is empty, or the offset exceeds `LONGEST_OFFSET_S`.
     """
 
-    id: str
-    video: Path
-    audio: Path | None = None
-    start: float | None = None
-    end: float | None = None
-    av_offset_ms: float = 0.0
+    id: str = setting(MISSING, "Name of the clip in all artifacts.")
+    video: Path = setting(MISSING, "The video file; it need not exist.")
+    audio: Path | None = setting(None, "The sound file; empty for the video's audio track.")
+    start: float | None = setting(None, "Start of the interval, seconds in the video; empty for the video's start.")
+    end: float | None = setting(None, "End of the interval, seconds in the video; empty for the video's end.")
+    av_offset_ms: float = setting(0.0, "Delay of the sound against the picture, ms; the cut compensates for it.")
 
     def __post_init__(self) -> None:
         _require_file_name(self.id)
-        begin, end = self.start or 0, np.inf if self.end is None else self.end
+        begin, end = self.start or 0, math.inf if self.end is None else self.end
         if not 0 <= begin < end:
             raise UserError(
                 self.id, f"start {self.start} and end {self.end} are not a valid interval", "give 0 <= start < end"
@@ -188,6 +176,8 @@ def clips_from_table(table: Path) -> dict[str, Clip]:
     UserError
         The table is missing, a column is missing or unknown, or a row has an invalid id, number or length.
     """
+    from rtmri_speech.untrusted import read_text
+
     remedy = "save the table as UTF-8, separated by tabs"
     text = read_text(table, missing="check corpus.table", remedy=remedy)
     if "\0" in text:
@@ -232,7 +222,7 @@ def _clip_of_row(row: Mapping[str, str | None], where: str, base: Path) -> Clip:
             value = float(field)
         except ValueError:
             value = float("nan")
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise UserError(where, f"{column} is {field!r}", "give a number or leave it empty")
         return value
 
@@ -254,74 +244,3 @@ def _clip_of_row(row: Mapping[str, str | None], where: str, base: Path) -> Clip:
         )
     except UserError as error:
         raise UserError(where, error.fault, error.remedy) from None
-
-
-SAMPLE_FILES = ("mri.npy", "mel_db.npy", "mask.npy")
-"""The arrays of a processed clip."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A processed clip.
-
-    Attributes
-    ----------
-    id : name of the clip.
-    mri : gray frames, uint8 ``(T, H, W)``, a read-only memory map (or the lab's float32 in [0, 1]).
-    mel_db : mel in dB, float32 ``(T, n_mels)``.
-    mask : sound mask, 1 for frames with sound, else 0, float32 ``(T,)``.
-    """
-
-    id: str
-    mri: np.ndarray
-    mel_db: np.ndarray
-    mask: np.ndarray
-
-
-def open_sample(processed_dir: str | Path, id: str) -> Sample:
-    """Open ``samples/<id>`` of a processed directory, frames memory-mapped.
-
-    Raises
-    ------
-    UserError
-        ``id`` is invalid, a file is missing, unreadable or has implausible values, or the lengths differ.
-    """
-    directory = Path(processed_dir) / "samples" / require_id(id, processed_dir)
-    mri = load_frames(directory / "mri.npy")
-    mel_db, mask = (
-        load_array(directory / name, dimensions).astype(np.float32, copy=False)
-        for name, dimensions in (("mel_db.npy", 2), ("mask.npy", 1))
-    )
-    for name, array, largest in (("mel_db.npy", mel_db, LOUDEST_DB), ("mask.npy", mask, 1)):
-        if not (np.abs(array) <= largest).all():
-            raise UserError(directory / name, f"holds NaN or numbers beyond {largest}", "make the clip again")
-    if not len(mri) == len(mel_db) == len(mask):
-        raise UserError(
-            directory,
-            f"mri.npy, mel_db.npy and mask.npy have {len(mri)}, {len(mel_db)} and {len(mask)} frames",
-            "make the clip again",
-        )
-    return Sample(id, mri, mel_db, mask)
-
-
-def load_frames(path: Path) -> np.ndarray:
-    """Return the frames of an ``mri.npy``, ``(T, H, W)`` uint8 or the lab's floats in [0, 1], as a memory map."""
-    frames = load_array(path, dimensions=3, memory_map=True)
-    if frames.dtype != np.uint8 and frames.dtype.kind != "f":
-        raise UserError(path, f"holds frames of {frames.dtype}", "it must be uint8, or floats in [0, 1]; make it again")
-    if not frames.size:
-        raise UserError(path, f"has shape {frames.shape}", "it must have frames and pixels; make it again")
-    return frames
-
-
-def load_array(path: Path, dimensions: int, memory_map: bool = False) -> np.ndarray:
-    """Return the array of an ``.npy`` file; refuse it if missing, damaged or of other dimensions."""
-    array = read_array(
-        path,
-        missing="make the dataset first (snakemake dataset)",
-        remedy="delete it and make it again",
-        memory_map=memory_map,
-    )
-    if array.ndim != dimensions:
-        raise UserError(path, f"has shape {array.shape}", f"it must have {dimensions} dimensions; make it again")
-    return array

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from rtmri_speech.atomic import replacing
-from rtmri_speech.dataset.clip import Sample
+from rtmri_speech.dataset.sample import Sample
 from rtmri_speech.signal.mel import MelSpec
 
 WIDTH, MEL_HEIGHT = 1200, 256

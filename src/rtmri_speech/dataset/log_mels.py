@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.clip import open_sample, require_id
+from rtmri_speech.dataset.clip import require_id
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
+
+_log = logging.getLogger(__name__)
 
 
 def save_log_mel(path: str | Path, spec: MelSpec, mel_db: np.ndarray) -> None:
@@ -27,7 +31,6 @@ def export_each(
     *,
     ids: Sequence[str] | None,
     overwrite: bool,
-    say: Callable[[str], None],
 ) -> None:
     """Write the log mel of each clip, continuing after clips that cannot be read.
 
@@ -39,7 +42,6 @@ def export_each(
     spec : of that mel.
     ids : clips; None for all with samples.
     overwrite : whether to replace existing mels.
-    say : receives what was done.
 
     Raises
     ------
@@ -60,10 +62,12 @@ def export_each(
         try:
             save_log_mel(target, spec, mel_db_of(id))
         except UserError as fault:
-            say(f"error: {fault}")
+            _log.info(f"error: {fault}")
             faults.append(fault)
     written = len(ids) - there - len(faults)
-    say(f"{output_dir}: {written} mels written" + (f", {there} were there already (--overwrite)." if there else "."))
+    _log.info(
+        f"{output_dir}: {written} mels written" + (f", {there} were there already (--overwrite)." if there else ".")
+    )
     if faults:
         raise UserError(
             faults[0].subject, f"{faults[0].fault} ({len(faults)} of {len(ids)} clips failed)", faults[0].remedy
@@ -76,7 +80,6 @@ def export_true(
     *,
     ids: Sequence[str] | None = None,
     overwrite: bool = False,
-    say: Callable[[str], None],
 ) -> None:
     """Write the log mels of ``mel_db.npy``; see `export_each`."""
     export_each(
@@ -86,5 +89,4 @@ def export_true(
         load_mel_spec(processed_dir),
         ids=ids,
         overwrite=overwrite,
-        say=say,
     )

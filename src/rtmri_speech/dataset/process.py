@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtmri_speech.dataset.clip import Clip, open_sample
+from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.filelists import read_filelist, write_filelist
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta, write_meta
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.windows import write_window_starts
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.data import Audio, Video, Windows
 from rtmri_speech.signal.mel import MelSpec
 
 TRAINED_SPLITS = ("training", "validation")
@@ -26,10 +28,10 @@ class DatasetSettings:
     """Settings of a dataset: mel, frame size, resampling in time, gain, frames per window."""
 
     spec: MelSpec
-    size: tuple[int, int] = (256, 256)
-    resampling: str = "refuse"
-    gain: float = 1.0
-    ref_frames: int = 4
+    size: tuple[int, int] = Video.size
+    resampling: str = Video.resampling
+    gain: float = Audio.gain
+    ref_frames: int = Windows.ref_frames
 
 
 class Processing:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rtmri_speech.atomic import save_json
-from rtmri_speech.dataset.clip import Sample
+from rtmri_speech.dataset.sample import Sample
 from rtmri_speech.errors import UserError
 from rtmri_speech.untrusted import read_json, require_type
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.clip import Clip, load_frames
+from rtmri_speech.dataset.clip import Clip
+from rtmri_speech.dataset.sample import load_frames
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import WavSamples, copy_audio
 from rtmri_speech.signal.mel import MelSpec

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.data import Split
 
 SPLITS = ("training", "validation", "test")
 
@@ -33,9 +34,9 @@ def split_of(id: str, seed: int, validation: float, test: float) -> str:
 
 def split_clips(
     ids: Iterable[str],
-    seed: int = 42,
-    validation: float = 0.1,
-    test: float = 0.1,
+    seed: int = Split.seed,
+    validation: float = Split.validation,
+    test: float = Split.test,
     named: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, list[str]]:
     """Return the sorted ids of each split.

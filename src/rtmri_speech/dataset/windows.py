@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.clip import Sample, load_array, open_sample
 from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.sample import Sample, load_array, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 

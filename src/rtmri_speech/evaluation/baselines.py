@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtmri_speech.dataset.clip import load_array, open_sample
+from rtmri_speech.dataset.sample import load_array, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 

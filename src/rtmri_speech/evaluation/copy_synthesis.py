@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation import JUDGED_CLIPS
 from rtmri_speech.evaluation.f0_range import propose_f0_range
 from rtmri_speech.evaluation.metrics import score_pair
 from rtmri_speech.signal.audio import read_audio
@@ -18,6 +20,8 @@ from rtmri_speech.vocoder.griffin_lim import GRIFFIN_LIM_TITLE, griffin_lim
 
 if TYPE_CHECKING:
     from rtmri_speech.vocoder.blocks import BlockVocoder
+
+_log = logging.getLogger(__name__)
 
 METRICS = {
     "estoi": "ESTOI",
@@ -29,9 +33,6 @@ METRICS = {
     "log_mel_error": "L1 of log mel",
 }
 HIGHER_IS_BETTER = {"estoi", "f0_correlation"}
-
-JUDGED_CLIPS = 24
-"""Maximum number of clips, evenly spaced, to score a vocoder on."""
 
 FILE = "copy_synthesis.json"
 """Results for an experiment's vocoder, beside the scores of its test clips."""
@@ -46,7 +47,6 @@ def score_copy_synthesis(
     vocoder: BlockVocoder,
     wavs: Sequence[Path],
     f0_range: tuple[float, float] | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> dict[str, dict[str, list[float]]]:
     """Score the vocoder and `griffin_lim` (default iterations) on the mel of each wav.
 
@@ -77,7 +77,11 @@ def score_copy_synthesis(
             ("griffin_lim", lambda mel=mel: griffin_lim(spec, mel)),
         ):
             made = speak()
-            found = score_pair(audio, made, spec.sampling_rate, spec.hop_length, spec=spec, f0_range=f0_range, say=say)
+            notes: list[str] = []
+            rate, hop = spec.sampling_rate, spec.hop_length
+            found = score_pair(audio, made, rate, hop, spec=spec, f0_range=f0_range, notes=notes)
+            for note in notes:
+                _log.info(note)
             found["log_mel_error"] = log_mel_error(condition, made, vocoder)
             for name in METRICS:
                 scores[system].setdefault(name, []).append(found.get(name, math.nan))

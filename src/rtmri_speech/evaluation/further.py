@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtmri_speech.dataset.clip import Clip, open_sample
+from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta
 from rtmri_speech.dataset.process import DatasetSettings, Processing
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.baselines import training_frames
@@ -35,13 +36,12 @@ PAIRS = {"against": None, "against_ceiling": "ceiling"}
 """Rows of the other system to the row of ours each is compared with; None is the configured system."""
 
 
-def load_system(results: str | Path, context: Context, say: Callable[[str], None]) -> Systems:
+def load_system(results: str | Path, context: Context) -> Systems:
     """Load the mel generator of a results directory and its vocoder with the most steps.
 
     Parameters
     ----------
     context : what the LSTM sees for a frame.
-    say : told of what an existing vocoder config has that a new one may not.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def load_system(results: str | Path, context: Context, say: Callable[[str], None
         scaler=Scaler.load(dataset / "scaler.json"),
         mel=load_mel_spec(dataset),
     )
-    vocoder = load_vocoder(max(vocoders, key=steps_of), device=acoustic.device, warn=say)
+    vocoder = load_vocoder(max(vocoders, key=steps_of), device=acoustic.device)
     training = read_filelist(dataset / "hifigan_filelists" / "training.txt")
     return Systems(acoustic, vocoder, None, training_frames(dataset, training), RidgeMel(dataset, training), [context])
 

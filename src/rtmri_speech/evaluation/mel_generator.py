@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from rtmri_speech.acoustic.predict import AcousticBundle, predict_db
-from rtmri_speech.dataset.clip import Sample, open_sample
 from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, mean_mel, shuffled_in_time, training_frames
 from rtmri_speech.evaluation.metrics import speech_frames
 from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel

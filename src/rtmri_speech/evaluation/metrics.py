@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -60,8 +60,6 @@ _RESAMPLED_AT_ONCE = 200_000
 
 _BAND_EDGES = {"f0": (0, 6), "f1": (6, 16), "f2": (16, 32), "f3": (32, 48), "high": (48, 64)}
 """The memo's bands as ranges of its 64 mel bins."""
-
-Say = Callable[[str], None]
 
 
 def default_spec(sampling_rate: int, hop: int) -> MelSpec:
@@ -339,16 +337,16 @@ def f0_errors(reference: np.ndarray, generated: np.ndarray, judged: np.ndarray) 
     }
 
 
-def estoi(reference: np.ndarray, generated: np.ndarray, sampling_rate: int, say: Say | None = None) -> float:
+def estoi(reference: np.ndarray, generated: np.ndarray, sampling_rate: int, notes: list[str] | None = None) -> float:
     """Return the extended short-time objective intelligibility, at most 1 (Jensen and Taal, 2016); library pystoi.
 
     Both signals are resampled to 10 kHz (soxr, very high quality). Needs 30 frames (384 ms) of speech within 40 dB of
-    the loudest frame; with less, or for silence, it is NaN and reported to ``say``.
+    the loudest frame; with less, or for silence, it is NaN, with a note.
     """
     import pystoi
 
     if not np.any(reference) or not np.any(generated):
-        _tell(say, "ESTOI is not defined for silence; it is left out")
+        _note(notes, "ESTOI is not defined for silence; it is left out")
         return math.nan
     a, b = (_resampled(signal, sampling_rate, ESTOI_RATE) for signal in (reference, generated))
     with warnings.catch_warnings(), _fixed_numpy_random():
@@ -356,7 +354,7 @@ def estoi(reference: np.ndarray, generated: np.ndarray, sampling_rate: int, say:
         try:
             return float(pystoi.stoi(a, b, ESTOI_RATE, extended=True))
         except RuntimeWarning:
-            _tell(say, "ESTOI needs 0.4 s of speech; it is left out")
+            _note(notes, "ESTOI needs 0.4 s of speech; it is left out")
             return math.nan
 
 
@@ -372,18 +370,18 @@ def _fixed_numpy_random() -> Iterator[None]:
 
 
 def pesq_scores(
-    reference: np.ndarray, generated: np.ndarray, sampling_rate: int, say: Say | None = None
+    reference: np.ndarray, generated: np.ndarray, sampling_rate: int, notes: list[str] | None = None
 ) -> dict[str, float]:
     """Return PESQ as MOS-LQO: ``pesq_nb`` (ITU-T P.862.1, at most 4.549), ``pesq_wb`` (P.862.2, at most 4.644).
 
     Library pesq. Both signals are resampled to 16 kHz (soxr, very high quality); above half their own rate they have no
-    content, so wide-band scores are comparable only at the same rate. NaN, and reported to ``say``, for silence, clips
-    under 0.25 s and clips without an utterance.
+    content, so wide-band scores are comparable only at the same rate. NaN, with a note, for silence, clips under 0.25 s
+    and clips without an utterance.
     """
     import pesq
 
     if not np.any(reference) or not np.any(generated):
-        _tell(say, "PESQ is not defined for silence; it is left out")
+        _note(notes, "PESQ is not defined for silence; it is left out")
         return {"pesq_nb": math.nan, "pesq_wb": math.nan}
     a, b = (_resampled(signal, sampling_rate, PESQ_RATE) for signal in (reference, generated))
     scores = {}
@@ -391,10 +389,10 @@ def pesq_scores(
         try:
             scores[f"pesq_{mode}"] = float(pesq.pesq(PESQ_RATE, a, b, mode))
         except pesq.BufferTooShortError:
-            _tell(say, "PESQ needs 0.25 s; it is left out")
+            _note(notes, "PESQ needs 0.25 s; it is left out")
             scores[f"pesq_{mode}"] = math.nan
         except pesq.NoUtterancesError:
-            _tell(say, "PESQ finds no utterance; it is left out")
+            _note(notes, "PESQ finds no utterance; it is left out")
             scores[f"pesq_{mode}"] = math.nan
     return scores
 
@@ -475,7 +473,7 @@ def score_pair(
     spec: MelSpec | None = None,
     scaler: Scaler | None = None,
     f0_range: tuple[float, float] = F0_SEARCH_HZ,
-    say: Say | None = None,
+    notes: list[str] | None = None,
 ) -> dict[str, float]:
     """Return every metric of a generated signal against its reference.
 
@@ -487,7 +485,7 @@ def score_pair(
     spec, scaler : the mel and the training statistics of the standardised errors; None uses `default_spec` and the
         reference's own statistics.
     f0_range : lowest and highest F0 of the speakers, Hz (`f0_range.propose_f0_range`).
-    say : told why a metric is left out.
+    notes : receives why a metric is left out.
 
     Returns
     -------
@@ -520,9 +518,9 @@ def score_pair(
         scores["mcd_dtw_db"] = mel_cepstral_distortion_dtw(cepstra_a[speech_a], cepstra_b[speech_b])
         scores |= f0_errors(f0_a, np.where(speech_b, f0_b, 0), speech_a)
     if "pystoi" not in missing:
-        scores["estoi"] = estoi(a, b, sampling_rate, say)
+        scores["estoi"] = estoi(a, b, sampling_rate, notes)
     if "pesq" not in missing:
-        scores |= pesq_scores(a, b, sampling_rate, say)
+        scores |= pesq_scores(a, b, sampling_rate, notes)
     scores["silence_agreement"] = silence_agreement(a, b, hop)
     scores["lag_ms"] = lag_ms(a, b, sampling_rate)
     return scores
@@ -594,6 +592,7 @@ def paired_differences(
     return differences
 
 
-def _tell(say: Say | None, sentence: str) -> None:
-    if say is not None:
-        say(sentence)
+def _note(notes: list[str] | None, sentence: str) -> None:
+    """Add a sentence; PESQ has the same one for both bands."""
+    if notes is not None and sentence not in notes:
+        notes.append(sentence)

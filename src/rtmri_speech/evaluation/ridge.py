@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtmri_speech.dataset.clip import open_sample
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.baselines import LOOKUP_FRAMES, LOOKUP_SIZE, reduced_frames
 

@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import importlib.metadata
 import io
+import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,14 +26,14 @@ from rtmri_speech.evaluation.metrics import default_spec, missing_libraries, sco
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 
+_log = logging.getLogger(__name__)
+
 FRAME_SECONDS = 420 / 11413
 """Default frame of the metrics, seconds: that of the memo."""
 
 REFERENCE_ENDINGS = ("_original", "", "_generated", "_gen")
 GENERATED_ENDINGS = ("_generated", "_gen", "", "_original")
 """Suffixes in order of preference, if a directory has several files of a clip."""
-
-Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +136,9 @@ def _wavs_by_id(directory: Path, endings: tuple[str, ...]) -> dict[str, Path]:
 
 
 def read_pair(
-    reference: Path, generated: Path, sampling_rate: int | None, say: Say
+    reference: Path, generated: Path, sampling_rate: int | None, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Read two wavs as mono signals of the same rate and length; conversions are reported to ``say``.
+    """Read two wavs as mono signals of the same rate and length; conversions are reported in ``notes``.
 
     Parameters
     ----------
@@ -155,24 +156,26 @@ def read_pair(
     rate = sampling_rate or _own_rate(reference, lambda sentence: None)
     a, b = (read_audio(path, sampling_rate=rate) for path in (reference, generated))
     for role, path in (("reference", reference), ("generated wav", generated)):
-        own = _own_rate(path, say)
+        own = _own_rate(path, notes)
         if own != rate:
-            say(f"{role} resampled from {own} to {rate} Hz")
+            notes.append(f"{role} resampled from {own} to {rate} Hz")
     if len(a) != len(b):
         more = (len(b) - len(a)) / rate * 1000
-        say(f"generated wav {abs(more):.1f} ms {'longer' if more > 0 else 'shorter'}, the common length is compared")
+        notes.append(
+            f"generated wav {abs(more):.1f} ms {'longer' if more > 0 else 'shorter'}, the common length is compared"
+        )
     length = min(len(a), len(b))
     return a[:length], b[:length], rate
 
 
-def _own_rate(path: Path, say: Say) -> int:
+def _own_rate(path: Path, notes: list[str]) -> int:
     """Sampling rate of a wav, Hz; reports more than one channel."""
     try:
         info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
         raise UserError(path, f"cannot be read ({error.error_string})", "write it again as a wav") from None
     if info.channels > 1:
-        say(f"{info.channels} channels in {path.name}, averaged")
+        notes.append(f"{info.channels} channels in {path.name}, averaged")
     return info.samplerate
 
 
@@ -184,7 +187,6 @@ def score_directories(
     spec: MelSpec | None = None,
     scaler: Scaler | None = None,
     f0_range: tuple[float, float] | None = None,
-    say: Say,
     progress: Callable[[Any], Any] = iter,
 ) -> Scores:
     """Score every clip present in both directories.
@@ -196,7 +198,6 @@ def score_directories(
         statistics over all references of that rate, which do not depend on the system scored.
     hop : samples per frame without ``spec``; None is the nearest to the memo's 36.8 ms.
     f0_range : of the speakers, Hz; None proposes it from the references (`propose_f0_range`).
-    say : told of missing partners, other rates, other lengths, and metrics that a clip cannot have.
     progress : wraps the list of clips while they are scored.
 
     Raises
@@ -206,9 +207,9 @@ def score_directories(
     """
     pairs, left_out = pair_wavs(reference_dir, generated_dir)
     for clip, sentence in left_out.items():
-        say(f"{clip}: {sentence}; left out")
+        _log.info(f"{clip}: {sentence}; left out")
     for library, metrics in missing_libraries().items():
-        say(
+        _log.info(
             f"{library} is not installed, so {metrics} are left out (in the checkout: pip install -e '.[metrics,pesq]')"
         )
     if spec is None:
@@ -218,26 +219,24 @@ def score_directories(
     if f0_range is None:
         mel = next(iter(standards.values()))[0]
         f0_range = propose_f0_range([path for path, _ in pairs.values()], mel.sampling_rate, mel.hop_length)
-        say(f"F0 search range {f0_range[0]:g} to {f0_range[1]:g} Hz, estimated from the references")
+        _log.info(f"F0 search range {f0_range[0]:g} to {f0_range[1]:g} Hz, estimated from the references")
     else:
         require_f0_range(*f0_range, min(standards))
 
     clips: dict[str, dict[str, float]] = {}
     for clip, (reference, generated) in progress(pairs.items()):
-        # Collected per clip, because PESQ reports the same for both bands.
-        sentences: dict[str, None] = {}
-        tell = sentences.setdefault
+        notes: list[str] = []
         try:
-            a, b, rate = read_pair(reference, generated, spec and spec.sampling_rate, tell)
+            a, b, rate = read_pair(reference, generated, spec and spec.sampling_rate, notes)
             mel, statistics = standards[rate]
             clips[clip] = score_pair(
-                a, b, rate, mel.hop_length, spec=mel, scaler=statistics, f0_range=f0_range, say=tell
+                a, b, rate, mel.hop_length, spec=mel, scaler=statistics, f0_range=f0_range, notes=notes
             )
         except UserError as error:
             left_out[clip] = str(error)
-            sentences = {f"{error} It is left out.": None}
-        for sentence in sentences:
-            say(f"{clip}: {sentence}")
+            notes = [f"{error} It is left out."]
+        for note in notes:
+            _log.info(f"{clip}: {note}")
     if not clips:
         raise UserError(generated_dir, "holds no clip that can be scored", "see the reasons above")
     settings = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 import multiprocessing
 import time
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rtmri_speech.atomic import save_json, save_text
-from rtmri_speech.dataset.clip import Sample, open_sample
 from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, NearestFrames, mean_mel
 from rtmri_speech.evaluation.metrics import missing_libraries, real_time_factor, score_pair, summarise
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from rtmri_speech.acoustic.context import Context
     from rtmri_speech.acoustic.predict import AcousticBundle
     from rtmri_speech.vocoder.engine import Vocoder
+
+_log = logging.getLogger(__name__)
 
 TITLES = {
     "sequence": ("Generated", "rtMRI to mel to speech; the LSTM sees the whole clip"),
@@ -70,8 +73,6 @@ TITLES = {
 SCORES_FILE, TABLE_FILE, SOUNDS = "scores.json", "scores.csv", "sounds"
 
 _TABLE_METRICS = ("estoi", "mel_mse", "mcd_db", "f0_correlation", "vuv_error", "real_time_factor")
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -209,12 +210,12 @@ class _Scored:
     metrics: dict[str, float]
     by_bin: np.ndarray
     by_frame: np.ndarray
-    told: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def _score(job: _Job) -> _Scored:
-    told: dict[str, None] = {}
-    reference, generated, rate = read_pair(job.reference, job.generated, job.spec.sampling_rate, told.setdefault)
+    notes: list[str] = []
+    reference, generated, rate = read_pair(job.reference, job.generated, job.spec.sampling_rate, notes)
     metrics = score_pair(
         reference,
         generated,
@@ -223,14 +224,14 @@ def _score(job: _Job) -> _Scored:
         spec=job.spec,
         scaler=job.scaler,
         f0_range=job.f0_range,
-        say=told.setdefault,
+        notes=notes,
     )
     a, b = (
         job.scaler.standardise(job.spec.db(job.spec.mel(signal)).T).astype(np.float64)
         for signal in (reference, generated)
     )
     squared = (b - a) ** 2
-    return _Scored(job, len(reference), metrics, squared.mean(axis=0), squared.mean(axis=1), list(told))
+    return _Scored(job, len(reference), metrics, squared.mean(axis=0), squared.mean(axis=1), notes)
 
 
 def score_sounds(
@@ -245,7 +246,6 @@ def score_sounds(
     seconds: Mapping[tuple[str, str], float],
     phonemes: str | Path | None = None,
     workers: int = 1,
-    say: Say,
     progress: Callable[[Any], Any] = iter,
 ) -> dict[str, Any]:
     """Score the output of `write_sounds` against the dataset's wavs.
@@ -257,7 +257,6 @@ def score_sounds(
     seconds : result of `write_sounds`, for ``real_time_factor``.
     phonemes : directory of phoneme files (`find_phonemes`), for the error by phoneme.
     workers : processes to score with.
-    say : told why a metric of a clip is left out.
 
     Returns
     -------
@@ -266,7 +265,7 @@ def score_sounds(
     the squared error of the standardised mel), ``settings``.
     """
     for library, metrics in missing_libraries().items():
-        say(
+        _log.info(
             f"{library} is not installed, so {metrics} are left out (in the checkout: pip install -e '.[metrics,pesq]')"
         )
     directory, wavs = Path(directory), Path(processed_dir) / "wavs"
@@ -281,8 +280,8 @@ def score_sounds(
         if (found.job.row, found.job.id) in seconds:
             spent = seconds[found.job.row, found.job.id]
             found.metrics["real_time_factor"] = real_time_factor(spent, found.samples, spec.sampling_rate)
-        for sentence in found.told:
-            say(f"{found.job.id}, {TITLES[found.job.row][0].lower()}: {sentence}")
+        for sentence in found.notes:
+            _log.info(f"{found.job.id}, {TITLES[found.job.row][0].lower()}: {sentence}")
     found_of = {row: [found for found in scored if found.job.row == row] for row in rows}
     return null_for_nan(
         {

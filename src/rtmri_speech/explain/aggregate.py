@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from rtmri_speech.atomic import save_json, save_npy
-from rtmri_speech.dataset.clip import load_frames
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.sample import load_frames
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_frames, read_phonemes
 from rtmri_speech.explain.overlay import Style, legend, overlay, save_picture

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 
 from rtmri_speech.atomic import replacing
-from rtmri_speech.dataset.clip import load_array
+from rtmri_speech.dataset.sample import load_array
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.sequences import Scaling, enlarged, open_maps
+from rtmri_speech.settings.use import Look
 from rtmri_speech.signal.audio import audio_blocks
 from rtmri_speech.signal.video import RATE_TOLERANCE, frames_at_rate, probe, resize, write_video
 
@@ -42,27 +43,8 @@ FILM_SAMPLING_RATE = 48_000
 
 
 @dataclass(frozen=True)
-class Style:
-    """How maps are drawn.
-
-    Attributes
-    ----------
-    colormap : one of `COLORMAPS`.
-    alpha : maximum opacity, 0 to 1.
-    blend : relation of opacity to the map.
-    """
-
-    colormap: str = "inferno"
-    alpha: float = 0.7
-    blend: Blend = "heat"
-
-    def __post_init__(self) -> None:
-        if self.colormap not in COLORMAPS:
-            raise UserError("--colormap", f"is {self.colormap!r}", f"give one of {', '.join(COLORMAPS)}")
-        if not 0 <= self.alpha <= 1:
-            raise UserError("--alpha", f"is {self.alpha:g}", "give an opacity from 0 to 1")
-        if self.blend not in get_args(Blend):
-            raise UserError("--blend", f"is {self.blend!r}", f"give one of {', '.join(get_args(Blend))}")
+class Style(Look):
+    """How maps are drawn."""
 
     def colours(self, heat: np.ndarray) -> np.ndarray:
         """Return the colours, RGB uint8 ``(H, W, 3)``, of a map ``(H, W)`` in [0, 1]."""

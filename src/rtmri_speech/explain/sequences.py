@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from rtmri_speech.atomic import save_json, save_npy_rows
-from rtmri_speech.dataset.clip import load_array
+from rtmri_speech.dataset.sample import load_array
 from rtmri_speech.errors import UserError
 from rtmri_speech.untrusted import read_json, require_type
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.atomic import replacing, save_text
-from rtmri_speech.dataset.clip import Sample, open_sample
+from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.gradcam import Band

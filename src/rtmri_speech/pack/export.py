@@ -24,6 +24,7 @@ from rtmri_speech.pack.format import KINDS, About, digests, require_ports, write
 from rtmri_speech.pack.recurrence import recurrence_graph
 from rtmri_speech.pack.speak import models_of
 from rtmri_speech.provenance import contents_hash, inputs_digest, require_record
+from rtmri_speech.settings.use import Pack
 from rtmri_speech.threads import available_threads
 from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.vocoder.blocks import BlockVocoder
@@ -45,20 +46,11 @@ _CARRIED_SETTINGS = {"backbone", "output_stride", "rnn_hidden", "dropout", "n_me
 _CARRIED_PARTS = {"cnn", "rnn", "dropout", "head"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Terms:
-    """Licence and consent of a pack; see `About`."""
-
-    licence: str
-    speaker: str
-    consent: str
-
-
 def make_pack(
     path: str | Path,
     mri_checkpoint: str | Path,
     hifigan_checkpoint: str | Path,
-    terms: Terms,
+    terms: Pack,
     *,
     hifigan_config: str | Path | None = None,
     scaler_json: str | Path | None = None,

@@ -8,8 +8,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtmri_speech.dataset.clip import load_array
 from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.sample import load_array
 from rtmri_speech.dataset.split import SPLITS
 from rtmri_speech.signal.mel import MelSpec
 

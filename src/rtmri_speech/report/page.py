@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from rtmri_speech.atomic import replacing, save_text
-from rtmri_speech.dataset.clip import Sample, open_sample
 from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.evaluation.intelligibility import intelligibility_note, table_cells
 from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes, spoken_text

@@ -138,8 +138,9 @@ class Mel(Section):
         None,
         "hifigan: the official HiFi-GAN's (magnitude, centred); lab: the memo's system (power, pre-emphasis, unpadded)."
         " Empty means hifigan, or lab where what the lab made is taken over (lab.conventions).",
+        flag="mel_preset",
     )
-    sampling_rate: Annotated[int, Within(ge=1000)] = setting(11413, "Samples per second, Hz.")
+    sampling_rate: Annotated[int, Within(ge=1000)] = setting(11413, "Samples per second, Hz.", flag="sr")
     n_fft: Annotated[int, Within(ge=16)] = setting(2048, "Length of the Fourier transform, samples.")
     win_length: Annotated[int, Within(ge=16)] | None = setting(
         None, "Length of the window, samples; empty means n_fft."
@@ -152,7 +153,9 @@ class Mel(Section):
     fmax: Positive | None = setting(
         None, "Upper edge of the filterbank, Hz, at most sampling_rate / 2; empty means just that."
     )
-    preemphasis: ShareBelowOne | None = setting(None, "Coefficient of the pre-emphasis; empty means the preset's.")
+    preemphasis: ShareBelowOne | None = setting(
+        None, "Coefficient of the pre-emphasis; empty means the preset's.", flag="preemph"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,9 +173,9 @@ class Named(Section):
 
     section: ClassVar[str] = "split.named"
 
-    training: tuple[Id, ...] = setting((), "Clips of training.")
-    validation: tuple[Id, ...] = setting((), "Clips of validation.")
-    test: tuple[Id, ...] = setting((), "Clips of the test.")
+    training: tuple[Id, ...] = setting((), "Clips of training.", flag="train-ids")
+    validation: tuple[Id, ...] = setting((), "Clips of validation.", flag="valid-ids")
+    test: tuple[Id, ...] = setting((), "Clips of the test.", flag="test-ids")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +189,8 @@ class Split(Section):
     section: ClassVar[str] = "split"
 
     seed: int = setting(42, "Seed of the hash.")
-    validation: ShareBelowOne = setting(0.1, "Share of validation clips.")
-    test: ShareBelowOne = setting(0.1, "Share of test clips; 0 trains on everything and leaves nothing to score.")
+    validation: ShareBelowOne = setting(0.1, "Share of validation clips.", flag="valid-ratio")
+    test: ShareBelowOne = setting(
+        0.1, "Share of test clips; 0 trains on everything and leaves nothing to score.", flag="test-ratio"
+    )
     named: Named = setting(Named, Named.__doc__)

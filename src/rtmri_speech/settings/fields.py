@@ -81,14 +81,14 @@ def setting(default: Any, description: str, *, flag: str = "", adjustable: bool 
 
     Parameters
     ----------
-    default : the value, or a function that makes it (a dict's, another section).
+    default : the value, or a function that makes it (a dict's, another section); `dataclasses.MISSING` for none.
     description : what it means, with its unit; shown by ``--help``, by editors and in refusals.
     flag : name of the script's flag where the memo has another than the field's.
     adjustable : of a training: a state goes on with another value.
     design : of a training: under another value it is another training, which starts anew.
     """
     metadata = {"description": description, "flag": flag, "adjustable": adjustable, "design": design}
-    if callable(default):
+    if callable(default) and default is not dataclasses.MISSING:
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -126,7 +126,7 @@ def require_allowed(value: Any, kind: Any, key: str, field: dataclasses.Field) -
 
 def refusal(key: str, value: Any, kind: Any, description: str) -> UserError:
     """Return the sentence that refuses a value: what it is, what is allowed and what the setting means."""
-    return UserError(key, f"is {value!r}", f"give {allowed(kind)} ({description.rstrip('.')})")
+    return UserError(key, f"is {plain(value)!r}", f"give {allowed(kind)} ({description.rstrip('.')})")
 
 
 def options(kind: Any) -> Iterator[Any]:

@@ -29,20 +29,31 @@ def _flat(section: type) -> Iterator[tuple[dataclasses.Field, Any, str]]:
             yield field, kind, field.metadata["flag"] or field.name
 
 
-def add_flags(parser: argparse._ActionsContainer, section: type) -> None:
-    """Add a flag for each field of ``section``."""
+def add_flags(parser: argparse._ActionsContainer, section: type, *only: str) -> None:
+    """Add a flag for each field of ``section``, or for those named in ``only``."""
     for field, kind, flag in _flat(section):
-        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()
+        if only and field.name not in only:
+            continue
+        default = _default(field)
+        # The memo's scripts have both dashes.
+        spellings = dict.fromkeys([flag, flag.replace("_", "-"), flag.replace("-", "_")])
         parser.add_argument(
-            f"--{flag}",
+            *(f"--{spelling}" for spelling in spellings),
             dest=flag,
             default=default,
             help=_help(field.metadata["description"], default),
-            **_reading(kind, flag),
+            **_reading(kind),
         )
         kinds = list(options(kind))
         if bool in kinds and kinds != [bool]:
             parser.add_argument(f"--no-{flag}", dest=flag, action="store_false", default=default, help="do without")
+
+
+def _default(field: dataclasses.Field) -> Any:
+    """A field's default; None where it has none."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
 
 
 def _help(description: str, default: Any) -> str:
@@ -50,7 +61,7 @@ def _help(description: str, default: Any) -> str:
     return description.replace("%", "%%") + ("" if default is None else " (default: %(default)s)")
 
 
-def _reading(kind: Any, flag: str) -> dict[str, Any]:
+def _reading(kind: Any) -> dict[str, Any]:
     """How argparse reads a value of a type."""
     kinds = [option for option in options(kind) if option is not type(None)]
     words = [word for word in choices(kind) if word is not None]
@@ -65,14 +76,15 @@ def _reading(kind: Any, flag: str) -> dict[str, Any]:
     if origin is dict:
         return {"nargs": "*", "metavar": "NAME:VALUE"}
     if origin is tuple:
-        variable = parts[1:] == (...,)
-        item = next(options(parts[0]))
-        return {"nargs": "*" if variable else len(parts), "type": item, "metavar": "VALUE" if variable else None}
+        count = {"nargs": "*"} if parts[1:] == (...,) else {"nargs": len(parts)}
+        if words := choices(parts[0]):
+            return count | {"choices": words}
+        return count | {"type": next(options(parts[0])), "metavar": "VALUE"}
     return {"type": only, "metavar": {Path: "PATH", int: "N", float: "X"}.get(only, "WORD")}
 
 
 def from_flags(section: type[S], args: argparse.Namespace, **others: Any) -> S:
-    """Return the settings that the flags of `add_flags` gave.
+    """Return the settings that the flags of `add_flags` gave; a field without a flag has its default.
 
     Parameters
     ----------
@@ -89,7 +101,7 @@ def from_flags(section: type[S], args: argparse.Namespace, **others: Any) -> S:
             values[field.name] = from_flags(kind, args)
             continue
         flag = field.metadata["flag"] or field.name
-        values[field.name] = _value(getattr(args, flag), kind, flag)
+        values[field.name] = _value(getattr(args, flag, _default(field)), kind, flag)
         require_allowed(values[field.name], kind, f"--{flag}", field)
     return section(**values, **others)
 
@@ -111,10 +123,17 @@ def _value(given: Any, kind: Any, flag: str) -> Any:
     return table
 
 
-def command_line_of(settings: Any, section: type | None = None) -> str:
-    """Return the flags that give all of ``settings``, or the part of them that ``section``, a base of it, defines."""
+def command_line_of(settings: Any, section: type | None = None, *only: str) -> str:
+    """Return the flags that give all of ``settings``, or the part of them that ``section``, a base of it, defines.
+
+    Parameters
+    ----------
+    only : names of the fields that are given, where it is not all of them.
+    """
     words = []
     for field, _ in fields_of(section or type(settings)):
+        if only and field.name not in only:
+            continue
         value = getattr(settings, field.name)
         flag = field.metadata["flag"] or field.name
         if isinstance(value, Section):

@@ -19,7 +19,9 @@ class Mask(Section):
 
     section: ClassVar[str] = "synthesis.masks"
 
-    type: Literal["lip", "tongue", "custom"] = setting("lip", "Whose polygon, the lab's; custom has its own.")
+    type: Literal["lip", "tongue", "custom"] = setting(
+        "lip", "Whose polygon, the lab's; custom has its own.", flag="mask-type"
+    )
     polygons: Path | None = setting(None, "JSON file of polygons, [[x, y], ...] in a 256x256 picture, for custom.")
     alpha: Share = setting(1.0, "1 is black; less lets the picture through.")
     blur_kernel: Whole = setting(11, "Softness of the edge, odd pixels; 0 is hard.")
@@ -85,8 +87,8 @@ class Analysis(Section):
 
 
 @dataclasses.dataclass(frozen=True)
-class Masking(Section):
-    """The masking study."""
+class Darkening(Section):
+    """What the masking study darkens."""
 
     section: ClassVar[str] = "explain.masking"
 
@@ -94,16 +96,37 @@ class Masking(Section):
         (0.25, 0.5, 0.75, 1.0), "How dark, 1 for black."
     )
     lab_polygons: tuple[Literal["lip", "tongue"], ...] = setting(
-        ("lip", "tongue"), "Which of the lab's polygons are masked."
+        ("lip", "tongue"), "Which of the lab's polygons are masked.", flag="masks"
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Masking(Darkening):
+    """The masking study."""
+
     regions: bool = setting(False, "Mask each region of explain.regions too.")
 
 
 @dataclasses.dataclass(frozen=True)
-class Explain(Section):
-    """Grad-CAM by formant band (the bands are the top-level section), and the masking study."""
+class Look(Section):
+    """How maps are drawn."""
 
     section: ClassVar[str] = "explain"
+
+    colormap: Colormap = setting(
+        "inferno",
+        "Colours of the maps; jet is the lab's, the others are even in brightness and safe for colour-blind eyes.",
+    )
+    alpha: Share = setting(0.7, "Opacity of the hottest place.")
+    blend: Literal["heat", "even"] = setting(
+        "heat",
+        "How opacity follows the map: heat (cold places show the frame) or even (the same everywhere, as the lab).",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GradCam(Look):
+    """How the maps of a clip are made, all of it flags of ``mri_gradcam_formant.py``."""
 
     stride: Count | None = setting(
         None,
@@ -121,20 +144,24 @@ class Explain(Section):
     intervals: tuple[str, ...] = setting(
         (), "Cut-outs of the sequences, in seconds, such as first2s or 0.8-1.2; every test clip must have them."
     )
-    colormap: Colormap = setting(
-        "inferno",
-        "Colours of the maps; jet is the lab's, the others are even in brightness and safe for colour-blind eyes.",
-    )
-    alpha: Share = setting(0.7, "Opacity of the hottest place.")
-    blend: Literal["heat", "even"] = setting(
-        "heat",
-        "How opacity follows the map: heat (cold places show the frame) or even (the same everywhere, as the lab).",
-    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Film(Look):
+    """How films of maps are made."""
+
     film_scaling: Literal["clip", "frame"] = setting(
         "frame",
         "Maps in the films: clip (as stored, so that loud frames outshine the others) or frame (each by its own"
         " maximum).",
+        flag="scaling",
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Explain(Film, GradCam):
+    """Grad-CAM by formant band (the bands are the top-level section), and the masking study."""
+
     legend: bool = setting(True, "Burn band, scale and time into the films.")
     regions: Path | None = setting(
         None,
@@ -145,15 +172,24 @@ class Explain(Section):
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation(Section):
-    """Scores of the test clips, beside floor, look-up and ceiling."""
+class F0(Section):
+    """Where F0 is sought."""
 
     section: ClassVar[str] = "evaluation"
 
-    contexts: tuple[Context, ...] = setting(
-        ("sequence", "window", "causal"),
-        "What the LSTM sees for a frame, each a row of the scores; acoustic.context always comes first.",
+    f0_range: tuple[Hertz, Hertz] | None = setting(
+        None,
+        "Lowest and highest F0 of the speakers, Hz: voicing and F0 are judged within. Empty proposes it from the"
+        " training clips; the page and scores.json say which range it was.",
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Recognition(Section):
+    """What recognises the speech."""
+
+    section: ClassVar[str] = "evaluation"
+
     asr: str | None = setting(
         None,
         "Whisper model that measures how much of the speech is understood - the directory of one in CTranslate2's"
@@ -161,10 +197,15 @@ class Evaluation(Section):
         " asr. Empty measures nothing.",
     )
     language: Literal["ja", "en"] = setting("ja", "What is spoken, for asr - Japanese or English.")
-    f0_range: tuple[Hertz, Hertz] | None = setting(
-        None,
-        "Lowest and highest F0 of the speakers, Hz: voicing and F0 are judged within. Empty proposes it from the"
-        " training clips; the page and scores.json say which range it was.",
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation(F0, Recognition):
+    """Scores of the test clips, beside floor, look-up and ceiling."""
+
+    contexts: tuple[Context, ...] = setting(
+        ("sequence", "window", "causal"),
+        "What the LSTM sees for a frame, each a row of the scores; acoustic.context always comes first.",
     )
 
 

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.data import Mel
+from rtmri_speech.settings.fields import fields_of
 from rtmri_speech.untrusted import build, require_type
 
 if TYPE_CHECKING:
@@ -142,6 +144,15 @@ class MelSpec:
             raise UserError("mel.alignment", f"is {self.alignment!r}", "give 'centred' or 'start'")
         if not self.floor > 0:
             raise UserError("mel.floor", f"is {self.floor!r}", "give a positive number")
+
+    @classmethod
+    def of(cls, settings: Mel) -> MelSpec:
+        """Return the specification of the ``mel`` section; new mels must stay below the Nyquist frequency."""
+        given = {field.name: getattr(settings, field.name) for field, _ in fields_of(Mel)}
+        given = {name: value for name, value in given.items() if name != "preset" and value is not None}
+        spec = cls.preset(settings.preset or "hifigan", **{"win_length": settings.n_fft, **given})
+        spec.require_below_nyquist()
+        return spec
 
     @classmethod
     def preset(cls, name: str, **settings: Any) -> MelSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -18,13 +17,12 @@ if TYPE_CHECKING:
     from rtmri_speech.acoustic.predict import AcousticBundle
 
 
-def load_synthesiser(models: Models, warn: Callable[[str], None] | None = None) -> Synthesiser:
+def load_synthesiser(models: Models) -> Synthesiser:
     """Load models for use.
 
     Parameters
     ----------
     models : files and settings.
-    warn : told of what an existing vocoder config has that a new one may not.
 
     Raises
     ------
@@ -36,8 +34,7 @@ def load_synthesiser(models: Models, warn: Callable[[str], None] | None = None) 
 
     def vocoders() -> dict[str, BlockVocoder]:
         return {
-            name: load_vocoder(file, models.hifigan_config, device, bf16=models.bf16, warn=warn)
-            for name, file in names.items()
+            name: load_vocoder(file, models.hifigan_config, device, bf16=models.bf16) for name, file in names.items()
         }
 
     # Reading tensors and importing timm overlap well in two threads.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.clip import (
-    AUDIO_EXTENSIONS,
-    VIDEO_EXTENSIONS,
-    Clip,
-    clips_from_table,
-    load_frames,
-    require_id,
-)
+from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS, Clip, clips_from_table, require_id
 from rtmri_speech.dataset.figure import (
     BOTTOM,
     GAP,
@@ -31,10 +25,13 @@ from rtmri_speech.dataset.figure import (
     draw_text,
     write_png,
 )
+from rtmri_speech.dataset.sample import load_frames
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import WavSamples, audio_blocks, track_rate, write_wav
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import frames_at_rate
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -193,7 +190,6 @@ def speak_each(
     source_of: Callable[[str], Source],
     model: SpeechModel,
     output_dir: str | Path,
-    say: Callable[[str], None],
 ) -> None:
     """Synthesise and write each clip, continuing after clips that cannot be read.
 
@@ -211,11 +207,11 @@ def speak_each(
         except UserError as fault:
             faults.append(fault)
             if len(ids) > 1:
-                say(f"error: {fault}")
+                _log.info(f"error: {fault}")
             continue
         seconds = len(speech.mel_db) / float(model.mel.frame_rate)
         alone = "" if source.recording else "; it has no sound, so there is no original"
-        say(f"{id}: {seconds:.2f} s of speech in {output_dir}{alone}.")
+        _log.info(f"{id}: {seconds:.2f} s of speech in {output_dir}{alone}.")
     if faults:
         first = faults[0]
         many = f" ({len(faults)} of {len(ids)} clips failed)" if len(ids) > 1 else ""

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, Clip, load_array, recordings, require_id
+from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, Clip, recordings, require_id
 from rtmri_speech.dataset.meta import META, load_mel_spec
+from rtmri_speech.dataset.sample import load_array
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.sound import write_wav_of
 from rtmri_speech.errors import UserError

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,14 +16,10 @@ from tqdm import tqdm
 
 from rtmri_speech.atomic import replacing
 
+_log = logging.getLogger(__name__)
+
 PLAIN_INTERVAL = 30.0
 """Seconds between two lines of progress where there is no terminal."""
-
-
-def say(sentence: str) -> None:
-    """Show the user a sentence on stderr, above a progress bar if there is one."""
-    tqdm.write(sentence, file=sys.stderr)
-    sys.stderr.flush()
 
 
 class TrainingLog:
@@ -129,11 +126,10 @@ class Progress:
     ----------
     total, done : steps in all, and those of earlier runs.
     name : what is being done.
-    show : receives the plain lines.
     """
 
-    def __init__(self, total: int, done: int, name: str, show: Callable[[str], None] = say) -> None:
-        self._total, self._done, self._first, self._name, self._show = total, done, done, name, show
+    def __init__(self, total: int, done: int, name: str) -> None:
+        self._total, self._done, self._first, self._name = total, done, done, name
         self._start = self._last = time.monotonic()
         terminal = sys.stderr.isatty()
         self._bar = tqdm(total=total, initial=done, desc=name, dynamic_ncols=True) if terminal else None
@@ -159,4 +155,4 @@ class Progress:
             self._last = now
             shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
             rate = (self._done - self._first) / max(now - self._start, 1e-9)
-            self._show(f"{self._name} {self._done}/{self._total}: {shown} ({rate:.3g}/s)")
+            _log.info(f"{self._name} {self._done}/{self._total}: {shown} ({rate:.3g}/s)")

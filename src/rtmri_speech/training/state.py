@@ -8,6 +8,7 @@ goes on from it.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import pickle
 import random
@@ -17,7 +18,7 @@ import struct
 import sys
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -29,6 +30,8 @@ import torch
 from rtmri_speech.atomic import replacing
 from rtmri_speech.directory_lock import DirectoryLock
 from rtmri_speech.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 _STATE_FILE = re.compile(r"state_(\d{8,})\.pt")
 
@@ -225,8 +228,7 @@ class TrainingState:
     defaults : ``fingerprint`` and ``adjustable`` of the default settings: a state from before there was a setting was
         made with its default.
     keep : how many files are kept.
-    wait : wait for a trainer that still holds the lock, and say so; else refuse.
-    say : receives each sentence for the user.
+    wait : wait for a trainer that still holds the lock, and log it; else refuse.
 
     Attributes
     ----------
@@ -247,7 +249,6 @@ class TrainingState:
         defaults: Mapping[str, Mapping[str, Any]] | None = None,
         keep: int = 2,
         wait: bool = True,
-        say: Callable[[str], None],
     ) -> None:
         self.directory = Path(directory)
         # Through JSON, so that a tuple equals the list it was saved as.
@@ -255,14 +256,14 @@ class TrainingState:
         self.adjustable: dict[str, Any] = json.loads(json.dumps(adjustable or {}))
         self.superseded: dict[str, Any] | None = None
         self._defaults = {"fingerprint": {}, "adjustable": {}} | json.loads(json.dumps(defaults or {}))
-        self._keep, self._wait, self._say = keep, wait, say
+        self._keep, self._wait = keep, wait
         self._lock = DirectoryLock(self.directory)
 
     def __enter__(self) -> Self:
         if holder := self._lock.acquire():
             if not self._wait:
                 raise UserError(self.directory, f"is in use by another training ({holder})", "wait for it or stop it")
-            self._say(f"{self.directory}: another training ({holder}) works here; waiting for it to end.")
+            _log.info(f"{self.directory}: another training ({holder}) works here; waiting for it to end.")
             self._lock.acquire(wait=True)
         # Nobody else writes here now: what a killed trainer left unfinished is of no use.
         for path in self.directory.glob(".*"):
@@ -296,20 +297,20 @@ class TrainingState:
                     changes = _differences(adjustable, self.adjustable)
                     differing = ", ".join(_differences(fingerprint, self.fingerprint))
             except UserError as error:
-                self._say(f"{path}: this state cannot be read ({error.fault}); the one before it is used.")
+                _log.info(f"{path}: this state cannot be read ({error.fault}); the one before it is used.")
                 self._set_aside(path)
                 continue
             if differing:
-                self._say(f"{self.directory}: the training changed in {differing}; it starts anew.")
+                _log.info(f"{self.directory}: the training changed in {differing}; it starts anew.")
                 self.superseded = {**payload, "step": step}
                 self._drop_set_aside()
                 for _, old in self._files():
                     self._set_aside(old)
                 return None
             if changes:
-                self._say(f"{self.directory}: goes on from step {step} with changed {', '.join(changes)}.")
+                _log.info(f"{self.directory}: goes on from step {step} with changed {', '.join(changes)}.")
             else:
-                self._say(f"{self.directory}: goes on from step {step}.")
+                _log.info(f"{self.directory}: goes on from step {step}.")
             with refusing_unfit(path):
                 restore_random_state(generators)
             return {**payload, "step": step, "adjustable": adjustable}

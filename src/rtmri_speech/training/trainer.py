@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -24,11 +25,10 @@ from rtmri_speech.training.logging import Progress, TrainingLog
 from rtmri_speech.training.state import Stopped, StopRequest, TrainingState, refusing_unfit
 from rtmri_speech.workers import reporting_lost_workers
 
+_log = logging.getLogger(__name__)
+
 _VALIDATION_DUE = "validation_due"
 """In a state: a signal stopped the training in the validation after the step."""
-
-Say = Callable[[str], None]
-"""Receives each sentence for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,13 +183,12 @@ class Task(ABC):
         return
 
 
-def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], say: Say) -> int:
+def run(settings: TrainerSettings, task_of: Callable[[Processes], Task]) -> int:
     """Train until the task ends or a signal stops it, and return the exit code for the shell.
 
     Parameters
     ----------
     task_of : makes the task for this process of the group; the task's sentences go to the second argument.
-    say : receives the sentences of the first process.
 
     Raises
     ------
@@ -201,8 +200,9 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
         group = held.enter_context(processes(settings.device))
         held.enter_context(telling_out_of_memory(settings.memory_remedy))
         held.enter_context(reporting_lost_workers(LOST_LOADER))
-        say = say if group.first else _nothing
-        task = task_of(group, say)
+        if not group.first:
+            logging.getLogger("rtmri_speech").setLevel(logging.ERROR)
+        task = task_of(group)
         state, saved, superseded = None, None, None
         if group.first:
             state = held.enter_context(
@@ -212,7 +212,6 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
                     task.adjustable(),
                     defaults=task.defaults(),
                     wait=settings.wait,
-                    say=say,
                 )
             )
             saved = state.load()
@@ -230,15 +229,11 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes, Say], Task], sa
             log = held.enter_context(TrainingLog(settings.log_dir, task.logged_until))
         # Not earlier: a signal must end the wait for the lock, and here nothing is lost yet.
         stop = held.enter_context(StopRequest())
-        trainer = _Trainer(settings, task, group, state, log, stop, say, validation_due)
+        trainer = _Trainer(settings, task, group, state, log, stop, validation_due)
         if saved is None:
             # Killed between its first checkpoint and the state after it, a training would begin from that checkpoint.
             trainer.save()
         return trainer.run()
-
-
-def _nothing(sentence: str) -> None:
-    """Say nothing: only the first process speaks."""
 
 
 def _record(
@@ -266,7 +261,6 @@ class _Trainer:
     state: TrainingState | None
     log: TrainingLog | None
     stop: StopRequest
-    say: Say
     validation_due: bool = False
 
     def __post_init__(self) -> None:
@@ -275,9 +269,9 @@ class _Trainer:
     def run(self) -> int:
         task = self.task
         if task.ended is not None:
-            self.say(f"The training is finished ({task.ended}); raise {self.settings.longer} to go on.")
+            _log.info(f"The training is finished ({task.ended}); raise {self.settings.longer} to go on.")
         elif (self.validation_due or task.steps < task.total_steps) and self._train():
-            self.say(
+            _log.info(
                 f"{self.settings.state_dir}: stopped by a signal after step {task.steps} of {task.total_steps}; "
                 "the same command resumes it."
             )
@@ -307,7 +301,7 @@ class _Trainer:
         )
         # Several processes stop between steps only, together.
         waiting = self.stop if self.group.size == 1 else None
-        progress = Progress(task.total_steps, task.steps, task.name, self.say) if self.group.first else None
+        progress = Progress(task.total_steps, task.steps, task.name) if self.group.first else None
         with progress or contextlib.nullcontext():
             if self.validation_due and (stopped := self._after_step(waiting)) is not None:
                 return stopped

@@ -9,8 +9,9 @@ carry the mel and the padding beside these, which the official program does not 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ from rtmri_speech.untrusted import require_type
 from rtmri_speech.vocoder.config import CONFIG_NAME, PADDINGS, VocoderConfig, read_config, write_config
 from rtmri_speech.vocoder.generator import Generator
 from rtmri_speech.vocoder.naming import discriminator_file, generator_file, pair_files
+
+_log = logging.getLogger(__name__)
 
 State = dict[str, torch.Tensor]
 
@@ -168,21 +171,21 @@ def _require_widths(state: Mapping[str, Any], config: VocoderConfig, path: str |
         )
 
 
-def config_of(checkpoint: str | Path, config: str | Path | None, warn: Callable[[str], None] | None) -> VocoderConfig:
+def config_of(checkpoint: str | Path, config: str | Path | None) -> VocoderConfig:
     """Read ``config``, by default the ``config.json`` beside ``checkpoint``."""
-    return read_config(config or Path(checkpoint).parent / CONFIG_NAME, warn)
+    return read_config(config or Path(checkpoint).parent / CONFIG_NAME)
 
 
-def newest_pair(directory: str | Path, say: Callable[[str], None]) -> tuple[Path, dict, dict] | None:
+def newest_pair(directory: str | Path) -> tuple[Path, dict, dict] | None:
     """Return the newest readable pair as (``g_`` file, its content, ``do_`` content); None when there is none.
 
-    ``say`` is told of each unreadable pair that is passed over.
+    Each unreadable pair that is passed over is logged.
     """
     for generator, rest in reversed(pair_files(directory).values()):
         try:
             return generator, load_checkpoint(generator), load_checkpoint(rest)
         except UserError as error:
-            say(f"{error.subject} {error.fault}: the pair before it is used.")
+            _log.info(f"{error.subject} {error.fault}: the pair before it is used.")
     return None
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from rtmri_speech import atomic
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import build, read_json
+
+_log = logging.getLogger(__name__)
 
 PADDINGS = ("official", "lab")
 SCHEDULES = ("exponential", "plateau")
@@ -292,13 +294,12 @@ class VocoderConfig:
         return json.loads(json.dumps({**{name: getattr(self, name) for name in names}, "mel": self.spec.to_dict()}))
 
 
-def read_config(path: str | Path, warn: Callable[[str], None] | None = None) -> VocoderConfig:
+def read_config(path: str | Path) -> VocoderConfig:
     """Read a HiFi-GAN ``config.json``, official, the lab's or ours.
 
     Parameters
     ----------
     path : the JSON file, or a checkpoint's directory.
-    warn : told, in a sentence, of what is read although it would be refused in a new config.
 
     Raises
     ------
@@ -325,9 +326,9 @@ def read_config(path: str | Path, warn: Callable[[str], None] | None = None) -> 
         settings["resblock"] = str(settings["resblock"])
     config = build(VocoderConfig, settings, path, "compare it with config/hifigan_demo.json")
     nyquist = config.sampling_rate / 2
-    if warn and (config.fmax or 0) > nyquist:
+    if (config.fmax or 0) > nyquist:
         fault = f"fmax {config.fmax:g} Hz is above half the sampling rate, {nyquist:g} Hz"
-        warn(f"{path}: {fault}; the upper filters of a mel made with it are empty.")
+        _log.info(f"{path}: {fault}; the upper filters of a mel made with it are empty.")
     return config
 
 

@@ -7,8 +7,9 @@ audio by the config's `MelSpec`, with real samples around the excerpt, so that i
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from rtmri_speech.training.state import seed_for_step
 from rtmri_speech.untrusted import read_array
 from rtmri_speech.vocoder.augmentation import Smoothing, recorded
 from rtmri_speech.vocoder.config import VocoderConfig
+
+_log = logging.getLogger(__name__)
 
 LONGEST_DIFFERENCE_FRAMES, LONGEST_DIFFERENCE_SHARE = 5, 0.02
 """Mel and audio may differ in length by so many frames, or by this share of the longer one."""
@@ -96,7 +99,6 @@ def open_clips(
     *,
     mels_dir: str | Path | None = None,
     extra_mels_dir: str | Path | None = None,
-    say: Callable[[str], None],
 ) -> list[VocoderClip]:
     """Open the clips of a file list, each checked whole before any training.
 
@@ -105,7 +107,6 @@ def open_clips(
     filelist : one id a line, as `dataset.filelists` writes it.
     wavs_dir : holds ``<id>.wav``.
     mels_dir, extra_mels_dir : hold ``<id>.npy``, float32 ``(n_mels, T)`` natural log; None computes it.
-    say : told of lengths that differ a little and are cut to the common one.
 
     Raises
     ------
@@ -120,15 +121,12 @@ def open_clips(
             config,
             None if mels_dir is None else Path(mels_dir) / f"{id}.npy",
             None if extra_mels_dir is None else Path(extra_mels_dir) / f"{id}.npy",
-            say,
         )
         for id in read_filelist(filelist)
     ]
 
 
-def _open_clip(
-    id: str, wav: Path, config: VocoderConfig, mel: Path | None, extra: Path | None, say: Callable[[str], None]
-) -> VocoderClip:
+def _open_clip(id: str, wav: Path, config: VocoderConfig, mel: Path | None, extra: Path | None) -> VocoderClip:
     with WavSamples(wav) as opened:
         rate, length = opened.sampling_rate, len(opened)
     if rate != config.sampling_rate:
@@ -151,7 +149,7 @@ def _open_clip(
                 "give the mel and the wav of the same clip",
             )
         if difference:
-            say(f"{path}: has {count} frames, its wav {whole}; the first {min(count, whole)} are used.")
+            _log.info(f"{path}: has {count} frames, its wav {whole}; the first {min(count, whole)} are used.")
         frames = min(frames, count)
     return VocoderClip(id, wav, frames, mel, extra)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,14 +59,12 @@ def load_vocoder(
     *,
     bf16: bool = False,
     block_frames: int = BLOCK_FRAMES,
-    warn: Callable[[str], None] | None = None,
 ) -> Vocoder | GriffinLim:
     """Load a ``g_<steps>`` file, official, the lab's or ours, or the ``.json`` that stands for Griffin-Lim.
 
     Parameters
     ----------
     config : the HiFi-GAN config; by default the ``config.json`` beside the checkpoint.
-    warn : told of what an existing config has that a new one may not.
 
     Raises
     ------
@@ -76,7 +73,7 @@ def load_vocoder(
     """
     if Path(checkpoint).suffix == ".json":
         return read_griffin_lim(checkpoint)
-    generator, settings = read_generator(checkpoint, config_of(checkpoint, config, warn))
+    generator, settings = read_generator(checkpoint, config_of(checkpoint, config))
     return Vocoder(generator, settings, device, bf16, block_frames)
 
 

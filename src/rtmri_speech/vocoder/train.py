@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import functools
 import itertools
+import logging
 import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +33,7 @@ from rtmri_speech.training.state import (
     adamw_difference,
     load_checkpoint,
 )
-from rtmri_speech.training.trainer import Intervals, Say, Task, TrainerSettings
+from rtmri_speech.training.trainer import Intervals, Task, TrainerSettings
 from rtmri_speech.training.trainer import run as run_training
 from rtmri_speech.untrusted import require_type
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
@@ -58,6 +59,8 @@ from rtmri_speech.vocoder.naming import (
     pairs,
     steps_of,
 )
+
+_log = logging.getLogger(__name__)
 
 PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.1, 4
 """The lab's plateau schedule: a tenth of the rate after more than 4 validations that are not 0.01 % better."""
@@ -199,7 +202,7 @@ class Networks:
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
 
-    def begin_with(self, generator: Mapping[str, Any], rest: Mapping[str, Any], source: Path, say: Say) -> None:
+    def begin_with(self, generator: Mapping[str, Any], rest: Mapping[str, Any], source: Path) -> None:
         """Take over an official or a lab pair: weights, and the optimisers' states where they are AdamW's.
 
         An empty ``rest`` leaves discriminators and optimisers as new ones.
@@ -213,7 +216,7 @@ class Networks:
         for name in ("optim_g", "optim_d"):
             optimiser = getattr(self, name)
             if reason := "the file has none" if rest.get(name) is None else adamw_difference(rest[name], optimiser):
-                say(f"{source}: the state of its {name} is dropped: {reason}.")
+                _log.info(f"{source}: the state of its {name} is dropped: {reason}.")
                 continue
             optimiser.load_state_dict({**rest[name], "param_groups": optimiser.state_dict()["param_groups"]})
 
@@ -229,7 +232,6 @@ def train(
     training: Sequence[VocoderClip],
     validation: Sequence[VocoderClip],
     run: Run,
-    say: Say,
 ) -> int:
     """Train until ``run`` ends and return the exit code: 0, or that of the signal that stopped it.
 
@@ -250,7 +252,7 @@ def train(
         provenance=run.provenance,
         workers=config.num_workers,
     )
-    return run_training(running, functools.partial(VocoderTask, config, training, validation, run), say)
+    return run_training(running, functools.partial(VocoderTask, config, training, validation, run))
 
 
 def _base_identity(base: Path | None) -> str | None:
@@ -275,11 +277,11 @@ class _Beginning:
     source: Path | None = None
 
     @classmethod
-    def find(cls, run: Run, config: VocoderConfig, say: Say) -> _Beginning:
+    def find(cls, run: Run, config: VocoderConfig) -> _Beginning:
         if run.base is not None and not run.base.is_dir():
-            found = run.base, load_checkpoint(run.base), _discriminators(run.base, config, say)
+            found = run.base, load_checkpoint(run.base), _discriminators(run.base, config)
         else:
-            found = newest_pair(run.base or run.directory, say)
+            found = newest_pair(run.base or run.directory)
         if found is None:
             if run.base is not None:
                 raise UserError(run.base, "holds no readable pair", "copy the base again")
@@ -303,11 +305,11 @@ class _Beginning:
         return cls(padding, steps_of(source), (generator, rest), source)
 
 
-def _discriminators(base: Path, config: VocoderConfig, say: Say) -> dict[str, Any]:
+def _discriminators(base: Path, config: VocoderConfig) -> dict[str, Any]:
     """Return the content of the ``do_`` file of a base; nothing where it has none and the training uses none."""
     path = discriminators_beside(base)
     if config.discriminator_start is None and not path.exists():
-        say(f"{base}: has no {path.name} beside it, and needs none, since the training has no discriminators.")
+        _log.info(f"{base}: has no {path.name} beside it, and needs none, since the training has no discriminators.")
         return {}
     return load_checkpoint(path)
 
@@ -339,10 +341,9 @@ class VocoderTask(Task):
         validation: Sequence[VocoderClip],
         run: Run,
         group: Processes,
-        say: Say,
     ) -> None:
         self.config, self.training, self.validation = config, training, validation
-        self.run, self.group, self.say, self.seed = run, group, say, config.seed
+        self.run, self.group, self.seed = run, group, config.seed
         self.intervals = Intervals(run.validation_interval, run.checkpoint_interval, run.summary_interval)
         self.first_step = 0
         self.error = float("inf")
@@ -411,17 +412,17 @@ class VocoderTask(Task):
     def begin(self, superseded: Mapping[str, Any] | None) -> None:
         """Begin with the pair of a base, or with nothing."""
         run = self.run
-        beginning = _Beginning.find(run, self.config, self.say)
+        beginning = _Beginning.find(run, self.config)
         if run.mel is not None:
             read = dataclasses.replace(self.config, padding=beginning.padding).spec
             run.mel.require_same(read, "the mels to fine-tune on", str(beginning.source or "the config"))
         self._build(beginning.padding)
         if beginning.pair is not None:
-            self.networks.begin_with(*beginning.pair, beginning.source, self.say)
+            self.networks.begin_with(*beginning.pair, beginning.source)
             self.steps = self.first_step = beginning.steps
             if not run.new_rate:
                 self.learning_rate.rate = _rate_of(beginning) or self.learning_rate.rate
-            self.say(f"{beginning.source}: training begins with it, at step {self.steps}.")
+            _log.info(f"{beginning.source}: training begins with it, at step {self.steps}.")
             if self.group.first and run.base is not None:
                 self._copy_base(beginning)
         self._set_length()
@@ -438,7 +439,7 @@ class VocoderTask(Task):
         left = config.lr_decay ** (steps // self._steps_per_epoch)
         if left < STALLED_RATE:
             halving = math.log(0.5) / math.log(config.lr_decay)
-            self.say(
+            _log.info(
                 f"The learning rate falls to {left:.1e} of its beginning in these {steps} steps, since an epoch of"
                 f" {len(self.training)} clips has {self._steps_per_epoch}: little is learned at the end. To halve it"
                 f' over the training instead, give "lr_decay_steps": {max(1, round(steps / halving))} in the config.'

@@ -7,7 +7,7 @@
 # The demo, unless --configfile is given. Missing settings have the defaults of config/schema.yaml.
 if not workflow.overwrite_configfiles:
 
-    configfile: f"{workflow.basedir}/config/config.yaml"
+    configfile: f"{workflow.current_basedir.get_path_or_uri(secret_free=True)}/config/config.yaml"
 
 
 include: "rules/common.smk"
@@ -69,6 +69,7 @@ rule dataset:
     """The dataset: samples of every clip, split, scaler, windows and file lists."""
     input:
         rules.write_meta.output,
+        rules.list_clips.output,
         rules.fit_scaler.output,
         expand(rules.write_filelist.output, split=SPLITS),
         expand(rules.write_window_starts.output, split=TRAINED_SPLITS),

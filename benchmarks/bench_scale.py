@@ -3,7 +3,7 @@
     python benchmarks/bench_scale.py plan          # 10,000 clips, dry runs
     python benchmarks/bench_scale.py execution     # 1,000 clips of 8 frames of 32x32, through the workflow on 2 cores
     python benchmarks/bench_scale.py memory        # the whole workflow with 10 clips and with 100
-    python benchmarks/bench_scale.py full_size     # the whole workflow with the models of config/atr503.yaml, few steps
+    python benchmarks/bench_scale.py full_size     # the workflow with the models of config/full_size.yaml, few steps
 
 Every process of the workflow records its CPU seconds and peak memory when it ends (Linux only). Results are in
 benchmarks/README.md.
@@ -305,7 +305,7 @@ def full_size(args: argparse.Namespace, folder: Path) -> None:
 
     clips, frames = args.clips or 6, args.frames or 60
     make_corpus(folder, clips, frames, 256)
-    settings = yaml.safe_load((ROOT / "config" / "atr503.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((ROOT / "config" / "full_size.yaml").read_text(encoding="utf-8"))
     settings["corpus"] = {"source": "directories", "videos": "videos", "audio": "audio"}
     settings["split"]["named"] = {"validation": ["c00001"], "test": ["c00002"]}
     settings["acoustic"] |= {"epochs": 1, "max_train_steps": 2, "max_val_steps": 1, "cnn_pretrained": False, "gpus": 0}

@@ -10,7 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-BASE = Path(workflow.basedir)
+# Of this checkout, which may be a module of another workflow (workflow.basedir is then the other's).
+BASE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 
 # Scripts run the code of this checkout, installed or not, with Snakemake's Python (or that of a job's conda environment, which
 # precedes it in PATH), locally and on a cluster.
@@ -26,10 +27,13 @@ os.environ |= {"PYTHONIOENCODING": "utf-8"}
 from rtmri_speech import command_line
 from rtmri_speech.atomic import remove_abandoned
 from rtmri_speech.configuration import load_configuration, takeover_notes, takes_over
-from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern
-from rtmri_speech.dataset.corpus import corpus_clips, included, normalised_clips, recording_names
+from rtmri_speech.corpora.configured import read_corpus, set_notes
+from rtmri_speech.corpora.reading import Reading
+from rtmri_speech.dataset.clip import clips_from_directories, clips_from_table, ids_pattern, with_rate
+from rtmri_speech.dataset.corpus import included, normalised_clips, recording_names
 from rtmri_speech.dataset.filelists import moved_clips
-from rtmri_speech.dataset.split import SPLITS, SMALL, split_clips
+from rtmri_speech.dataset.grouping import divide
+from rtmri_speech.dataset.split import SPLITS, SMALL
 from rtmri_speech.errors import JOB, UserError, user_error
 from rtmri_speech.paths import of_checkout
 from rtmri_speech.preflight import check_named
@@ -44,7 +48,8 @@ os.environ[JOB] = "1"
 
 # Replace the shell by the job: otherwise a signal to the shell would leave the job running. This requires that every
 # `shell:` is a single simple command, for which Snakemake's default prefix `set -euo pipefail` has no effect.
-if os.name == "posix":
+# As a module it is omitted, since it would apply to the commands of the other workflow too.
+if os.name == "posix" and not workflow.modifier.is_module:
     shell.prefix("exec ")
 
 
@@ -62,11 +67,13 @@ try:
     if LAB_DIR:
         from rtmri_speech.takeover.lab_dataset import lab_clips
 
-        RAW_CLIPS = lab_clips(Path(LAB_DIR), SETTINGS.corpus.videos, SETTINGS.corpus.audio)
-        RAW_CLIPS = included(RAW_CLIPS, SETTINGS.corpus.exclude)
+        LAB_CLIPS = lab_clips(Path(LAB_DIR), SETTINGS.corpus.videos, SETTINGS.corpus.audio)
+        READING = Reading(included(LAB_CLIPS, SETTINGS.corpus.exclude))
     else:
-        RAW_CLIPS = corpus_clips(SETTINGS.corpus, Path(RESULTS))
-    SPLIT_CLIPS = split_clips(RAW_CLIPS, **plain(SETTINGS.split))
+        READING = read_corpus(SETTINGS.corpus, Path(RESULTS))
+    DIVIDED = divide(READING.clips, SETTINGS.split)
+    SPLIT_CLIPS = DIVIDED.splits
+    RAW_CLIPS = {id: clip for id, clip in READING.clips.items() if id not in DIVIDED.left_out}
     # Reported by the main process only.
     MOVED_CLIPS = moved_clips(Path(DATASET, "hifigan_filelists"), SPLIT_CLIPS) if workflow.is_main_process else []
     CLIPS = (
@@ -79,7 +86,7 @@ except UserError as error:
 
 # In the main process only, not in every job.
 if workflow.is_main_process:
-    for note in takeover_notes(SETTINGS):
+    for note in [*takeover_notes(SETTINGS), *set_notes(READING, SETTINGS.corpus.source), *DIVIDED.notes]:
         print(note, file=sys.stderr)
     if MOVED_CLIPS:
         few = ", ".join([*MOVED_CLIPS[:5], *(["..."] if MOVED_CLIPS[5:] else [])])
@@ -153,7 +160,7 @@ def minutes_for(clips, seconds):
 
 def existing(path):
     """Return ``[path]`` if it exists or can be made, else []: the job then reports the missing file, and others continue."""
-    return [str(path)] if path.is_file() or path.is_relative_to(RESULTS) else []
+    return [str(path)] if path.exists() or path.is_relative_to(RESULTS) else []
 
 
 def sources_of(clip):
@@ -166,7 +173,8 @@ def new_clips(source):
     if source is None:
         return {}
     source = Path(source)
-    return clips_from_table(source) if source.is_file() else clips_from_directories(source, source, own_track=True)
+    clips = clips_from_table(source) if source.is_file() else clips_from_directories(source, source, own_track=True)
+    return with_rate(clips, SETTINGS.corpus.frame_rate)
 
 
 def asks_for_new_speech():

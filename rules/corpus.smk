@@ -1,6 +1,6 @@
 # Recordings: the demo corpus, and normalisation of raw videos.
 
-from rtmri_speech.evaluation.phonemes import find_phonemes
+from rtmri_speech.evaluation.transcripts import said_in
 
 if SETTINGS.corpus.source == "demo":
 
@@ -33,6 +33,8 @@ if SETTINGS.corpus.source == "demo":
 if SETTINGS.corpus.raw_videos is not None:
 
     RECORDINGS = {name: video for video, name in recording_names(RAW_CLIPS).items()}
+    RATES = {clip.video: clip.frame_rate for clip in RAW_CLIPS.values()}
+    RECORDING_RATES = {name: RATES[video] for name, video in RECORDINGS.items()}
 
     rule normalize_video:
         """Rotate, crop and normalise a raw recording (of one or more clips) frame by frame, in grey."""
@@ -57,19 +59,47 @@ if SETTINGS.corpus.raw_videos is not None:
             script=script("normalize_videos.py"),
             code=code_hash("dataset.normalize"),
             video=lambda wildcards: str(RECORDINGS[wildcards.recording]),
+            rate=lambda wildcards: flags(frame_rate=RECORDING_RATES[wildcards.recording]),
             settings=" ".join(
                 [command_line_of(SETTINGS.video, None, "size"), command_line_of(SETTINGS.corpus.raw_videos)]
             ),
         shell:
-            "python {params.script:q} --input {params.video:q} --output {output:q} {params.settings} > {log:q} 2>&1"
+            "python {params.script:q} --input {params.video:q} --output {output:q} {params.settings}"
+            " {params.rate} > {log:q} 2>&1"
 
 
 # Phoneme labels of the test clips, where available.
 if SETTINGS.corpus.source == "demo":
+    SAID = {}
     PHONEMES = f"{RESULTS}/demo/descriptions"
     PHONEME_FILES = paths(rules.make_demo_clip.output.description, TEST_CLIPS)
 else:
-    PHONEMES = text(SETTINGS.corpus.phonemes)
-    PHONEME_FILES = [path for id in TEST_CLIPS if PHONEMES and (path := find_phonemes(PHONEMES, id))]
-# Transcripts of the test clips, where available.
-TRANSCRIPTS = [path for id in TEST_CLIPS if PHONEMES and (path := Path(PHONEMES, f"{id}.txt")).is_file()]
+    try:
+        SAID = said_in({id: CLIPS[id] for id in TEST_CLIPS}, SETTINGS.corpus.phonemes)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    PHONEMES = f"{RESULTS}/transcripts"
+    PHONEME_FILES = paths(f"{PHONEMES}/{{id}}.json", SAID)
+
+    if SAID:
+
+        rule write_transcripts:
+            """The words and phonemes of each test clip, cut out of the annotation of its recording."""
+            input:
+                sorted({str(said.alignment) for said in SAID.values() if said.alignment}),
+            output:
+                PHONEME_FILES,
+            log:
+                f"{LOGS}/write_transcripts.log",
+            localrule: True
+            params:
+                said={id: [str(said.alignment), said.begin, said.end, said.text] for id, said in SAID.items()},
+            run:
+                from rtmri_speech.evaluation.transcripts import write_transcript
+
+                for file, (id, said) in zip(output, SAID.items(), strict=True):
+                    write_transcript(file, id, said)
+
+
+# Of a text alone no errors by phoneme are drawn.
+PHONEMES_KNOWN = SETTINGS.corpus.source == "demo" or any(said.alignment for said in SAID.values())

@@ -2,6 +2,7 @@
 
 SPEC = MelSpec.of(SETTINGS.mel)
 META = f"{DATASET}/meta.json"
+CATALOGUE = f"{DATASET}/clips.json"
 REF_FRAMES = SETTINGS.windows.ref_frames
 
 
@@ -18,6 +19,28 @@ rule write_filelist:
         from rtmri_speech.dataset.filelists import write_filelist
 
         write_filelist(output[0], params.ids)
+
+
+rule list_clips:
+    """What is known of each clip beside its files, and what the split keeps together."""
+    output:
+        CATALOGUE,
+    log:
+        f"{LOGS}/list_clips.log",
+    localrule: True
+    params:
+        # Of the clips that count, what is written.
+        known=[
+            DIVIDED.by,
+            *(
+                [id, clip.title, clip.speaker, clip.text, clip.repetition, clip.video.name]
+                for id, clip in RAW_CLIPS.items()
+            ),
+        ],
+    run:
+        from rtmri_speech.dataset.catalogue import write_catalogue
+
+        write_catalogue(output[0], RAW_CLIPS, DIVIDED.by)
 
 
 rule write_meta:

@@ -37,6 +37,8 @@ rule evaluate_systems:
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SPLIT_CLIPS["training"] + TEST_CLIPS),
         phonemes=PHONEME_FILES,
         meta=META,
+        # Whether training has seen a test clip is asked of what the split keeps together too.
+        clips=CATALOGUE,
     output:
         scores=f"{EVALUATION}/scores.json",
         table=report(
@@ -70,7 +72,7 @@ rule evaluate_systems:
             base_checkpoint=COMPARED_BASE,
             context=CONTEXTS,
             bf16=SYNTHESIS.bf16,
-            phonemes=PHONEMES if PHONEME_FILES else None,
+            phonemes=PHONEMES if PHONEMES_KNOWN else None,
             trained_elsewhere=TRAINED_ELSEWHERE or None,
         ),
         settings=command_line_of(SETTINGS.evaluation, F0),
@@ -154,7 +156,7 @@ rule score_intelligibility:
         sounds=rules.evaluate_systems.output.sounds,
         clips=f"{DATASET}/hifigan_filelists/test.txt",
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, TEST_CLIPS),
-        texts=[*PHONEME_FILES, *TRANSCRIPTS],
+        texts=PHONEME_FILES,
     output:
         scores=f"{EVALUATION}/intelligibility.json",
         table=f"{EVALUATION}/intelligibility.md",
@@ -175,7 +177,7 @@ rule score_intelligibility:
         rows=lambda wildcards, input: flags(
             generated=[f"{row}={input.sounds}/{row}" for row in ("ceiling", "griffin_lim", CONTEXTS[0])]
         ),
-        flags=flags(transcripts=PHONEMES),
+        flags=flags(transcripts=PHONEMES if PHONEME_FILES else None),
         settings=command_line_of(SETTINGS.evaluation, Recognition),
     shell:
         "python {params.script:q} --recorded {params.wavs:q} --input_file {input.clips:q} --threads {threads}"

@@ -116,7 +116,7 @@ rule aggregate_gradcam:
             **{
                 "clips": TEST_CLIPS,
                 "bands": list(BANDS),
-                "phoneme-dir": PHONEMES if PHONEME_FILES else None,
+                "phoneme-dir": PHONEMES if PHONEMES_KNOWN else None,
                 "regions": REGIONS,
             }
         ),

@@ -9,7 +9,7 @@ from rtmri_speech.settings.fields import fields_of
 # In the main process only, not in every job.
 if workflow.is_main_process:
     try:
-        check_named(SETTINGS, BASE, TEST_CLIPS)
+        check_named(SETTINGS, BASE, SAID.values())
     except UserError as error:
         raise WorkflowError(str(error)) from None
     # An error raised by an input function would appear within a traceback; targets are only in sys.argv.

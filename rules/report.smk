@@ -10,7 +10,7 @@ FILMS = (
 PLOTS = {
     "systems": ("Evaluation", "systems", "test clips"),
     "error_by_band": ("Evaluation", "mel error", "frequency"),
-    **({"error_by_phoneme": ("Evaluation", "mel error", "phoneme")} if PHONEME_FILES else {}),
+    **({"error_by_phoneme": ("Evaluation", "mel error", "phoneme")} if PHONEMES_KNOWN else {}),
     "loss_acoustic": ("Training", "loss", "mel generator"),
     "loss_vocoder": ("Training", "loss", "vocoder"),
 }
@@ -48,6 +48,7 @@ rule make_report:
         provenance=SHOWN_RECORDS,
         template=[BASE / "src" / "rtmri_speech" / "report" / f"page.{kind}" for kind in ("html", "css", "js")],
         meta=META,
+        clips=CATALOGUE,
     output:
         page=f"{REPORT}/index.html",
         plots=[

@@ -17,7 +17,7 @@ from rtmri_speech.signal.mel import MelSpec
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("name", ["config", "atr503", "lab"])
+@pytest.mark.parametrize("name", ["config", "full_size", "lab"])
 def test_the_configurations_of_the_project_are_valid(name):
     settings = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
     assert load_configuration(settings).mel.hop_length == 420
@@ -69,7 +69,7 @@ def test_the_schema_for_editors_is_that_of_the_settings():
 
 def test_the_schema_takes_the_configurations_of_the_project_and_refuses_others():
     validator = jsonschema.Draft202012Validator(yaml.safe_load(schema_text()))
-    for name in ("config", "atr503", "lab"):
+    for name in ("config", "full_size", "lab"):
         validator.validate(yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8")))
     for wrong in (
         {"mell": {}},

@@ -164,7 +164,7 @@ def _check_source(settings: Settings) -> None:
         "lab": [("corpus", "videos"), ("corpus", "audio"), ("lab", "processed")],
     }
     source = settings.corpus.source
-    for section, key in needed.get(source, []):
+    for section, key in needed.get(source, [("corpus", "directory")] if source != "demo" else []):
         if not getattr(getattr(settings, section), key):
             raise UserError(f"{section}.{key}", "is empty", f"source {source!r} needs it")
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes
 from rtmri_speech.evaluation.recognition import missing_recognition
+from rtmri_speech.evaluation.transcripts import Said, phonemes_and_text
 from rtmri_speech.paths import of_checkout
 from rtmri_speech.settings.all import Settings
-from rtmri_speech.settings.data import Corpus
 from rtmri_speech.settings.use import Mask
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.vocoder.config import CONFIG_NAME, read_config
@@ -38,14 +37,14 @@ _FILES = (
 """Settings that name a file."""
 
 
-def check_named(settings: Settings, checkout: Path, test_clips: Iterable[str]) -> None:
-    """Refuse a configuration whose files are missing, unreadable or inconsistent; writes nothing.
+def check_named(settings: Settings, checkout: Path, said: Iterable[Said]) -> None:
+    """Refuse a configuration that names what is not there, cannot be read, or does not fit; nothing is written.
 
     Parameters
     ----------
     settings : as `load_configuration` returns them.
-    checkout : second base directory of relative names.
-    test_clips : ids whose phonemes are read.
+    checkout : where names that are relative to the repository are looked up too.
+    said : where it stands what is said in the test clips, which is read.
 
     Raises
     ------
@@ -71,7 +70,8 @@ def check_named(settings: Settings, checkout: Path, test_clips: Iterable[str]) -
         found("vocoder.base", discriminators_beside(base))
     _check_vocoder_config(settings, files)
     _check_polygons(settings.synthesis.masks, files.get("explain.regions"), found)
-    _check_phonemes(settings.corpus, test_clips)
+    for one in said:
+        phonemes_and_text(one)
     asr, language = settings.evaluation.asr, settings.evaluation.language
     if asr and (sentence := missing_recognition(language)):
         raise UserError("evaluation.asr", f"is {asr}, but {sentence}", "install what is missing, or leave it empty")
@@ -126,17 +126,6 @@ def _check_polygons(masks: Mapping[str, Mask], regions: Path | None, found: Any)
             mask_weight(polygons, (REFERENCE_SIZE, REFERENCE_SIZE), mask.alpha, mask.blur_kernel)
         except UserError as error:
             raise UserError(key, f"{error.subject} {error.fault}", error.remedy) from None
-
-
-def _check_phonemes(corpus: Corpus, test_clips: Iterable[str]) -> None:
-    directory = corpus.phonemes
-    if directory is None:
-        return
-    if not directory.is_dir():
-        raise UserError("corpus.phonemes", f"names {directory}, and there is no such directory", "check the path")
-    for id in test_clips:
-        if path := find_phonemes(directory, id):
-            read_phonemes(path)
 
 
 def check_models(

@@ -71,13 +71,21 @@ def maker(*modules: str) -> dict[str, Any]:
 
 
 def contents_hash(*files: str | Path) -> str:
-    """Return the SHA-256 of the concatenated contents of ``files``, read in blocks."""
+    """Return the SHA-256 of the contents of ``files``, one after another, each read once and in blocks.
+
+    A directory stands for the files in it, sorted by name.
+    """
     digest = hashlib.sha256()
-    for file in files:
-        with Path(file).open("rb") as stream:
+    paths = [path for file in files for path in _files_of(Path(file))]
+    for file in paths:
+        with file.open("rb") as stream:
             while block := stream.read(_BLOCK):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _files_of(path: Path) -> list[Path]:
+    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
 
 
 def clip_hashes(clips: Iterable[tuple[str, Sequence[str | Path]]]) -> dict[str, str]:

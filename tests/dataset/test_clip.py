@@ -1,6 +1,6 @@
 """The clips of a corpus, and invalid corpora."""
 
-import dataclasses
+import hashlib
 import re
 import unicodedata
 from pathlib import Path
@@ -8,11 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtmri_speech.dataset.clip import Clip, clips_from_directories, clips_from_table, ids_pattern, require_id
-from rtmri_speech.dataset.corpus import corpus_clips, normalised_clips
+from rtmri_speech.dataset.clip import (
+    Clip,
+    clips_from_directories,
+    clips_from_table,
+    id_of,
+    ids_pattern,
+    is_id,
+    require_id,
+)
+from rtmri_speech.dataset.corpus import normalised_clips
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.errors import UserError
-from rtmri_speech.settings.data import Corpus, Demo
 
 
 def touch(directory, *names):
@@ -46,15 +53,60 @@ def test_without_an_audio_directory_the_videos_own_tracks_are_used(tmp_path):
     ("names", "told"),
     [
         (["a.mp4", "a.avi"], "same id as"),
-        (["あ.mp4"], "is not a valid clip id"),
-        (["a b.mp4"], "is not a valid clip id"),
-        (["-a.mp4"], "is not a valid clip id"),
         (["readme.txt"], "holds no video"),
     ],
 )
 def test_wrong_directories_are_refused(tmp_path, names, told):
     with pytest.raises(UserError, match=told):
         clips_from_directories(touch(tmp_path / "v", *names))
+
+
+NAMES = ["山根 発話.1", "山根 発話.2", "a b", "a  b", "a.b", "été", "-a", "con", "x" * 120, "が", "a..", "a_b"]
+
+
+def test_any_name_of_a_file_gives_an_id_of_its_own_and_is_the_title(tmp_path):
+    clips = clips_from_directories(touch(tmp_path / "v", *(f"{name}.mp4" for name in NAMES)))
+    assert len(clips) == len(NAMES)
+    assert {clip.title or id for id, clip in clips.items()} == set(NAMES)
+    assert all(is_id(id) for id in clips)
+    # An id is what it was, whatever else is there.
+    assert clips["a_b"].title is None
+    digest = hashlib.sha256(b"a b").hexdigest()[:8]
+    assert clips[f"a_b-{digest}"].title == "a b" and id_of("a b") == f"a_b-{digest}"
+
+
+def test_both_unicode_forms_of_a_name_are_one_id(tmp_path):
+    videos = touch(tmp_path / "v", unicodedata.normalize("NFD", "ばら 1.mp4"))
+    audio = touch(tmp_path / "a", unicodedata.normalize("NFC", "ばら 1.wav"))
+    (clip,) = clips_from_directories(videos, audio).values()
+    assert clip.video.parent == videos and clip.audio.exists()
+
+
+def test_an_id_made_of_a_name_that_another_file_has_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has the same id as"):
+        clips_from_directories(touch(tmp_path / "v", "a b.mp4", f"{id_of('a b')}.mp4"))
+
+
+def test_arrays_and_directories_of_pictures_are_videos_where_there_is_no_other(tmp_path):
+    videos = touch(tmp_path / "v", "b.npy", "c.h5")
+    touch(videos / "発話 1", "1.png")
+    touch(videos / "empty")
+    clips = clips_from_directories(videos)
+    assert {clip.title or id for id, clip in clips.items()} == {"b", "c", "発話 1"}
+    touch(videos, "d.mp4")
+    assert list(clips_from_directories(videos)) == ["d"]
+
+
+def test_a_table_says_who_says_what_and_how_often(tmp_path):
+    table = write_table(
+        tmp_path,
+        "id\tvideo\tframe_rate\ttitle\tspeaker\ttext\trepetition\talignment\n"
+        "a\tv.npy\t20000/736\tA 一\tF1\tshe had, your\t2\ta.TextGrid\n",
+    )
+    clip = clips_from_table(table)["a"]
+    assert clip.frame_rate == 20000 / 736
+    assert (clip.title, clip.speaker, clip.text, clip.repetition) == ("A 一", "F1", "she had, your", 2)
+    assert clip.alignment == tmp_path / "a.TextGrid"
 
 
 def write_table(tmp_path, text):
@@ -86,6 +138,11 @@ def test_a_table_gives_start_end_and_offset(tmp_path):
         ("id\tvideo\n1\t\n", "names no video"),
         ("id\tvideo\tstart\n1\tv.mp4\tsoon\n", "start is 'soon'"),
         ("id\tvideo\tstart\n1\tv.mp4\tnan\n", "start is 'nan'"),
+        ("id\tvideo\tframe_rate\n1\tv.mp4\t1/0\n", "frame_rate is '1/0'"),
+        ("id\tvideo\tframe_rate\n1\tv.mp4\t-3\n", "frame_rate is '-3'"),
+        ("id\tvideo\tframe_rate\n1\tv.mp4\t1e999999999\n", "frame_rate is '1e999999999'"),
+        ("id\tvideo\tframe_rate\n1\tv.mp4\t0\n", "frame_rate is 0"),
+        ("id\tvideo\trepetition\n1\tv.mp4\tsecond\n", "repetition is 'second'"),
         ("id\tvideo\tstart\tend\n1\tv.mp4\t4\t3\n", "are not a valid interval"),
         ("id\tvideo\n1\tv.mp4\tmore\n", "more fields"),
         ("id\tvideo\n", "names no clip"),
@@ -130,13 +187,6 @@ def test_the_ids_pattern_matches_only_its_ids():
     others = {"".join(rng.choice(list("ab-_1."), rng.integers(1, 6))) for _ in range(2000)} - ids
     assert all(pattern.fullmatch(id) for id in ids)
     assert not any(pattern.fullmatch(other) for other in others)
-
-
-def test_excluded_clips_are_left_out_and_unknown_ones_refused(tmp_path):
-    settings = Corpus(source="demo", demo=Demo(clips=3), exclude=("001",))
-    assert list(corpus_clips(settings, tmp_path)) == ["000", "002"]
-    with pytest.raises(UserError, match="'009'"):
-        corpus_clips(dataclasses.replace(settings, exclude=("009",)), tmp_path)
 
 
 def test_normalised_videos_use_the_sound_of_the_recording(tmp_path):

@@ -25,3 +25,12 @@ def test_a_stage_without_a_list_of_clips_is_reported():
     assert unsaid == ["scaler", "acoustic"]
     assert caution(unsaid).startswith("Not held out: scaler and acoustic may have been trained on these clips")
     assert caution(require_unseen(["a"], {"vocoder": []})) is None
+
+
+def test_a_sentence_that_training_has_is_a_leak_by_text():
+    groups = {"a_r1": "one", "a_r2": "one", "b_r1": "two", "c": "three"}
+    seen = {"acoustic": ["a_r1", "c"], "vocoder": ["a_r1"]}
+    require_unseen(["a_r2", "b_r1"], seen)
+    require_unseen(["b_r1"], seen, groups, "text")
+    with pytest.raises(UserError, match=r"has seen the text of a_r2 \(one\) by acoustic and vocoder; .*split\.by"):
+        require_unseen(["a_r2", "b_r1"], seen, groups, "text")

@@ -190,7 +190,7 @@ def test_five_hundred_clips_open_without_delay(browser, page, experiment, tmp_pa
     ids = [f"{number:03d}" for number in range(500)]
     rows = ["sequence", "window", "causal", "floor", "look_up", "ceiling", "griffin_lim"]
     scores = made_up_scores(ids, SPEC, rows=rows)
-    clips = [{"id": id, "seconds": 2.0, "text": "words that were said"} for id in ids]
+    clips = [{"id": id, "title": id, "seconds": 2.0, "text": "words that were said"} for id in ids]
     shutil.copytree(page / "figures", tmp_path / "figures")
     # Only the clip that is looked at is ever asked for.
     data = page_data(scores, ["ceiling", *rows[:-2]], clips, SPEC)
@@ -222,7 +222,7 @@ def test_bars_are_drawn_where_there_is_a_span(browser, page, experiment, tmp_pat
         for row, mean in zip(scores["rows"].values(), ends, strict=True):
             row["summary"][name] |= dict.fromkeys(("mean", "low", "high"), mean)
     shutil.copytree(page, tmp_path / "page")
-    clips = [{"id": id, "seconds": 2.0} for id in scores["clips"]]
+    clips = [{"id": id, "title": id, "seconds": 2.0} for id in scores["clips"]]
     data = page_data(scores, list(scores["rows"]), clips, SPEC)
     plots = {path.stem.removesuffix("_light"): "a plot" for path in (page / "figures").glob("*_light.png")}
     path = tmp_path / "page" / "index.html"

@@ -643,7 +643,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "playlist.mp4": "holds no video that can be read",
         "empty.mp4": r"is empty \(0 bytes\)",
         "missing.mp4": "there is no such file",
-        "directory.mp4": "is a directory",
+        "directory.mp4": "holds no picture",
         "sound.mp4": "has no video stream",
         "none.avi": "holds no frames|has no video stream|holds no video",
     }

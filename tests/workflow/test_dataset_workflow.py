@@ -127,7 +127,7 @@ def test_a_recording_of_many_clips_is_normalised_once(checkout):
     (folder / "clips.tsv").write_text("\n".join(["id\tvideo\taudio\tstart\tend", *rows]) + "\n", encoding="utf-8")
     checkout.configure(
         corpus={"source": "table", "table": "clips.tsv", "raw_videos": {"crop": [4, 4, 40, 40], "rotation": 5}},
-        split={"named": {}},
+        split={"named": {}, "by": "clip"},
         results="cut",
     )
     checkout.make(*(f"cut/dataset/samples/u{k}/mri.npy" for k in range(3)))
@@ -191,8 +191,9 @@ def test_a_plan_has_one_job_per_clip_and_one_per_shared_step(checkout):
         "write_window_starts": 2,
         "fit_scaler": 1,
         "write_meta": 1,
+        "list_clips": 1,
         "list_sources": 1,
         "record_provenance": 1,
         "dataset": 1,
-        "total": 310,
+        "total": 311,
     }

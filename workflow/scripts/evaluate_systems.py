@@ -59,6 +59,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from rtmri_speech.acoustic.predict import load_acoustic_model
+    from rtmri_speech.dataset.catalogue import read_catalogue
     from rtmri_speech.dataset.filelists import read_filelist
     from rtmri_speech.dataset.meta import load_mel_spec
     from rtmri_speech.dataset.scaler import Scaler
@@ -90,7 +91,8 @@ def main() -> None:
     precision = "bfloat16" if args.bf16 else "float32"
     acoustic = load_acoustic_model(args.mri_checkpoint, args.device, scaler=scaler, mel=spec, precision=precision)
     seen = systems.seen_clips(args.processed_dir, acoustic, args.trained_elsewhere)
-    unsaid = require_unseen(ids, seen)
+    catalogue = read_catalogue(args.processed_dir)
+    unsaid = require_unseen(ids, seen, catalogue.groups, catalogue.by)
 
     def vocoder(path: Path, config: Path | None = None) -> object:
         return load_vocoder(path, config, acoustic.device, bf16=args.bf16)

@@ -21,22 +21,27 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="mp4 or directory to write")
     add_flags(parser, Video, "size")
     add_flags(parser, RawVideos)
+    parser.add_argument("--frame_rate", type=float, help="frames per second of pictures and arrays")
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse()
+    from rtmri_speech.dataset.clip import clips_from_directories, holds_pictures
     from rtmri_speech.dataset.normalize import normalise_video
 
     raw = from_flags(RawVideos, args)
-    settings = {"size": from_flags(Video, args).size, "crop": raw.crop, "rotation": raw.rotation}
-    if not args.input.is_dir():
+    settings = {
+        "size": from_flags(Video, args).size,
+        "crop": raw.crop,
+        "rotation": raw.rotation,
+        "own_rate": args.frame_rate,
+    }
+    if not args.input.is_dir() or holds_pictures(args.input):
         normalise_video(args.input, args.output, **settings)
         return 0
 
     from tqdm import tqdm
-
-    from rtmri_speech.dataset.clip import clips_from_directories
 
     refused = 0
     for clip in tqdm(clips_from_directories(args.input).values(), desc="videos", unit="video", disable=None):

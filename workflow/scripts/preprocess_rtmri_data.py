@@ -12,7 +12,6 @@ from pathlib import Path
 from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.errors import UserError, run_script
 from rtmri_speech.settings.data import Audio, Mel, Split, Video, Windows
-from rtmri_speech.settings.fields import plain
 from rtmri_speech.settings.flags import add_flags, from_flags
 
 
@@ -46,7 +45,6 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     args = parse()
     from rtmri_speech.dataset.process import DatasetSettings, Processing
-    from rtmri_speech.dataset.split import split_clips
     from rtmri_speech.signal.mel import MelSpec
 
     height, width = args.size
@@ -70,26 +68,38 @@ def main() -> int:
     elif args.only == "meta":
         processing.meta()
     else:
+        from rtmri_speech.dataset.grouping import divide
+
         clips = clips_of(args)
-        return processing.everything(clips, split_clips(clips, **plain(from_flags(Split, args))))
+        divided = divide(clips, from_flags(Split, args))
+        print(*divided.notes, sep="\n", end="\n" if divided.notes else "")
+        kept = {id: clip for id, clip in clips.items() if id not in divided.left_out}
+        return processing.everything(kept, divided.splits)
     return 0
 
 
 def clips_of(args: argparse.Namespace) -> dict:
-    from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS, clips_from_directories, clips_from_table
+    from rtmri_speech.dataset.clip import (
+        AUDIO_EXTENSIONS,
+        VIDEO_EXTENSIONS,
+        clips_from_directories,
+        clips_from_table,
+        with_rate,
+    )
 
     if args.table:
-        return clips_from_table(args.table)
+        return with_rate(clips_from_table(args.table), args.frame_rate)
     if not args.data_dir:
         raise UserError("--data_dir", "is missing", "name the directory of the videos, or a --table")
     beside = args.data_dir if args.prefer_wav else None
-    return clips_from_directories(
+    clips = clips_from_directories(
         args.data_dir,
         args.audio_dir or beside,
         args.video_exts or VIDEO_EXTENSIONS,
         args.audio_exts or AUDIO_EXTENSIONS,
         own_track=args.audio_dir is None,
     )
+    return with_rate(clips, args.frame_rate)
 
 
 if __name__ == "__main__":

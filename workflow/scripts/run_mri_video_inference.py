@@ -39,6 +39,8 @@ def parse() -> argparse.Namespace:
     clips.add_argument("--start", type=float, help="start of the interval in a single --video, seconds")
     clips.add_argument("--end", type=float, help="end of the interval, seconds")
     clips.add_argument("--av-offset-ms", type=float, default=0.0, help="delay of the sound relative to the picture")
+    clips.add_argument("--frame-rate", "--frame_rate", type=float, help="frames per second of pictures and arrays")
+    clips.add_argument("--title", help="of a single --video, shown in place of its id")
     clips.add_argument(
         "--table", type=Path, help="TSV with columns id, video and optionally audio, start, end, av_offset_ms"
     )
@@ -117,6 +119,7 @@ def main() -> int:
 
     limit_threads(args.threads)
 
+    from rtmri_speech.dataset.clip import with_rate
     from rtmri_speech.synthesis.speech import corpus_source, named_clips, speak_each, video_source
 
     clips = {} if args.processed_dir else named_clips(args.video, args.audio, args.audio_dir, args.table, args.clips)
@@ -126,6 +129,7 @@ def main() -> int:
             clip, id=args.id or clip.id, start=args.start, end=args.end, av_offset_ms=args.av_offset_ms
         )
         clips = {clip.id: clip}
+    clips = with_rate(clips, args.frame_rate)
     speaker = speaker_of(args)
 
     def source(id: str) -> "Source":

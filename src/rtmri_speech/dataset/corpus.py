@@ -1,4 +1,4 @@
-"""The clips of a configured corpus: the demo, a pair of directories, or a table."""
+"""The clips of the demo, excluded clips, and the recordings that clips are intervals of."""
 
 from __future__ import annotations
 
@@ -8,34 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from rtmri_speech.dataset.clip import Clip, clips_from_directories, clips_from_table, is_id
+from rtmri_speech.dataset.clip import Clip, is_id
 from rtmri_speech.errors import UserError
-from rtmri_speech.settings.data import Corpus
 
 AnyClip = TypeVar("AnyClip", bound=Clip)
-
-
-def corpus_clips(settings: Corpus, results: Path) -> dict[str, Clip]:
-    """Return the clips of the ``corpus`` section by id, sorted, without the excluded ones.
-
-    Parameters
-    ----------
-    settings : the ``corpus`` section.
-    results : results directory, for the demo's recordings.
-
-    Raises
-    ------
-    UserError
-        As `clips_from_directories`, `clips_from_table` and `included`.
-    """
-    match settings.source:
-        case "demo":
-            clips = demo_clips(settings.demo.clips, results / "demo")
-        case "directories" | "lab":
-            clips = clips_from_directories(settings.videos, settings.audio)
-        case "table":
-            clips = clips_from_table(settings.table)
-    return included(clips, settings.exclude)
 
 
 def included(clips: Mapping[str, AnyClip], exclude: Iterable[str]) -> dict[str, AnyClip]:
@@ -82,6 +58,8 @@ def normalised_clips(clips: Mapping[str, Clip], directory: Path) -> dict[str, Cl
     """Return ``clips`` with each video replaced by its normalised one, ``<directory>/<name of the recording>.mp4``."""
     names = recording_names(clips)
     return {
-        id: dataclasses.replace(clip, video=directory / f"{names[clip.video]}.mp4", audio=clip.audio or clip.video)
+        id: dataclasses.replace(
+            clip, video=directory / f"{names[clip.video]}.mp4", audio=clip.audio or clip.video, frame_rate=None
+        )
         for id, clip in clips.items()
     }

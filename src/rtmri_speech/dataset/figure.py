@@ -23,8 +23,8 @@ _RANGE_DB = 70.0
 _TICKS_HZ = (100, 300, 600, 1000, 2000, 3000, 5000, 8000)
 
 
-def draw_sample(path: str | Path, sample: Sample, spec: MelSpec) -> None:
-    """Write a PNG of a sample: ten frames at their times above the mel in dB, with axes in seconds and Hz.
+def draw_sample(path: str | Path, sample: Sample, spec: MelSpec, title: str | None = None) -> None:
+    """Write a PNG of a sample: ten frames, each above its own moment, over the mel in dB, by seconds and Hz.
 
     Frames without sound (mask 0) are red.
     """
@@ -47,7 +47,9 @@ def draw_sample(path: str | Path, sample: Sample, spec: MelSpec) -> None:
         ]
 
     top = TOP + height + GAP
-    draw_text(canvas, f"{sample.id}   {frames} frames, {frames / rate:.2f} s, {rate:.3f} frames/s", (LEFT, 20))
+    # OpenCV's letters are those of ASCII; any other title is that of the id it was made into.
+    name = title if title and title.isascii() else sample.id
+    draw_text(canvas, f"{name}   {frames} frames, {frames / rate:.2f} s, {rate:.3f} frames/s", (LEFT, 20))
     draw_mel(canvas, top, sample.mel_db, spec, sample.mel_db.max(), sample.mask == 0)
     draw_seconds(canvas, top + MEL_HEIGHT, frames / rate)
     write_png(path, canvas)

@@ -40,7 +40,14 @@ def write_frames(
         The video is missing, unreadable, of another rate (``refuse``), or has no frame in the interval.
     """
     frames = frames_at_rate(
-        clip.video, rate, resampling, size=size, start=clip.start, end=clip.end, sampling_rate=sampling_rate
+        clip.video,
+        rate,
+        resampling,
+        size=size,
+        start=clip.start,
+        end=clip.end,
+        sampling_rate=sampling_rate,
+        own_rate=clip.frame_rate,
     )
     return save_frames(target, frames, size)
 

@@ -23,6 +23,7 @@ def normalise_video(
     size: tuple[int, int] = (256, 256),
     crop: tuple[int, int, int, int] | None = None,
     rotation: float = 0.0,
+    own_rate: float | None = None,
 ) -> None:
     """Write a raw recording as a normalised mp4 with the same frame rate and sound.
 
@@ -34,9 +35,10 @@ def normalise_video(
     source : the recording; gray or colour, of any size, depth and codec.
     target : the mp4, written atomically.
     size : height and width of the result, pixels.
-    crop : left, top, width and height in pixels of the rotated picture; None for all of it.
-    rotation : degrees counter-clockwise about the centre; multiples of 90 swap the sides, other angles keep the size
-        and fill with black.
+    crop : left, top, width and height in pixels of the turned picture; None for all of it.
+    rotation : degrees counter-clockwise about the picture's centre; by quarter turns the picture's sides change
+        places, by any other angle it keeps its size and what comes in from outside is black.
+    own_rate : frames per second of a recording that does not say it (`signal.frame_store`).
 
     Raises
     ------
@@ -47,11 +49,11 @@ def normalise_video(
     if target.suffix.lower() != ".mp4":
         raise UserError(target, "does not end in .mp4", "normalised videos are mp4; use that suffix")
     if target.exists() and source.exists() and target.samefile(source):
-        raise UserError(target, "is the raw recording itself", "choose another output, to keep the recording")
-    info = probe(source)
+        raise UserError(target, "is the raw recording itself", "name another output, so that the recording stays")
+    info = probe(source, own_rate)
 
     def pictures() -> Iterator[np.ndarray]:
-        for frame in frames_at_rate(source, info.rate, "nearest", depth=16):
+        for frame in frames_at_rate(source, info.rate, "nearest", depth=16, own_rate=own_rate):
             picture = resize(_cropped(source, _turned(frame, rotation), crop), size)
             yield np.rint(normalise_frames(picture, "frame") * 255).astype(np.uint8)
 

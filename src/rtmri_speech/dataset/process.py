@@ -51,9 +51,10 @@ class Processing:
         """Write wav, mel, mask and figure of a clip with existing frames, and report differences in length."""
         from rtmri_speech.dataset.sound import write_sound
 
-        self.complete(clip.id, write_sound(self.processed_dir, clip, self.settings.spec, self.settings.gain))
+        missing = write_sound(self.processed_dir, clip, self.settings.spec, self.settings.gain)
+        self.complete(clip.id, missing, clip.title)
 
-    def complete(self, id: str, missing: int) -> None:
+    def complete(self, id: str, missing: int, title: str | None = None) -> None:
         """Report frames without sound, or surplus frames of sound, and draw the figure of a clip."""
         from rtmri_speech.dataset.figure import draw_sample
 
@@ -62,7 +63,7 @@ class Processing:
         elif missing < 0:
             print(f"{id}: frames of sound after the end of the video, left out: {-missing}.")
         sample = open_sample(self.processed_dir, id)
-        draw_sample(self.processed_dir / "samples" / id / "figure.png", sample, self.settings.spec)
+        draw_sample(self.processed_dir / "samples" / id / "figure.png", sample, self.settings.spec, title)
 
     def scaler(self) -> None:
         """Write ``scaler.json`` from the clips of ``training.txt``."""

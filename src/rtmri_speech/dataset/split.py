@@ -38,24 +38,27 @@ def split_clips(
     validation: float = Split.validation,
     test: float = Split.test,
     named: Mapping[str, Iterable[str]] | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
-    """Return the sorted ids of each split.
+    """Return the sorted ids of each split; clips of one group are in one split.
 
-    With `SMALL` clips or more, each clip's split is `split_of`, and adding a clip never moves another. A smaller corpus
-    is split in the order of `place_of`: test clips first, then validation, in number by the shares and at least one of
-    each if possible. There, and when the corpus grows past `SMALL`, adding clips can move others.
+    With `SMALL` groups or more, each group's split is `split_of`, and adding a clip never moves another. A smaller
+    corpus is split in the order of `place_of`: test groups first, then validation, in number by the shares and at least
+    one of each if possible. There, and when the corpus grows past `SMALL`, adding clips can move others.
 
     Parameters
     ----------
     ids : all clips.
     seed, validation, test : seed of the hash and expected shares of the two splits, in [0, 1).
-    named : ids assigned to a split by the configuration.
+    named : ids assigned to a split by the configuration, with the rest of their group.
+    groups : name of each clip's group (`grouping.groups_of`), hashed in place of the id; None for one group per clip.
 
     Raises
     ------
     UserError
-        A named id is unknown or named twice, the shares leave no training clip, or a split is empty. Test may be empty
-        if its share is 0 or there are two clips; with one clip, validation too.
+        A named id is unknown or named twice, clips of one group are named for two splits, the shares leave no training
+        clip, or a split is empty. Test may be empty if its share is 0 or there are two groups; with one group,
+        validation too.
     """
     known = set(ids)
     if not 0 <= validation + test < 1 or validation < 0 or test < 0:
@@ -64,7 +67,9 @@ def split_clips(
             f"validation {validation} and test {test} leave no clips for training",
             "give two shares with a sum below 1",
         )
+    group_of = {id: id for id in known} if groups is None else {id: groups[id] for id in known}
     fixed: dict[str, str] = {}
+    fixed_groups: dict[str, str] = {}
     for split, members in (named or {}).items():
         for id in members:
             if id not in known:
@@ -72,15 +77,24 @@ def split_clips(
             if id in fixed:
                 raise UserError(f"split.{split}", f"names {id!r}, which split.{fixed[id]} names too", "name it once")
             fixed[id] = split
-    free = sorted(known - fixed.keys())
-    if len(known) < SMALL:
-        fixed |= _filled(free, fixed, seed, validation, test)
+            other = fixed_groups.setdefault(group_of[id], split)
+            if other != split:
+                raise UserError(
+                    f"split.{split}",
+                    f"names {id!r}, and split.{other} a clip of the same group ({group_of[id]})",
+                    "name them for one split, or set split.by: clip",
+                )
+    free = sorted(set(group_of.values()) - fixed_groups.keys())
+    total = len(free) + len(fixed_groups)
+    if total < SMALL:
+        fixed_groups |= _filled(free, fixed_groups, seed, validation, test)
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for id in sorted(known):
-        splits[fixed.get(id) or split_of(id, seed, validation, test)].append(id)
+        group = group_of[id]
+        splits[fixed_groups.get(group) or split_of(group, seed, validation, test)].append(id)
     needed = {"training": 1, "validation": 2} | ({"test": 3} if test else {})
     for split, clips in needed.items():
-        if not splits[split] and len(known) >= clips:
+        if not splits[split] and total >= clips:
             raise UserError(
                 f"split.{split}",
                 f"no clip of the {len(known)} falls into it with seed {seed}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rtmri_speech.errors import UserError
 
@@ -10,14 +10,21 @@ _NAMED = 5
 """Maximum number of clips named in the error."""
 
 
-def require_unseen(clip_ids: Iterable[str], seen: Mapping[str, Iterable[str] | None]) -> list[str]:
-    """Refuse to score clips that a training stage saw.
+def require_unseen(
+    clip_ids: Iterable[str],
+    seen: Mapping[str, Iterable[str] | None],
+    groups: Mapping[str, str] | None = None,
+    by: str = "clip",
+) -> list[str]:
+    """Refuse to score clips that a training stage saw, or whose group it saw.
 
     Parameters
     ----------
     clip_ids : the clips to score.
-    seen : name of a stage (``acoustic``, ``vocoder``, ``scaler``) to the clips it was trained or stopped on; None if
-        unknown, as for the lab's checkpoints, whose system split by window and so saw every clip.
+    seen : name of a stage (``acoustic``, ``vocoder``, ``scaler``) to the clips it was trained or stopped on; None for a
+        checkpoint that does not say, such as the lab's, whose system split windows and so saw every clip.
+    groups : each clip's group (`grouping.groups_of`), for clips that must not share one; None for none.
+    by : what a group has in common, for the refusal.
 
     Returns
     -------
@@ -30,15 +37,21 @@ def require_unseen(clip_ids: Iterable[str], seen: Mapping[str, Iterable[str] | N
     """
     stages = {stage: frozenset(ids) for stage, ids in seen.items() if ids is not None}
     leaked = {clip: [stage for stage, ids in stages.items() if clip in ids] for clip in dict.fromkeys(clip_ids)}
-    seen_by = [f"{clip} by {' and '.join(by)}" for clip, by in leaked.items() if by]
-    if seen_by:
-        more = f" and {len(seen_by) - _NAMED} more" if len(seen_by) > _NAMED else ""
-        raise UserError(
-            "leak check",
-            f"training has seen {', '.join(seen_by[:_NAMED])}{more}",
-            "score test clips only, or train again without these",
-        )
+    told = [f"{clip} by {' and '.join(by)}" for clip, by in leaked.items() if by]
+    _require_none(told, "training has seen", "score clips of the test part only, or train again without these")
+    if groups:
+        parted = {stage: {groups.get(id) for id in ids} - {None} for stage, ids in stages.items()}
+        shared = {clip: [stage for stage, of in parted.items() if groups.get(clip) in of] for clip in leaked}
+        told = [f"of {clip} ({groups[clip]}) by {' and '.join(stages)}" for clip, stages in shared.items() if stages]
+        remedy = f"divide the clips by {by} (split.by) and train again"
+        _require_none(told, f"training has seen the {by}", remedy)
     return [stage for stage, ids in seen.items() if ids is None]
+
+
+def _require_none(told: Sequence[str], fault: str, remedy: str) -> None:
+    if told:
+        more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+        raise UserError("leak check", f"{fault} {', '.join(told[:_NAMED])}{more}", remedy)
 
 
 def caution(stages: Iterable[str]) -> str | None:

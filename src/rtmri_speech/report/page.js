@@ -111,7 +111,7 @@
     const most = Math.max(...known, 1e-9);
     const items = order.map((place) => {
       const clip = data.clips[place];
-      const button = make("button", { type: "button" }, make("span", { className: "id", textContent: clip.id }));
+      const button = make("button", { type: "button" }, make("span", { className: "id", textContent: clip.title }));
       button.append(make("span", { className: "value", textContent: measure ? shown(values[place], measure) : `${clip.seconds.toFixed(1)} s` }));
       if (clip.text) button.append(make("span", { className: "words", textContent: clip.text }));
       if (measure && typeof values[place] === "number") {
@@ -335,7 +335,7 @@
     position = 0;
     current = index;
     const clip = clipNow();
-    find("clip-title").textContent = clip.id;
+    find("clip-title").textContent = clip.title;
     find("transcript").textContent = clip.text || "";
     find("transcript").hidden = !clip.text;
     load(video, path("video.mp4"));

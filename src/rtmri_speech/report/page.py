@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rtmri_speech.atomic import replacing, save_text
+from rtmri_speech.dataset.catalogue import Catalogue, read_catalogue
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.evaluation.intelligibility import intelligibility_note, table_cells
@@ -32,6 +34,13 @@ from rtmri_speech.signal.video import write_video
 
 ORIGINAL = ("original", "Original", "the recording")
 TITLE = "rtMRI to speech"
+HELD_OUT = {
+    "clip": "test clips held out, whatever they say",
+    "text": "test sentences held out",
+    "speaker": "test speakers held out",
+    "recording": "test recordings, or blocks of one, held out",
+}
+"""What training has not seen, by what the split keeps together."""
 
 _TICKS_HZ = (300, 1000, 2000, 4000, 8000)
 _WIDE_PLOTS = {"systems"}
@@ -63,6 +72,11 @@ class Experiment:
     benchmarks: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     records: Sequence[Mapping[str, Any]] = ()
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """What is known of the clips beside their files."""
+        return read_catalogue(self.processed_dir)
 
 
 def write_page(output: str | Path, experiment: Experiment, progress: Callable[[Any], Any] = iter) -> None:
@@ -174,7 +188,11 @@ def _clip(
         _copy(wav, media / f"{name}.wav")
     for name, mel_db in mels.items():
         draw_mel(media / f"{name}.png", mel_db, mels[ORIGINAL[0]].max())
-    clip: dict[str, Any] = {"id": id, "seconds": round(scores["clips"][id]["seconds"], 4)}
+    clip: dict[str, Any] = {
+        "id": id,
+        "title": experiment.catalogue.title(id),
+        "seconds": round(scores["clips"][id]["seconds"], 4),
+    }
     if films := _films(experiment.films, id, media):
         clip["films"] = films
     if experiment.phonemes and (path := find_phonemes(experiment.phonemes, id)):
@@ -227,6 +245,7 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
     facts = [
         f"{sizes['test'].clips} test clips, {duration(sizes['test'].seconds)}",
         f"trained on {sizes['training'].clips} clips, {duration(sizes['training'].seconds)}",
+        HELD_OUT[experiment.catalogue.by],
         f"{now:%Y-%m-%d %H:%M} UTC",
         f"rtmri-speech {code_version()}",
     ]

@@ -18,6 +18,9 @@ from rtmri_speech.settings.fields import (
     setting,
 )
 
+GAP_S = 1.0
+"""Seconds between two blocks of one recording: longer than what one sound has to do with the next."""
+
 Pixels = Annotated[int, Within(ge=16, le=4096)]
 
 
@@ -49,22 +52,29 @@ class Corpus(Section):
 
     section: ClassVar[str] = "corpus"
 
-    source: Literal["demo", "directories", "table", "lab"] = setting(
+    source: Literal[
+        "demo", "directories", "table", "lab", "usc75", "usc_timit", "usc_lss", "atr503", "rtmridb", "artspeech"
+    ] = setting(
         "demo",
         "demo: the embedded synthetic corpus; directories: videos/<id>.* with audio/<id>.*; table: a TSV with the"
-        " columns id, video, audio, start, end, av_offset_ms; lab: the two directories with what an older system made"
-        " of them (the section lab).",
+        " columns id, video and, where known, audio, start, end, av_offset_ms, frame_rate, title, speaker, text,"
+        " repetition, alignment; lab: the two directories with what an older system made of them (the section lab);"
+        " others: a public set as it is distributed (directory).",
     )
+    directory: Path | None = setting(None, "Directory of a public set, as unpacked from its archive.")
     videos: Path | None = setting(None, "Directory of the videos (sources directories and lab).")
     audio: Path | None = setting(
         None, "Directory of the sound files (sources directories and lab); empty means each video's own track."
     )
     table: Path | None = setting(None, "TSV of the clips (source table).")
+    frame_rate: Positive | None = setting(
+        None, "Frames per second of videos that do not say it: directories of PNG or .npy, and .npy, .mat, .h5 files."
+    )
     phonemes: Path | None = setting(
         None,
-        "Directory of <id>.TextGrid or <id>.json with the phonemes of clips, for errors and maps by phoneme, and with"
-        " their words, or of <id>.txt with the words alone, for errors of intelligibility; empty for none. The demo"
-        " brings its own.",
+        "Directory of <id>.TextGrid, .eaf or .json with the phonemes of clips, for errors and maps by phoneme, and with"
+        " their words, or of <id>.txt with the words alone, for errors of intelligibility; a file that is called as a"
+        " recording is in the recording's time. Of usc75 it may be Annot-16. Empty for none; the demo brings its own.",
     )
     exclude: tuple[Id, ...] = setting((), "Ids to leave out.")
     demo: Demo = setting(Demo, Demo.__doc__)
@@ -194,3 +204,10 @@ class Split(Section):
         0.1, "Share of test clips; 0 trains on everything and leaves nothing to score.", flag="test-ratio"
     )
     named: Named = setting(Named, Named.__doc__)
+    by: Literal["clip", "text", "speaker", "recording", None] = setting(
+        None,
+        "What is never parted: clips with the same text, speaker or recording. Empty means recording where clips are"
+        " cut from one (fewer than three recordings are divided into blocks in time), else clip.",
+    )
+    gap: NotNegative = setting(GAP_S, "Seconds between two blocks of one recording.")
+    test_speaker: str | None = setting(None, "A speaker whose clips are the test part; the others are divided.")

@@ -18,7 +18,9 @@ import soxr
 
 from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
+from rtmri_speech.signal.frame_store import mat_sound
 from rtmri_speech.signal.media import begin_of_picture, decoded, open_media, require_file
+from rtmri_speech.signal.store_paths import is_frame_store
 
 FULL_SCALE = 32767
 """16-bit value of 1.0 in a written wav."""
@@ -61,7 +63,7 @@ def read_audio(
 
     Parameters
     ----------
-    path : wav (any depth), flac, ogg, or anything FFmpeg decodes.
+    path : wav (any depth), flac, ogg, a ``.mat`` in mview's form, or anything FFmpeg decodes.
     sampling_rate : of the result, Hz.
     start, end : cut, seconds.
 
@@ -86,7 +88,9 @@ def audio_blocks(
 
 
 def track_rate(path: str | Path) -> int | None:
-    """Return the sampling rate of a video's audio track, Hz, or None if it has none."""
+    """Return the sampling rate of a video's own sound track, Hz, or None when it has none, as a store of frames."""
+    if is_frame_store(path):
+        return None
     with open_media(path, "audio") as container:
         stream = next(iter(container.streams.audio), None)
         # A track of an unknown codec has no codec context.
@@ -243,9 +247,12 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator
 def _open(path: str | Path, start: float | None, end: float | None) -> tuple[int, Iterator[np.ndarray]]:
     """Return the file's sampling rate and the mono float32 blocks of a cut, at least one of them not empty."""
     path = require_file(path, "audio")
-    file = _open_soundfile(path)
     first = Fraction(start or 0)
-    if file is None:
+    file = None if path.suffix.lower() == ".mat" else _open_soundfile(path)
+    if path.suffix.lower() == ".mat":
+        rate, samples = mat_sound(path)
+        position, blocks = 0, (samples[begin : begin + _BLOCK] for begin in range(0, len(samples), _BLOCK))
+    elif file is None:
         rate, blocks = _open_track(path)
         position = 0
     else:

@@ -1,4 +1,6 @@
-"""Reads frame-exact gray frames of any video, and writes H.264 with sound for browsers.
+"""Videos in and out: frame-exact gray frames of any recording, and H.264 with sound that browsers play.
+
+Frames that are stored without a clock (`frame_store`) are read as a video of the rate that is given for them.
 
 Times are relative to the start of the first frame. Gray values use the full scale 0 to 255 (or 65535), whatever range,
 depth and colour format the file stores.
@@ -25,8 +27,10 @@ import soxr
 
 from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
+from rtmri_speech.signal.frame_store import FrameStore, open_frames
 from rtmri_speech.signal.media import begin_of_picture, decoded, open_media, packets, stamps_go_back, video_stream
 from rtmri_speech.signal.mel import fitting_mel
+from rtmri_speech.signal.store_paths import is_frame_store
 
 AAC_RATES = (22050, 24000, 32000, 44100, 48000)
 """AAC sampling rates that every browser plays, Hz; some misread lower ones as half-rate (SBR) streams."""
@@ -222,14 +226,22 @@ class _SoundTrack:
         self._container.mux(self._stream.encode(frame))
 
 
-def probe(path: str | Path) -> VideoInfo:
-    """Return the declared properties of a video, after decoding its first frame.
+def probe(path: str | Path, own_rate: float | Fraction | None = None) -> VideoInfo:
+    """Return what the video declares of itself, after decoding its first frame.
+
+    Parameters
+    ----------
+    path, own_rate : as in `read_frames`.
 
     Raises
     ------
     UserError
         The file is not a readable video or has no frame.
     """
+    if is_frame_store(path):
+        with open_frames(path) as store:
+            height, width = next(store.pictures()).shape
+            return VideoInfo(width, height, _store_rate(store, own_rate), store.length)
     with _opened(path) as (container, stream):
         declared = stream.frames or None
         rate = _frame_rate(path, stream)
@@ -246,6 +258,7 @@ def read_frames(
     start: float | None = None,
     end: float | None = None,
     depth: Literal[8, 16] = 8,
+    own_rate: float | Fraction | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield every frame of a video, or of a cut of it, in gray; uses constant memory.
 
@@ -255,10 +268,11 @@ def read_frames(
 
     Parameters
     ----------
-    path : any container and codec that FFmpeg decodes.
-    size : (height, width) of the result, pixels; area averaging to shrink, else linear; None keeps the video's.
-    start, end : cut, seconds from the first frame; frames whose midpoint is inside are included.
+    path : any container and codec that FFmpeg decodes, or a store of frames (`frame_store`).
+    size : (height, width) in pixels to scale to, by area where it shrinks, else linearly; None keeps the video's.
+    start, end : cut in seconds from the first frame: the frames whose middle lies in it.
     depth : bits of the result: 8 or 16.
+    own_rate : frames per second of a store that does not say it; a video's own counts.
 
     Yields
     ------
@@ -271,7 +285,7 @@ def read_frames(
         8 bits with a range too small to convert to 8.
     """
     count = 0
-    for begin, until, picture in _shown(path, start, end, size, depth):
+    for begin, until, picture in _shown(path, start, end, size, depth, own_rate):
         middle = (begin + until) / 2
         if (start is None or middle >= start) and (end is None or middle < end):
             count += 1
@@ -290,6 +304,7 @@ def frames_at_rate(
     end: float | None = None,
     depth: Literal[8, 16] = 8,
     sampling_rate: int | None = None,
+    own_rate: float | Fraction | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the gray frames of a video at ``rate``; frame k covers k / rate to (k + 1) / rate.
 
@@ -298,7 +313,7 @@ def frames_at_rate(
 
     Parameters
     ----------
-    path, size, start, end, depth : as in `read_frames`.
+    path, size, start, end, depth, own_rate : as in `read_frames`.
     rate : frames per second of the result.
     method : ``refuse``; ``nearest``: the frame shown at the middle of the interval; ``mean``: the mean over the
         interval, weighted by display time.
@@ -317,10 +332,10 @@ def frames_at_rate(
     if method not in RESAMPLING:
         raise UserError("resampling of frames", f"is {method!r}", f"give one of {', '.join(RESAMPLING)}")
     rate = Fraction(rate)
-    own, times = _times(path, start, end)
+    own, times = _times(path, start, end, own_rate)
     apart = _drift(times, rate)
     if abs(own / rate - 1) <= RATE_TOLERANCE and apart <= MOST_DRIFT:
-        yield from read_frames(path, size=size, start=start, end=end, depth=depth)
+        yield from read_frames(path, size=size, start=start, end=end, depth=depth, own_rate=own_rate)
         return
     choice = "set resampling to 'nearest' or 'mean' (video.resampling, --resampling)"
     if method == "refuse" and _drift(times, own) > MOST_DRIFT:
@@ -333,7 +348,7 @@ def frames_at_rate(
             fitting, hop = fitting_mel(own, sampling_rate, MOST_DRIFT / max(np.ptp(times) if len(times) else 0.0, 1.0))
             choice = f"make a mel of sampling_rate {fitting} and hop_length {hop}, or {choice}"
         raise UserError(path, fault, choice)
-    shown = _shown(path, start, end, size, depth)
+    shown = _shown(path, start, end, size, depth, own_rate)
     resampled = (_nearest if method == "nearest" else _mean)(shown, rate, start, end)
     first = next(resampled, None)
     if first is None:
@@ -394,7 +409,12 @@ def _frame_rate(path: str | Path, stream: av.VideoStream) -> Fraction:
 
 
 def _shown(
-    path: str | Path, start: float | None, end: float | None, size: tuple[int, int] | None, depth: int
+    path: str | Path,
+    start: float | None,
+    end: float | None,
+    size: tuple[int, int] | None,
+    depth: int,
+    own_rate: float | Fraction | None,
 ) -> _Shown:
     """Yield (start, end, gray picture) of every frame displayed between ``start`` and ``end``.
 
@@ -404,6 +424,9 @@ def _shown(
         raise UserError(path, f"has a cut that starts at {start:g} s", "start at 0 s or later")
     low = 0 if start is None else start
     high = math.inf if end is None else end
+    if is_frame_store(path):
+        yield from _shown_of_store(path, low, high, size, depth, own_rate)
+        return
     brightest, deep = 0, False
     with _opened(path) as (container, stream):
         duration = 1 / _frame_rate(path, stream)
@@ -420,16 +443,50 @@ def _shown(
                     brightest = max(brightest, int(picture.max()))
                 yield begin, until, _to_depth(picture, depth)
         else:
-            if end is not None and until < end - duration / 2:
-                raise UserError(
-                    path, f"ends at {float(until):.3f} s, before the cut's end {end:g} s", "correct the cut times"
-                )
+            _require_reached(path, until, high, duration)
     if deep and depth == 8 and brightest < _DARKEST_DEEP_VIDEO * 65535:
         raise UserError(
             path,
             f"stores more than 8 bits but its brightest point is {brightest / 65535:.1%} of their range",
             "spread its brightness first, with normalize_videos.py",
         )
+
+
+def _shown_of_store(
+    path: str | Path,
+    low: float,
+    high: float,
+    size: tuple[int, int] | None,
+    depth: int,
+    own_rate: float | Fraction | None,
+) -> _Shown:
+    """What `_shown` yields, of frames that follow each other at one rate."""
+    with open_frames(path) as store:
+        duration = 1 / _store_rate(store, own_rate)
+        first = min(int(Fraction(low) / duration), store.length)
+        until = first * duration
+        for number, picture in enumerate(store.pictures(first), first):
+            begin, until = number * duration, (number + 1) * duration
+            if begin >= high:
+                return
+            yield begin, until, _to_depth(picture if size is None else resize(picture, size), depth)
+        _require_reached(path, until, high, duration)
+
+
+def _require_reached(path: str | Path, until: Fraction, end: float, duration: Fraction) -> None:
+    if end < math.inf and until < end - duration / 2:
+        raise UserError(path, f"ends at {float(until):.3f} s, before the cut's end {end:g} s", "correct the cut times")
+
+
+def _store_rate(store: FrameStore, own_rate: float | Fraction | None) -> Fraction:
+    rate = own_rate or store.rate
+    if not rate or not _SLOWEST <= rate <= _FASTEST:
+        raise UserError(
+            store.path,
+            f"says that it has {float(rate):g} frames/s" if rate else "holds frames without their rate",
+            "give frames per second: corpus.frame_rate, the column frame_rate of a table, or --frame_rate",
+        )
+    return Fraction(rate).limit_denominator(_FINEST_RATE)
 
 
 def _intervals(
@@ -484,8 +541,14 @@ def _nothing_shown(path: str | Path, start: float | None, end: float | None) -> 
     return UserError(path, f"holds no frame from {stretch}", "correct the cut times")
 
 
-def _times(path: str | Path, start: float | None, end: float | None) -> tuple[Fraction, np.ndarray]:
-    """Return the declared rate and the time of each frame of a cut, seconds; reads time stamps only."""
+def _times(
+    path: str | Path, start: float | None, end: float | None, own_rate: float | Fraction | None
+) -> tuple[Fraction, np.ndarray]:
+    """Return the declared rate and when each frame of a cut is shown, seconds; reads time stamps only."""
+    if is_frame_store(path):
+        with open_frames(path) as store:
+            rate = _store_rate(store, own_rate)
+            return rate, _in_cut(np.arange(store.length) / float(rate), rate, start, end)
     with _opened(path) as (container, stream):
         rate = _frame_rate(path, stream)
         origin = begin_of_picture(path, container)
@@ -501,8 +564,12 @@ def _times(path: str | Path, start: float | None, end: float | None) -> tuple[Fr
         times = np.arange(count) / float(rate)
     else:
         times = np.sort(np.array(stamps, dtype=np.float64)) * float(tick) - float(origin)
+    return rate, _in_cut(times, rate, start, end)
+
+
+def _in_cut(times: np.ndarray, rate: Fraction, start: float | None, end: float | None) -> np.ndarray:
     middles = times + 0.5 / float(rate)
-    return rate, times[(middles >= (start or 0)) & (middles < (math.inf if end is None else end))]
+    return times[(middles >= (start or 0)) & (middles < (math.inf if end is None else end))]
 
 
 def _drift(times: np.ndarray, rate: Fraction) -> float:

@@ -12,7 +12,14 @@ from typing import Protocol
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.clip import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS, Clip, clips_from_table, require_id
+from rtmri_speech.dataset.clip import (
+    AUDIO_EXTENSIONS,
+    VIDEO_EXTENSIONS,
+    Clip,
+    clips_from_table,
+    holds_pictures,
+    require_id,
+)
 from rtmri_speech.dataset.figure import (
     BOTTOM,
     GAP,
@@ -113,7 +120,15 @@ def video_source(
     gain : factor on every sample of the recording.
     max_frames : maximum number of frames.
     """
-    frames = frames_at_rate(clip.video, spec.frame_rate, resampling, size=frame_size, start=clip.start, end=clip.end)
+    frames = frames_at_rate(
+        clip.video,
+        spec.frame_rate,
+        resampling,
+        size=frame_size,
+        start=clip.start,
+        end=clip.end,
+        own_rate=clip.frame_rate,
+    )
     sound = clip.audio or (clip.video if track_rate(clip.video) else None)
 
     def recording(samples: int) -> np.ndarray:
@@ -155,7 +170,11 @@ def named_clips(
     UserError
         Two videos share an id, a directory has no video, or the numbers of sounds and videos differ.
     """
-    files = [file for video in videos for file in (_videos_in(video) if video.is_dir() else [video])]
+    files = [
+        file
+        for video in videos
+        for file in (_videos_in(video) if video.is_dir() and not holds_pictures(video) else [video])
+    ]
     if audio is not None and len(audio) != len(files):
         raise UserError("--audio", f"names {len(audio)} files for {len(files)} videos", "give one for each, in order")
     sounds = audio or [audio_dir and _sound_beside(audio_dir, file.stem) for file in files]

@@ -18,7 +18,7 @@ from tiny_models import TRAINED_VOCODER, write_noise
 
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.errors import UserError
-from rtmri_speech.training.state import load_checkpoint
+from rtmri_speech.training.state import TrainingState, load_checkpoint
 from rtmri_speech.vocoder.checkpoint import newest_pair, official_state, publish_pair, read_generator, write_pair
 from rtmri_speech.vocoder.config import read_config, write_config
 from rtmri_speech.vocoder.data import open_clips, whole_clip
@@ -353,6 +353,28 @@ def kill_and_resume(corpus, kills, steps):
         assert_equal(a, b)
     assert pairs(corpus / "whole") == pairs(corpus / "killed")
     assert scalars(corpus / "whole" / "logs") == scalars(corpus / "killed" / "logs")
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_kill_between_the_first_checkpoint_and_its_state_does_not_change_the_result(corpus, monkeypatch):
+    def save(self, step, payload):
+        if step > 0:
+            raise Killed
+        save_state(self, step, payload)
+
+    train_in(corpus, "whole")
+    save_state = TrainingState.save
+    monkeypatch.setattr(TrainingState, "save", save)
+    with pytest.raises(Killed):
+        train_in(corpus, "killed")
+    assert list((corpus / "killed").glob("g_*"))
+    monkeypatch.undo()
+    train_in(corpus, "killed")
+    for a, b in zip(contents(corpus / "whole", 8), contents(corpus / "killed", 8), strict=True):
+        assert_equal(a, b)
 
 
 @pytest.mark.slow

@@ -118,7 +118,7 @@ def test_every_field_of_a_section_is_a_setting():
     "clip",
     [
         Clip("000", Path("videos/000.mp4")),
-        Clip("a-b", Path("研究用/it's.mp4"), Path("a b.wav"), 0.1, 1 / 3, -12.5, Path("samples/a-b")),
+        Clip("a-b", Path("研究用/it's.mp4"), Path("a b.wav"), 0.1, 1 / 3, -12.5),
     ],
 )
 def test_a_job_gets_the_clip_of_the_table(clip):

@@ -7,6 +7,7 @@ from rtmri_speech.acoustic.data import (
     TrainingSteps,
     moved,
     prepared_frames,
+    raised_mel,
     validation_keys,
 )
 from rtmri_speech.dataset.windows import WindowDataset
@@ -181,3 +182,22 @@ def test_a_corpus_of_any_size_keeps_few_files_open(tiny_processed, monkeypatch):
         for number in range(len(dataset)):
             dataset.micro_batches([(epoch, number)])
             assert len(dataset.windows._open) <= 2
+
+
+def test_a_mel_is_raised_to_a_floor_below_the_loud_frames():
+    """One click of 90 dB among 100 frames is no reference, the five of -10 dB are."""
+    mel = np.full((100, 3), -95.0, np.float32)
+    mel[10:16, 1], mel[40, 2], mel[50, 0] = -10.0, 90.0, -69.0
+    raised = raised_mel(mel, 60.0)
+    assert raised.dtype == np.float32
+    assert set(np.unique(raised)) == {-70.0, -69.0, -10.0, 90.0}
+    assert (raised[mel > -70] == mel[mel > -70]).all()
+
+
+def test_stretches_have_the_raised_mel(tiny_processed):
+    windows = WindowDataset(tiny_processed, "training")
+    plain, floored = (Stretches(windows, 4, 2, "unit", None, mel_floor_db=floor) for floor in (None, 20.0))
+    (before,), (after,) = (stretches.micro_batches([(0, 0)]) for stretches in (plain, floored))
+    expected = windows.scaler.standardise(raised_mel(windows.sample(0).mel_db, 20.0))[:4]
+    np.testing.assert_array_equal(after.mel[0].numpy(), expected)
+    assert (after.mel >= before.mel).all() and (after.mel > before.mel).any()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from lab_tree import write_lab_acoustic
+from same_state import assert_same
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rtmri_speech.acoustic.model import AcousticModel, Network
@@ -360,3 +361,46 @@ def test_the_script_starts_and_stops_several_processes(tiny_processed, tmp_path,
     assert run.returncode == 0, run.stderr
     assert f"goes on from step {step}" in run.stderr
     assert load_checkpoint(tmp_path / "m.pt")["provenance"]["made_by"][0]["settings"]["processes"] == 2
+
+
+def test_the_weights_in_the_checkpoint_are_the_moving_average(tiny_training, said):
+    """The average, written out again from the weights after each step."""
+    settings = tiny_training(average=0.9, choose="last")
+    training, expected = AcousticTask(settings, ALONE, said.append), None
+    training.begin(None)
+    expected = {key: value.clone() for key, value in training.model.state_dict().items()}
+    for step in range(12):
+        training.steps = step
+        training.step(training.stretches.micro_batches(training.plan.keys(step)))
+        kept = min(0.9, (1 + step) / (10 + step))
+        for key, value in training.model.state_dict().items():
+            whole = not value.is_floating_point()
+            expected[key] = value.clone() if whole else kept * expected[key] + (1 - kept) * value
+    training.validate(None, None)
+    for key, value in training.best["model_state_dict"].items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-4, atol=1e-6, msg=key)
+    assert not torch.equal(training.best["model_state_dict"]["head.weight"], training.model.head.weight)
+
+
+def test_the_last_epoch_is_used_where_it_is_chosen(tiny_training, said):
+    """With a rate this high the validation loss rises after its minimum."""
+    epochs = {}
+    for choose in ("best", "last"):
+        settings = tiny_training(choose, choose=choose, lr=0.3, epochs=6, early_stop=0)
+        train(settings, said.append)
+        epochs[choose] = load_checkpoint(settings.out_ckpt)["epoch"]
+        losses = [value for _, value in scalars(settings)["loss/val"]]
+    assert np.argmin(losses) < 5
+    assert epochs == {"best": np.argmin(losses) + 1, "last": 6}
+
+
+def test_a_training_with_an_average_resumes_bit_for_bit(tiny_training, said):
+    changed = {"average": 0.8, "choose": "last", "mel_floor_db": 30.0, "schedule": "plateau"}
+    whole, stopped = tiny_training("whole", **changed, epochs=4), tiny_training("stopped", **changed, epochs=2)
+    train(whole, said.append)
+    train(stopped, said.append)
+    train(dataclasses.replace(stopped, epochs=4), said.append)
+    states = [load_checkpoint(max(run.state_dir.glob("state_*.pt")))["payload"] for run in (whole, stopped)]
+    for name in ("model", "averaged", "optimizer"):
+        assert_same(states[0][name], states[1][name], name)
+    assert_same(*(load_checkpoint(run.out_ckpt)["model_state_dict"] for run in (whole, stopped)))

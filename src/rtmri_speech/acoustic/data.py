@@ -79,6 +79,24 @@ def prepared_frames(frames: np.ndarray, size: tuple[int, int], normalisation: st
     return torch.from_numpy(normalise_frames(scaled_frames(frames, size), normalisation))[:, None]
 
 
+LOUD_SHARE = 0.05
+"""Of a clip's frames: those louder than all others are its loud ones. A single click is no reference."""
+
+
+def raised_mel(mel_db: np.ndarray, floor_db: float) -> np.ndarray:
+    """Return a mel with what lies more than ``floor_db`` below the clip's loud frames raised to that level.
+
+    The level of a frame is its largest bin; that of the loud frames is exceeded by `LOUD_SHARE` of the frames. What is
+    below depends on the recording's noise and on its processing, which no picture shows.
+
+    Parameters
+    ----------
+    mel_db : dB, ``(T, n_mels)``.
+    """
+    loud = np.quantile(mel_db.max(axis=1), 1 - LOUD_SHARE)
+    return np.maximum(mel_db, np.float32(loud - floor_db))
+
+
 class Stretches(Dataset):
     """The stretches of a part, in micro-batches.
 
@@ -92,6 +110,7 @@ class Stretches(Dataset):
         epoch and moves nothing.
     augmentation : how far pictures are moved.
     image_size : height and width that the model sees, pixels; None for those of the stored frames.
+    mel_floor_db : see `raised_mel`; None for mels as they are.
     """
 
     def __init__(
@@ -103,6 +122,7 @@ class Stretches(Dataset):
         seed: int | None,
         augmentation: Augmentation = _STILL,
         image_size: tuple[int, int] | None = None,
+        mel_floor_db: float | None = None,
     ) -> None:
         self.windows, self._stretch, self._micro, self._normalisation = (
             windows,
@@ -117,7 +137,7 @@ class Stretches(Dataset):
         self._firsts = np.split(firsts.astype(np.int64), np.cumsum(counts)[:-1])
         self._stretches = -(-counts // stretch)
         self._before = np.concatenate([[0], np.cumsum(self._stretches)])
-        self._image_size = image_size
+        self._image_size, self._mel_floor_db = image_size, mel_floor_db
         if not len(self):
             raise UserError(
                 windows.processed_dir, f"has no window in its {windows.split} part", "use clips of ref_frames or more"
@@ -168,12 +188,17 @@ class Stretches(Dataset):
                 )
             inside = (firsts - run.start)[:, None] + np.arange(length)
             frames.append(prepared_frames(self._moved(sample.mri[run], key), self.image_size, self._normalisation))
-            mels.append(self.windows.scaler.standardise(sample.mel_db[run])[inside])
+            mels.append(self.windows.scaler.standardise(self._target(clip)[run])[inside])
             masks.append(np.asarray(sample.mask[run], np.float32)[inside])
             starts.append(firsts - run.start + count)
             count += run.stop - run.start
         together = (torch.from_numpy(np.concatenate(parts)) for parts in (starts, mels, masks))
         return MicroBatch(torch.cat(frames), *together)
+
+    def _target(self, clip: int) -> np.ndarray:
+        """The mel of a clip that is learnt, dB ``(T, n_mels)``."""
+        mel_db = self.windows.sample(clip).mel_db
+        return mel_db if self._mel_floor_db is None else raised_mel(mel_db, self._mel_floor_db)
 
     def _moved(self, frames: np.ndarray, key: Key) -> np.ndarray:
         if self._seed is None:

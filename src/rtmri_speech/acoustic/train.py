@@ -6,6 +6,7 @@ The batch of step k and its dropout depend on the seed and k alone.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -198,10 +199,9 @@ class AcousticTask(Task):
             for split in ("training", "validation")
         }
         cut = settings.stretch, settings.micro_batch_size, settings.frame_normalisation
-        self.stretches = Stretches(
-            self.windows["training"], *cut, settings.seed, settings.augmentation, settings.image_size
-        )
-        self.validation = Stretches(self.windows["validation"], *cut, None, image_size=settings.image_size)
+        common = {"image_size": settings.image_size, "mel_floor_db": settings.mel_floor_db}
+        self.stretches = Stretches(self.windows["training"], *cut, settings.seed, settings.augmentation, **common)
+        self.validation = Stretches(self.windows["validation"], *cut, None, **common)
         self.image_size = tuple(self.stretches.image_size)
         if self.stretches.frame_size != self.validation.frame_size:
             raise UserError(
@@ -219,6 +219,8 @@ class AcousticTask(Task):
         if settings.channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.model.to(group.device)
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False) if settings.average else None
+        """The moving average of the weights, if there is one."""
         self.criterion = MaskedMSEMAE(settings.loss, self.mel.n_mels).to(group.device)
         self.precision = _precision(settings.amp, group.device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.lr, weight_decay=settings.weight_decay)
@@ -332,6 +334,8 @@ class AcousticTask(Task):
             if self.settings.cnn_pretrained:
                 named = None if self.settings.cnn_pretrained is True else Path(self.settings.cnn_pretrained)
                 load_pretrained_backbone(self.model, named)
+        if self.averaged is not None:
+            self.averaged.load_state_dict(self.model.state_dict())
 
     def _begin_from(self, file: Path) -> None:
         content = read_acoustic_checkpoint(file)
@@ -367,6 +371,8 @@ class AcousticTask(Task):
         self.steps = saved["step"]
         self.logged_until = self._epoch
         load_weights(self.model, saved["model"], settings.state_dir)
+        if self.averaged is not None:
+            load_weights(self.averaged, saved["averaged"], settings.state_dir)
         self.optimizer.load_state_dict(saved["optimizer"])
         rate = self.optimizer.param_groups[0]["lr"]
         self.learning_rate.load_torch_state(saved["scheduler"], rate)
@@ -432,9 +438,27 @@ class AcousticTask(Task):
             require_finite(norm.item(), "gradient", self.steps)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self._update_average()
         self.sums.loss += whole
         self.sums.steps += 1
         return {"loss": whole}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.averaged is None:
+            return
+        # The first steps count for more than the average keeps, or it would hold on to the weights at the beginning.
+        kept = min(self.settings.average, (1 + self.steps) / (10 + self.steps))
+        for mean, tensor in zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(tensor, 1 - kept)
+            else:
+                mean.copy_(tensor)
+
+    @property
+    def _in_use(self) -> AcousticModel:
+        """The model that is validated and written: the averaged one, if there is one."""
+        return self.model if self.averaged is None else self.averaged
 
     def shown(self, losses: Mapping[str, float]) -> dict[str, float]:
         """Return the loss and the best validation loss."""
@@ -476,9 +500,10 @@ class AcousticTask(Task):
         }
         if val_loss < self.best_loss:
             self.best_loss, self.since_best = val_loss, 0
-            self.best = _copied(self._checkpoint())
         else:
             self.since_best += 1
+        if self._chosen:
+            self.best = _copied(self._checkpoint())
         at_end = self.steps >= self.total_steps
         if not at_end:
             if settings.early_stop and self.since_best >= settings.early_stop:
@@ -491,15 +516,20 @@ class AcousticTask(Task):
                 for id, mels in self._drawn():
                     log.pictures(f"mel_true_above_predicted/{id}", mels, self._epoch)
 
+    @property
+    def _chosen(self) -> bool:
+        """Whether the epoch that was validated last is the one to use, so far."""
+        return self.since_best == 0 or self.settings.choose == "last"
+
     @torch.no_grad()
     def _validation_sums(self, stop: StopRequest | None) -> _Sums:
         """Sum the errors over the validation windows at the full weights of the loss, whatever the ramp."""
-        self.model.eval()
+        model = self._in_use.eval()
         sums = _Sums.zero(self.group.device)
         for batch in batches(self._validation_loader, stop):
             for part in map(self.on_device, batch):
                 with reduced_precision(self.group.device, self.precision):
-                    mel = self.model(part.frames, part.starts, self.settings.ref_frames)
+                    mel = model(part.frames, part.starts, self.settings.ref_frames)
                 squares, absolute = self.criterion.sums(mel, part.mel, part.mask, 1.0)
                 bands = self.criterion.band_sums(mel, part.mel, part.mask)
                 sums.add([squares, self.criterion.totals(part.mask, 1.0), absolute, bands])
@@ -510,7 +540,7 @@ class AcousticTask(Task):
     @torch.no_grad()
     def _drawn(self) -> Iterator[tuple[str, list[np.ndarray]]]:
         """True and predicted standardised mel, ``(n_mels, T)`` each, of the first validation clips."""
-        self.model.eval()
+        model = self._in_use.eval()
         windows = self.windows["validation"]
         for clip, id in enumerate(windows.ids[:PICTURED_CLIPS]):
             sample = windows.sample(clip)
@@ -519,24 +549,24 @@ class AcousticTask(Task):
                 frames = prepared_frames(
                     sample.mri[first : first + 32], self.image_size, self.settings.frame_normalisation
                 )
-                features.append(self.model.features(frames.to(self.group.device)))
-            mel = decode_in_context(self.model.decode, torch.cat(features), "window", self.settings.ref_frames)
+                features.append(model.features(frames.to(self.group.device)))
+            mel = decode_in_context(model.decode, torch.cat(features), "window", self.settings.ref_frames)
             yield id, [windows.scaler.standardise(sample.mel_db).T, mel.cpu().numpy().T]
 
     def write_checkpoint(self) -> None:
-        """Write the best model where the last validation found it."""
-        if self.since_best == 0:
+        """Write the model to use where the last validation found it."""
+        if self._chosen:
             save_checkpoint(self.settings.out_ckpt, self.best)
 
     def finish(self) -> Mapping[str, Any]:
-        """Write the best and the last model."""
+        """Write the model to use and the last one."""
         out = self.settings.out_ckpt
         if self.best is None:
             raise UserError(out, "no epoch has been validated", "raise --epochs above the checkpoint's epoch")
         save_checkpoint(out, self.best)
         save_checkpoint(out.with_stem(out.stem + "_last"), self._checkpoint())
         _log.info(
-            f"{out}: the best model, of epoch {self.best['epoch']}, validation loss "
+            f"{out}: the {self.settings.choose} model, of epoch {self.best['epoch']}, validation loss "
             f"{self.best['val_loss']:.4f} ({self.ended})."
         )
         return self.best.get("provenance", self.record)
@@ -545,6 +575,7 @@ class AcousticTask(Task):
         """Return model, optimiser, schedule, the best model and the sums of a begun epoch."""
         return {
             "model": self.model.state_dict(),
+            **({} if self.averaged is None else {"averaged": self.averaged.state_dict()}),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.learning_rate.torch_state(),
             "scaler": self.scaler.state_dict(),
@@ -560,10 +591,10 @@ class AcousticTask(Task):
         }
 
     def _checkpoint(self) -> dict[str, Any]:
-        """The model as it is, in the lab's keys, with what is needed to use it."""
+        """The model in use, in the lab's keys, with what is needed to use it."""
         return {
             "epoch": self._epoch,
-            "model_state_dict": self.model.state_dict(),
+            "model_state_dict": self._in_use.state_dict(),
             "optimizer_state_dict": self.optimizer.state_dict(),
             "scheduler_state_dict": self.learning_rate.torch_state(),
             "scaler_state_dict": self.scaler.state_dict(),

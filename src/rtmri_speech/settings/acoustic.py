@@ -139,6 +139,24 @@ class Training(NetworkSettings):
         1e-6, "Floor of the plateau schedule; reaching it ends the training.", adjustable=True
     )
     early_stop: Whole = setting(20, "Epochs without improvement that end the training; 0 for never.", adjustable=True)
+    average: ShareBelowOne = setting(
+        0.0,
+        "Share of the moving average of the weights that a step keeps, such as 0.99; validation and the checkpoints"
+        " then have the averaged weights. 0 for the weights themselves.",
+        design=True,
+    )
+    choose: Literal["best", "last"] = setting(
+        "best",
+        "Epoch whose weights are used: that of the least validation loss, or the last, which is safer where validation"
+        " has only seconds of speech.",
+        design=True,
+    )
+    mel_floor_db: Positive | None = setting(
+        None,
+        "Mels are raised to this many dB below the loudest frames of their clip in training, so that it learns no noise"
+        " of the pauses; empty for mels as they are.",
+        design=True,
+    )
     freeze_batch_norm: bool = setting(
         False, "Use the batch statistics that the weights came with, for tiny micro-batches.", adjustable=True
     )

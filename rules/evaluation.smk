@@ -90,8 +90,8 @@ rule evaluate_mel_generator:
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, CLIPS),
         mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, CLIPS),
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, CLIPS),
-        # Speech frames are determined from the recordings.
-        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SPLIT_CLIPS["validation"] + TEST_CLIPS),
+        # Speech frames and F0 are determined from the recordings.
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, CLIPS),
     output:
         f"{EVALUATION}/mel_errors.json",
     log:
@@ -109,9 +109,10 @@ rule evaluate_mel_generator:
         script=script("evaluate_mel_generator.py"),
         code=code_hash("evaluation.mel_generator"),
         dataset=subpath(input.scaler, parent=True),
+        flags=flags(f0_range=SETTINGS.evaluation.f0_range),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q} --output {output:q}"
-        " --gpus {resources.gpu} > {log:q} 2>&1"
+        " --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
 
 
 rule compare_vocoder:

@@ -69,3 +69,27 @@ def test_a_perfect_model_has_no_error_unless_frames_are_shuffled(errors):
         off_by_one_db = (1 / bundle.scaler.std**2).mean()
         assert part["systems"]["model, causal"]["all"] == pytest.approx(off_by_one_db, rel=1e-4)
         assert part["systems"]["control: model, frames shuffled"]["all"] > 0.1
+
+
+def test_f0_is_that_of_a_recording_whose_pitch_follows_the_picture(make_tiny_processed, tmp_path, monkeypatch):
+    """Pulses at a pitch that the bar's height sets; the row without a picture has no correlation."""
+    lengths = (("training", (120, 110)), ("validation", (8,)), ("test", (90,)))
+    directory = make_tiny_processed(tmp_path / "processed", lengths)
+    spec = load_mel_spec(directory)
+    (directory / "wavs").mkdir()
+    for path in sorted((directory / "samples").iterdir()):
+        frames = open_sample(directory, path.name).mri
+        height = frames.astype(float).mean(2).argmax(1) / frames.shape[1]
+        pitch = np.repeat(120 + 120 * np.convolve(height, np.ones(5) / 5, "same"), spec.hop_length)
+        phase = np.cumsum(pitch / spec.sampling_rate)
+        wave = sum(np.sin(2 * np.pi * harmonic * phase) / harmonic for harmonic in range(1, 8))
+        write_wav(directory / "wavs" / f"{path.name}.wav", 0.1 * wave, spec.sampling_rate)
+    parts = {"test": ["a3"], "validation": []}
+    found = module._pitch_errors(directory, ["a0", "a1"], parts, spec, (80.0, 400.0))
+    assert list(found) == ["test"]
+    ridge, constant = (found["test"][name] for name in (module.RIDGE, module.ALWAYS_VOICED))
+    assert ridge["f0_correlation"] > 0.7
+    assert ridge["f0_rmse_cents"] < 0.8 * constant["f0_rmse_cents"]
+    assert constant["f0_correlation"] is None
+    monkeypatch.setattr(module, "missing_libraries", lambda: {"pyworld": "F0"})
+    assert module._pitch_errors(directory, ["a0", "a1"], parts, spec, None) == {}

@@ -84,3 +84,34 @@ def test_without_sound_there_is_nothing_to_fit(make_tiny_processed, tmp_path):
         np.save(mask, np.zeros_like(np.load(mask)))
     with pytest.raises(UserError, match="0 training frames with sound"):
         ridge.RidgeMel(directory, IDS)
+
+
+def test_f0_is_regressed_on_voiced_frames_and_voicing_on_speech(fitted):
+    """A voice that follows the bar: its height gives F0, and it is voiced in the lower half of the picture."""
+    directory, _ = fitted
+    tracks, expected = {}, {}
+    for id in IDS:
+        frames = open_sample(directory, id).mri
+        height = frames.astype(float).mean(2).argmax(1) / frames.shape[1]
+        expected[id] = np.where(height > 0.5, 100 * 2**height, 0)
+        # What is no speech is not learnt from, however it is labelled.
+        speech = np.arange(len(frames)) % 7 > 0
+        tracks[id] = np.where(speech, expected[id], 700.0), speech
+    model = ridge.RidgeF0(directory, tracks)
+    found, truth = (
+        np.concatenate([get(id) for id in IDS])
+        for get in (lambda id: model.predict(open_sample(directory, id).mri), expected.__getitem__)
+    )
+    assert np.mean((found > 0) == (truth > 0)) > 0.9
+    both = (found > 0) & (truth > 0)
+    assert np.corrcoef(found[both], truth[both])[0, 1] > 0.8
+    assert np.abs(found[both] / truth[both] - 1).max() < 0.2
+
+
+def test_a_voice_of_one_frame_is_refused(fitted):
+    directory, _ = fitted
+    frames = len(open_sample(directory, "a0").mask)
+    f0 = np.zeros(frames)
+    f0[3] = 120
+    with pytest.raises(UserError, match="1 voiced training frames"):
+        ridge.RidgeF0(directory, {"a0": (f0, np.ones(frames, bool))})

@@ -14,6 +14,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="JSON to write")
     parser.add_argument("--parts", nargs="+", default=["validation", "test"], help="sets to score; not training")
     parser.add_argument("--seed", type=int, default=0, help="seed of the control's frame order")
+    parser.add_argument("--f0_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="Hz (default: by the clips)")
     add_gpus_flag(parser)
     args = parser.parse_args()
     take_gpus(args.gpus)
@@ -21,10 +22,14 @@ def main() -> int:
     from rtmri_speech.acoustic.predict import load_acoustic_model
     from rtmri_speech.atomic import save_json
     from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.evaluation.f0_range import require_f0_range
     from rtmri_speech.evaluation.mel_generator import mel_generator_errors
 
     bundle = load_acoustic_model(args.mri_checkpoint, scaler=Scaler.load(args.processed_dir / "scaler.json"))
-    found = mel_generator_errors(bundle, args.processed_dir, args.parts, args.seed)
+    if args.f0_range:
+        require_f0_range(*args.f0_range, bundle.mel.sampling_rate)
+    f0_range = args.f0_range and tuple(args.f0_range)
+    found = mel_generator_errors(bundle, args.processed_dir, args.parts, args.seed, f0_range)
     for split, scores in found.items():
         print(
             f"{split}: {scores['clips']} clips, {scores['frames']} frames; mean squared error of the standardised mel"
@@ -33,6 +38,10 @@ def main() -> int:
         for name, error in scores["systems"].items():
             cells = (f"{frames} frames {error[frames]:.4f} ({error[frames] / floor[frames]:.3f})" for frames in error)
             print(f"    {name:34s} {'   '.join(cells)}")
+        for name, error in scores["f0"].items():
+            correlation = error["f0_correlation"]
+            told = "" if correlation is None else f", F0 correlation {correlation:.3f}"
+            print(f"    {name:34s} V/UV error {error['vuv_error']:.3f}{told}")
     if args.output:
         save_json(args.output, found)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,21 +24,37 @@ PENALTIES = np.geomspace(1e-6, 1e2, 33)
 """Candidate penalties, in units of a feature's mean sum of squares."""
 
 
-class RidgeMel:
-    """Predicts a frame's mel by ridge regression on principal components of the pictures around it.
+class _Pictures:
+    """What is predicted from: principal components of the training clips' pictures, of a frame and those around it.
 
-    Pictures are gray frames area-averaged to `LOOKUP_SIZE` pixels a side. The penalty minimises the generalised
-    cross-validation error (Golub, Heath and Wahba, 1979) on the training frames, so that no validation clips are
-    needed.
+    Pictures are gray frames scaled to `LOOKUP_SIZE` pixels a side by area.
+    """
+
+    def __init__(self, processed_dir: Path, ids: list[str]) -> None:
+        self._mean, self._axes = _principal_axes(processed_dir, ids)
+        self.width = (2 * REACH + 1) * self._axes.shape[1]
+
+    def features(self, frames: np.ndarray) -> np.ndarray:
+        """Components of each frame and those around it, float64 ``(T, width)``; the clip's ends are repeated."""
+        components = (reduced_frames(frames, LOOKUP_SIZE) - self._mean) @ self._axes
+        padded = np.pad(components.astype(np.float64), ((REACH, REACH), (0, 0)), mode="edge")
+        return np.concatenate([padded[place : place + len(frames)] for place in range(2 * REACH + 1)], axis=1)
+
+
+class RidgeMel:
+    """Mel of a frame by ridge regression on the pictures around it (`_Pictures`).
+
+    The penalty is the one of `PENALTIES` with the least generalised cross-validation error (Golub, Heath and Wahba,
+    1979) over the training frames, so that no other clip is needed to choose it.
 
     Parameters
     ----------
     processed_dir : the dataset.
-    ids : training clips; frames without sound are ignored.
+    ids : training clips; frames without sound are left out.
 
     Attributes
     ----------
-    penalty : the chosen one.
+    penalty : the one chosen.
 
     Raises
     ------
@@ -48,26 +64,56 @@ class RidgeMel:
 
     def __init__(self, processed_dir: str | Path, ids: Iterable[str]) -> None:
         processed_dir, ids = Path(processed_dir), list(ids)
-        self._mean, self._axes = _principal_axes(processed_dir, ids)
-        width = (2 * REACH + 1) * self._axes.shape[1]
-        sums = _Sums(width)
+        self._pictures = _Pictures(processed_dir, ids)
+        sums = _Sums(self._pictures.width)
         for id in ids:
             sample = open_sample(processed_dir, id)
-            audible = sample.mask > 0
-            sums.add(self._features(sample.mri)[audible], np.asarray(sample.mel_db, np.float64)[audible])
+            heard = sample.mask > 0
+            sums.add(self._pictures.features(sample.mri)[heard], np.asarray(sample.mel_db, np.float64)[heard])
         if sums.frames < 2:
             raise UserError("ridge regression", f"has {sums.frames} training frames with sound", "give more clips")
         self.penalty, self._weights, self._offset = sums.solution()
 
     def predict(self, frames: np.ndarray) -> np.ndarray:
         """Return the mel in dB of the frames ``(T, H, W)`` of one clip, float32 ``(T, n_mels)``."""
-        return (self._features(frames) @ self._weights + self._offset).astype(np.float32)
+        return (self._pictures.features(frames) @ self._weights + self._offset).astype(np.float32)
 
-    def _features(self, frames: np.ndarray) -> np.ndarray:
-        """Components of each frame and its context, float64 ``(T, width)``; the clip's ends are repeated."""
-        components = (reduced_frames(frames, LOOKUP_SIZE) - self._mean) @ self._axes
-        padded = np.pad(components.astype(np.float64), ((REACH, REACH), (0, 0)), mode="edge")
-        return np.concatenate([padded[place : place + len(frames)] for place in range(2 * REACH + 1)], axis=1)
+
+class RidgeF0:
+    """F0 and voicing of a frame by ridge regression on the pictures around it, as `RidgeMel` finds the mel.
+
+    Voicing, 0 or 1, is regressed over the speech frames and voiced above one half; ln F0 over the voiced ones.
+
+    Parameters
+    ----------
+    processed_dir : the dataset.
+    tracks : of each training clip by id, F0 in Hz, 0 where unvoiced, and which frames are speech, ``(T,)`` each.
+
+    Raises
+    ------
+    UserError
+        Fewer than two speech frames are voiced.
+    """
+
+    def __init__(self, processed_dir: str | Path, tracks: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        processed_dir = Path(processed_dir)
+        self._pictures = _Pictures(processed_dir, list(tracks))
+        voicing, logarithm = _Sums(self._pictures.width), _Sums(self._pictures.width)
+        for id, (f0, speech) in tracks.items():
+            features, voiced = self._pictures.features(open_sample(processed_dir, id).mri), speech & (f0 > 0)
+            voicing.add(features[speech], voiced[speech, None].astype(np.float64))
+            logarithm.add(features[voiced], np.log(f0[voiced, None].astype(np.float64)))
+        if logarithm.frames < 2:
+            raise UserError("ridge regression", f"has {logarithm.frames} voiced training frames", "give more clips")
+        self._voicing, self._logarithm = voicing.solution()[1:], logarithm.solution()[1:]
+
+    def predict(self, frames: np.ndarray) -> np.ndarray:
+        """Return the F0 of the frames ``(T, H, W)`` of one clip, Hz, 0 where unvoiced, float64 ``(T,)``."""
+        features = self._pictures.features(frames)
+        voicing, logarithm = (
+            (features @ weights + offset)[:, 0] for weights, offset in (self._voicing, self._logarithm)
+        )
+        return np.where(voicing > 0.5, np.exp(logarithm), 0.0)
 
 
 class _Sums:

@@ -134,6 +134,10 @@ def _intelligibility(scores: Mapping[str, Any] | None) -> list[str]:
     return [intelligibility_table(scores), intelligibility_note(scores)]
 
 
+_F0_COLUMNS = {"f0_correlation": 3, "f0_rmse_cents": 0, "vuv_error": 3}
+"""Columns of the table of F0 and their digits."""
+
+
 def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
     """One table per split, with the share of the mean mel's error in brackets."""
     yield (
@@ -150,6 +154,26 @@ def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
                 for name, error in scores["systems"].items()
             ],
         )
+    if not any(scores.get("f0") for scores in errors.values()):
+        return
+    yield (
+        "F0 that the picture holds, without a model or a vocoder: ridge regression of the recording's F0 (WORLD), over"
+        " the speech frames. A system whose F0 correlation is below it loses what the picture shows. WORLD itself errs"
+        " in recordings from the scanner: a V/UV error near that of a voice in every frame says little."
+    )
+    for split, scores in errors.items():
+        if scores.get("f0"):
+            yield _table(
+                [f"{split}: {scores['clips']} clips", "F0 correlation", "F0 RMSE, cents", "V/UV error"],
+                [
+                    [name, *(_cell(error[key], digits) for key, digits in _F0_COLUMNS.items())]
+                    for name, error in scores["f0"].items()
+                ],
+            )
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _vocoders(settings: Mapping[str, Any]) -> str:

@@ -63,14 +63,20 @@ def test_the_document_includes_mel_errors_and_grad_cam(experiment):
     errors = {
         name: {"all": error, "speech": 2 * error} for name, error in {"mean mel": 0.8, "model, window": 0.2}.items()
     }
+    pitch = {
+        "Ridge regression": {"f0_correlation": 0.78, "f0_rmse_cents": 170.4, "vuv_error": 0.25},
+        "median F0, always voiced": {"f0_correlation": None, "f0_rmse_cents": 250.0, "vuv_error": 0.31},
+    }
     (experiment.evaluation / "mel_errors.json").write_text(
-        json.dumps({"test": {"clips": 3, "frames": 40, "systems": errors}})
+        json.dumps({"test": {"clips": 3, "frames": 40, "systems": errors, "f0": pitch}})
     )
     averages = experiment.evaluation.parent / "gradcam" / "aggregate"
     averages.mkdir(parents=True)
     (averages / "aggregate.json").write_text(json.dumps({"findings": ["F1: more mass here than there."]}))
     lines = results_document(experiment, "a command").splitlines()
     assert "| model, window | 0.2000 (0.250) | 0.4000 (0.250) |" in lines
+    assert "| Ridge regression | 0.780 | 170 | 0.250 |" in lines
+    assert "| median F0, always voiced | – | 250 | 0.310 |" in lines
     assert "- F1: more mass here than there." in lines
 
 

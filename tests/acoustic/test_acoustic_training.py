@@ -363,10 +363,10 @@ def test_the_script_starts_and_stops_several_processes(tiny_processed, tmp_path,
     assert load_checkpoint(tmp_path / "m.pt")["provenance"]["made_by"][0]["settings"]["processes"] == 2
 
 
-def test_the_weights_in_the_checkpoint_are_the_moving_average(tiny_training, said):
+def test_the_weights_in_the_checkpoint_are_the_moving_average(tiny_training):
     """The average, written out again from the weights after each step."""
     settings = tiny_training(average=0.9, choose="last")
-    training, expected = AcousticTask(settings, ALONE, said.append), None
+    training, expected = AcousticTask(settings, ALONE), None
     training.begin(None)
     expected = {key: value.clone() for key, value in training.model.state_dict().items()}
     for step in range(12):
@@ -382,24 +382,24 @@ def test_the_weights_in_the_checkpoint_are_the_moving_average(tiny_training, sai
     assert not torch.equal(training.best["model_state_dict"]["head.weight"], training.model.head.weight)
 
 
-def test_the_last_epoch_is_used_where_it_is_chosen(tiny_training, said):
+def test_the_last_epoch_is_used_where_it_is_chosen(tiny_training):
     """With a rate this high the validation loss rises after its minimum."""
     epochs = {}
     for choose in ("best", "last"):
         settings = tiny_training(choose, choose=choose, lr=0.3, epochs=6, early_stop=0)
-        train(settings, said.append)
+        train(settings)
         epochs[choose] = load_checkpoint(settings.out_ckpt)["epoch"]
         losses = [value for _, value in scalars(settings)["loss/val"]]
     assert np.argmin(losses) < 5
     assert epochs == {"best": np.argmin(losses) + 1, "last": 6}
 
 
-def test_a_training_with_an_average_resumes_bit_for_bit(tiny_training, said):
+def test_a_training_with_an_average_resumes_bit_for_bit(tiny_training):
     changed = {"average": 0.8, "choose": "last", "mel_floor_db": 30.0, "schedule": "plateau"}
     whole, stopped = tiny_training("whole", **changed, epochs=4), tiny_training("stopped", **changed, epochs=2)
-    train(whole, said.append)
-    train(stopped, said.append)
-    train(dataclasses.replace(stopped, epochs=4), said.append)
+    train(whole)
+    train(stopped)
+    train(dataclasses.replace(stopped, epochs=4))
     states = [load_checkpoint(max(run.state_dir.glob("state_*.pt")))["payload"] for run in (whole, stopped)]
     for name in ("model", "averaged", "optimizer"):
         assert_same(states[0][name], states[1][name], name)

@@ -1,4 +1,4 @@
-"""The configuration: checked against the settings before any work, with every default filled in."""
+"""Loads a configuration: validates it against the settings and fills in defaults."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from rtmri_speech.settings.fields import Name, Section, choices, fields_of, opti
 from rtmri_speech.signal.mel import MelSpec
 
 _BEYOND = 2**63
-"""Whole numbers from here on do not fit the 64 bits that programs count with."""
+"""Bound on numbers: 64-bit integers."""
 
 
 def load_configuration(given: Mapping[str, Any]) -> Settings:
-    """Return the settings of a configuration, completed with the defaults and checked.
+    """Return the validated settings of a configuration, with defaults filled in.
 
     Parameters
     ----------
@@ -32,13 +32,13 @@ def load_configuration(given: Mapping[str, Any]) -> Settings:
     Raises
     ------
     UserError
-        A key is unknown, a value is not allowed, or values contradict each other: with the key, the value and what is
-        allowed.
+        A key is unknown, a value is not allowed, or values are inconsistent; the error names the key, the value and the
+        allowed values.
     """
     read = _read(dict(given), Settings)
     _check_numbers(read)
     try:
-        # By way of JSON: a strict check takes its lists for tuples and its text for paths, and nothing else.
+        # Via JSON: strict validation then accepts lists for tuples and strings for paths.
         settings = pydantic.TypeAdapter(Settings).validate_json(json.dumps(read))
     except pydantic.ValidationError as error:
         raise _explained(error, read) from None
@@ -61,9 +61,9 @@ def load_configuration(given: Mapping[str, Any]) -> Settings:
 
 
 def _read(value: Any, kind: Any, key: str = "") -> Any:
-    """Return ``value`` with text read as what it stands for, recursively; what does not fit is left as it is.
+    """Parse strings in ``value`` recursively by the expected type; others are left unchanged.
 
-    Snakemake hands over every value inside a ``--config section={...}`` as text.
+    Snakemake passes every value inside ``--config section={...}`` as a string.
     """
     if isinstance(value, str):
         value = _read_text(value, kind, key)
@@ -81,7 +81,7 @@ def _read(value: Any, kind: Any, key: str = "") -> Any:
 
 
 def _kind_within(kind: Any, key: Any) -> Any:
-    """The type of what lies in a value of type ``kind`` under a key or an index; Any where nothing should."""
+    """The type at a key or index of a value of type ``kind``; Any if there should be none."""
     for option in options(kind):
         parts = typing.get_args(option)
         if isinstance(option, type) and issubclass(option, Section):
@@ -94,16 +94,16 @@ def _kind_within(kind: Any, key: Any) -> Any:
 
 
 def _read_text(text: str, kind: Any, key: str) -> Any:
-    """What a text stands for where ``kind`` allows no text, or has a word for something else; a path as written."""
+    """Parse a string as YAML unless ``kind`` is a string; resolve paths."""
     if text in choices(kind):
         return text
     kinds = set(options(kind))
     word = {"null": type(None), "true": bool, "false": bool}.get(text)
     if not {str, Path, Any} & kinds or word in kinds or (text == "null" and None in choices(kind)):
         try:
-            # YAML 1.1 reads 1e-4 as a word: it wants a point.
+            # YAML 1.1 reads 1e-4 as a string, because it has no point.
             return float(text) if {float, int} & kinds and "e" in text.lower() else yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError):  # the last two by a date that is none, and by deep nesting
+        except (yaml.YAMLError, ValueError, RecursionError):  # the last two for an invalid date and deep nesting
             return text
     if Path in kinds:
         return None if not text and type(None) in kinds else written_path(text, key)
@@ -111,13 +111,13 @@ def _read_text(text: str, kind: Any, key: str) -> Any:
 
 
 def _explained(error: pydantic.ValidationError, given: Any) -> UserError:
-    """One sentence for the first fault that was found."""
+    """The `UserError` for the first validation error."""
     fault = error.errors(include_url=False, include_context=False)[0]
     key, kind, description, value = [], Settings, Settings.__doc__ or "", given
     for part in fault["loc"]:
         if fault["type"] == "unexpected_keyword_argument" and part == fault["loc"][-1]:
             break
-        # A union's branches have names of their own, and a list that is too short ends before the fault.
+        # A union's branches are part of the location, and so is a missing element of a list.
         inside = isinstance(value, list) and isinstance(part, int) and part < len(value)
         if not inside and not (isinstance(value, dict) and part in value):
             break
@@ -142,7 +142,7 @@ def _description(kind: Any, key: Any) -> str:
 
 
 def _check_numbers(value: Any, key: str = "configuration") -> None:
-    """Refuse what no JSON holds, and numbers that no machine counts with, which ranges let pass."""
+    """Refuse values that JSON does not support, and numbers beyond 64 bits, which ranges may allow."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if not isinstance(name, str):
@@ -170,12 +170,12 @@ def _check_source(settings: Settings) -> None:
 
 
 def takes_over(settings: Settings) -> bool:
-    """Whether frames, mels, masks and scaler are those that the lab made, and so its models fit."""
+    """Return whether the lab's frames, mels, masks and scaler are used, so that its models are compatible."""
     return settings.corpus.source == "lab" and settings.lab.conventions == "lab"
 
 
 def _with_what_follows(settings: Settings) -> Settings:
-    """Fill in what is left empty and depends on other settings: mel, vocoder config, and which models are the lab's."""
+    """Fill in settings that depend on others: mel, vocoder config, and the lab's models."""
     lab, mel = settings.lab, settings.mel
     preset = "lab" if takes_over(settings) else "hifigan"
     if settings.corpus.source == "lab" and mel.preset not in (None, preset):
@@ -198,14 +198,14 @@ S = TypeVar("S", bound=Section)
 
 
 def _completed(section: S, **values: Any) -> S:
-    """``section`` with ``values`` where it has nothing."""
+    """``section`` with ``values`` for settings that are None."""
     return dataclasses.replace(
         section, **{name: value for name, value in values.items() if getattr(section, name) is None}
     )
 
 
 def _with_models_of_lab(settings: Settings) -> Settings:
-    """Let each of the lab's models be used, or trained further; a setting that names another one comes first."""
+    """Use each of the lab's models, or train it further, unless another one is set."""
     lab, synthesis, acoustic, vocoder = settings.lab, settings.synthesis, settings.acoustic, settings.vocoder
     for model, name in (("acoustic", "mri_checkpoint"), ("vocoder", "hifigan_checkpoint")):
         if model in lab.train_on and not getattr(lab, name):
@@ -234,7 +234,7 @@ def _check_band(name: str, low: float, high: float, spec: MelSpec) -> None:
 
 
 def takeover_notes(settings: Settings) -> list[str]:
-    """Return what a lab's conventions mean for the two models, in sentences for who plans a run; else nothing.
+    """Return notes on what the lab's conventions mean for the two models; empty for other sources.
 
     Parameters
     ----------

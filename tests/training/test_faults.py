@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.training.faults import telling_out_of_memory
+from rtmri_speech.training.faults import reporting_out_of_memory
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,11 @@ from rtmri_speech.training.faults import telling_out_of_memory
 def test_out_of_memory_names_the_setting_to_lower(error):
     with (
         pytest.raises(UserError, match=r"memory: an allocation failed .*lower batch_size"),
-        telling_out_of_memory("lower batch_size"),
+        reporting_out_of_memory("lower batch_size"),
     ):
         raise error
 
 
 def test_other_device_errors_are_not_reported_as_out_of_memory():
-    with pytest.raises(RuntimeError, match="illegal"), telling_out_of_memory("lower batch_size"):
+    with pytest.raises(RuntimeError, match="illegal"), reporting_out_of_memory("lower batch_size"):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")

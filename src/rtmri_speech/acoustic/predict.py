@@ -1,4 +1,4 @@
-"""A trained mel generator in use: frames of a clip of any length to its mel in dB."""
+"""Inference with a trained mel generator: frames of a clip to its mel in dB."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from rtmri_speech.untrusted import build, require_type
 Precision = Literal["float32", "bfloat16", "float16"]
 
 CHUNK_FRAMES = {"cpu": 8, "cuda": 64}
-"""Frames that pass the CNN at a time, so that memory stays the same for any length; a CPU's caches like few."""
+"""Frames per CNN call, for constant memory; few on a CPU, to fit its caches."""
 
 LAB_IMAGE_SIZE = (256, 256)
 LAB_NORMALISATION = "frame"
 LAB_REF_FRAMES = 4
-"""What a checkpoint without settings of its own, one of the lab's system, was used with."""
+"""Settings of the lab's checkpoints, which do not contain them."""
 
 
 _SETTINGS = {
@@ -53,24 +53,24 @@ _SETTINGS = {
     "validation_ids": list[str],
     "seen_before": tuple[str, ...] | None,
 }
-"""What a checkpoint says of itself, by type; the lab's says none of it."""
+"""Settings in a checkpoint, by type; the lab's has none of them."""
 
 
 @dataclass(frozen=True)
 class AcousticBundle:
-    """A trained model with all it needs to be used.
+    """A trained model with the settings for inference.
 
     Attributes
     ----------
     model : in evaluation mode, on its device.
     source : the checkpoint.
-    image_size : height and width that the model sees, pixels.
-    frame_size : height and width of the frames to give, those of the dataset it was trained on, pixels.
+    image_size : height and width of the model's input, pixels.
+    frame_size : height and width of input frames, as in its training dataset, pixels.
     normalisation : of frames, see `prepared_frames`.
-    ref_frames : frames a window of training.
-    mel : what the predicted mel is.
+    ref_frames : frames per training window.
+    mel : of the prediction.
     scaler : of the mel in dB.
-    seen : ids of training and validation clips, of a checkpoint that it began with too; None when one does not say.
+    seen : ids of training and validation clips, including those of an initial checkpoint; None if unknown.
     precision : of the CNN.
     """
 
@@ -87,7 +87,7 @@ class AcousticBundle:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return self.model.head.weight.device
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
@@ -102,15 +102,14 @@ class AcousticBundle:
 
 
 def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> dict[str, Any]:
-    """Return a checkpoint of ours, or of the lab with its settings filled in; ``memory_map`` as in `load_checkpoint`.
+    """Return a checkpoint, a lab's with default settings filled in; ``memory_map`` as in `load_checkpoint`.
 
-    Only the weights must be there: what a training goes on from (``epoch``, optimiser, losses) people leave out when
-    they publish a model.
+    Only the weights are required: published models often lack training state (``epoch``, optimiser, losses).
 
     Raises
     ------
     UserError
-        The file cannot be read, lacks its weights, or has a setting of another type; the key is named.
+        The file is unreadable, lacks the weights, or has a setting of the wrong type; the error names the key.
     """
     remedy = "give a mel generator's checkpoint (mri_acoustic_model.pt)"
     content = load_checkpoint(path, remedy, memory_map=memory_map)
@@ -136,7 +135,7 @@ def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> d
 
 
 def _lab_network(state: Any, path: str | Path, remedy: str) -> dict[str, int]:
-    """The widths of a network of the lab's, which its checkpoint does not name, by the shape of its last layer."""
+    """Widths of a lab's network, from the shape of its last layer."""
     last = state.get("head.weight") if isinstance(state, Mapping) else None
     if not is_plain(last) or last.ndim != 2:
         raise UserError(path, "lacks the weights head.weight", remedy)
@@ -145,7 +144,7 @@ def _lab_network(state: Any, path: str | Path, remedy: str) -> dict[str, int]:
 
 
 def seen_by(content: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the clips that a checkpoint and the one it began with were trained or stopped on, or None."""
+    """Return the training and validation clips of a checkpoint and its initial checkpoint, or None if unknown."""
     if "training_ids" not in content or content.get("seen_before", ()) is None:
         return None
     return tuple(dict.fromkeys([*content["training_ids"], *content["validation_ids"], *content.get("seen_before", ())]))
@@ -159,20 +158,20 @@ def load_acoustic_model(
     mel: MelSpec | None = None,
     precision: Precision = "float32",
 ) -> AcousticBundle:
-    """Load a checkpoint strictly, for use.
+    """Load a checkpoint for inference.
 
     Parameters
     ----------
     path : ``mri_acoustic_model.pt``, ours or the lab's.
     device : a torch device or ``auto``.
-    scaler, mel : those of the dataset. They must agree with the checkpoint's own; a checkpoint of the lab has none,
-        needs ``scaler``, and takes the lab's mel when ``mel`` is None.
+    scaler, mel : of the dataset; they must match the checkpoint's. A lab's checkpoint has neither: ``scaler`` is
+        required, and ``mel`` defaults to the lab's.
     precision : of the CNN.
 
     Raises
     ------
     UserError
-        The file is not a whole mel generator, or scaler or mel are missing or differ.
+        The file is not a complete mel generator, or scaler or mel are missing or differ.
     """
     content = read_acoustic_checkpoint(path)
     remedy = "train the mel generator again, or use a copy of its checkpoint as it was written"
@@ -222,7 +221,7 @@ def frame_features(bundle: AcousticBundle, frames: Iterable[np.ndarray]) -> torc
 
 
 def reduced_precision(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
-    """Return the context in which the CNN computes: autocast, or nothing for float32."""
+    """Return the autocast context of the CNN; no-op for float32."""
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, getattr(torch, precision))

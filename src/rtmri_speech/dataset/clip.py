@@ -96,7 +96,7 @@ class Clip:
 
     @property
     def sources(self) -> list[Path]:
-        """The files the clip is made from."""
+        """Source files of the clip."""
         return list(dict.fromkeys([self.video, self.audio or self.video]))
 
 

@@ -15,12 +15,12 @@ AnyClip = TypeVar("AnyClip", bound=Clip)
 
 
 def included(clips: Mapping[str, AnyClip], exclude: Iterable[str]) -> dict[str, AnyClip]:
-    """Return ``clips``, sorted, without those of the ids ``exclude``.
+    """Return ``clips``, sorted, without the ids in ``exclude``.
 
     Raises
     ------
     UserError
-        An id is no clip, or nothing is left.
+        An id is not a clip, or no clip is left.
     """
     clips = dict(sorted(clips.items()))
     for id in exclude:

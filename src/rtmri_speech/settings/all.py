@@ -18,18 +18,18 @@ def _section(kind: type[Section]) -> Section:
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Section):
-    """Every setting with its meaning, default and what is allowed.
+    """All settings with meaning, default and allowed values.
 
-    A file given with --configfile takes the place of config/config.yaml and is completed with these defaults; unknown
-    keys are refused.
+    A file given with --configfile replaces config/config.yaml; missing settings have these defaults, and unknown keys
+    are refused.
     """
 
     section: ClassVar[str] = ""
 
-    results: Path = setting(Path("results"), "Directory that everything made goes to; give each experiment its own.")
+    results: Path = setting(Path("results"), "Directory of all results; give each experiment its own.")
     dataset: Path | None = setting(
         None,
-        "Directory of the processed dataset; several experiments may share one. Empty means <results>/dataset.",
+        "Directory of the processed dataset, which several experiments may share. Empty means <results>/dataset.",
     )
     corpus: data.Corpus = _section(data.Corpus)
     lab: data.Lab = _section(data.Lab)

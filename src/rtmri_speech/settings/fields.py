@@ -1,8 +1,8 @@
-"""Fields of settings: each is defined once, as a field of a frozen dataclass with its type, default and description.
+"""Definition of settings: each is a field of a frozen dataclass with type, default and description.
 
-Everything else is made from the field: the check of a configuration and the schema for editors (`configuration`, by
-pydantic, which reads dataclasses and `Within` as they are), a script's flags (`flags`), a training's state. Nothing
-here imports pydantic, so that the job of one clip and speech from a pack start without it.
+Everything else is derived from the field: validation of a configuration (`configuration`, by pydantic, which supports
+dataclasses and `Within`), the schema for editors (`schema`), a script's flags (`flags`), a training's state. pydantic
+is not imported here, so that a clip's job and synthesis from a pack start without it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Within:
     Attributes
     ----------
     ge, gt, le, lt : bounds of a number: at least, more than, at most, less than.
-    pattern : regular expression that a whole text matches.
+    pattern : regular expression for the whole text.
     min_length : of a list.
-    meaning : what the value is, where its type is used in several fields.
+    meaning : description of the value, if its type is used in several fields.
     """
 
     ge: float | None = None
@@ -40,7 +40,7 @@ class Within:
     meaning: str = ""
 
     def limits(self) -> dict[str, Any]:
-        """Return the limits that are set, by name."""
+        """Return the given limits by name."""
         given = dataclasses.asdict(self)
         del given["meaning"]
         return {name: value for name, value in given.items() if value is not None}
@@ -50,7 +50,7 @@ class Within:
         return {**handler(source), **self.limits()}
 
     def admits(self, value: Any) -> bool:
-        """Whether a value of the type is within the limits."""
+        """Return whether a value is within the limits."""
         return not (
             (self.ge is not None and not value >= self.ge)
             or (self.gt is not None and not value > self.gt)
@@ -82,10 +82,10 @@ def setting(default: Any, description: str, *, flag: str = "", adjustable: bool 
     Parameters
     ----------
     default : the value, or a function that makes it (a dict's, another section); `dataclasses.MISSING` for none.
-    description : what it means, with its unit; shown by ``--help``, by editors and in refusals.
-    flag : name of the script's flag where the memo has another than the field's.
-    adjustable : of a training: a state goes on with another value.
-    design : of a training: under another value it is another training, which starts anew.
+    description : meaning and unit; shown by ``--help``, in editors and in errors.
+    flag : name of the script's flag, if other than the field's (for the memo's flags).
+    adjustable : a training can be resumed with another value.
+    design : another value means another training, which starts over.
     """
     metadata = {"description": description, "flag": flag, "adjustable": adjustable, "design": design}
     if callable(default) and default is not dataclasses.MISSING:
@@ -94,17 +94,17 @@ def setting(default: Any, description: str, *, flag: str = "", adjustable: bool 
 
 
 class Section:
-    """A table of settings; subclasses are frozen dataclasses whose fields are made by `setting`.
+    """A section of settings; subclasses are frozen dataclasses whose fields are defined by `setting`.
 
     Raises
     ------
     UserError
-        A value is outside its field's limits; the key, the value and what is allowed are named.
+        A value is outside its limits; the error names the key, the value and the allowed values.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
     section: ClassVar[str]
-    """Its key in the configuration."""
+    """Key in the configuration."""
 
     def __post_init__(self) -> None:
         for field, kind in fields_of(type(self)):
@@ -113,24 +113,24 @@ class Section:
 
 @functools.cache
 def fields_of(section: type) -> list[tuple[dataclasses.Field, Any]]:
-    """Return the fields of a section that are settings, each with its type."""
+    """Return the settings of a section, each with its type."""
     kinds = typing.get_type_hints(section, include_extras=True)
     return [(field, kinds[field.name]) for field in dataclasses.fields(section) if "description" in field.metadata]
 
 
 def require_allowed(value: Any, kind: Any, key: str, field: dataclasses.Field) -> None:
-    """Refuse a value outside the limits of its type; the type itself is right."""
+    """Refuse a value outside the limits of its type, which is already checked."""
     if not _admits(value, kind):
         raise refusal(key, value, kind, field.metadata["description"])
 
 
 def refusal(key: str, value: Any, kind: Any, description: str) -> UserError:
-    """Return the sentence that refuses a value: what it is, what is allowed and what the setting means."""
+    """Return the error for a value, with the allowed values and the setting's description."""
     return UserError(key, f"is {plain(value)!r}", f"give {allowed(kind)} ({description.rstrip('.')})")
 
 
 def options(kind: Any) -> Iterator[Any]:
-    """Yield the alternatives of a type, of a union or of ``Annotated``, without their limits."""
+    """Yield the alternatives of a type, without limits."""
     if typing.get_origin(kind) is Annotated:
         yield from options(typing.get_args(kind)[0])
     elif typing.get_origin(kind) in (typing.Union, types.UnionType):
@@ -141,7 +141,7 @@ def options(kind: Any) -> Iterator[Any]:
 
 
 def choices(kind: Any) -> list[Any]:
-    """Return the words of a type's ``Literal``."""
+    """Return the values of a type's ``Literal``."""
     return [word for part in options(kind) if typing.get_origin(part) is Literal for word in typing.get_args(part)]
 
 
@@ -173,7 +173,7 @@ _WORDS = {
 
 
 def allowed(kind: Any) -> str:
-    """Return in words what a value of a type may be."""
+    """Describe the allowed values of a type."""
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         limits = str(parts[1])
@@ -193,7 +193,7 @@ def allowed(kind: Any) -> str:
 
 
 def marked(settings: Section, mark: str) -> dict[str, Any]:
-    """Return the settings whose field is ``adjustable`` or of the ``design``, as values for JSON."""
+    """Return the settings with a mark (``adjustable`` or ``design``), as JSON values."""
     return {
         field.name: plain(getattr(settings, field.name))
         for field, _ in fields_of(type(settings))
@@ -202,7 +202,7 @@ def marked(settings: Section, mark: str) -> dict[str, Any]:
 
 
 def plain(section: Any) -> Any:
-    """Return settings as dicts, lists, words and numbers, for JSON."""
+    """Return settings as JSON values."""
     if dataclasses.is_dataclass(section):
         return {field.name: plain(getattr(section, field.name)) for field in dataclasses.fields(section)}
     if isinstance(section, Mapping):

@@ -1,7 +1,7 @@
-"""A script's flags, made from the fields of its settings, and the command line that gives them all.
+"""Generates a script's flags from its settings, and the command line for given settings.
 
-A field is the flag ``--<name>``; those of sections within are flags of the same script. ``true or false`` is ``--name``
-or ``--no-name``; a list has several values; a table has words ``NAME:VALUE:VALUE``.
+A field is the flag ``--<name>``, also in nested sections. A boolean is ``--name`` or ``--no-name``; a list has several
+values; a dict has values ``NAME:VALUE:VALUE``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ S = TypeVar("S", bound=Section)
 
 
 def _flat(section: type) -> Iterator[tuple[dataclasses.Field, Any, str]]:
-    """Yield each field of a section and of those within, with its type and its flag's name."""
+    """Yield each field of a section and its nested sections, with its type and flag."""
     for field, kind in fields_of(section):
         if isinstance(kind, type) and issubclass(kind, Section):
             yield from _flat(kind)
@@ -57,12 +57,12 @@ def _default(field: dataclasses.Field) -> Any:
 
 
 def _help(description: str, default: Any) -> str:
-    # argparse reads % as the beginning of a name.
+    # argparse interprets %.
     return description.replace("%", "%%") + ("" if default is None else " (default: %(default)s)")
 
 
 def _reading(kind: Any) -> dict[str, Any]:
-    """How argparse reads a value of a type."""
+    """Arguments of `add_argument` for a type."""
     kinds = [option for option in options(kind) if option is not type(None)]
     words = [word for word in choices(kind) if word is not None]
     if words:
@@ -88,12 +88,12 @@ def from_flags(section: type[S], args: argparse.Namespace, **others: Any) -> S:
 
     Parameters
     ----------
-    others : fields that are no settings.
+    others : fields that are not settings.
 
     Raises
     ------
     UserError
-        A value is outside its limits; the flag is named.
+        A value is outside its limits; the error names the flag.
     """
     values = {}
     for field, kind in fields_of(section):
@@ -107,7 +107,7 @@ def from_flags(section: type[S], args: argparse.Namespace, **others: Any) -> S:
 
 
 def _value(given: Any, kind: Any, flag: str) -> Any:
-    """What argparse has read, as the field's type."""
+    """Convert a value from argparse to the field's type."""
     if not isinstance(given, list):
         return given
     (only,) = [option for option in options(kind) if option is not type(None)]
@@ -124,7 +124,7 @@ def _value(given: Any, kind: Any, flag: str) -> Any:
 
 
 def command_line_of(settings: Any, section: type | None = None, *only: str) -> str:
-    """Return the flags that give all of ``settings``, or the part of them that ``section``, a base of it, defines.
+    """Return the flags for ``settings``, or only for those defined by its base class ``section``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Settings of what is done with the models: speech, packs, analyses, scores, the page, and a cluster's jobs."""
+"""Settings of synthesis, packs, analyses, scores, the page, and clusters."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class Mask(Section):
     section: ClassVar[str] = "synthesis.masks"
 
     type: Literal["lip", "tongue", "custom"] = setting(
-        "lip", "Whose polygon, the lab's; custom has its own.", flag="mask-type"
+        "lip", "Polygon to mask: one of the lab's, or custom.", flag="mask-type"
     )
     polygons: Path | None = setting(None, "JSON file of polygons, [[x, y], ...] in a 256x256 picture, for custom.")
-    alpha: Share = setting(1.0, "1 is black; less lets the picture through.")
-    blur_kernel: Whole = setting(11, "Softness of the edge, odd pixels; 0 is hard.")
+    alpha: Share = setting(1.0, "Opacity; 1 is black.")
+    blur_kernel: Whole = setting(11, "Blur of the edge, odd number of pixels; 0 for a hard edge.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Synthesis(Section):
-    """From video to speech."""
+    """Synthesis of speech from video."""
 
     section: ClassVar[str] = "synthesis"
 
     engine: Literal["pack", "torch"] = setting(
         "pack",
-        "What speaks: the pack, by ONNX Runtime, in a quarter of the time; or torch, from the checkpoints, for a"
-        " backbone that cannot be packed or for bfloat16.",
+        "Engine for synthesis: pack (ONNX Runtime, four times faster), or torch (the checkpoints; for bfloat16,"
+        " or a backbone that packs do not support).",
     )
     vocoder: Literal["hifigan", "griffin-lim"] = setting(
         "hifigan",
@@ -45,44 +45,42 @@ class Synthesis(Section):
     )
     bf16: bool = setting(
         False,
-        "Compute most of both models in bfloat16, where the processor or GPU has it; the sound is not quite the same."
-        " Needs engine torch.",
+        "Use bfloat16 for most of both models, if supported by the CPU or GPU; the sound differs slightly."
+        " Requires engine torch.",
     )
-    mri_checkpoint: Path | None = setting(
-        None, "A mel generator to use instead of the one trained here, such as the lab's. Nothing is trained for it."
-    )
-    scaler_json: Path | None = setting(None, "The scaler of a mel generator that does not hold it (the lab's).")
-    hifigan_checkpoint: Path | None = setting(None, "A vocoder, g_<steps>, to use instead of the one trained here.")
-    hifigan_config: Path | None = setting(None, "That vocoder's config. Empty means the config.json beside it.")
+    mri_checkpoint: Path | None = setting(None, "A mel generator to use instead of training one, such as the lab's.")
+    scaler_json: Path | None = setting(None, "Scaler of a mel generator that does not contain it (the lab's).")
+    hifigan_checkpoint: Path | None = setting(None, "A vocoder, g_<steps>, to use instead of training one.")
+    hifigan_config: Path | None = setting(None, "Config of that vocoder. Empty means the config.json beside it.")
     new_videos: Path | None = setting(
-        None, "Videos that are not of the corpus, to make speech of - a directory, or a TSV as corpus.table."
+        None, "Videos outside the corpus to synthesise - a directory, or a TSV as corpus.table."
     )
-    masks: dict[Name, Mask] = setting(dict, "Articulators to darken, each under a name of its own.")
+    masks: dict[Name, Mask] = setting(dict, "Articulators to darken, by name.")
     memory_mb: Count | None = setting(
         None,
-        "Memory that a job asks for which makes speech of a clip, MB. Empty means 1000, or 2000 with engine torch.",
+        "Memory of a synthesis job, MB. Empty means 1000, or 2000 with engine torch.",
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Pack(Section):
-    """What the pack says of itself where it is shared; a voice is personal data."""
+    """Licence and consent stated in the pack; a voice is personal data."""
 
     section: ClassVar[str] = "pack"
 
-    licence: str = setting("not stated", "Under which it may be used.")
-    speaker: str = setting("not stated", "Whose voice and pictures the models were trained on.")
-    consent: str = setting("not stated", "What the speaker agreed to.")
+    licence: str = setting("not stated", "Licence of the pack.")
+    speaker: str = setting("not stated", "Person whose voice and images the models were trained on.")
+    consent: str = setting("not stated", "The speaker's consent.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Analysis(Section):
-    """Grad-CAM, the masking study and the evaluation, which use the trained models by torch."""
+    """Grad-CAM, the masking study and the evaluation, which use torch."""
 
     section: ClassVar[str] = "analysis"
 
     gpus: Annotated[int, Within(ge=0, le=1)] = setting(
-        0, "GPUs of each of their jobs, and of speech by torch, 0 or 1. 0 is the processor."
+        0, "GPUs of each analysis job and of synthesis by torch, 0 or 1. 0 is the CPU."
     )
 
 
@@ -93,10 +91,10 @@ class Darkening(Section):
     section: ClassVar[str] = "explain.masking"
 
     alphas: Annotated[tuple[Annotated[float, Within(gt=0, le=1)], ...], Within(min_length=1)] = setting(
-        (0.25, 0.5, 0.75, 1.0), "How dark, 1 for black."
+        (0.25, 0.5, 0.75, 1.0), "Opacities; 1 is black."
     )
     lab_polygons: tuple[Literal["lip", "tongue"], ...] = setting(
-        ("lip", "tongue"), "Which of the lab's polygons are masked.", flag="masks"
+        ("lip", "tongue"), "The lab's polygons to mask.", flag="masks"
     )
 
 
@@ -104,7 +102,7 @@ class Darkening(Section):
 class Masking(Darkening):
     """The masking study."""
 
-    regions: bool = setting(False, "Mask each region of explain.regions too.")
+    regions: bool = setting(False, "Also mask each region of explain.regions.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,12 +113,12 @@ class Look(Section):
 
     colormap: Colormap = setting(
         "inferno",
-        "Colours of the maps; jet is the lab's, the others are even in brightness and safe for colour-blind eyes.",
+        "Colours of the maps; jet is the lab's, the others are perceptually uniform and safe for colour blindness.",
     )
     alpha: Share = setting(0.7, "Opacity of the hottest place.")
     blend: Literal["heat", "even"] = setting(
         "heat",
-        "How opacity follows the map: heat (cold places show the frame) or even (the same everywhere, as the lab).",
+        "Opacity: heat (proportional to the map) or even (constant, as in the lab's system).",
     )
 
 
@@ -130,19 +128,20 @@ class GradCam(Look):
 
     stride: Count | None = setting(
         None,
-        "Pixels that a cell of the maps stands for, in the picture the CNN sees; an earlier stage is finer and needs a"
-        " backward pass. Empty means the CNN's last stage, as the lab.",
+        "Pixels per cell of the maps, in the CNN's input; an earlier stage is finer and requires a backward pass."
+        " Empty means the CNN's last stage, as in the lab's system.",
     )
-    reduction: Literal["mean", "sum"] = setting("mean", "How a band's power is taken over time.")
+    reduction: Literal["mean", "sum"] = setting("mean", "Reduction of a band's power over time.")
     scaling: Literal["clip", "frame"] = setting(
         "clip",
-        "Maps to 0 to 1: each clip and band by one factor, or each frame from its minimum to its maximum, as the lab.",
+        "Scaling of maps to 0 to 1: clip (one factor per clip and band), or frame (each frame from its minimum to"
+        " its maximum, as in the lab's system).",
     )
     target_frames: tuple[Whole, ...] = setting(
-        (), "Frames that are also drawn, and explained each by its own; every test clip must have them."
+        (), "Frames that are also drawn and explained individually; every test clip must have them."
     )
     intervals: tuple[str, ...] = setting(
-        (), "Cut-outs of the sequences, in seconds, such as first2s or 0.8-1.2; every test clip must have them."
+        (), "Excerpts of the sequences, in seconds, such as first2s or 0.8-1.2; every test clip must have them."
     )
 
 
@@ -152,8 +151,7 @@ class Film(Look):
 
     film_scaling: Literal["clip", "frame"] = setting(
         "frame",
-        "Maps in the films: clip (as stored, so that loud frames outshine the others) or frame (each by its own"
-        " maximum).",
+        "Scaling of maps in films: clip (as stored, so that loud frames dominate) or frame (each by its own maximum).",
         flag="scaling",
     )
 
@@ -162,11 +160,11 @@ class Film(Look):
 class Explain(Film, GradCam):
     """Grad-CAM by formant band (the bands are the top-level section), and the masking study."""
 
-    legend: bool = setting(True, "Burn band, scale and time into the films.")
+    legend: bool = setting(True, "Draw band, scale and time on the films.")
     regions: Path | None = setting(
         None,
-        "JSON of the parts of the head, {group: {region: [[x, y], ...]}} in a 256 x 256 picture, whose share of the"
-        " maps is told; two groups are compared. Relative to the repository. Empty for none.",
+        "JSON of regions of the head, {group: {region: [[x, y], ...]}} in a 256 x 256 picture, for shares of the"
+        " maps; the first two groups are compared. Relative to the repository. Empty for none.",
     )
     masking: Masking = setting(Masking, Masking.__doc__)
 
@@ -179,8 +177,8 @@ class F0(Section):
 
     f0_range: tuple[Hertz, Hertz] | None = setting(
         None,
-        "Lowest and highest F0 of the speakers, Hz: voicing and F0 are judged within. Empty proposes it from the"
-        " training clips; the page and scores.json say which range it was.",
+        "Lowest and highest F0 of the speakers, Hz, for F0 and voicing. Empty estimates it from the training"
+        " clips; the result is in the page and scores.json.",
     )
 
 
@@ -192,41 +190,40 @@ class Recognition(Section):
 
     asr: str | None = setting(
         None,
-        "Whisper model that measures how much of the speech is understood - the directory of one in CTranslate2's"
-        " format, or the name of one that faster-whisper has fetched before; nothing is fetched here. Needs the extra"
-        " asr. Empty measures nothing.",
+        "Whisper model to measure intelligibility - the directory of one in CTranslate2's format, or the name of"
+        " one downloaded by faster-whisper; nothing is downloaded here. Requires the extra asr. Empty skips it.",
     )
-    language: Literal["ja", "en"] = setting("ja", "What is spoken, for asr - Japanese or English.")
+    language: Literal["ja", "en"] = setting("ja", "Spoken language, for asr - Japanese or English.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation(F0, Recognition):
-    """Scores of the test clips, beside floor, look-up and ceiling."""
+    """Scores of the test clips, with the baselines mean mel, nearest neighbours and copy synthesis."""
 
     contexts: tuple[Context, ...] = setting(
         ("sequence", "window", "causal"),
-        "What the LSTM sees for a frame, each a row of the scores; acoustic.context always comes first.",
+        "LSTM contexts, each a row of the scores; acoustic.context is always first.",
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Report(Section):
-    """The page to look and listen."""
+    """The results page."""
 
     section: ClassVar[str] = "report"
 
-    films: bool = setting(True, "Make Grad-CAM films of the test clips and show them beside the videos.")
+    films: bool = setting(True, "Create Grad-CAM films of the test clips and show them beside the videos.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster(Section):
-    """How the jobs are shared out on a cluster."""
+    """Distribution of jobs on a cluster."""
 
     section: ClassVar[str] = "cluster"
 
     clips: Literal["submitted", "local"] = setting(
         "submitted",
-        "submitted: each job of a clip is submitted, as all jobs are (Snakemake's groups put several into one"
-        " submission); local: they run where Snakemake runs, which is then a job of the cluster itself, and the others"
-        " are submitted. Jobs that ask for a GPU are always submitted.",
+        "submitted: jobs of single clips are submitted like all others (Snakemake's groups combine several into"
+        " one submission); local: they run where Snakemake runs, in a job of the cluster itself, and the other"
+        " jobs are submitted. Jobs with GPUs are always submitted.",
     )

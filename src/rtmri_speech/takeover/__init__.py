@@ -1,1 +1,1 @@
-"""Taking over from the memo's system: what a machine holds, what fits together, and the configuration to go on with."""
+"""Takeover from the lab's earlier system: survey of its files, faults, and a configuration to continue with."""

@@ -13,13 +13,13 @@ from rtmri_speech.signal.audio import audio_blocks, read_audio
 from rtmri_speech.takeover.survey import AcousticCheckpoint, ProcessedDirectory, Survey, VocoderCheckpoint
 
 COMPARED_CLIPS = 3
-"""Clips whose stored mel is compared with the mel of their sound: the first ones."""
+"""Number of clips whose stored mel is compared with that of their sound: the first ones."""
 
 LOUD_DB = 40.0
-"""Only bins within so much of the clip's maximum are compared: below, 16 bits and resampling show."""
+"""Range below the clip's maximum that is compared; below it are quantisation and resampling errors."""
 
 MEL_TOLERANCE_DB = 0.5
-"""Median difference, dB, up to which a stored mel is that of its sound: a wrong gain or convention shows as more."""
+"""Tolerance for the median difference of a stored mel, dB; a wrong gain or convention gives more."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Sounds:
 
     @property
     def gain(self) -> float:
-        """What the older system multiplied every sample by: the loudest of the corpus became 1."""
+        """The lab's gain: the corpus's peak was scaled to 1."""
         return 1 / self.peak
 
 
 def measure_sounds(dataset: ProcessedDirectory, found: Survey) -> Sounds | None:
-    """Read the sounds of a dataset's clips once, block by block, from the directory that holds most of them."""
+    """Measure the sounds of a dataset's clips in the directory that has most of them."""
     ids = dataset.stored.keys()
     places = [(place.path, place.files) for place in found.recordings if place.kind == "sounds"]
     path, files = max(places, key=lambda place: len(ids & place[1].keys()), default=(None, {}))
@@ -71,7 +71,7 @@ def _measured(file: Path, sampling_rate: int) -> tuple[int, float]:
 
 
 def findings(found: Survey, sounds: Mapping[Path, Sounds]) -> list[Finding]:
-    """Return all findings of a survey; files that turn out to be broken are added to ``found.broken``.
+    """Return all findings of a survey; unreadable files are added to ``found.broken``.
 
     Parameters
     ----------
@@ -91,13 +91,13 @@ def findings(found: Survey, sounds: Mapping[Path, Sounds]) -> list[Finding]:
 
 
 def _unless_one_fits(faults: Iterable[Iterable[Finding]]) -> list[Finding]:
-    """The faults of a checkpoint beside the first dataset; none when it fits any."""
+    """Faults of a checkpoint for the first dataset; none if it is compatible with any."""
     lists = [list(each) for each in faults]
     return lists[0] if all(lists) and lists else []
 
 
 def _clips(dataset: ProcessedDirectory, sounds: Sounds | None, found: Survey) -> Iterator[Finding]:
-    """Clips that cannot be read, whose arrays or sound differ in length, or that have no sound."""
+    """Clips that are unreadable, have differing lengths, or lack sound."""
     broken, differing = [], {}
     for id, stored in dataset.stored.items():
         shapes = found.attempt(lambda stored=stored: [stored.shape(name) for name in ("mri", "mel", "mask")])
@@ -137,7 +137,7 @@ def _scaler(dataset: ProcessedDirectory) -> Iterator[Finding]:
 
 
 def _sound_and_mel(dataset: ProcessedDirectory, sounds: Sounds | None, found: Survey) -> Iterator[Finding]:
-    """Stored mels that their sounds, times the gain, do not give."""
+    """Stored mels that do not match their sounds times the gain."""
     if sounds is None or dataset.spec is None:
         return
     spec, off = dataset.spec, {}

@@ -184,23 +184,23 @@ def lab_scaler(processed_dir: str | Path) -> Scaler:
 
 @dataclass(frozen=True)
 class LabClip(Clip):
-    """A clip whose frames, mel and mask are imported; only its sound comes from the recording."""
+    """A clip with imported frames, mel and mask; only its sound is from the recording."""
 
     stored: StoredClip = field(kw_only=True)
 
     @property
     def sources(self) -> list[Path]:
-        """The files the clip is made from."""
+        """Source files of the clip."""
         return [*dict.fromkeys([*self.stored.frame_files, *self.stored.mel_files, self.audio or self.video])]
 
 
 def lab_clips(processed_dir: Path, videos: Path, audio: Path) -> dict[str, LabClip]:
-    """Return the clips of an old processed directory, each with its sound file.
+    """Return the clips of a lab's processed directory, each with its sound file.
 
     Raises
     ------
     UserError
-        What `stored_clips` and `recordings` raise.
+        As `stored_clips` and `recordings`.
     """
     sounds = recordings(audio, AUDIO_EXTENSIONS, "audio")
     return {
@@ -210,7 +210,7 @@ def lab_clips(processed_dir: Path, videos: Path, audio: Path) -> dict[str, LabCl
 
 
 def import_clip(processed_dir: str | Path, clip: LabClip, spec: MelSpec, size: tuple[int, int], gain: float) -> int:
-    """Write frames, wav, mel and mask of a clip of the old system.
+    """Import frames, mel and mask of a clip, and write its wav.
 
     Parameters
     ----------
@@ -219,12 +219,12 @@ def import_clip(processed_dir: str | Path, clip: LabClip, spec: MelSpec, size: t
 
     Returns
     -------
-    Frames without sound, or, negative, frames of sound left over at the end.
+    Number of frames without sound, or, negative, of surplus frames of sound at the end.
 
     Raises
     ------
     UserError
-        What `take_frames` and `write_wav_of` raise, or the stored mel is another one or of another length.
+        As `take_frames` and `write_wav_of`, or the stored mel has other settings or another length.
     """
     stored, directory = clip.stored, Path(processed_dir) / "samples" / clip.id
     take_frames(directory / "mri.npy", stored, size)

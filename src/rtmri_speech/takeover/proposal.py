@@ -1,4 +1,4 @@
-"""The configuration to continue with from what a survey found, and the survey as plain text."""
+"""Proposes a configuration from a survey, and reports the survey as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rtmri_speech.takeover.survey import AcousticCheckpoint, ProcessedDirectory,
 _MEL_NUMBERS = ("sampling_rate", "n_fft", "win_length", "hop_length", "n_mels")
 
 TEST_SHARE, SPLIT_SEED = 0.1, 42
-"""Of the old training list, for the test part that the older system lacks, and the seed that draws it."""
+"""Share of the old training list drawn as the test split, which the lab's system lacks, and the seed."""
 
 _HEAD = """\
 # What inspect_lab_setup.py found, to go on with; config/schema.yaml describes every setting. The old directories are
@@ -34,11 +34,11 @@ _ABOUT = {
     "split": "Validation is the old list's. The old system had no test part: without a test.txt, one is drawn from\n"
     "# its training list, which its models have seen; scores of them say so.",
 }
-"""What stands above a section of the file."""
+"""Comments above sections of the file."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists in one line, as far as it goes."""
+    """Writes lists in flow style."""
 
 
 _Dumper.add_representer(
@@ -48,12 +48,12 @@ _Dumper.add_representer(
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration that takes a lab over.
+    """A configuration for a takeover.
 
     Attributes
     ----------
     settings : for the YAML file.
-    dataset, acoustic, vocoder : what it takes over; None where there is no checkpoint that fits.
+    dataset, acoustic, vocoder : used by it; None without a compatible checkpoint.
     """
 
     settings: Mapping[str, Any]
@@ -73,13 +73,12 @@ class Proposal:
 
 
 def propose(found: Survey, faults: Sequence[Finding], sounds: Mapping[Path, Sounds]) -> Proposal:
-    """Return the configuration that goes on with the largest dataset of the old system.
+    """Return the configuration for the largest dataset of the lab's system.
 
     Raises
     ------
     UserError
-        There is no such dataset, its meta.json cannot be used, its sounds are missing, or fewer than three clips are
-        whole.
+        There is no dataset, its meta.json is unusable, its sounds are missing, or fewer than three clips are complete.
     """
     where = ", ".join(map(str, found.roots))
     if not found.datasets:
@@ -118,7 +117,7 @@ def propose(found: Survey, faults: Sequence[Finding], sounds: Mapping[Path, Soun
     settings["audio"] = {"gain": heard.gain}
     settings["mel"] = {name: getattr(spec, name) for name in _MEL_NUMBERS}
     if spec.preemphasis != PRESETS["lab"]["preemphasis"]:
-        # Else it is left out, so that the fixed conventions have their own.
+        # Otherwise omitted, so that the fixed conventions use their own.
         settings["mel"]["preemphasis"] = spec.preemphasis
     settings["windows"] = {"ref_frames": int(dataset.meta.get("ref_frames", 4))}
     settings["split"] = {"named": _parts(dataset.lists, kept)}
@@ -132,7 +131,7 @@ def _latest(checkpoints: Sequence[Any], count: str) -> Any | None:
 
 
 def _parts(lists: Mapping[str, Sequence[str]], kept: Sequence[str]) -> dict[str, list[str]]:
-    """The old lists' parts of the clips that are kept, with a test part drawn where there is none."""
+    """The old splits of the kept clips, with a test split drawn if there is none."""
     validation = [id for id in kept if id in set(lists.get("validation", ()))]
     test = [id for id in kept if id in set(lists.get("test", ())) and id not in validation]
     rest = sorted((id for id in kept if id not in {*validation, *test}), key=lambda id: place_of(id, SPLIT_SEED))
@@ -147,7 +146,7 @@ def _parts(lists: Mapping[str, Sequence[str]], kept: Sequence[str]) -> dict[str,
 
 
 def described(found: Survey) -> Iterator[str]:
-    """Yield a line for each thing that was found, and what it is."""
+    """Yield a line describing each finding."""
     for dataset in found.datasets:
         parts = ", ".join(f"{part}.txt {len(ids)}" for part, ids in dataset.lists.items())
         yield f"{dataset.path}: a dataset of {len(dataset.stored)} clips; file lists: {parts or 'none'}."

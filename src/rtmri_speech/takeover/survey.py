@@ -1,6 +1,6 @@
-"""What of the older system lies under some directories: recordings, processed datasets, mel generators and vocoders.
+"""Finds files of the lab's earlier system: recordings, processed datasets, mel generators and vocoders.
 
-Nothing is changed. Of arrays only the headers are read; a file that cannot be read is reported and passed over.
+Nothing is changed. Only the headers of arrays are read; unreadable files are reported and skipped.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config
 from rtmri_speech.vocoder.naming import PAIR_FILE, discriminators_beside, steps_of
 
 _MADE_SPEECH = ("_generated", "_original")
-"""Ends of what inference writes: no recordings."""
+"""Suffixes of files written by inference, which are not recordings."""
 
 Found = TypeVar("Found")
 
 
 @dataclass
 class ProcessedDirectory:
-    """A processed directory of the older system.
+    """A processed directory of the lab's system.
 
     Attributes
     ----------
     path : the directory.
     stored : its clips by id.
-    lists : by part the ids of its file list.
-    meta, spec, scaler : of ``meta.json`` and ``scaler.json``; empty or None where they are missing or broken.
+    lists : ids of its file lists by split.
+    meta, spec, scaler : of ``meta.json`` and ``scaler.json``; empty or None if missing or damaged.
     """
 
     path: Path
@@ -64,7 +64,7 @@ class Recordings:
 
 @dataclass(frozen=True)
 class AcousticCheckpoint:
-    """A mel generator of the older system; ``epoch`` is None where it is not stated."""
+    """A mel generator of the lab's system; ``epoch`` is None if unknown."""
 
     path: Path
     epoch: int | None
@@ -79,9 +79,9 @@ class VocoderCheckpoint:
     Attributes
     ----------
     path, steps : the file, and the training steps in its name.
-    config : the config.json beside it, with the padding that the tensors show; None when it is missing or broken.
-    n_mels : bins of the mel that its tensors read.
-    trainable : whether the ``do_`` file to train on from lies beside it.
+    config : the config.json beside it, with the padding inferred from the tensors; None if missing or damaged.
+    n_mels : mel bins, from its tensors.
+    trainable : whether the ``do_`` file for further training is beside it.
     """
 
     path: Path
@@ -93,7 +93,7 @@ class VocoderCheckpoint:
 
 @dataclass
 class Survey:
-    """All that was found under some directories; ``broken`` says what could not be read, a sentence each."""
+    """Result of a survey; ``broken`` has a message for each unreadable file."""
 
     roots: Sequence[Path]
     datasets: list[ProcessedDirectory] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Survey:
     broken: list[str] = field(default_factory=list)
 
     def attempt(self, read: Callable[[], Found]) -> Found | None:
-        """Return what ``read`` returns, or None after noting what it refuses."""
+        """Return the result of ``read``, or None after recording its `UserError`."""
         try:
             return read()
         except UserError as error:
@@ -112,7 +112,7 @@ class Survey:
 
 
 def survey(roots: Iterable[str | Path]) -> Survey:
-    """Look through directories and return what is there.
+    """Survey directories.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def survey(roots: Iterable[str | Path]) -> Survey:
         if not root.is_dir():
             raise UserError(root, "there is no such directory", "give directories to look through")
         for directory, files in _walk(root):
-            # A root may lie below another one.
+            # Roots may be nested.
             if directory.resolve() in seen:
                 continue
             seen.add(directory.resolve())
@@ -138,7 +138,7 @@ def survey(roots: Iterable[str | Path]) -> Survey:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Every directory with the names in it; hidden ones and the inside of processed ones are left out."""
+    """Yield every directory with its file names, without hidden ones and the contents of processed ones."""
     for path, folders, files in os.walk(root):
         directory = Path(path)
         yield directory, sorted(files)
@@ -147,7 +147,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _is_processed(directory: Path, files: Iterable[str]) -> bool:
-    # Other programs have a meta.json and a directory of samples too.
+    # Other programs also have a meta.json and a directory samples.
     kinds = ("samples/*/mri.npy", "pairs_ref*")
     return {META, "scaler.json"} <= set(files) or any(any(directory.glob(kind)) for kind in kinds)
 
@@ -164,7 +164,7 @@ def _processed(directory: Path, found: Survey) -> ProcessedDirectory:
 
 
 def _recognise(directory: Path, files: list[str], found: Survey) -> None:
-    """Add the files of a directory that is no processed one."""
+    """Add the files of a directory that is not a processed one."""
     stems: dict[str, dict[str, Path]] = {"videos": {}, "sounds": {}}
     for name in files:
         path = directory / name
@@ -183,7 +183,7 @@ def _recognise(directory: Path, files: list[str], found: Survey) -> None:
 
 
 def _acoustic(path: Path) -> AcousticCheckpoint | None:
-    """A mel generator of the older system; None for any other file of torch."""
+    """A mel generator of the lab's system; None for any other torch file."""
     content = load_checkpoint(path, "copy it again", memory_map=True)
     if "model_state_dict" not in content or "mel" in content:
         return None
@@ -200,7 +200,7 @@ def _vocoder(path: Path, found: Survey) -> VocoderCheckpoint:
     names = {official_name(name): tensor for name, tensor in state.items()}
     first = names.get("conv_pre.weight_v", names.get("conv_pre.weight"))
     if first is None:
-        raise UserError(path, "lacks conv_pre, so it is no generator of HiFi-GAN", "copy it again")
+        raise UserError(path, "lacks conv_pre, so it is not a HiFi-GAN generator", "copy it again")
     config = found.attempt(lambda: read_config(path.with_name(CONFIG_NAME)))
     padding = infer_padding(names, content.get("padding") or (config and config.padding), path)
     config = config and dataclasses.replace(config, padding=padding)

@@ -1,4 +1,4 @@
-"""Faults that end a training with one sentence instead of a traceback or a ruined model."""
+"""Faults that end a training with a `UserError`: non-finite losses and running out of memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _OUT_OF_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
-"""Parts of the messages of torch's CPU allocator and of CUDA's libraries, which raise a plain RuntimeError."""
+"""Fragments of the messages of torch's CPU allocator and CUDA libraries, which raise a plain RuntimeError."""
 
 
 def require_finite(value: float, name: str, step: int) -> None:
-    """Refuse a loss that is infinite or not a number, before it reaches the weights or a checkpoint."""
+    """Refuse an infinite or NaN loss before it affects the weights or a checkpoint."""
     if not math.isfinite(value):
         raise UserError(
             f"training step {step}",
@@ -30,8 +30,8 @@ def require_finite(value: float, name: str, step: int) -> None:
 
 
 @contextmanager
-def telling_out_of_memory(remedy: str) -> Iterator[None]:
-    """Tell a failed allocation, on a CUDA device or on the CPU, in one sentence with ``remedy``."""
+def reporting_out_of_memory(remedy: str) -> Iterator[None]:
+    """Raise a `UserError` with ``remedy`` for a failed allocation on a CUDA device or the CPU."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""TensorBoard logs that a resumed training continues without a trace, and progress for terminals and log files."""
+"""TensorBoard logs that are continued seamlessly on resume, and progress for terminals and log files."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from rtmri_speech.atomic import replacing
 _log = logging.getLogger(__name__)
 
 PLAIN_INTERVAL = 30.0
-"""Seconds between two lines of progress where there is no terminal."""
+"""Seconds between lines of progress without a terminal."""
 
 
 class TrainingLog:
-    """A TensorBoard log that after a kill and a resume equals that of an uninterrupted run (a context manager).
+    """A TensorBoard log that after a kill and resume equals that of an uninterrupted run (a context manager).
 
     Parameters
     ----------
-    directory : where the event files are; made if missing.
-    resumed_step : the last step whose events stay; later ones are cut off, since the training makes them again.
-        None: a new training; event files of an earlier one are moved to ``<directory>.superseded``.
+    directory : of the event files; created if missing.
+    resumed_step : the last step whose events are kept; later ones will be written again. None for a new training:
+        existing event files are moved to ``<directory>.superseded``.
 
     Attributes
     ----------
@@ -64,18 +64,18 @@ class TrainingLog:
             self.writer.add_scalar(tag, value, step)
 
     def pictures(self, tag: str, rows: list[np.ndarray], step: int) -> None:
-        """Write mels ``(n_mels, T)``, one under the other with low frequencies at the bottom, as one picture."""
+        """Write stacked mels ``(n_mels, T)`` as one picture, low frequencies at the bottom."""
         self.writer.add_image(tag, stacked_picture(rows), step, dataformats="HWC")
 
     def flush(self) -> None:
-        """Hand all events to the system; call it before a state is saved, so that no saved step lacks its events."""
+        """Flush all events; call it before a state is saved, so that no saved step lacks its events."""
         self.writer.flush()
 
 
 def cut_events(path: str | Path, last_step: int) -> None:
-    """Remove from an event file what lies beyond ``last_step``, and a record that a kill left unfinished.
+    """Remove events after ``last_step``, and an incomplete record left by a kill, from an event file.
 
-    A file that has neither is not touched; one that is left empty is deleted.
+    A file without either is not touched; a file that would be empty is deleted.
     """
     from tensorboard.compat.proto.event_pb2 import Event
 
@@ -97,7 +97,7 @@ def cut_events(path: str | Path, last_step: int) -> None:
 
 
 def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each whole TFRecord and its body: uint64 length, its uint32 CRC, the body, its uint32 CRC."""
+    """Yield each complete TFRecord and its body: uint64 length, uint32 CRC, body, uint32 CRC."""
     with path.open("rb") as file:
         while len(head := file.read(12)) == 12:
             (length,) = struct.unpack("<Q", head[:8])
@@ -108,7 +108,7 @@ def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
 
 
 def stacked_picture(mels: list[np.ndarray]) -> np.ndarray:
-    """Return mels ``(n_mels, T)`` as one RGB picture, uint8 ``(H, W, 3)``, in one scale, for comparison by eye."""
+    """Return mels ``(n_mels, T)`` as one RGB picture, uint8 ``(H, W, 3)``, on a common scale, for visual comparison."""
     import cv2
 
     low, high = min(mel.min() for mel in mels), max(mel.max() for mel in mels)
@@ -124,8 +124,8 @@ class Progress:
 
     Parameters
     ----------
-    total, done : steps in all, and those of earlier runs.
-    name : what is being done.
+    total, done : total steps, and those of earlier runs.
+    name : of the task.
     """
 
     def __init__(self, total: int, done: int, name: str) -> None:
@@ -144,7 +144,7 @@ class Progress:
             self._bar.close()
 
     def advance(self, values: Mapping[str, float], steps: int = 1) -> None:
-        """Count ``steps`` more and show ``values`` beside them."""
+        """Advance by ``steps`` and show ``values``."""
         self._done += steps
         if self._bar is not None:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)

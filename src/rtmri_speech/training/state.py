@@ -1,8 +1,8 @@
-"""What a training keeps to be killed at any moment and go on as if it had not been.
+"""Resumable state of a training, safe against a kill at any moment.
 
-A `TrainingState` is a directory of numbered state files under a file lock. Each file is written whole or not at all,
-holds the random states too, and belongs to one fingerprint (data, mel, network): a training of something else never
-goes on from it.
+A `TrainingState` is a directory of numbered state files under a file lock. Each file is written atomically, contains
+the random states, and has a fingerprint (data, mel, network): a training with another fingerprint does not resume from
+it.
 """
 
 from __future__ import annotations
@@ -49,44 +49,43 @@ _UNREADABLE = (
     struct.error,
     pickle.UnpicklingError,
 )
-"""What torch raises for a truncated, foreign or damaged file: its unpickler runs the file's operations as they come, on
-whatever the damage has left of their operands.
+"""Raised by torch for a truncated, foreign or damaged file: its unpickler executes the operations on damaged operands.
 """
 
 _REAL = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 _REAL |= {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
-"""Types of tensors that networks and their states are made of."""
+"""Tensor types of networks and states."""
 
 _WRAPPERS = "_orig_mod.", "module.", "_orig_mod."
-"""Prefixes of `torch.compile` and `DistributedDataParallel`, which wrap a network in either order."""
+"""Prefixes of `torch.compile` and `DistributedDataParallel`, in either order."""
 
 _UNFIT = (LookupError, TypeError, ValueError, AttributeError, AssertionError, OverflowError, RuntimeError)
-"""What restoring a state of another form raises: missing keys, other types, other shapes."""
+"""Raised on restoring a malformed state: missing keys, wrong types or shapes."""
 
 
 def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write ``content`` (tensors, numbers, words, lists and dicts of them) with `torch.save`, whole or not at all.
+    """Write ``content`` (tensors, numbers, strings, lists and dicts of them) with `torch.save`, atomically.
 
-    Equal contents make equal bytes, also after a resume: pickle writes a word that it has met before as a reference,
-    and tells words apart that are equal but not the same object.
+    Equal contents give equal bytes, also after a resume: pickle stores repeated strings as references, but only if they
+    are the same object, so strings are interned.
 
     Raises
     ------
     OSError
-        The disk is full or not writable; what stood at ``path`` is still there.
+        The disk is full or not writable; an existing ``path`` is unchanged.
     """
     with replacing(path) as temporary, temporary.open("wb") as out:
         try:
             torch.save(_with_shared_words(content), out)
         except RuntimeError as error:
-            # torch hides a full disk behind its own message; the cause tells the user what to do.
+            # torch wraps the error of a full disk; raise the original.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
 
 
 def _with_shared_words(value: Any) -> Any:
-    """The same values, every word the one object of that spelling."""
+    """Return equal values with all strings interned."""
     if type(value) is str:
         return sys.intern(value)
     if type(value) in (list, tuple):
@@ -102,16 +101,15 @@ def _with_shared_words(value: Any) -> Any:
 def load_checkpoint(
     path: str | Path, remedy: str = "give a file written by the training", *, memory_map: bool = False
 ) -> dict[str, Any]:
-    """Read a file of `save_checkpoint`, or of another program of torch, onto the CPU without running any code of it.
+    """Read a file of `save_checkpoint`, or of another torch program, onto the CPU without executing code from it.
 
-    Names of weights are those of the network, also where a training over several devices, or a compiled network, wrote
-    them under a prefix. With ``memory_map`` tensors are read from the disk when they are used; a file of torch before
-    1.6 is read whole.
+    Prefixes of weight names from multi-device training or compilation are removed. With ``memory_map``, tensors are
+    read from disk on use; files of torch before 1.6 are read whole.
 
     Raises
     ------
     UserError
-        The file is missing, is damaged, or holds something else than plain tensors and values.
+        The file is missing, damaged, or has content other than plain tensors and values.
     """
     path = Path(path)
     if not path.is_file():
@@ -128,7 +126,7 @@ def load_checkpoint(
 
 
 def _without_wrapper(value: Any) -> Any:
-    """A table whose keys all begin with a prefix of `_WRAPPERS` without it; anything else as it is."""
+    """Remove prefixes in `_WRAPPERS` shared by all keys of a dict; return other values unchanged."""
     for prefix in _WRAPPERS:
         if isinstance(value, dict) and value and all(isinstance(key, str) and key.startswith(prefix) for key in value):
             value = {key.removeprefix(prefix): part for key, part in value.items()}
@@ -136,7 +134,7 @@ def _without_wrapper(value: Any) -> Any:
 
 
 def is_plain(value: Any) -> bool:
-    """Tell whether a value from a file is a dense tensor of real numbers in memory."""
+    """Return whether a value is a dense tensor of real numbers in memory."""
     return (
         isinstance(value, torch.Tensor)
         and value.dtype in _REAL
@@ -146,7 +144,7 @@ def is_plain(value: Any) -> bool:
 
 
 def adamw_difference(found: Any, optimiser: torch.optim.Optimizer) -> str | None:
-    """Return why a value from a file cannot be the state of ``optimiser``, an AdamW; None when it can.
+    """Return why a value cannot be the state of the AdamW ``optimiser``, or None if it can.
 
     Some parameters, or all, may have no moments yet.
     """
@@ -185,7 +183,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: Mapping[str, Any]) -> None:
-    """Put all random generators back to where `random_state` found them; CUDA only when the devices are as many."""
+    """Restore all random generators from `random_state`; CUDA only if the number of devices is the same."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
@@ -196,20 +194,20 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
 
 
 def seed_random_generators(seed: int) -> None:
-    """Begin all random generators (Python, NumPy, torch and every CUDA device) at ``seed``."""
+    """Seed all random generators (Python, NumPy, torch and every CUDA device)."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 def seed_for_step(seed: int, step: int, *purpose: int) -> int:
-    """Return a 63-bit seed that depends on ``seed``, ``step`` and ``purpose`` (such as a rank) and on nothing else."""
+    """Return a 63-bit seed, a function of ``seed``, ``step`` and ``purpose`` (such as a rank)."""
     return int(np.random.SeedSequence([seed, step, *purpose]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @contextmanager
 def refusing_unfit(source: str | Path) -> Iterator[None]:
-    """Refuse a state of ``source`` that the block cannot restore: of another version of the program, or damaged."""
+    """Raise a `UserError` if the block cannot restore a state of ``source``: damaged, or of another version."""
     try:
         yield
     except _UNFIT as error:
@@ -218,21 +216,21 @@ def refusing_unfit(source: str | Path) -> Iterator[None]:
 
 
 class TrainingState:
-    """The state files of one training, held under a lock while it runs (a context manager).
+    """The state files of a training, locked while it runs (a context manager).
 
     Parameters
     ----------
-    directory : where the files ``state_XXXXXXXX.pt`` are kept; made if missing.
-    fingerprint : what the training is of (data, mel, network) as JSON values; files of another one are set aside.
-    adjustable : settings (learning rate, loss coefficients, ...) that may change between runs; what changed is said.
+    directory : of the files ``state_XXXXXXXX.pt``; created if missing.
+    fingerprint : data, mel and network as JSON values; files with another fingerprint are set aside.
+    adjustable : settings (learning rate, loss coefficients, ...) that may change between runs; changes are reported.
     defaults : ``fingerprint`` and ``adjustable`` of the default settings: a state from before there was a setting was
         made with its default.
-    keep : how many files are kept.
+    keep : number of files to keep.
     wait : wait for a trainer that still holds the lock, and log it; else refuse.
 
     Attributes
     ----------
-    superseded : after `load`, what the newest file of another fingerprint held, or None.
+    superseded : after `load`, the content of the newest file with another fingerprint, or None.
 
     Raises
     ------
@@ -265,7 +263,7 @@ class TrainingState:
                 raise UserError(self.directory, f"is in use by another training ({holder})", "wait for it or stop it")
             _log.info(f"{self.directory}: another training ({holder}) works here; waiting for it to end.")
             self._lock.acquire(wait=True)
-        # Nobody else writes here now: what a killed trainer left unfinished is of no use.
+        # Under the lock, temporary files are leftovers of a killed trainer.
         for path in self.directory.glob(".*"):
             path.unlink()
         return self
@@ -282,10 +280,10 @@ class TrainingState:
         return sorted(found)
 
     def load(self) -> dict[str, Any] | None:
-        """Return what the newest readable file of this fingerprint holds, with ``step``, and restore the random states.
+        """Return the content of the newest readable file, with ``step``, and restore the random states.
 
-        An unreadable file is passed over for the one before it. Files of another fingerprint are set aside in
-        ``<directory>.superseded`` and None is returned. Each of these, and each changed adjustable setting, is said.
+        Unreadable files are skipped. If the fingerprint differs, the files are moved to ``<directory>.superseded`` and
+        None is returned. These cases, and changed adjustable settings, are reported.
         """
         for step, path in reversed(self._files()):
             try:
@@ -322,7 +320,7 @@ class TrainingState:
         Raises
         ------
         OSError
-            The disk is full; the files that were there still are.
+            The disk is full; existing files are unchanged.
         """
         content = {
             "fingerprint": self.fingerprint,
@@ -343,7 +341,7 @@ class TrainingState:
         path.replace(self._aside / path.name)
 
     def _drop_set_aside(self) -> None:
-        """Only one training is kept aside: states are large."""
+        """Delete the states set aside earlier: they are large, so only one training's are kept."""
         for path in self._aside.glob("state_*.pt"):
             path.unlink()
 
@@ -358,7 +356,7 @@ def _completed(saved: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Name each value that differs, nested ones by dotted path, as ``path a -> b``; long values by name only."""
+    """List differing values as ``path a -> b``, nested ones by dotted path, long ones by path only."""
     found = []
     for key in sorted({*before, *now}):
         a, b = before.get(key), now.get(key)
@@ -371,13 +369,13 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str 
 
 
 class Stopped(BaseException):
-    """A signal came during a wait that may have no end; like `KeyboardInterrupt` it is no error."""
+    """A signal interrupted a wait; like `KeyboardInterrupt` it is not an error."""
 
 
 class StopRequest:
-    """Records SIGTERM and SIGINT for the training loop, which reads them between two steps (a context manager).
+    """Records SIGTERM and SIGINT for the training loop, which checks between steps (a context manager).
 
-    A second SIGINT interrupts at once, for a user who cannot wait.
+    A second SIGINT interrupts immediately.
     """
 
     def __init__(self) -> None:
@@ -405,7 +403,7 @@ class StopRequest:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Raise `Stopped` at a signal that comes within, or has come before."""
+        """Raise `Stopped` if a signal arrives within the block or has arrived before."""
         self._interrupting = True
         try:
             if self.requested:
@@ -416,10 +414,10 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has arrived."""
         return self._signal is not None
 
     @property
     def exit_code(self) -> int:
-        """The exit code that tells the shell of the signal (143 for SIGTERM, 130 for SIGINT); 0 without one."""
+        """Exit code for the signal (143 for SIGTERM, 130 for SIGINT); 0 without one."""
         return 128 + self._signal if self._signal is not None else 0

@@ -1,7 +1,7 @@
-"""The training loop: resuming, validating, saving, stopping and logging, for any stage, in one or several processes.
+"""The training loop for any stage: resume, validate, save, stop and log, in one or several processes.
 
-A stage is a `Task`. The batch of a step depends on the settings and the step alone, and a state holds the rest, so that
-a training killed at any moment and resumed ends like one that was never stopped, on a CPU bit for bit.
+A stage is a `Task`. The batch of a step is a function of the settings and the step, and everything else is in the saved
+state, so that an interrupted and resumed training gives the same result as an uninterrupted one, bit for bit on a CPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from rtmri_speech import provenance
 from rtmri_speech.atomic import save_json
 from rtmri_speech.training.distributed import Processes, processes
-from rtmri_speech.training.faults import require_finite, telling_out_of_memory
+from rtmri_speech.training.faults import reporting_out_of_memory, require_finite
 from rtmri_speech.training.loading import LOST_LOADER, batches, load
 from rtmri_speech.training.logging import Progress, TrainingLog
 from rtmri_speech.training.state import Stopped, StopRequest, TrainingState, refusing_unfit
@@ -28,22 +28,22 @@ from rtmri_speech.workers import reporting_lost_workers
 _log = logging.getLogger(__name__)
 
 _VALIDATION_DUE = "validation_due"
-"""In a state: a signal stopped the training in the validation after the step."""
+"""Key of a state: the training was stopped during the validation after the step."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainerSettings:
-    """How a training is run, whatever it trains.
+    """Settings of a run that do not depend on the stage.
 
     Attributes
     ----------
-    state_dir, log_dir : where the resumable states and the TensorBoard log are kept.
-    device, wait : where to compute; whether to wait for another trainer that holds the states, or refuse.
-    warm : offer the task the newest state of another fingerprint to begin with.
-    provenance : also write the record of the result to this JSON.
+    state_dir, log_dir : directories of the resumable states and the TensorBoard log.
+    device, wait : torch device; whether to wait for, or refuse, a state directory locked by another trainer.
+    warm : offer the task the newest state of another fingerprint as a start.
+    provenance : JSON file for the record of the result.
     workers, prefetch, pin_memory : of the loader.
-    memory_remedy : what the user can do when memory runs out.
-    longer : the settings that make a finished training longer.
+    memory_remedy : remedy for running out of memory.
+    longer : the settings that extend a finished training.
     """
 
     state_dir: Path
@@ -61,13 +61,13 @@ class TrainerSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """Steps between two events; the last step of a training is validated and has a checkpoint too.
+    """Steps between events; the last step of a training always has a validation and a checkpoint.
 
     Attributes
     ----------
     validation, checkpoint : steps; every checkpoint is preceded by a validation.
-    summary : steps between two entries of `Task.scalars` in the log; None for none.
-    state_minutes : least time between two states; None: a state with each checkpoint.
+    summary : steps between entries of `Task.scalars` in the log; None for none.
+    state_minutes : minimum time between states; None saves one with each checkpoint.
     """
 
     validation: int
@@ -77,23 +77,23 @@ class Intervals:
 
 
 class Task(ABC):
-    """What one stage trains, and where it stands.
+    """The stage-specific part of a training, and its progress.
 
-    The trainer first asks for the `fingerprint` and the `adjustable` settings, then calls `load_state` or `begin`, and
-    from then on `step`, `validate`, `write_checkpoint` and `state` as they are due, at last `finish`. With several
-    processes each has its task; the first one's alone writes files.
+    The trainer first reads the `fingerprint` and the `adjustable` settings, then calls `load_state` or `begin`, then
+    `step`, `validate`, `write_checkpoint` and `state` when due, and finally `finish`. Each process has its task; only
+    the first writes files.
 
     Attributes
     ----------
-    name, module : of the stage, as records and progress name it, and of the module below the package that trains it.
+    name, module : of the stage in records and progress, and its module below the package.
     seed : of its random numbers.
-    steps : optimiser steps made, those of a base included; the trainer counts.
-    total_steps, length : steps at which the training ends, and that in words; known after `begin` or `load_state`.
-    intervals : how often what happens; known after `begin` or `load_state`.
-    ended : why the training has ended, None while it has not; a task may end early by setting it in `validate`.
-    logged_until : the last position in the log that stays; None: a new training, with a new log.
-    record : where the result comes from (see `provenance.record`), None in processes other than the first. The task
-        puts it into its checkpoints, and into its state as ``provenance``.
+    steps : optimiser steps made, including those of a base; counted by the trainer.
+    total_steps, length : steps at the end of the training, and their description; set by `begin` or `load_state`.
+    intervals : of validations, checkpoints and states; set by `begin` or `load_state`.
+    ended : why the training has ended, else None; a task may set it in `validate` to stop early.
+    logged_until : the last position to keep in the log; None starts a new log.
+    record : provenance of the result (see `provenance.record`), None except in the first process. The task stores it in
+        its checkpoints, and in its state as ``provenance``.
     """
 
     name: ClassVar[str]
@@ -109,11 +109,11 @@ class Task(ABC):
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
-        """Return what the training is of, as JSON values; a state of another fingerprint is not resumed."""
+        """Return data and design of the training, as JSON values; a state with another fingerprint is not resumed."""
 
     @abstractmethod
     def adjustable(self) -> dict[str, Any]:
-        """Return the settings that may change between runs of one training, as JSON values."""
+        """Return the settings that may change when a training is resumed, as JSON values."""
 
     def defaults(self) -> dict[str, dict[str, Any]]:
         """Return ``fingerprint`` and ``adjustable`` of the default settings, as far as they are settings."""
@@ -121,11 +121,11 @@ class Task(ABC):
 
     @abstractmethod
     def recorded_settings(self) -> dict[str, Any]:
-        """Return the settings that count for the result, as JSON values."""
+        """Return the settings that affect the result, as JSON values."""
 
     @abstractmethod
     def sources(self) -> tuple[dict[str, str], dict[str, Any]]:
-        """Return ``inputs`` and ``clips`` of `provenance.record`; called where a training begins."""
+        """Return ``inputs`` and ``clips`` of `provenance.record`; called when a training begins."""
 
     @abstractmethod
     def begin(self, superseded: Mapping[str, Any] | None) -> None:
@@ -135,12 +135,12 @@ class Task(ABC):
     def load_state(self, saved: Mapping[str, Any]) -> None:
         """Resume from what `state` returned, with its ``step`` and ``adjustable`` settings; changed ones take effect.
 
-        A state that raises (see `refusing_unfit`) is refused in a sentence.
+        Exceptions are reported as an invalid state (see `refusing_unfit`).
         """
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Return all that a resumed training needs beside the step and the random generators."""
+        """Return everything needed to resume, except the step and the random generators."""
 
     @property
     @abstractmethod
@@ -149,7 +149,7 @@ class Task(ABC):
 
     @abstractmethod
     def keys(self, first: int, last: int) -> Iterable[Any]:
-        """Return the keys of the batches of steps ``first`` to ``last - 1`` that this process takes."""
+        """Return this process's keys of the batches of steps ``first`` to ``last - 1``."""
 
     @abstractmethod
     def step(self, batch: Any) -> dict[str, float]:
@@ -157,48 +157,48 @@ class Task(ABC):
 
     @abstractmethod
     def validate(self, log: TrainingLog | None, stop: StopRequest | None) -> None:
-        """Validate after ``steps`` steps, move the schedule and write to the log, the first process's.
+        """Validate after ``steps`` steps, update the schedule, and in the first process write to the log.
 
-        ``stop`` is for `loading.batches`; `Stopped` may pass as long as nothing is changed that `state` returns.
+        ``stop`` is for `loading.batches`; `Stopped` may be raised only before anything in `state` has changed.
         """
 
     @abstractmethod
     def write_checkpoint(self) -> None:
-        """Write a checkpoint if the validation before this call made one worth it; the first process's."""
+        """Write a checkpoint if the last validation justifies one; first process only."""
 
     @abstractmethod
     def finish(self) -> Mapping[str, Any]:
-        """Write the results of an ended training and return their record; the first process's."""
+        """Write the results of an ended training and return their record; first process only."""
 
     def shown(self, losses: Mapping[str, float]) -> Mapping[str, float]:
-        """Return what the progress shows beside a step."""
+        """Return the values shown in the progress."""
         return losses
 
     def scalars(self, losses: Mapping[str, float]) -> Mapping[str, float]:
-        """Return the tags and values that the log takes every `Intervals.summary` steps."""
+        """Return the values to log by tag, every `Intervals.summary` steps."""
         return losses
 
     def state_saved(self) -> None:
-        """Remove what no state needs any more; the first process's."""
+        """Remove files that no state needs any more; first process only."""
         return
 
 
 def run(settings: TrainerSettings, task_of: Callable[[Processes], Task]) -> int:
-    """Train until the task ends or a signal stops it, and return the exit code for the shell.
+    """Train until the task ends or a signal stops it, and return the exit code.
 
     Parameters
     ----------
-    task_of : makes the task for this process of the group; the task's sentences go to the second argument.
+    task_of : creates the task of this process; its second argument reports messages.
 
     Raises
     ------
     UserError
-        The task refuses its data or its state, another trainer holds the states and ``wait`` is false, a loss is not
-        finite, memory ran out or a loader process was lost; the last state on disk is intact.
+        The task refuses its data or state, another trainer has locked the states and ``wait`` is false, a loss is not
+        finite, memory ran out, or a loader process died; the last state on disk is intact.
     """
     with contextlib.ExitStack() as held:
         group = held.enter_context(processes(settings.device))
-        held.enter_context(telling_out_of_memory(settings.memory_remedy))
+        held.enter_context(reporting_out_of_memory(settings.memory_remedy))
         held.enter_context(reporting_lost_workers(LOST_LOADER))
         if not group.first:
             logging.getLogger("rtmri_speech").setLevel(logging.ERROR)
@@ -227,7 +227,7 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes], Task]) -> int:
         if group.first:
             task.record = _record(task, group, saved, superseded)
             log = held.enter_context(TrainingLog(settings.log_dir, task.logged_until))
-        # Not earlier: a signal must end the wait for the lock, and here nothing is lost yet.
+        # Not earlier: a signal must interrupt the wait for the lock.
         stop = held.enter_context(StopRequest())
         trainer = _Trainer(settings, task, group, state, log, stop, validation_due)
         if saved is None:
@@ -239,11 +239,11 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes], Task]) -> int:
 def _record(
     task: Task, group: Processes, saved: Mapping[str, Any] | None, superseded: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """The record of a training that begins here or goes on from a state."""
+    """Provenance of a training that begins or resumes."""
     settings = task.recorded_settings() | {"device": group.device.type, "processes": group.size}
     maker = {**provenance.maker(task.module), "settings": settings}
     if saved is not None and saved.get("provenance"):
-        # The data did not change, or the state would not be this training's: it need not be read again.
+        # The fingerprint matches, so the data are unchanged and need not be hashed again.
         return provenance.continued(saved["provenance"], maker, task.steps)
     record = provenance.record(task.name, {"from_step": task.steps, **maker}, task.seed, *task.sources())
     if superseded is not None:
@@ -253,7 +253,7 @@ def _record(
 
 @dataclasses.dataclass
 class _Trainer:
-    """The loop over the steps of a task; ``state`` and ``log`` are the first process's."""
+    """The loop over the steps of a task; ``state`` and ``log`` are None except in the first process."""
 
     settings: TrainerSettings
     task: Task
@@ -275,7 +275,7 @@ class _Trainer:
                 f"{self.settings.state_dir}: stopped by a signal after step {task.steps} of {task.total_steps}; "
                 "the same command resumes it."
             )
-            # Several processes stop together, whichever received the signal.
+            # All processes stop together, whichever received the signal.
             return self.stop.exit_code or 128 + signal.SIGTERM
         if task.ended is None:
             self._end()
@@ -290,7 +290,7 @@ class _Trainer:
         self.task.ended = f"all {self.task.length}"
 
     def _train(self) -> bool:
-        """Take the steps that are left and return whether a signal stopped them."""
+        """Take the remaining steps; return whether a signal stopped the training."""
         task, settings = self.task, self.settings
         loader = load(
             task.batch_of,
@@ -299,7 +299,7 @@ class _Trainer:
             prefetch=settings.prefetch,
             pin_memory=settings.pin_memory,
         )
-        # Several processes stop between steps only, together.
+        # Several processes stop only between steps, together.
         waiting = self.stop if self.group.size == 1 else None
         progress = Progress(task.total_steps, task.steps, task.name) if self.group.first else None
         with progress or contextlib.nullcontext():
@@ -315,12 +315,12 @@ class _Trainer:
         return True
 
     def _after_step(self, waiting: StopRequest | None) -> bool | None:
-        """Do what is due after a step; return whether a signal stopped the training, or None while it continues."""
+        """Validate and save if due; return whether a signal stopped the training, or None to continue."""
         task = self.task
         try:
             checkpoint = self._validate_if_due(waiting)
         except Stopped:
-            # A validation changes nothing before it is complete: the resumed training begins with it.
+            # An incomplete validation has changed nothing: it is repeated on resume.
             self.save(validation_due=True)
             return True
         if task.ended is None and task.steps >= task.total_steps:
@@ -344,7 +344,7 @@ class _Trainer:
             self.log.scalars(task.scalars(losses), task.steps)
 
     def _validate_if_due(self, waiting: StopRequest | None) -> bool:
-        """Validate and write a checkpoint if they are due; return whether the checkpoint was."""
+        """Validate and write a checkpoint if due; return whether a checkpoint was due."""
         task, intervals = self.task, self.task.intervals
         checkpoint = task.steps >= task.total_steps or task.steps % intervals.checkpoint == 0
         if checkpoint or task.steps % intervals.validation == 0:

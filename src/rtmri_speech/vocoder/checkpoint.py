@@ -1,9 +1,9 @@
-"""HiFi-GAN's files: ``g_<steps>`` and ``do_<steps>``, read and written with the official names and layout.
+"""HiFi-GAN's checkpoint files ``g_<steps>`` and ``do_<steps>``, with official names and layout.
 
 A ``g_`` file is a dict with ``generator``; a ``do_`` file a dict with ``mpd``, ``msd``, ``optim_g``, ``optim_d``,
 ``steps`` and ``epoch``. Weight-normed tensors are ``weight_g`` and ``weight_v``, spectral-normed ones ``weight_orig``,
 ``weight_u`` and ``weight_v``, as `jik876/hifi-gan` names them; ``optim_d`` numbers the scale discriminators first. Ours
-carry the mel and the padding beside these, which the official program does not look at.
+additionally contain the mel and the padding, which the official program ignores.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 State = dict[str, torch.Tensor]
 
 _FAR_WIDER = 64
-"""A layer so many times larger than any in the checkpoint belongs to no version of the same network."""
+"""Maximum ratio of a config's largest layer to the checkpoint's."""
 
 _NAMES = (
     ("parametrizations.weight.original0", "weight_g"),
@@ -43,7 +43,7 @@ _NAMES = (
 
 
 def official_name(name: str) -> str:
-    """Return the official name of a tensor of our modules (PyTorch's parametrisations have other names)."""
+    """Return the official name of a tensor of our modules (PyTorch's parametrisations rename them)."""
     for ours, official in _NAMES:
         if name.endswith("." + ours):
             return name[: -len(ours)] + official
@@ -56,12 +56,12 @@ def official_state(module: nn.Module) -> State:
 
 
 def load_official(module: nn.Module, state: Mapping[str, torch.Tensor], source: str | Path) -> None:
-    """Load tensors with official names into ``module``, all of them and no others.
+    """Load tensors with official names into ``module``, strictly.
 
     Raises
     ------
     UserError
-        A tensor is missing, unknown, not finite or of another shape; ``source`` and the first such tensor are named.
+        A tensor is missing, unknown, not finite or of another shape; the error names ``source`` and the first one.
     """
     ours = {official_name(name): (name, tensor) for name, tensor in module.state_dict().items()}
     state = {official_name(str(name)): tensor for name, tensor in state.items()}
@@ -88,13 +88,13 @@ def load_official(module: nn.Module, state: Mapping[str, torch.Tensor], source: 
 def infer_padding(keys: Iterable[str], named: str | None, source: str | Path) -> str:
     """Return the padding a generator was trained with, from the names of its tensors and from its config.
 
-    A weight-normed ``conv_pre`` is official, a plain one beside weight-normed ``ups`` is the lab's. A folded file shows
-    neither, and needs a config that names it.
+    A weight-normed ``conv_pre`` is official, a plain one with weight-normed ``ups`` is the lab's. For a folded file the
+    config must specify it.
 
     Raises
     ------
     UserError
-        The config names the other padding, or the file is folded and the config names none.
+        The config contradicts the file, or the file is folded and the config does not specify the padding.
     """
     keys = {official_name(str(key)) for key in keys}
     if "conv_pre.weight_g" in keys:
@@ -123,12 +123,12 @@ def read_generator(path: str | Path, config: VocoderConfig) -> tuple[Generator, 
 
     Returns
     -------
-    the generator (weight-normed, or folded when the file is), and ``config`` with its padding named.
+    The generator (weight-normed, or folded if the file is), and ``config`` with its padding.
 
     Raises
     ------
     UserError
-        The file cannot be read, is not a generator, or does not fit ``config``.
+        The file is unreadable, not a generator, or does not match ``config``.
     """
     content = load_checkpoint(path)
     state = content.get("generator")
@@ -147,14 +147,14 @@ def read_generator(path: str | Path, config: VocoderConfig) -> tuple[Generator, 
 
 
 def padding_of(content: Mapping[str, Any], path: str | Path) -> str | None:
-    """Return the padding that a ``g_`` file of ours states; None for the official program's."""
+    """Return the padding in one of our ``g_`` files; None for the official program's."""
     return require_type(content.get("padding"), Literal[PADDINGS] | None, "padding", path, "give a g_<steps> file")
 
 
 def _require_widths(state: Mapping[str, Any], config: VocoderConfig, path: str | Path) -> None:
-    """Refuse a config of far wider layers than the file holds before memory is taken for them.
+    """Refuse a config with far larger layers than the file before allocating memory.
 
-    What differs by less is told more exactly, by the layer, when the weights are loaded.
+    Smaller differences are reported by layer when the weights are loaded.
     """
     held = max((tensor.numel() for tensor in state.values() if is_plain(tensor)), default=0)
     widest = config.upsample_initial_channel
@@ -177,7 +177,7 @@ def config_of(checkpoint: str | Path, config: str | Path | None) -> VocoderConfi
 
 
 def newest_pair(directory: str | Path) -> tuple[Path, dict, dict] | None:
-    """Return the newest readable pair as (``g_`` file, its content, ``do_`` content); None when there is none.
+    """Return the newest readable pair as (``g_`` file, its content, ``do_`` content), or None.
 
     Each unreadable pair that is passed over is logged.
     """
@@ -190,15 +190,15 @@ def newest_pair(directory: str | Path) -> tuple[Path, dict, dict] | None:
 
 
 def write_pair(directory: str | Path, steps: int, generator: dict[str, Any], rest: dict[str, Any]) -> None:
-    """Write ``g_<steps>`` and ``do_<steps>``; the pair counts from the moment ``g_`` has its name, which comes last."""
+    """Write ``do_<steps>``, then ``g_<steps>``, which completes the pair."""
     save_checkpoint(discriminator_file(directory, steps), rest)
     save_checkpoint(generator_file(directory, steps), generator)
 
 
 def publish_pair(directory: str | Path, steps: int, target: str | Path) -> None:
-    """Copy a pair and its config without the optimisers' moments, three quarters of its bytes: a base to begin with.
+    """Copy a pair and its config without the optimisers' moments (three quarters of the size), as a base.
 
-    Official programs read it too: an optimiser without moments begins as a new one.
+    The official program can read it: an optimiser without moments starts fresh.
     """
     generator, rest = (load_checkpoint(name(directory, steps)) for name in (generator_file, discriminator_file))
     for name in ("optim_g", "optim_d"):
@@ -216,14 +216,14 @@ def prune_pairs(
     keep_every: int = 0,
     archive: str | Path | None = None,
 ) -> list[int]:
-    """Delete the pairs that are not kept, or move them to ``archive``.
+    """Delete pairs that are not to be kept, or move them to ``archive``.
 
     Parameters
     ----------
-    made : steps of the pairs this training wrote: only these can go, never a base or another run's.
-    keep_last : so many of the newest are kept, at least one.
-    best : the steps of the best pair, kept.
-    keep_every : pairs whose steps are a multiple of it are kept; 0 for none.
+    made : steps of the pairs written by this training; others, such as a base, are never removed.
+    keep_last : number of newest pairs to keep, at least one.
+    best : steps of the best pair, which is kept.
+    keep_every : keep pairs whose steps are a multiple of this; 0 for none.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""The HiFi-GAN config JSON: the official keys, and ours beside them.
+"""The HiFi-GAN config JSON: the official keys, and our additional ones.
 
-The official program (`jik876/hifi-gan`) keeps one ``config.json`` beside its checkpoints. It is read and written here
-with its own names; keys that are only ours have defaults under which a file without them means what it officially does.
+The official program (`jik876/hifi-gan`) keeps one ``config.json`` beside its checkpoints. It is read and written with
+the official names; our keys default to the official behaviour.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LATER_SETTINGS = (
 """Settings that earlier configs and states lack; written only where they are not at their defaults."""
 
 _LONGEST_REACH = 10_000
-"""Samples between the first and the last that one convolution reads; beyond it padding alone would fill the memory."""
+"""Maximum span of a convolution, samples: longer padding would exhaust memory."""
 
 _MOST_WORKERS = 256
 
@@ -52,35 +52,35 @@ _MEL_KEYS = {
 
 @dataclasses.dataclass(frozen=True)
 class VocoderConfig:
-    """The network, its mel and its training, by the official names.
+    """Settings of network, mel and training, with the official names.
 
     Parameters
     ----------
     resblock : ``"1"`` (pairs of convolutions) or ``"2"`` (single ones).
     upsample_rates, upsample_kernel_sizes : of each transposed convolution; the product of the rates is ``hop_size``.
-    upsample_initial_channel : channels before the first of them, halved by each.
+    upsample_initial_channel : channels before the first one, halved by each.
     resblock_kernel_sizes, resblock_dilation_sizes : of the parallel residual blocks after each.
     segment_size : samples of a training excerpt, a multiple of ``hop_size``.
     padding : ``official`` or ``lab`` (see `generator`); None leaves it to the checkpoint's keys.
-    mpd_divisor, msd_divisor : divide the discriminators' channels, for runs on a CPU.
+    mpd_divisor, msd_divisor : divisors of the discriminators' channels, for training on a CPU.
     mel_weight, stft_weight : weights of the L1 mel and of the multi-resolution STFT loss (0 for none).
-    discriminator_start : the training step at which the discriminators join; None: never.
-    lr_decay_steps : steps after which ``lr_decay`` is applied once more; None: an epoch's, as the official program.
+    discriminator_start : training step from which the discriminators are used; None for never.
+    lr_decay_steps : steps between applications of ``lr_decay``; None for each epoch, as in the official program.
     schedule : ``exponential`` (``lr_decay`` every ``lr_decay_steps``) or ``plateau`` (the lab's: a tenth when the
         validation mel error stalls).
-    average : decay of the moving average of the generator's weights that is saved and validated; 0 for none.
-    augment_rate, augment_gain_db : range of random resampling (0.1: by 0.9 to 1.1) and of random gain, where the mel is
+    average : decay of the moving average of the generator's weights, which is saved and validated; 0 for none.
+    augment_rate, augment_gain_db : ranges of random resampling (0.1: by 0.9 to 1.1) and random gain, if the mel is
         computed from the audio; 0 and ``[0, 0]`` for none.
     augment_recording : share of these excerpts that are changed as by another recording (`augmentation.recorded`).
     smooth_mels : share of the excerpts whose true mel is blurred as a predictor's; from step ``smooth_start`` on.
     smooth_bins, smooth_frames, mel_noise : how far at most, see `augmentation.Smoothing`.
-    mel : the mel this vocoder reads, where the JSON states it; see `spec`.
-    other : keys of the file that nothing here reads, kept for the round trip.
+    mel : of the input, if in the JSON; see `spec`.
+    other : unknown keys, preserved on writing.
 
     Raises
     ------
     UserError
-        A value is out of range or does not fit the others, naming the key, the value and what is allowed.
+        A value is out of range or inconsistent; the error names the key, the value and the allowed range.
     """
 
     resblock: str = "1"
@@ -235,10 +235,10 @@ class VocoderConfig:
 
     @property
     def spec(self) -> MelSpec:
-        """The mel this vocoder reads: the stated one, else that of the program whose padding it has.
+        """The mel of the input: the given one, else that of the program whose padding it has.
 
-        `jik876/hifi-gan`'s is the ``hifigan`` preset with the numbers of the official keys; what the lab fine-tuned on
-        is the ``lab`` preset, whatever ``fmax`` its config names.
+        For `jik876/hifi-gan` it is the ``hifigan`` preset with the values of the official keys; for the lab's, the
+        ``lab`` preset, whose ``fmax`` overrides the config's.
         """
         if self.mel is not None:
             return self.mel
@@ -249,7 +249,7 @@ class VocoderConfig:
 
     @property
     def loss_mel(self) -> MelSpec:
-        """The mel of the L1 loss: as `spec`, up to ``fmax_for_loss`` or else half the sampling rate."""
+        """The mel of the L1 loss: `spec` with ``fmax_for_loss``, by default half the sampling rate."""
         nyquist = self.sampling_rate / 2
         return dataclasses.replace(self.spec, fmax=min(self.fmax_for_loss or nyquist, nyquist))
 
@@ -268,7 +268,7 @@ class VocoderConfig:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON's content: official keys first, then ours, then those nothing here reads."""
+        """Return the JSON's content: official keys, then ours, then unknown ones."""
         out = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         other = out.pop("other")
         for name in LATER_SETTINGS:
@@ -279,7 +279,7 @@ class VocoderConfig:
         return {**out, "mel": self.spec.to_dict(), **other}
 
     def network(self) -> dict[str, Any]:
-        """Return what the weights depend on: a change of it cannot continue from them."""
+        """Return the settings that determine the weights' shapes and meaning; changing them requires a new training."""
         names = (
             "resblock",
             "upsample_rates",
@@ -295,7 +295,7 @@ class VocoderConfig:
 
 
 def read_config(path: str | Path) -> VocoderConfig:
-    """Read a HiFi-GAN ``config.json``, official, the lab's or ours.
+    """Read a HiFi-GAN ``config.json``: official, the lab's or ours.
 
     Parameters
     ----------
@@ -304,7 +304,7 @@ def read_config(path: str | Path) -> VocoderConfig:
     Raises
     ------
     UserError
-        The file is missing, is not JSON, or a key does not fit; the file and the key are named.
+        The file is missing, not JSON, or a key is invalid; the error names the file and the key.
     """
     path = Path(path)
     if path.is_dir():
@@ -333,7 +333,7 @@ def read_config(path: str | Path) -> VocoderConfig:
 
 
 def write_config(path: str | Path, config: VocoderConfig) -> None:
-    """Write ``config`` as JSON that the official program and `read_config` read."""
+    """Write ``config`` as JSON for the official program and `read_config`."""
     atomic.save_json(path, config.to_dict())
 
 

@@ -1,7 +1,7 @@
-"""Training excerpts of mel and audio, cut on whole frames; the batch of a step depends on the seed and the step alone.
+"""Training excerpts of mel and audio, cut at frame boundaries; the batch of a step is a function of seed and step.
 
 The mel comes from files (predicted by the acoustic model, and optionally mixed with true ones), or is computed from the
-audio by the config's `MelSpec`, with real samples around the excerpt, so that it equals the mel of a whole recording.
+audio by the config's `MelSpec`, with the surrounding samples, so that it equals the mel of the whole recording.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from rtmri_speech.vocoder.config import VocoderConfig
 _log = logging.getLogger(__name__)
 
 LONGEST_DIFFERENCE_FRAMES, LONGEST_DIFFERENCE_SHARE = 5, 0.02
-"""Mel and audio may differ in length by so many frames, or by this share of the longer one."""
+"""Tolerance for the lengths of mel and audio: frames, or share of the longer one."""
 _SILENCE = math.log(LOG_FLOOR)
 _ROUNDING = 1e-3
 
 
 def read_mel(path: str | Path, n_mels: int) -> np.ndarray:
-    """Read a log mel, float32 ``(n_mels, T)``, memory-mapped; the official ``(1, n_mels, T)`` is read too.
+    """Read a log mel, float32 ``(n_mels, T)`` or the official ``(1, n_mels, T)``, memory-mapped.
 
     Raises
     ------
     UserError
-        The file is missing or no array, is transposed or has another number of bins, is empty, holds a number that is
-        not finite, or one below ``ln 1e-5``, which a natural-log mel does not reach (decibels do).
+        The file is missing or not an array, is transposed, empty or has another number of bins, or has values that are
+        not finite or below ``ln 1e-5`` (which suggests decibels).
     """
     path = Path(path)
     missing = "make the clip's mel, or take the clip out of the list"
@@ -71,9 +71,9 @@ def read_mel(path: str | Path, n_mels: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class VocoderClip:
-    """A recording to train on: its wav, and the files of its predicted and its true mel, if it has them.
+    """A training recording: its wav, and the files of its predicted and true mel, if any.
 
-    ``frames`` is the length of what is used, in mel frames.
+    ``frames`` is the usable length in mel frames.
     """
 
     id: str
@@ -83,8 +83,8 @@ class VocoderClip:
     extra_mel_path: Path | None
 
     def samples(self, first: int, last: int) -> np.ndarray:
-        """Return samples ``[first, last)``, float32; silence before the beginning and after the end."""
-        # The file is opened anew: workers would share an open one's place, and many clips exhaust the open files.
+        """Return samples ``[first, last)``, float32, zero outside the file."""
+        # Reopened each time: workers would share the file position, and many clips exhaust file descriptors.
         with WavSamples(self.wav_path) as wav:
             low, high = (min(max(bound, 0), len(wav)) for bound in (first, last))
             block = np.zeros(last - first, np.float32)
@@ -100,19 +100,19 @@ def open_clips(
     mels_dir: str | Path | None = None,
     extra_mels_dir: str | Path | None = None,
 ) -> list[VocoderClip]:
-    """Open the clips of a file list, each checked whole before any training.
+    """Open the clips of a file list and check each completely.
 
     Parameters
     ----------
-    filelist : one id a line, as `dataset.filelists` writes it.
-    wavs_dir : holds ``<id>.wav``.
-    mels_dir, extra_mels_dir : hold ``<id>.npy``, float32 ``(n_mels, T)`` natural log; None computes it.
+    filelist : one id per line, see `dataset.filelists`.
+    wavs_dir : of ``<id>.wav``.
+    mels_dir, extra_mels_dir : of ``<id>.npy``, float32 ``(n_mels, T)`` natural log; None computes the mel.
 
     Raises
     ------
     UserError
-        A file is missing or unusable, a wav has another rate, or a mel's length is not its wav's: the file is named,
-        with both numbers.
+        A file is missing or unusable, a wav has another rate, or the lengths of mel and wav differ; the error names the
+        file and both values.
     """
     return [
         _open_clip(
@@ -155,7 +155,7 @@ def _open_clip(id: str, wav: Path, config: VocoderConfig, mel: Path | None, extr
 
 
 def fingerprint(clips: Sequence[VocoderClip]) -> str:
-    """Return a hash of the clips' ids and the content of their files: a training continues only on the same data."""
+    """Return a hash of the clips' ids and files: a training resumes only with the same data."""
     digest = hashlib.sha256()
     for clip in clips:
         digest.update(clip.id.encode())
@@ -167,7 +167,7 @@ def fingerprint(clips: Sequence[VocoderClip]) -> str:
 def whole_clip(clip: VocoderClip, config: VocoderConfig) -> tuple[np.ndarray, np.ndarray]:
     """Return a clip's log mel, float32 ``(n_mels, T)``, and its samples, float32 ``(T * hop,)``, for validation.
 
-    The mel is the predicted one where there are files, never the mixed-in true one.
+    The mel is the predicted one if there are files, never the true one.
     """
     if clip.mel_path is not None:
         mel = np.array(read_mel(clip.mel_path, config.num_mels)[:, : clip.frames], np.float32)
@@ -177,16 +177,16 @@ def whole_clip(clip: VocoderClip, config: VocoderConfig) -> tuple[np.ndarray, np
 
 
 class Excerpts(Dataset):
-    """Batches by step: item ``k`` is the batch of training step ``k``, a pure function of the seed and ``k``.
+    """Batches by step: item ``k`` is the batch of step ``k``, a pure function of the seed and ``k``.
 
     An item is a dict of ``mel``, float32 ``(B, n_mels, F)``, and ``audio``, float32 ``(B, F * hop)``, with F the
-    config's ``segment_frames``. A clip shorter than that is followed by silence.
+    config's ``segment_frames``. Shorter clips are padded with silence.
 
     Parameters
     ----------
-    clips : what to draw from; each epoch takes every clip once, at a random place.
+    clips : to draw from; each epoch uses every clip once, at a random position.
     extra_mels_weight : probability that an excerpt's mel is the true one.
-    rank, ranks : the share of each batch that this process takes.
+    rank, ranks : this process's share of each batch.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class Excerpts(Dataset):
         }
 
     def draw(self, step: int, place: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the excerpt of clip ``number`` that stands at ``place`` in the batch of ``step``: mel and samples."""
+        """Return the excerpt of clip ``number`` at ``place`` in the batch of ``step``: mel and samples."""
         rng = np.random.default_rng(seed_for_step(self.config.seed, step, place))
         clip, config, frames = self.clips[number], self.config, self.config.segment_frames
         true_mel = clip.extra_mel_path is not None and rng.random() < self.extra_mels_weight
@@ -236,7 +236,7 @@ class Excerpts(Dataset):
 
 
 def read_mel_frames(path: Path, first: int, last: int) -> np.ndarray:
-    """Return frames ``[first, last)`` of a mel file that `read_mel` has checked."""
+    """Return frames ``[first, last)`` of a mel file checked by `read_mel`."""
     mel = np.load(path, mmap_mode="r", allow_pickle=False)
     return mel[..., first:last].reshape(mel.shape[-2], last - first)
 
@@ -272,6 +272,6 @@ def _with_mel(block: np.ndarray, config: VocoderConfig) -> tuple[np.ndarray, np.
 
 
 def _margin(spec: MelSpec) -> int:
-    """Frames on either side of an excerpt whose samples its mel reads."""
+    """Frames on either side of an excerpt that its mel depends on."""
     reach = spec.n_fft - spec.hop_length
     return math.ceil((reach if spec.alignment == "start" else reach / 2) / spec.hop_length)

@@ -1,4 +1,4 @@
-"""Synthesis with a trained generator by torch, weight norm folded into the weights, and its graph for other engines."""
+"""Synthesis with a trained generator by torch, with folded weight norm, and its export as a graph."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from rtmri_speech.vocoder.griffin_lim import GriffinLim, read_griffin_lim
 
 
 class Vocoder(BlockVocoder):
-    """A generator ready for synthesis by torch.
+    """A loaded generator, by torch.
 
     Parameters
     ----------
-    generator : of any state; it is folded.
+    generator : weight-normed or folded; it is folded.
     config : its config.
-    device : where to compute.
-    bf16 : compute most of it in bfloat16 (`Generator.halve`), which is faster where the processor has it.
-    block_frames : frames made at a time; a stream's delay is this many and the `receptive_field` after them.
+    device : torch device.
+    bf16 : use bfloat16 for most of it (`Generator.halve`), which is faster with hardware support.
+    block_frames : frames per block; the latency of a stream is this plus the `receptive_field` after it.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Vocoder(BlockVocoder):
         self.config, self.device = config, torch.device(device)
 
     def samples(self, log_mel: np.ndarray) -> np.ndarray:
-        """Return the generator's samples of a log mel taken whole; see `BlockVocoder.samples`."""
+        """Return the generator's samples for a whole log mel; see `BlockVocoder.samples`."""
         mel = torch.from_numpy(log_mel).to(self.device)
         with torch.inference_mode():
             return self.generator(mel[None])[0, 0].float().cpu().numpy()
@@ -69,7 +69,7 @@ def load_vocoder(
     Raises
     ------
     UserError
-        The checkpoint or its config cannot be read, or they do not fit each other.
+        The checkpoint or its config is unreadable, or they do not match.
     """
     if Path(checkpoint).suffix == ".json":
         return read_griffin_lim(checkpoint)
@@ -78,10 +78,10 @@ def load_vocoder(
 
 
 def write_float_wav(path: str | Path, audio: np.ndarray, sampling_rate: int) -> None:
-    """Write a mono wav of 32-bit floats, whole or not at all; nothing is rounded or clipped."""
+    """Write a mono 32-bit float wav, atomically, without rounding or clipping."""
     import soundfile
 
-    # libsndfile has no word for a full disk.
+    # libsndfile does not report a full disk.
     wav = io.BytesIO()
     soundfile.write(wav, np.asarray(audio, np.float32), sampling_rate, subtype="FLOAT", format="WAV")
     with replacing(path) as temporary:
@@ -89,7 +89,7 @@ def write_float_wav(path: str | Path, audio: np.ndarray, sampling_rate: int) -> 
 
 
 ONNX_TOLERANCE = 1e-4
-"""Largest difference allowed between a graph's samples and the vocoder's: 80 dB under full scale."""
+"""Maximum difference between a graph's samples and the vocoder's: 80 dB below full scale."""
 
 
 def generator_graph(vocoder: Vocoder) -> bytes:
@@ -100,9 +100,9 @@ def generator_graph(vocoder: Vocoder) -> bytes:
     Raises
     ------
     UserError
-        The exporter cannot write it.
+        The export fails.
     """
-    # A copy on the processor and in float32: the caller's stays as it is.
+    # A float32 copy on the CPU; the caller's is unchanged.
     generator = vocoder.generator.fold().cpu()
     example = torch.zeros(1, vocoder.spec.n_mels, vocoder.block_frames)
     frames = torch.export.Dim("frames", min=1)
@@ -110,7 +110,7 @@ def generator_graph(vocoder: Vocoder) -> bytes:
 
 
 def export_onnx(vocoder: Vocoder | GriffinLim, path: str | Path) -> float:
-    """Write `generator_graph`, and return by how much its samples differ from the vocoder's at most.
+    """Write `generator_graph`, and return the maximum difference of its samples from the vocoder's.
 
     Raises
     ------
@@ -125,10 +125,10 @@ def export_onnx(vocoder: Vocoder | GriffinLim, path: str | Path) -> float:
     from rtmri_speech.graphs.run import Graph
 
     graph = generator_graph(vocoder)
-    # Another length than the example's, to see that it is free.
+    # Another length than the example's, to check that it is dynamic.
     mel = np.random.default_rng(0).normal(-4, 1, (vocoder.spec.n_mels, vocoder.block_frames // 2 + 3))
     mel = mel.astype(np.float32)
-    # The vocoder's device may round otherwise, which would count as a difference.
+    # Computed on the CPU, since another device may round differently.
     expected = Vocoder(vocoder.generator, vocoder.config, block_frames=vocoder.block_frames).synthesise(mel)
     made = Graph(graph, path, available_threads())(mel[None], (1, 1, len(expected)))[0, 0]
     difference = float(np.abs(made - expected).max())

@@ -1,7 +1,8 @@
-"""HiFi-GAN's training, from nothing or from a base, as a task of `training.trainer`.
+"""Training of HiFi-GAN, from scratch or from a base, as a task of `training.trainer`.
 
-After Kong et al., *HiFi-GAN* (2020), with a first stage without discriminators and a multi-resolution STFT loss as
-settings. The discriminators' parameters need no gradient in the generator's step, which computes none to throw away.
+After Kong et al., *HiFi-GAN* (2020), with an optional first stage without discriminators and an optional
+multi-resolution STFT loss. The discriminators' gradients are disabled in the generator's step, which would discard
+them.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.1, 4
 """The lab's plateau schedule: a tenth of the rate after more than 4 validations that are not 0.01 % better."""
 
 STALLED_RATE = 0.01
-"""Share of the first learning rate below which a training that ends there is reported."""
+"""Final share of the initial learning rate below which a warning is reported."""
 
 SHOWN_CLIPS = 5
-"""Validation clips whose audio and mel pictures go to TensorBoard."""
+"""Number of validation clips whose audio and mels are logged."""
 
 _STATEFUL = ("generator", "averaged", "mpd", "msd", "optim_g", "optim_d")
 _MEMORY_REMEDY = "lower batch_size or segment_size in the config"
@@ -81,17 +82,17 @@ class Run(Training):
 
     Attributes
     ----------
-    directory : receives ``g_``, ``do_``, ``config.json`` and ``logs``.
-    steps : the training ends after so many (those of a base count); None: after ``epochs``.
-    epochs : passes over the training clips, counted from where this training began.
-    state_directory : where the resumable state is kept.
-    base : a ``g_`` file or directory of the pair to begin with; None: the newest pair in ``directory``, or nothing. A
-        ``g_`` file may stand alone where the config has no ``discriminator_start``.
-    base_needed : refuse to begin with nothing.
-    new_rate : take the learning rate from the config, as fine-tuning does, and not from the base.
+    directory : for ``g_``, ``do_``, ``config.json`` and ``logs``.
+    steps : total steps, including those of a base; None uses ``epochs``.
+    epochs : passes over the training clips, without those of a base.
+    state_directory : of the resumable state.
+    base : ``g_`` file or directory of the initial pair; None uses the newest pair in ``directory``, if any. A ``g_``
+        file may stand alone where the config has no ``discriminator_start``.
+    base_needed : refuse to start from scratch.
+    new_rate : use the config's learning rate, as in fine-tuning, instead of the base's.
     device, wait : where to compute, whether to wait for another trainer.
-    mel : what the mels to fine-tune on are, where their dataset says it; the vocoder must read the same.
-    provenance : also write where the last pair comes from, which it carries itself, to this JSON.
+    mel : of the mels to fine-tune on, if known; it must be the vocoder's.
+    provenance : JSON file for the provenance of the last pair, which also contains it.
     """
 
     directory: Path
@@ -117,11 +118,11 @@ class Networks:
         self.msd = MultiScaleDiscriminator(config).to(group.device)
         settings = {"lr": config.learning_rate, "betas": (config.adam_b1, config.adam_b2)}
         self.optim_g = torch.optim.AdamW(self.generator.parameters(), **settings)
-        # The order by which official optimiser states number the parameters.
+        # The order of parameters in official optimiser states.
         self.optim_d = torch.optim.AdamW(itertools.chain(self.msd.parameters(), self.mpd.parameters()), **settings)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self._parallel = [self.generator, self.mpd, self.msd]
-        # Spectral norm's vectors are buffers that change alike in every process.
+        # Spectral norm's buffers are updated identically in every process.
         self._parallel = [group.parallel(module, broadcast_buffers=False) for module in self._parallel]
 
     def _autocast(self) -> torch.autocast:
@@ -133,7 +134,7 @@ class Networks:
         Parameters
         ----------
         mel, audio : ``(B, n_mels, F)`` and ``(B, F * hop)``.
-        adversarial : whether the discriminators take part.
+        adversarial : whether to use the discriminators.
         """
         generator, mpd, msd = self._parallel
         real = audio[:, None]
@@ -175,7 +176,7 @@ class Networks:
             mean.lerp_(tensor, 1 - self.config.average)
 
     def files(self, steps: int, epoch: int, record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the contents of ``g_<steps>`` and ``do_<steps>``, with the ``record`` of where they come from."""
+        """Return the contents of ``g_<steps>`` and ``do_<steps>``, with their provenance ``record``."""
         generator = {
             "generator": official_state(self.averaged),
             "padding": self.config.padding,
@@ -194,16 +195,16 @@ class Networks:
         return generator, rest
 
     def state(self) -> dict[str, Any]:
-        """Return everything a resumed training needs of the networks."""
+        """Return the state of networks and optimisers."""
         return {name: getattr(self, name).state_dict() for name in _STATEFUL}
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Restore a `state`."""
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
 
     def begin_with(self, generator: Mapping[str, Any], rest: Mapping[str, Any], source: Path) -> None:
-        """Take over an official or a lab pair: weights, and the optimisers' states where they are AdamW's.
+        """Load an official or a lab's pair: weights, and optimiser states if they are AdamW's.
 
         An empty ``rest`` leaves discriminators and optimisers as new ones.
         """
@@ -222,7 +223,7 @@ class Networks:
 
 
 def dated_directory(base: Path) -> Path:
-    """Return the directory that a fine-tuning by hand goes to: the base's name, ``_ft_`` and the day."""
+    """Return the default output directory of a manual fine-tuning: the base's name, ``_ft_`` and the date."""
     directory = base if base.is_dir() else base.parent
     return directory.with_name(f"{directory.name}_ft_{date.today():%Y%m%d}")
 
@@ -233,14 +234,14 @@ def train(
     validation: Sequence[VocoderClip],
     run: Run,
 ) -> int:
-    """Train until ``run`` ends and return the exit code: 0, or that of the signal that stopped it.
+    """Train until the end of ``run`` and return the exit code: 0, or that of the signal that stopped it.
 
     The state in ``run.state_directory`` is saved at every checkpoint and at a stop; the same call resumes it.
 
     Raises
     ------
     UserError
-        The base does not fit, the state is in use, a loss is not finite, or memory ran out; the last state is intact.
+        The base does not match, the state is locked, a loss is not finite, or memory ran out; the last state is intact.
     """
     running = TrainerSettings(
         state_dir=run.state_directory,
@@ -256,7 +257,7 @@ def train(
 
 
 def _base_identity(base: Path | None) -> str | None:
-    """Hash of the generator that the training begins with, so that another base is another training."""
+    """Hash of the base's generator: another base means another training."""
     if base is None:
         return None
     if base.is_dir():
@@ -269,7 +270,7 @@ def _base_identity(base: Path | None) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Beginning:
-    """What a training without a state begins with: nothing, or a pair."""
+    """Start of a training without a state: from scratch, or from a pair."""
 
     padding: str
     steps: int = 0
@@ -315,7 +316,7 @@ def _discriminators(base: Path, config: VocoderConfig) -> dict[str, Any]:
 
 
 def _rate_of(beginning: _Beginning) -> float | None:
-    """The learning rate that the base's ``do_`` file ended with, if it has one."""
+    """Last learning rate in the base's ``do_`` file, if any."""
     source = discriminators_beside(beginning.source)
     optimiser = require_type(
         beginning.pair[1].get("optim_g"), dict[str, Any] | None, "optim_g", source, "copy the base again"
@@ -329,7 +330,7 @@ def _rate_of(beginning: _Beginning) -> float | None:
 
 
 class VocoderTask(Task):
-    """Networks, optimisers and data of one training of the vocoder, and where it stands."""
+    """Networks, optimisers, data and progress of a training of the vocoder."""
 
     name: ClassVar[str] = "vocoder"
     module: ClassVar[str] = "vocoder.train"
@@ -348,7 +349,7 @@ class VocoderTask(Task):
         self.first_step = 0
         self.error = float("inf")
         self.pair_errors: dict[int, float] = {}
-        """Validation mel error of each pair this training wrote and keeps, by its steps."""
+        """Validation mel error of each pair written and kept by this training, by steps."""
 
     def fingerprint(self) -> dict[str, Any]:
         """Return digests of data, network and base."""
@@ -359,7 +360,7 @@ class VocoderTask(Task):
         }
 
     def adjustable(self) -> dict[str, Any]:
-        """Return the settings of the config and the run that may change."""
+        """Return the settings of config and run that may change on resume."""
         names = (
             "batch_size learning_rate lr_decay schedule adam_b1 adam_b2 seed segment_size mel_weight stft_weight"
             " discriminator_start average augment_rate augment_gain_db fmax_for_loss"
@@ -372,11 +373,11 @@ class VocoderTask(Task):
         return {"adjustable": marked(Training(), "adjustable")}
 
     def recorded_settings(self) -> dict[str, Any]:
-        """Return network and adjustable settings without the length."""
+        """Return network and adjustable settings, without the length."""
         config = self.config
         settings = {"stage_version": VOCODER_STAGE_VERSION, "padding": config.padding, "network": config.network()}
         settings |= self.adjustable()
-        # How far the training went stands beside the weights; more steps alone do not make it another.
+        # The step is stored with the weights; a longer training is not a different one.
         del settings["steps"], settings["epochs"]
         return settings
 
@@ -392,11 +393,11 @@ class VocoderTask(Task):
         return inputs, {"files": of_a_clip, "sha256": hashes}
 
     def _build(self, padding: str) -> None:
-        """Make the networks, for the padding that the base or the state has."""
+        """Build the networks, with the padding of the base or state."""
         run, group = self.run, self.group
         self.config = config = dataclasses.replace(self.config, padding=padding)
         self.excerpts = Excerpts(self.training, config, run.extra_mels_weight, group.rank, group.size)
-        # Its own random numbers: those of a resumed training stay as they were restored.
+        # Isolated random numbers, so that a resumed training's restored ones are kept.
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.networks = Networks(config, group, run.bf16)
@@ -410,7 +411,7 @@ class VocoderTask(Task):
         )
 
     def begin(self, superseded: Mapping[str, Any] | None) -> None:
-        """Begin with the pair of a base, or with nothing."""
+        """Begin from a base's pair, or from scratch."""
         run = self.run
         beginning = _Beginning.find(run, self.config)
         if run.mel is not None:
@@ -432,7 +433,7 @@ class VocoderTask(Task):
         self._write_config()
 
     def _report_stall(self) -> None:
-        """Report a rate that falls to nothing because few clips make short epochs, after which nothing is learned."""
+        """Report a learning rate that decays too far because few clips make short epochs."""
         config, steps = self.config, self.total_steps - self.steps
         if config.schedule != "exponential" or config.lr_decay_steps is not None or config.lr_decay == 1:
             return
@@ -454,7 +455,7 @@ class VocoderTask(Task):
                 shutil.copyfile(path, temporary)
 
     def load_state(self, saved: Mapping[str, Any]) -> None:
-        """Resume; a changed learning rate scales the one reached."""
+        """Resume; a changed learning rate scales the current one."""
         self._build(saved["padding"])
         self.networks.resume(saved["networks"])
         self.learning_rate.load_state(saved["learning_rate"])
@@ -488,20 +489,20 @@ class VocoderTask(Task):
 
     @property
     def batch_of(self) -> Callable[[int], dict[str, torch.Tensor]]:
-        """Return the function from a step, counted from the training's beginning, to its excerpts."""
+        """Return the function from a step, counted from the start of the training, to its excerpts."""
         return self.excerpts.__getitem__
 
     def keys(self, first: int, last: int) -> Iterable[int]:
-        """Return steps counted from the training's beginning."""
+        """Return steps counted from the start of the training."""
         return range(first - self.first_step, last - self.first_step)
 
     def step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
-        """Step once with the discriminators, where they take part, and once with the generator."""
+        """Step the discriminators, if used, and the generator."""
         optimisers = self.networks.optim_g, self.networks.optim_d
         self.learning_rate.begin_step(self.steps - self.first_step)
         self.learning_rate.apply(*optimisers)
         for group in itertools.chain.from_iterable(optimiser.param_groups for optimiser in optimisers):
-            # The official program builds its schedule from this key.
+            # The official program's schedule needs this key.
             group["initial_lr"] = self.learning_rate.base
         mel, audio = (batch[name].to(self.group.device, non_blocking=True) for name in ("mel", "audio"))
         start = self.config.discriminator_start
@@ -527,7 +528,7 @@ class VocoderTask(Task):
 
     @torch.no_grad()
     def _validation_error(self, log: TrainingLog) -> float:
-        """Mean mel error over the validation clips, each made whole from its predicted mel."""
+        """Mean mel error over the validation clips, each synthesised whole."""
         generator, total, frames = self.networks.averaged, 0.0, 0
         first_time = self.learning_rate.best == float("inf")
         rate, spec = self.config.sampling_rate, self.config.loss_mel
@@ -555,7 +556,7 @@ class VocoderTask(Task):
         write_pair(self.run.directory, self.steps, *self.networks.files(self.steps, epoch, self.record))
 
     def finish(self) -> Mapping[str, Any]:
-        """Write the last pair again if it is gone."""
+        """Write the last pair again if it was deleted."""
         if self.total_steps not in pairs(self.run.directory):
             self._write_pair()
         return self.record
@@ -572,7 +573,7 @@ class VocoderTask(Task):
         }
 
     def state_saved(self) -> None:
-        """Remove the pairs that are not to be kept."""
+        """Remove pairs that are not to be kept."""
         gone = prune_pairs(
             self.run.directory,
             self.pair_errors,

@@ -1,6 +1,6 @@
-"""Stretches of clips for training: each frame is read, and passes the CNN, once for all the windows that hold it.
+"""Training data in segments: each frame is read and encoded by the CNN once for all windows that contain it.
 
-A stretch is a run of neighbouring windows of one clip. With one window a stretch this is the lab's sampling.
+A segment is a run of consecutive windows of one clip. With one window per segment this is the lab's sampling.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from rtmri_speech.training.batches import StepBatches
 from rtmri_speech.training.state import seed_for_step
 
 _MOVE = 1
-"""Keeps the random numbers of augmentation apart from those of the cuts."""
+"""Separates the random numbers of augmentation from those of the cuts."""
 
 Key = tuple[int, int]
-"""The epoch, which decides where stretches are cut, and the number of a stretch."""
+"""Epoch, which determines the cuts, and index of a segment."""
 
 
 _STILL = Augmentation()
 
 
 class MicroBatch(NamedTuple):
-    """Some stretches: ``frames`` float32 ``(N, 1, H, W)`` in [0, 1], and their windows by ``starts`` int64 ``(P,)``,
+    """Some segments: ``frames`` float32 ``(N, 1, H, W)`` in [0, 1], and their windows by ``starts`` int64 ``(P,)``,
     ``mel`` float32 ``(P, R, n_mels)`` standardised and ``mask`` float32 ``(P, R)``.
     """
 
@@ -44,7 +44,7 @@ class MicroBatch(NamedTuple):
 
 
 def moved(frames: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Return frames uint8 ``(N, H, W)`` moved by one random change; the border is continued outwards.
+    """Apply one random change to frames uint8 ``(N, H, W)``; borders are replicated.
 
     Each of its numbers is uniform up to the largest that ``augmentation`` allows.
     """
@@ -55,7 +55,7 @@ def moved(frames: np.ndarray, augmentation: Augmentation, rng: np.random.Generat
     middle = (width - 1) / 2, (height - 1) / 2
     change = cv2.getRotationMatrix2D(middle, turn * augmentation.rotation, 1 + scale * augmentation.zoom)
     change[:, 2] += right * augmentation.shift * width, down * augmentation.shift * height
-    # Brightness first, so that it is rounded and clipped once, by the interpolation's own uint8.
+    # Brightness first, so that the result is rounded to uint8 only once, by the interpolation.
     table = np.uint8(np.clip(np.rint(np.arange(256) * (1 + gain * augmentation.gain)), 0, 255))
     bright = table[frames]
     return np.stack(
@@ -64,11 +64,11 @@ def moved(frames: np.ndarray, augmentation: Augmentation, rng: np.random.Generat
 
 
 def prepared_frames(frames: np.ndarray, size: tuple[int, int], normalisation: str) -> torch.Tensor:
-    """Return frames as the model sees them, in training and in use.
+    """Return the model's input for training and inference.
 
     Parameters
     ----------
-    frames : uint8 ``(N, H, W)`` gray; float32 in [0, 1] is the lab's ``mri.npy``.
+    frames : uint8 ``(N, H, W)`` gray, or the lab's float32 in [0, 1].
     size : height and width of the result, pixels.
     normalisation : ``unit`` or ``frame``, see `normalise_frames`.
 
@@ -98,18 +98,17 @@ def raised_mel(mel_db: np.ndarray, floor_db: float) -> np.ndarray:
 
 
 class Stretches(Dataset):
-    """The stretches of a part, in micro-batches.
+    """The segments of a split, in micro-batches.
 
     Parameters
     ----------
-    windows : the part's windows.
-    stretch : windows a stretch.
-    micro_batch_size : stretches a micro-batch.
+    windows : of the split.
+    stretch : windows per segment.
+    micro_batch_size : segments per micro-batch.
     normalisation : of frames, see `prepared_frames`.
-    seed : decides, with the epoch, where each clip is cut and how it is moved; None cuts from its first window in every
-        epoch and moves nothing.
-    augmentation : how far pictures are moved.
-    image_size : height and width that the model sees, pixels; None for those of the stored frames.
+    seed : of cuts and augmentation, together with the epoch; None cuts from the first window and does not augment.
+    augmentation : of pictures.
+    image_size : height and width of the model's input, pixels; None for the stored frames' size.
     mel_floor_db : see `raised_mel`; None for mels as they are.
     """
 
@@ -148,29 +147,29 @@ class Stretches(Dataset):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width that the model sees."""
+        """Height and width of the model's input."""
         return self._image_size or self.frame_size
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """Height and width of the stored frames, of the first clip that has a window."""
+        """Height and width of the stored frames (of the first clip with a window)."""
         return self.windows.sample(int(np.flatnonzero(self._stretches)[0])).mri.shape[1:]
 
     def stretch(self, key: Key) -> tuple[int, np.ndarray]:
-        """Return a stretch's clip and its windows' first frames; those of an epoch hold each window once."""
+        """Return a segment's clip and the first frames of its windows; an epoch contains each window once."""
         epoch, number = key
         clip = int(np.searchsorted(self._before, number, side="right")) - 1
         firsts = self._firsts[clip]
         offset = 0
         if self._seed is not None:
-            # The cuts move as far as they can without one stretch more.
+            # Shift the cuts as far as possible without an additional segment.
             slack = int(self._stretches[clip]) * self._stretch - len(firsts)
             offset = seed_for_step(self._seed, epoch, clip) % (slack + 1)
         begin = (number - int(self._before[clip])) * self._stretch - offset
         return clip, firsts[max(begin, 0) : begin + self._stretch]
 
     def micro_batches(self, keys: Sequence[Key]) -> list[MicroBatch]:
-        """Return the micro-batches of the stretches ``keys``."""
+        """Return the micro-batches of the segments ``keys``."""
         return [self._together(keys[first : first + self._micro]) for first in range(0, len(keys), self._micro)]
 
     def _together(self, keys: Sequence[Key]) -> MicroBatch:
@@ -203,21 +202,21 @@ class Stretches(Dataset):
     def _moved(self, frames: np.ndarray, key: Key) -> np.ndarray:
         if self._seed is None:
             return frames
-        # Shrunk first: moving small pictures costs less.
+        # Scaled first: augmenting small pictures is cheaper.
         frames = scaled_frames(frames, self.image_size)
         return moved(frames, self._augmentation, np.random.default_rng(seed_for_step(self._seed, *key, _MOVE)))
 
 
 class TrainingSteps:
-    """Which stretches are trained on in which step, for this process; an epoch has ``per_epoch`` steps.
+    """The segments of each training step, for this process; an epoch has ``per_epoch`` steps.
 
     Parameters
     ----------
-    stretches : how many there are.
-    batch_size : stretches a step, over all processes.
+    stretches : number of segments.
+    batch_size : segments per step, over all processes.
     seed : of the order.
-    limit : steps an epoch at most, None for all.
-    rank, ranks : this process and how many there are.
+    limit : maximum steps per epoch, None for all.
+    rank, ranks : index of this process and number of processes.
     """
 
     def __init__(
@@ -228,7 +227,7 @@ class TrainingSteps:
         self._rank, self._ranks = rank, ranks
 
     def keys(self, step: int) -> list[Key]:
-        """Return this process's stretches of a step."""
+        """Return this process's segments of a step."""
         epoch, place = divmod(step, self.per_epoch)
         batch = self._batches[epoch * self._batches.steps_per_epoch + place]
         return [(epoch, int(number)) for number in batch[self._rank :: self._ranks]]
@@ -239,7 +238,7 @@ class TrainingSteps:
 
 
 def validation_keys(stretches: int, batch_size: int, limit: int | None, rank: int, ranks: int) -> list[list[Key]]:
-    """Return the batches of validation, in order, of which this process takes its share; at most ``limit`` in all."""
+    """Return this process's share of the validation batches, in order; at most ``limit`` in total."""
     keys = [(0, number) for number in range(stretches)]
     batches = [keys[first : first + batch_size] for first in range(0, stretches, batch_size)]
     return batches[:limit][rank::ranks]

@@ -1,6 +1,6 @@
-"""Training the mel generator: from a processed directory to the best checkpoint, a task of `training.trainer`.
+"""Training of the mel generator, as a task of `training.trainer`.
 
-The batch of step k and its dropout depend on the seed and k alone.
+The batch of step k and its dropout are functions of the seed and k.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ from rtmri_speech.untrusted import require_type
 _log = logging.getLogger(__name__)
 
 PICTURED_CLIPS = 3
-"""Validation clips whose mels are drawn for TensorBoard."""
+"""Number of validation clips whose mels are logged as pictures."""
 
 _LEAST_CHANGE = 1e-8
-"""The plateau schedule leaves the rate as it is rather than lower it by less, as torch's does."""
+"""Minimum change of the rate by the plateau schedule, as in torch."""
 
 _NAMES_IN_STATES = {"amp": "precision"}
 """States and records keep the names that settings had in them before."""
@@ -92,11 +92,11 @@ class TrainingSettings(Training):
     Attributes
     ----------
     processed_dir, out_ckpt, log_dir, state_dir : the dataset, the best checkpoint, TensorBoard, the state.
-    ref_frames : frames a window.
-    provenance : also write where the best checkpoint comes from, which it carries itself, to this JSON.
+    ref_frames : frames per window.
+    provenance : JSON file for the provenance of the best checkpoint, which also contains it.
     channels_last : memory layout of the CNN, faster on most devices.
     use_reentrant : torch's older kind of gradient checkpointing.
-    save_minutes : time between two states at least.
+    save_minutes : minimum time between states.
     device, wait : where to compute, whether to wait for another trainer.
     """
 
@@ -123,12 +123,12 @@ class TrainingSettings(Training):
 
 
 def train(settings: TrainingSettings) -> int:
-    """Train until the last epoch, an early stop, or a signal; return the exit code for the shell.
+    """Train until the last epoch, an early stop, or a signal; return the exit code.
 
     Raises
     ------
     UserError
-        The data cannot be used, memory ran out, or the loss is no number; the last state is intact.
+        The data are unusable, memory ran out, or the loss is not finite; the last state is intact.
     """
     running = TrainerSettings(
         state_dir=settings.state_dir,
@@ -146,7 +146,7 @@ def train(settings: TrainingSettings) -> int:
 
 @dataclasses.dataclass
 class _Sums:
-    """Sums over the batches of an epoch from which its metrics are ratios; what the state keeps of a begun epoch."""
+    """Sums over the batches of an epoch for its metrics; part of the state."""
 
     squares: torch.Tensor
     totals: torch.Tensor
@@ -184,7 +184,7 @@ class _Sums:
 
 
 class AcousticTask(Task):
-    """Model, optimiser and data of one training of the mel generator, and where it stands."""
+    """Model, optimiser, data and progress of a training of the mel generator."""
 
     name: ClassVar[str] = "acoustic"
     module: ClassVar[str] = "acoustic.train"
@@ -241,20 +241,20 @@ class AcousticTask(Task):
         self.last_losses: dict[str, float] = {}
         self.sums = _Sums.zero(group.device)
         self.seen_before: tuple[str, ...] | None = ()
-        """Clips that weights begun with have seen; None when they do not say."""
+        """Clips seen by the initial weights; None if unknown."""
 
     @functools.cached_property
     def parallel(self) -> nn.Module:
-        """The model, over all processes."""
+        """The model, parallelised over all processes."""
         return self.group.parallel(self.model)
 
     @property
     def batch_of(self) -> Callable[[list[Key]], list[MicroBatch]]:
-        """Return the function from the stretches of a step to its micro-batches."""
+        """Return the function from the segments of a step to its micro-batches."""
         return self.stretches.micro_batches
 
     def keys(self, first: int, last: int) -> Iterable[list[Key]]:
-        """Return the stretches of each step, this process's share."""
+        """Return this process's segments of each step."""
         return self.plan.between(first, last)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -262,7 +262,7 @@ class AcousticTask(Task):
         return {"data": {split: _digest(windows) for split, windows in self.windows.items()}, **self._design()}
 
     def _design(self) -> dict[str, Any]:
-        """All of the fingerprint but the data."""
+        """The fingerprint without the data."""
         settings = self.settings
         network = _design_of(self.model.network)
         foreign = settings.resume_ckpt is not None and settings.resume_ckpt != settings.out_ckpt
@@ -295,12 +295,12 @@ class AcousticTask(Task):
         """Return design and adjustable settings."""
         settings = {**self._design(), **self.adjustable()}
         if settings["schedule"] != "cosine":
-            # How far the training went stands beside the weights; more epochs alone do not make it another.
+            # The epoch is stored with the weights; a longer training is not a different one.
             del settings["epochs"]
         return settings
 
     def sources(self) -> tuple[dict[str, str], dict[str, Any]]:
-        """Return the hashes of the inputs and of the clips; every file is read once, whole."""
+        """Return the hashes of the inputs and of the clips."""
         settings, base = self.settings, self.settings.processed_dir
         parts = self.windows.values()
         files = [base / "scaler.json"]
@@ -319,7 +319,8 @@ class AcousticTask(Task):
         return inputs, {"files": [f"samples/<id>/{name}" for name in SAMPLE_FILES], "sha256": hashes}
 
     def begin(self, superseded: Mapping[str, Any] | None) -> None:
-        """Start without a state: from a checkpoint, from the weights of a state that does not fit, or from nothing."""
+        """Start without a state: from a checkpoint, from the weights of a state that does not match, or from
+        scratch."""
         file = self.settings.resume_ckpt
         if superseded is not None:
             weights = superseded.get("model")
@@ -366,7 +367,7 @@ class AcousticTask(Task):
             _log.info(f"{file}: goes on from its epoch {epoch}; its loss does not compare, the best is judged anew.")
 
     def load_state(self, saved: Mapping[str, Any]) -> None:
-        """Resume; under another loss the best model and the plateau are judged anew."""
+        """Resume; with another loss, the best model and the plateau are reset."""
         settings = self.settings
         self.steps = saved["step"]
         self.logged_until = self._epoch
@@ -392,7 +393,7 @@ class AcousticTask(Task):
         if before["lr"] != now["lr"]:
             self.learning_rate.rate = settings.lr
         if before["loss"] != now["loss"]:
-            # Losses of other weights do not compare.
+            # Losses with other coefficients are not comparable.
             self.best_loss, self.since_best = math.inf, 0
             self.learning_rate.forget()
             if self.learning_rate.rate <= settings.min_lr:
@@ -401,9 +402,9 @@ class AcousticTask(Task):
         self.learning_rate.apply(self.optimizer)
 
     def step(self, batch: list[MicroBatch]) -> dict[str, float]:
-        """Step on the gradient of the whole batch, gathered over its micro-batches, and return the ``loss``."""
+        """Step on the batch's gradient, accumulated over micro-batches, and return the ``loss``."""
         settings, group, model = self.settings, self.group, self.parallel
-        # Dropout, too, depends on the step alone, in every process.
+        # Dropout, too, is a function of the step, in every process.
         torch.manual_seed(seed_for_step(settings.seed, self.steps, group.rank))
         self.learning_rate.begin_step(self.steps)
         self.learning_rate.apply(self.optimizer)
@@ -417,14 +418,14 @@ class AcousticTask(Task):
         value = torch.zeros((), device=group.device)
         for number, part in enumerate(batch):
             last = number == len(batch) - 1
-            # Gradients travel between processes once, with the last micro-batch.
+            # Gradients are exchanged once, with the last micro-batch.
             alone = contextlib.nullcontext() if last or group.size == 1 else model.no_sync()
             with alone:
                 with reduced_precision(group.device, self.precision):
                     mel = model(part.frames, part.starts, settings.ref_frames, settings.recomputing)
                 squares, absolute = self.criterion.sums(mel, part.mel, part.mask, ramp)
                 loss = self.criterion.loss(squares, totals, ramp)
-                # The mean over processes, which is what they exchange, must be the loss of the whole batch.
+                # Gradients are averaged over processes; scale so that the average is that of the batch's loss.
                 self.scaler.scale(loss * group.size).backward()
             value += loss.detach()
             own = self.criterion.totals(part.mask, ramp)
@@ -434,7 +435,7 @@ class AcousticTask(Task):
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.grad_clip or math.inf)
         if self.precision != "float16":
-            # In float16 an infinite gradient is ordinary: the gradient scaler leaves the step out and lowers its scale.
+            # In float16 infinite gradients are expected: the gradient scaler skips the step and lowers its scale.
             require_finite(norm.item(), "gradient", self.steps)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -469,7 +470,7 @@ class AcousticTask(Task):
         return self.steps // self.plan.per_epoch
 
     def on_device(self, part: MicroBatch) -> MicroBatch:
-        """Return ``part`` on the device of the training."""
+        """Move ``part`` to the training's device."""
         return MicroBatch(*(tensor.to(self.group.device, non_blocking=True) for tensor in part))
 
     @functools.cached_property
@@ -480,7 +481,7 @@ class AcousticTask(Task):
         return load(self.validation.micro_batches, keys, **settings.loading())
 
     def validate(self, log: TrainingLog | None, stop: StopRequest | None) -> None:
-        """Validate at the end of an epoch; the log counts epochs."""
+        """Validate at the end of an epoch; the log is by epoch."""
         settings = self.settings
         for part in self.sums.tensors():
             part.copy_(self.group.total(part))
@@ -523,7 +524,7 @@ class AcousticTask(Task):
 
     @torch.no_grad()
     def _validation_sums(self, stop: StopRequest | None) -> _Sums:
-        """Sum the errors over the validation windows at the full weights of the loss, whatever the ramp."""
+        """Sum the errors over the validation windows with full loss weights, independent of the ramp."""
         model = self._in_use.eval()
         sums = _Sums.zero(self.group.device)
         for batch in batches(self._validation_loader, stop):
@@ -572,7 +573,7 @@ class AcousticTask(Task):
         return self.best.get("provenance", self.record)
 
     def state(self) -> dict[str, Any]:
-        """Return model, optimiser, schedule, the best model and the sums of a begun epoch."""
+        """Return model, optimiser, schedule, best model and the sums of the current epoch."""
         return {
             "model": self.model.state_dict(),
             **({} if self.averaged is None else {"averaged": self.averaged.state_dict()}),
@@ -640,7 +641,7 @@ def _design_of(network: Network) -> dict[str, Any]:
 
 
 def _copied(value: Any) -> Any:
-    """``value`` with its tensors copied to the CPU, so that later steps do not change them."""
+    """``value`` with tensors copied to the CPU, unaffected by later steps."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):
@@ -651,7 +652,7 @@ def _copied(value: Any) -> Any:
 
 
 def _digest(windows: WindowDataset) -> str:
-    """A hash of a part's ids, windows, scaler, mels and, since they are many, of each clip's first and last frame."""
+    """Hash of a split's ids, windows, scaler, mels and, for speed, each clip's first and last frame only."""
     digest = hashlib.sha256(windows.starts.tobytes())
     for array in (windows.scaler.mean, windows.scaler.std):
         digest.update(array.tobytes())

@@ -1,4 +1,4 @@
-"""Settings of the mel generator, from rtMRI frames to mel. The defaults are the memo's, for its full-size run."""
+"""Settings of the mel generator (rtMRI frames to mel). The defaults are those of the lab's full-size run."""
 
 from __future__ import annotations
 
@@ -27,36 +27,35 @@ Ramp = tuple[NotNegative, NotNegative]
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation(Section):
-    """Random changes of training pictures, one for all frames of a stretch, so that a head's place is not learnt."""
+    """Random changes of training pictures, the same for all frames of a segment, against overfitting to head
+    position."""
 
     section: ClassVar[str] = "acoustic.augmentation"
 
-    shift: ShareBelowOne = setting(0.0, "Largest shift as a part of height and width.")
-    rotation: Annotated[float, Within(ge=0, lt=180)] = setting(0.0, "Largest rotation in degrees.")
-    zoom: ShareBelowOne = setting(0.0, "Largest change of scale, 0.1 for factors from 0.9 to 1.1.")
-    gain: ShareBelowOne = setting(0.0, "Largest change of brightness, 0.1 for factors from 0.9 to 1.1.")
+    shift: ShareBelowOne = setting(0.0, "Maximum shift as a share of height and width.")
+    rotation: Annotated[float, Within(ge=0, lt=180)] = setting(0.0, "Maximum rotation in degrees.")
+    zoom: ShareBelowOne = setting(0.0, "Maximum change of scale; 0.1 for factors from 0.9 to 1.1.")
+    gain: ShareBelowOne = setting(0.0, "Maximum change of brightness; 0.1 for factors from 0.9 to 1.1.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Loss(Section):
-    """Coefficients of the loss; pairs are the weight at ramp 0 and at ramp 1."""
+    """Coefficients of the loss; pairs are the weights at ramp 0 and ramp 1."""
 
     section: ClassVar[str] = "acoustic.loss"
 
-    ramp_steps: Whole = setting(
-        120_000, "Steps over which the weights go from their start to their target; the lab's 120000."
-    )
+    ramp_steps: Whole = setting(120_000, "Steps over which the weights change from start to target; the lab's 120000.")
     delta: Ramp = setting((0.3, 0.45), "First difference.")
     delta2: Ramp = setting((0.1, 0.15), "Second difference.")
     latest: Ramp = setting((0.2, 0.4), "Latest frame of a window.")
     time: tuple[NotNegative, ...] = setting(
         (1.6, 1.45, 1.3, 1.2, 1.15, 1.1, 1.05, 1.02),
-        "Target weight of each frame of a window; those beyond weigh 1.",
+        "Target weight of each frame of a window; 1 for further frames.",
         flag="time_weights",
     )
     bands: dict[Name, tuple[Whole, NotNegative]] = setting(
         lambda: {"f0": (0, 2.0), "f1": (6, 3.0), "f2": (16, 2.4), "f3": (32, 1.6), "high": (48, 1.8)},
-        "Bands of mel bins, each name with its first bin and target weight; the names f0, f1, f2 and high are logged.",
+        "Bands of mel bins, each name with its first bin and target weight; f0, f1, f2 and high are logged.",
         flag="band_weights",
     )
 
@@ -77,68 +76,76 @@ class Loss(Section):
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSettings(Section):
-    """What the network is made of, but for its mel."""
+    """Settings of the network, except its mel."""
 
     section: ClassVar[str] = "acoustic"
 
-    backbone: str = setting("tf_efficientnetv2_b2", "timm model of the CNN, its last feature stage.")
+    backbone: str = setting("tf_efficientnetv2_b2", "timm model of the CNN; its last feature stage is used.")
     output_stride: Literal[8, 16, 32, None] = setting(
         None,
-        "Pixels a cell of the last feature map stands for (Grad-CAM wants 8 x 8 cells at least); empty means the"
-        " backbone's own.",
+        "Pixels per cell of the last feature map (at least 8 x 8 cells are recommended for Grad-CAM); empty means"
+        " the backbone's default.",
     )
-    # The limit is beyond any use, and so small that the LSTM fits into memory whatever a checkpoint says.
+    # The limit keeps an LSTM from a malformed checkpoint within memory.
     rnn_hidden: Annotated[int, Within(ge=1, le=4096)] = setting(640, "Width of the LSTM, per direction.")
-    dropout: ShareBelowOne = setting(0.5, "Before the last layer.", adjustable=True)
+    dropout: ShareBelowOne = setting(0.5, "Dropout probability before the last layer.", adjustable=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Training(NetworkSettings):
-    """What the training of the mel generator takes, all of it flags of ``train_mri_acoustic_model.py``."""
+    """Settings of the mel generator's training, flags of ``train_mri_acoustic_model.py``."""
 
     cnn_pretrained: bool | Path = setting(
         True,
-        "Weights the CNN begins with - true for timm's hub, or a local file (.pth, .safetensors); false for random"
-        " ones.",
+        "Initial weights of the CNN - true for timm's hub, a path for a local file (.pth, .safetensors), false"
+        " for random weights.",
     )
     image_size: tuple[Annotated[int, Within(ge=16)], Annotated[int, Within(ge=16)]] | None = setting(
-        None, "Height and width that the CNN sees; stored frames are shrunk to it by area. Empty means as stored."
+        None,
+        "Height and width of the CNN's input; stored frames are downscaled by area averaging. Empty means the"
+        " stored size.",
     )
     frame_normalisation: Literal["unit", "frame"] = setting(
-        "unit", "Of each picture: unit (divided by 255) or frame (each to the range 0 to 1)."
+        "unit", "Normalisation of frames: unit (divided by 255) or frame (each frame to the range 0 to 1)."
     )
     augmentation: Augmentation = setting(Augmentation, Augmentation.__doc__, adjustable=True)
     stretch: Count = setting(
-        8, "Neighbouring windows that share one pass of the CNN; 1 gives each window its own, as the lab.", design=True
+        8, "Windows per segment, which share one pass of the CNN; 1 is the lab's sampling.", design=True
     )
-    batch_size: Count = setting(8, "Stretches a step.", design=True)
-    val_batch_size: Count = setting(8, "Stretches a batch of validation.")
+    batch_size: Count = setting(8, "Segments per step.", design=True)
+    val_batch_size: Count = setting(8, "Segments per validation batch.")
     micro_batch_size: Count = setting(
         2,
-        "Stretches in memory at a time; gradients are accumulated. Lower it when memory runs out.",
+        "Segments in memory at a time, with gradient accumulation. Lower it if memory runs out.",
         adjustable=True,
     )
-    max_train_steps: Count | None = setting(None, "Steps an epoch at most; empty for all.", design=True)
-    max_val_steps: Count | None = setting(None, "Batches of validation at most; empty for all.")
-    epochs: Count = setting(4500, "Epochs at most. Raising it goes on from the state.", adjustable=True)
+    max_train_steps: Count | None = setting(None, "Maximum steps per epoch; empty for all.", design=True)
+    max_val_steps: Count | None = setting(None, "Maximum number of validation batches; empty for all.")
+    epochs: Count = setting(
+        4500, "Maximum number of epochs. Raising it continues from the saved state.", adjustable=True
+    )
     lr: Positive = setting(1e-4, "Learning rate of AdamW.", adjustable=True)
-    weight_decay: NotNegative = setting(1e-4, "Of AdamW.", adjustable=True)
-    grad_clip: NotNegative = setting(1.0, "Largest norm of the gradient; 0 for any.", adjustable=True)
+    weight_decay: NotNegative = setting(1e-4, "Weight decay of AdamW.", adjustable=True)
+    grad_clip: NotNegative = setting(1.0, "Maximum norm of the gradient; 0 for no limit.", adjustable=True)
     schedule: Literal["plateau", "cosine"] = setting(
         "plateau",
-        "Of the learning rate: plateau (lowered when validation stalls, as the lab) or cosine (falls to 0 at the last"
-        " epoch).",
+        "Learning rate schedule: plateau (lowered when validation stalls, as in the lab's system) or cosine (to 0"
+        " at the last epoch).",
         adjustable=True,
     )
-    warmup_steps: Whole = setting(0, "Steps in which the learning rate rises from 0.", adjustable=True)
+    warmup_steps: Whole = setting(0, "Steps of linear increase of the learning rate from 0.", adjustable=True)
     plateau_factor: Annotated[float, Within(gt=0, lt=1)] = setting(
-        0.5, "What the plateau schedule multiplies the learning rate by.", adjustable=True
+        0.5, "Factor of the plateau schedule on the learning rate.", adjustable=True
     )
-    plateau_patience: Whole = setting(5, "Epochs without improvement before it does.", adjustable=True)
+    plateau_patience: Whole = setting(
+        5, "Epochs without improvement before the plateau schedule lowers the rate.", adjustable=True
+    )
     min_lr: NotNegative = setting(
-        1e-6, "Floor of the plateau schedule; reaching it ends the training.", adjustable=True
+        1e-6, "Minimum learning rate of the plateau schedule; reaching it ends the training.", adjustable=True
     )
-    early_stop: Whole = setting(20, "Epochs without improvement that end the training; 0 for never.", adjustable=True)
+    early_stop: Whole = setting(
+        20, "Epochs without improvement before the training stops; 0 for never.", adjustable=True
+    )
     average: ShareBelowOne = setting(
         0.0,
         "Share of the moving average of the weights that a step keeps, such as 0.99; validation and the checkpoints"
@@ -158,51 +165,54 @@ class Training(NetworkSettings):
         design=True,
     )
     freeze_batch_norm: bool = setting(
-        False, "Use the batch statistics that the weights came with, for tiny micro-batches.", adjustable=True
+        False, "Do not update the batch statistics of the initial weights, for tiny micro-batches.", adjustable=True
     )
-    picture_epochs: Whole = setting(25, "Epochs between two drawings of validation mels in TensorBoard; 0 for none.")
+    picture_epochs: Whole = setting(25, "Epochs between pictures of validation mels in TensorBoard; 0 for none.")
     amp: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "auto",
         "Precision of the CNN in training: auto is bfloat16, else float16, on CUDA and float32 on a CPU.",
         adjustable=True,
     )
-    use_checkpoint: bool = setting(True, "Compute the CNN's blocks again for the gradient, to need less memory.")
-    ckpt_segments: Count = setting(2, "Runs of blocks for use_checkpoint.")
-    num_workers: Whole = setting(4, "Loader processes.")
-    prefetch_factor: Count = setting(4, "Batches each loader process keeps ready.")
-    pin_memory: bool = setting(True, "Page-locked batches, for CUDA.")
-    seed: Whole = setting(42, "Of the weights, the batches and dropout.", design=True)
+    use_checkpoint: bool = setting(
+        True, "Gradient checkpointing: recompute the CNN's blocks in the backward pass, to save memory."
+    )
+    ckpt_segments: Count = setting(2, "Number of gradient checkpointing segments.")
+    num_workers: Whole = setting(4, "Number of loader processes.")
+    prefetch_factor: Count = setting(4, "Batches prefetched per loader process.")
+    pin_memory: bool = setting(True, "Use page-locked memory for batches, for CUDA.")
+    seed: Whole = setting(42, "Seed of weights, batches and dropout.", design=True)
     resume: Literal["auto", "warm"] = setting(
-        "auto", "When data, mel or network changed: auto starts anew, warm takes the weights that fit along."
+        "auto", "If data, mel or network have changed: auto starts over, warm starts from the matching weights."
     )
     resume_ckpt: Path | None = setting(
         None,
-        "A checkpoint to begin the training with, its optimiser and epoch too, such as the lab's or one of another"
-        " results directory. Empty begins anew, or with that of lab.train_on.",
+        "Initial checkpoint, including optimiser and epoch, such as the lab's or one of another results"
+        " directory. Empty starts from scratch, or from that of lab.train_on.",
     )
     loss: Loss = setting(Loss, Loss.__doc__, adjustable=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction(Section):
-    """How mels are predicted for the vocoder's training."""
+    """Settings of the prediction of mels."""
 
     section: ClassVar[str] = "acoustic"
 
     context: Context = setting(
         "sequence",
-        "What the LSTM sees for a frame, in export, inference, Grad-CAM and evaluation: the whole sequence (as the"
-        " lab), the windows of training (averaged), or causal (the window that ends with it, for live use).",
+        "LSTM context of a frame, in export, inference, Grad-CAM and evaluation: sequence (the whole clip, as in"
+        " the lab's system), window (all training windows with the frame, averaged), or causal (the window that"
+        " ends with it, for live synthesis).",
     )
     prediction_precision: Precision = setting("float32", "Precision of the CNN in prediction.", flag="amp")
 
 
 @dataclasses.dataclass(frozen=True)
 class Acoustic(Prediction, Training):
-    """The mel generator, from rtMRI frames to mel. The defaults are the memo's."""
+    """The mel generator (rtMRI frames to mel). The defaults are those of the lab's memo."""
 
     memory_mb: Annotated[int, Within(ge=500)] = setting(16_000, "Memory of the training job, MB.")
     runtime_minutes: Count = setting(
-        2880, "Longest run of the training job on a cluster; a job that is cut off goes on with its next attempt."
+        2880, "Maximum run time of the training job on a cluster; a job that is cut off resumes in its next attempt."
     )
-    gpus: Whole = setting(1, "GPUs of the training, one process each; prediction takes one. 0 is the processor.")
+    gpus: Whole = setting(1, "GPUs of the training, one process each; prediction uses one. 0 is the CPU.")

@@ -1,4 +1,4 @@
-"""Settings of the recordings and of the dataset made from them."""
+"""Settings of the recordings and the dataset."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Demo(Section):
 
     section: ClassVar[str] = "corpus.demo"
 
-    clips: Annotated[int, Within(ge=3, le=100_000)] = setting(40, "How many sentences, 000 on.")
+    clips: Annotated[int, Within(ge=3, le=100_000)] = setting(40, "Number of sentences, with ids from 000.")
     seed: Whole = setting(503, "Seed of sentences, poses, voices and noise.")
 
 
 @dataclasses.dataclass(frozen=True)
 class RawVideos(Section):
-    """Turn raw recordings into normalised videos first (source directories or table). Empty means they are ready."""
+    """Normalise raw recordings first (source directories or table). Empty means they are normalised."""
 
     section: ClassVar[str] = "corpus.raw_videos"
 
@@ -48,7 +48,7 @@ class RawVideos(Section):
 
 @dataclasses.dataclass(frozen=True)
 class Corpus(Section):
-    """Where the recordings come from."""
+    """The recordings."""
 
     section: ClassVar[str] = "corpus"
 
@@ -57,14 +57,13 @@ class Corpus(Section):
     ] = setting(
         "demo",
         "demo: the embedded synthetic corpus; directories: videos/<id>.* with audio/<id>.*; table: a TSV with the"
-        " columns id, video and, where known, audio, start, end, av_offset_ms, frame_rate, title, speaker, text,"
-        " repetition, alignment; lab: the two directories with what an older system made of them (the section lab);"
-        " others: a public set as it is distributed (directory).",
+        " columns id, video, audio, start, end, av_offset_ms; lab: the two directories together with a dataset of"
+        " the lab's earlier system (section lab).",
     )
     directory: Path | None = setting(None, "Directory of a public set, as unpacked from its archive.")
     videos: Path | None = setting(None, "Directory of the videos (sources directories and lab).")
     audio: Path | None = setting(
-        None, "Directory of the sound files (sources directories and lab); empty means each video's own track."
+        None, "Directory of the sound files (sources directories and lab); empty means each video's own audio track."
     )
     table: Path | None = setting(None, "TSV of the clips (source table).")
     frame_rate: Positive | None = setting(
@@ -72,20 +71,21 @@ class Corpus(Section):
     )
     phonemes: Path | None = setting(
         None,
-        "Directory of <id>.TextGrid, .eaf or .json with the phonemes of clips, for errors and maps by phoneme, and with"
-        " their words, or of <id>.txt with the words alone, for errors of intelligibility; a file that is called as a"
-        " recording is in the recording's time. Of usc75 it may be Annot-16. Empty for none; the demo brings its own.",
+        "Directory of phoneme files <id>.TextGrid or <id>.json (for errors and maps by phoneme; with words, also"
+        " for intelligibility), or of transcripts <id>.txt (for intelligibility only); empty for none. The demo"
+        " includes its own.",
     )
-    exclude: tuple[Id, ...] = setting((), "Ids to leave out.")
+    exclude: tuple[Id, ...] = setting((), "Ids to exclude.")
     demo: Demo = setting(Demo, Demo.__doc__)
     raw_videos: RawVideos | None = setting(None, RawVideos.__doc__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Lab(Section):
-    """What a machine of the memo's older system holds (corpus.source lab), read as it lies there, never written to.
+    """Data and models of the lab's earlier system (corpus.source lab); they are only read.
 
-    Windows paths and Japanese names are fine. `python workflow/scripts/inspect_lab_setup.py DIR` writes this section.
+    Windows paths and Japanese names are supported. `python workflow/scripts/inspect_lab_setup.py DIR` writes this
+    section.
     """
 
     section: ClassVar[str] = "lab"
@@ -98,20 +98,20 @@ class Lab(Section):
     )
     processed: Path | None = setting(
         None,
-        "Its processed directory, dataset/rtmri_normalized_processed, with samples or stored windows, scaler.json and"
-        " meta.json.",
+        "The lab's processed directory, dataset/rtmri_normalized_processed, with samples or stored windows,"
+        " scaler.json and meta.json.",
     )
     mri_checkpoint: Path | None = setting(
-        None, "Its mel generator, mri_acoustic_model.pt. Empty trains one here, on its mels."
+        None, "The lab's mel generator, mri_acoustic_model.pt. Empty trains one on the lab's mels."
     )
     hifigan_checkpoint: Path | None = setting(
-        None, "Its vocoder, a g_<steps> file. Empty trains one here, on its mels."
+        None, "The lab's vocoder, a g_<steps> file. Empty trains one on the lab's mels."
     )
-    hifigan_config: Path | None = setting(None, "That vocoder's config. Empty means the config.json beside it.")
+    hifigan_config: Path | None = setting(None, "Config of that vocoder. Empty means the config.json beside it.")
     train_on: tuple[Literal["acoustic", "vocoder"], ...] = setting(
         (),
-        "Models to train further from the lab's checkpoints, the mel generator with its optimiser's state; a model that"
-        " is not named is used as it is. Predicted mels for the vocoder come from the mel generator in use.",
+        "Models to train further from the lab's checkpoints, the mel generator with its optimiser state; others"
+        " are used unchanged. Predicted mels for the vocoder are from the mel generator in use.",
     )
 
 
@@ -124,8 +124,8 @@ class Video(Section):
     size: tuple[Pixels, Pixels] = setting((256, 256), "Height and width of the stored frames, pixels.")
     resampling: Literal["refuse", "nearest", "mean"] = setting(
         "refuse",
-        "What to do with a video whose frame rate is not sampling_rate / hop_length: refuse it, or resample it in time"
-        " by the nearest frame or by the mean of the frames in the mel frame's interval.",
+        "Handling of a video whose frame rate is not sampling_rate / hop_length: refuse it, or resample it in"
+        " time by the nearest frame or by the mean over the mel frame's interval.",
     )
 
 
@@ -135,7 +135,7 @@ class Audio(Section):
 
     section: ClassVar[str] = "audio"
 
-    gain: Positive = setting(1.0, "Factor on every sample of every clip.")
+    gain: Positive = setting(1.0, "Factor on every sample, the same for all clips.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,13 +155,11 @@ class Mel(Section):
     win_length: Annotated[int, Within(ge=16)] | None = setting(
         None, "Length of the window, samples; empty means n_fft."
     )
-    hop_length: Count = setting(
-        420, "Samples from frame to frame; sampling_rate / hop_length is the video's frame rate."
-    )
+    hop_length: Count = setting(420, "Samples per frame; sampling_rate / hop_length is the video's frame rate.")
     n_mels: Count = setting(64, "Number of mel filters.")
     fmin: NotNegative = setting(0.0, "Lower edge of the filterbank, Hz.")
     fmax: Positive | None = setting(
-        None, "Upper edge of the filterbank, Hz, at most sampling_rate / 2; empty means just that."
+        None, "Upper edge of the filterbank, Hz, at most sampling_rate / 2, which is the default."
     )
     preemphasis: ShareBelowOne | None = setting(
         None, "Coefficient of the pre-emphasis; empty means the preset's.", flag="preemph"
@@ -170,30 +168,30 @@ class Mel(Section):
 
 @dataclasses.dataclass(frozen=True)
 class Windows(Section):
-    """The windows the acoustic model is trained on."""
+    """The training windows of the mel generator."""
 
     section: ClassVar[str] = "windows"
 
-    ref_frames: Count = setting(4, "Neighbouring frames a window.")
+    ref_frames: Count = setting(4, "Consecutive frames per window.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Named(Section):
-    """Ids put into a part whatever their hash."""
+    """Ids assigned to a split explicitly."""
 
     section: ClassVar[str] = "split.named"
 
-    training: tuple[Id, ...] = setting((), "Clips of training.", flag="train-ids")
-    validation: tuple[Id, ...] = setting((), "Clips of validation.", flag="valid-ids")
-    test: tuple[Id, ...] = setting((), "Clips of the test.", flag="test-ids")
+    training: tuple[Id, ...] = setting((), "Training clips.", flag="train-ids")
+    validation: tuple[Id, ...] = setting((), "Validation clips.", flag="valid-ids")
+    test: tuple[Id, ...] = setting((), "Test clips.", flag="test-ids")
 
 
 @dataclasses.dataclass(frozen=True)
 class Split(Section):
-    """Training, validation and test.
+    """The training, validation and test splits.
 
-    From 20 clips on by a hash of seed and id, so that adding a clip never moves another; fewer clips fill every part
-    in the hash's order.
+    With 20 clips or more by a hash of seed and id, so that adding a clip never moves another; with fewer clips, all
+    splits are filled in the order of the hash.
     """
 
     section: ClassVar[str] = "split"
@@ -201,7 +199,7 @@ class Split(Section):
     seed: int = setting(42, "Seed of the hash.")
     validation: ShareBelowOne = setting(0.1, "Share of validation clips.", flag="valid-ratio")
     test: ShareBelowOne = setting(
-        0.1, "Share of test clips; 0 trains on everything and leaves nothing to score.", flag="test-ratio"
+        0.1, "Share of test clips; with 0 there are no test clips to score.", flag="test-ratio"
     )
     named: Named = setting(Named, Named.__doc__)
     by: Literal["clip", "text", "speaker", "recording", None] = setting(

@@ -28,14 +28,11 @@ rule prepare_clip:
         dataset=subpath(output.wav, ancestor=2),
         code=code_hash("takeover.lab_dataset", "dataset.figure"),
         clip=lambda wildcards: lab_clip_flags(CLIPS[wildcards.id]),
-        flags=flags(
-            lab_dir=LAB_DIR,
-            size=SETTINGS.video.size,
-            gain=SETTINGS.audio.gain,
-            mel=json.dumps(SPEC.to_dict(), sort_keys=True),
-        ),
+        flags=flags(lab_dir=LAB_DIR),
+        settings=" ".join(map(command_line_of, [SETTINGS.mel, SETTINGS.video, SETTINGS.audio])),
     shell:
-        "python {params.script:q} --out_dir {params.dataset:q} {params.clip} {params.flags} > {log:q} 2>&1"
+        "python {params.script:q} --out_dir {params.dataset:q} {params.clip} {params.flags}"
+        " {params.settings} > {log:q} 2>&1"
 
 
 rule fit_scaler:

@@ -20,6 +20,10 @@ WORDS = [
     "(x)!",
     "D:\\研究 用\\",
     "\\\\server\\share\\x y\\\\",
+    'say "a".wav',
+    '{"fmax": null, "path": "D:\\\\研究 用\\\\", "bands": ["F1 (Hz)"]}',
+    'a&b"c"',
+    'ends in \\\\""',
     "-3.5",
     "x" * 200 + "/" + "長" * 100,
 ]
@@ -27,6 +31,11 @@ WORDS = [
 
 def argument_of_windows(line: str) -> str:
     """The one argument of a command line, as Microsoft's C runtime reads it after ``cmd`` has passed it on."""
+    literal = False  # cmd's own quoting, which knows no backslash
+    for letter in line:
+        literal ^= letter == '"'
+        assert literal or letter not in "&|<>^", line
+    assert not literal, line
     argument, quoting, at = "", False, 0
     while at < len(line):
         slashes = len(line[at:]) - len(line[at:].lstrip("\\"))
@@ -54,7 +63,7 @@ def test_a_word_survives_the_shell(word):
     assert argument_of_windows(quoted(word, "nt")) == word
 
 
-@pytest.mark.parametrize("word", ["%PATH%\\x.mp4", 'say "a".wav', "two\nlines"])
+@pytest.mark.parametrize("word", ["%PATH%\\x.mp4", 'a"b&c"', 'odd "', "two\nlines"])
 def test_words_that_cmd_would_change_are_refused(word):
     with pytest.raises(UserError, match="Windows shell"):
         quoted(word, "nt")

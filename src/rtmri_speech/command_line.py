@@ -13,22 +13,26 @@ from rtmri_speech.errors import UserError
 def quoted(word: Any, system: str = os.name) -> str:
     """Return ``word`` quoted as one word of a command line.
 
-    On Windows, quoted for the C runtime (Microsoft, "Parsing C command-line arguments"): backslashes are doubled only
-    before a quotation mark. Within quotation marks ``cmd`` takes ``& | < > ^`` literally.
+    On Windows, quoted for the C runtime (Microsoft, "Parsing C command-line arguments"): a quotation mark is escaped by
+    a backslash, and backslashes are doubled before one. ``cmd`` knows no such escape: each quotation mark begins or
+    ends a stretch in which it takes ``& | < > ^`` literally.
 
     Raises
     ------
     UserError
-        On Windows, the word contains ``%NAME%``, which ``cmd`` expands even within quotation marks, a quotation mark or
-        a line end.
+        On Windows, the word contains a line end, ``%NAME%``, which ``cmd`` expands even within quotation marks,
+        ``& | < > ^`` after a quotation mark that ends such a stretch, or an odd number of quotation marks, after which
+        ``cmd`` would take the rest of the line for quoted.
     """
     word = str(word)
     if system != "nt":
         return shlex.quote(word)
-    if found := re.search(r"%[^%]+%|[\"\r\n]", word):
+    line = '"' + re.sub(r"(\\+)$", r"\1\1", re.sub(r'(\\*)"', r'\1\1\\"', word)) + '"'
+    stretches = line.split('"')
+    odd = None if len(stretches) % 2 else re.search('"', word)
+    if found := re.search(r"%[^%]+%|[\r\n]", word) or re.search("[&|<>^]", "".join(stretches[::2])) or odd:
         raise UserError(word, f"holds {found[0]!r}, which the Windows shell does not pass on", "choose another name")
-    doubled = re.sub(r"(\\+)$", r"\1\1", word)
-    return f'"{doubled}"'
+    return line
 
 
 def flags(settings: dict[str, Any], system: str = os.name) -> str:

@@ -1,10 +1,11 @@
 """Import one clip, or the scaler, of a processed directory of the older system into a dataset of the workflow."""
 
 import argparse
-import json
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.settings.data import Audio, Mel, Video
+from rtmri_speech.settings.flags import add_flags, from_flags
 
 
 def main() -> int:
@@ -15,9 +16,9 @@ def main() -> int:
     parser.add_argument("--video", type=Path, help="its video, for messages")
     parser.add_argument("--audio", type=Path, help="its sound")
     parser.add_argument("--stored", type=Path, help="samples/<id>, pairs_ref<n>_npy/<id> or pairs_ref<n>/<id>.npz")
-    parser.add_argument("--mel", type=json.loads, help="the dataset's mel, as JSON")
-    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="height and width of the frames")
-    parser.add_argument("--gain", type=float, default=1.0, help="factor on every sample of every clip")
+    settings = parser.add_argument_group("settings of the dataset, each as in the configuration (mel, video, audio)")
+    for section in (Mel, Video, Audio):
+        add_flags(settings, section)
     args = parser.parse_args()
 
     from rtmri_speech.takeover.lab_dataset import LabClip, StoredClip, import_clip, lab_scaler
@@ -29,9 +30,9 @@ def main() -> int:
     from rtmri_speech.dataset.process import DatasetSettings, Processing
     from rtmri_speech.signal.mel import MelSpec
 
-    spec, size = MelSpec.from_dict(args.mel, "--mel"), tuple(args.size)
+    spec, size = MelSpec.of(from_flags(Mel, args)), from_flags(Video, args).size
     clip = LabClip(args.clip, args.video, args.audio, stored=StoredClip(args.stored))
-    missing = import_clip(args.out_dir, clip, spec, size, args.gain)
+    missing = import_clip(args.out_dir, clip, spec, size, from_flags(Audio, args).gain)
     Processing(args.out_dir, DatasetSettings(spec, size)).complete(clip.id, missing)
     return 0
 

@@ -71,9 +71,10 @@ def let_go(process) -> int:
 
 
 def said(process, words: str) -> bool:
-    """Wait for output of a process."""
+    """Wait for output of a process, for a minute at most."""
+    deadline = time.monotonic() + 60
     while words not in process.log.read_text():
-        if process.poll() is not None:
+        if process.poll() is not None or time.monotonic() > deadline:
             return False
         time.sleep(0.02)
     return True
@@ -95,7 +96,7 @@ def test_a_killed_holder_frees_its_gpu(machine):
     first = machine.start(2)
     assert taken(first) == "0,1"
     second = machine.start(1)
-    assert said(second, "waiting")
+    assert said(second, "Waiting")
     first.kill()
     assert taken(second) == "0"
 
@@ -104,7 +105,7 @@ def test_two_processes_that_need_both_gpus_do_not_deadlock(machine):
     first = machine.start(1)
     assert taken(first) == "0"
     both, others = machine.start(2), machine.start(2)
-    assert said(both, "waiting") and said(others, "waiting")
+    assert said(both, "Waiting") and said(others, "Waiting")
     let_go(first)
     ready, _, _ = select.select([both.stdout, others.stdout], [], [], 60)
     winner, loser = (both, others) if both.stdout in ready else (others, both)
@@ -118,7 +119,7 @@ def test_cuda_visible_devices_limits_the_choice(machine):
     assert taken(first) == "1"
     # The same GPU by its other name.
     second = machine.start(1, CUDA_VISIBLE_DEVICES="GPU-11-ab")
-    assert said(second, "waiting")
+    assert said(second, "Waiting")
     let_go(first)
     assert taken(second) == "GPU-11-ab"
 

@@ -140,7 +140,8 @@ def test_unrecognisable_input_is_refused(spoken, tmp_path):
 def test_words_come_from_text_description_or_textgrid(tmp_path):
     (tmp_path / "a.txt").write_text("the fish\n is cold\n")
     (tmp_path / "b.json").write_text(json.dumps({"text": "my cat", "phonemes": []}))
-    grid = 'class = "IntervalTier"\n name = "words"\n'
+    grid = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 4\ntiers? <exists>\nsize = 1\n'
+    grid += 'class = "IntervalTier"\n name = "words"\n xmin = 0\n xmax = 4\n intervals: size = 4\n'
     grid += "".join(
         f'xmin = {i}\n xmax = {i + 1}\n text = "{word}"\n' for i, word in enumerate(["sil", "she", "", "sold"])
     )

@@ -251,7 +251,7 @@ def test_a_leaked_split_is_refused(dataset, tiny_training, tmp_path):
     leaked = tmp_path / "leaked"
     shutil.copytree(dataset, leaked)
     settings = tiny_training("leak", processed_dir=leaked, epochs=1)
-    train(settings, lambda sentence: None)
+    train(settings)
     write_filelist(leaked / "hifigan_filelists" / "training.txt", ["a0"])
     write_filelist(leaked / "hifigan_filelists" / "test.txt", ["a1", "a4", "a5"])
     command = [sys.executable, SCRIPT, "--processed_dir", leaked, "--mri_checkpoint", settings.out_ckpt]

@@ -48,14 +48,14 @@ def test_mels_are_drawn_with_low_frequencies_at_the_bottom():
     assert (picture[18:] == picture[0]).all()
 
 
-def test_a_log_file_gets_plain_lines(monkeypatch):
+def test_a_log_file_gets_plain_lines(monkeypatch, caplog):
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
-    lines = []
-    with Progress(3, 0, "acoustic", lines.append) as progress:
+    caplog.set_level("INFO")
+    with Progress(3, 0, "acoustic") as progress:
         for _ in range(3):
             progress.advance({"loss": 0.25})
-    assert len(lines) == 1
-    assert lines[0].startswith("acoustic 3/3: loss 0.25")
+    (line,) = caplog.messages
+    assert line.startswith("acoustic 3/3: loss 0.25")
 
 
 @pytest.mark.parametrize("resumed_step", [0, 3])

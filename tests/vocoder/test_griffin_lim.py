@@ -9,9 +9,10 @@ import tiny_models
 from rtmri_speech.acoustic.predict import load_acoustic_model
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.metrics import lag_ms
-from rtmri_speech.pack.export import Terms, make_pack
+from rtmri_speech.pack.export import make_pack
 from rtmri_speech.pack.format import read_about
 from rtmri_speech.pack.speak import load_live_pack, load_pack
+from rtmri_speech.settings.use import Pack
 from rtmri_speech.signal.mel import MelSpec, log_mel
 from rtmri_speech.synthesis.checkpoints import load_synthesiser
 from rtmri_speech.synthesis.models import Models
@@ -94,7 +95,7 @@ def test_a_pack_without_a_vocoder_speaks_as_the_checkpoint_does(tmp_path):
     spec = load_acoustic_model(mri, "cpu").mel
     write_griffin_lim(tmp_path / "griffin_lim.json", spec)
     pack = tmp_path / "model.pack"
-    make_pack(pack, mri, tmp_path / "griffin_lim.json", Terms("MIT", "nobody", "none is needed"))
+    make_pack(pack, mri, tmp_path / "griffin_lim.json", Pack("MIT", "nobody", "none is needed"))
     assert sorted(read_about(pack).graphs) == ["cnn.onnx", "recurrence.onnx"]
     frames = tiny_models.moving_bar(12)
     packed = load_pack(pack).speech(frames)

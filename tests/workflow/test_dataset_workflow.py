@@ -57,6 +57,7 @@ def test_an_added_test_clip_does_not_affect_training_data(checkout):
     assert checkout.pending("dataset") == {
         "prepare_clip c0",
         "write_filelist test",
+        "list_clips",
         "list_sources",
         RECORD,
     }

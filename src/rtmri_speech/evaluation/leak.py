@@ -38,7 +38,7 @@ def require_unseen(
     stages = {stage: frozenset(ids) for stage, ids in seen.items() if ids is not None}
     leaked = {clip: [stage for stage, ids in stages.items() if clip in ids] for clip in dict.fromkeys(clip_ids)}
     told = [f"{clip} by {' and '.join(by)}" for clip, by in leaked.items() if by]
-    _require_none(told, "training has seen", "score clips of the test part only, or train again without these")
+    _require_none(told, "training has seen", "score test clips only, or train again without these")
     if groups:
         parted = {stage: {groups.get(id) for id in ids} - {None} for stage, ids in stages.items()}
         shared = {clip: [stage for stage, of in parted.items() if groups.get(clip) in of] for clip in leaked}

@@ -230,7 +230,7 @@ def speak_each(
             continue
         seconds = len(speech.mel_db) / float(model.mel.frame_rate)
         alone = "" if source.recording else "; it has no sound, so there is no original"
-        _log.info(f"{id}: {seconds:.2f} s of speech in {output_dir}{alone}.")
+        print(f"{id}: {seconds:.2f} s of speech in {output_dir}{alone}.", flush=True)
     if faults:
         first = faults[0]
         many = f" ({len(faults)} of {len(ids)} clips failed)" if len(ids) > 1 else ""

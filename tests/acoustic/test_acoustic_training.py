@@ -353,8 +353,7 @@ def test_the_script_starts_and_stops_several_processes(tiny_processed, tmp_path,
         assert endless.wait(300) == code
     finally:
         endless.kill()
-    (state,) = (tmp_path / ".m.state").glob("state_*.pt")
-    step = int(state.stem.split("_")[1])
+    step = max(int(state.stem.split("_")[1]) for state in (tmp_path / ".m.state").glob("state_*.pt"))
     (planned,) = re.findall(rf"stopped by a signal after step {step} of (\d+)", log.read_text())
     epochs = step * 100_000 // int(planned) + 2
     command = [str(word) for word in (*command, epochs)]

@@ -12,7 +12,7 @@ from torment_workflow import IN_THE_MAKING, NO_OUTPUTS, TARGETS, content, whole_
 pytestmark = pytest.mark.slow
 
 SENTENCE = re.compile(
-    r"error: (\S.*): no space is left on the disk; free some and run the same command again, nothing.*\."
+    r"error: (\S.*): no space is left on the disk; free some and run the same command again; nothing.*\."
 )
 
 

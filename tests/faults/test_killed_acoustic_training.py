@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 def run(settings) -> int:
     from rtmri_speech.acoustic.train import train
 
-    return train(settings, lambda sentence: print(sentence, flush=True))
+    return train(settings)
 
 
 def scalars(settings):

@@ -55,6 +55,7 @@ def test_a_training_waiting_for_data_stops_and_keeps_its_steps(tmp_path, tiny_pr
         settings |= {"training_steps": 50}
     words = [str(ROOT / "workflow" / "scripts" / script)]
     words += [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
+    words += ["--no-cnn_pretrained"] if training is train_acoustic else []
     said, waits = tmp_path / "said.txt", tmp_path / "waits"
     process = start(run_without_data_after, Command("", tuple(words), ""), tmp_path, said, waits)
     while not waits.exists():

@@ -126,7 +126,7 @@ def test_a_vocoders_state_is_restored_exactly_and_resumed(device, wavs, bf16):
     file = wavs / "out" / "state" / "state_00000004.pt"
     state = load_checkpoint(file)["payload"]
     networks = vocoder_training.Networks(VOCODER, Processes(0, 1, torch.device(device)), bf16)
-    networks.resume(state["networks"], file)
+    networks.resume(state["networks"])
     assert_same(networks.state(), state["networks"])
     assert train_vocoder(wavs, device, "out", steps=6, **changed) == 0
     assert (wavs / "out" / "g_00000006").is_file()

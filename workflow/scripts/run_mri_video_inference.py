@@ -38,7 +38,9 @@ def parse() -> argparse.Namespace:
     clips.add_argument("--id", help="id of a single --video (default: name of the file)")
     clips.add_argument("--start", type=float, help="start of the interval in a single --video, seconds")
     clips.add_argument("--end", type=float, help="end of the interval, seconds")
-    clips.add_argument("--av-offset-ms", type=float, default=0.0, help="delay of the sound relative to the picture")
+    clips.add_argument(
+        "--av-offset-ms", "--av_offset_ms", type=float, default=0.0, help="delay of the sound relative to the picture"
+    )
     clips.add_argument("--frame-rate", "--frame_rate", type=float, help="frames per second of pictures and arrays")
     clips.add_argument("--title", help="of a single --video, shown in place of its id")
     clips.add_argument(

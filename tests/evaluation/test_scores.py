@@ -101,6 +101,15 @@ def test_rate_length_and_channels_are_converted_with_a_note(tmp_path):
     ]
 
 
+def test_wavs_of_two_channels_score_as_their_average(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        for kind, channels in (("one", 1), ("two", 2)):
+            (tmp_path / kind / name).mkdir(parents=True)
+            write(tmp_path / kind / name / "x.wav", np.stack([sound(seed)] * channels, axis=1))
+    one, two = (score_directories(tmp_path / kind / "a", tmp_path / kind / "b").clips for kind in ("one", "two"))
+    assert two == one
+
+
 def test_a_wav_that_cannot_be_scored_does_not_stop_the_others(tmp_path):
     for clip in ("1", "2", "3", "4"):
         write(tmp_path / "a" / f"{clip}.wav", sound(int(clip)))

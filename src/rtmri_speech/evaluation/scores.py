@@ -153,12 +153,14 @@ def read_pair(
     UserError
         A file is not a complete wav, is empty, or has NaN samples.
     """
-    rate = sampling_rate or _own_rate(reference, lambda sentence: None)
+    rate = sampling_rate or _header(reference).samplerate
     a, b = (read_audio(path, sampling_rate=rate) for path in (reference, generated))
     for role, path in (("reference", reference), ("generated wav", generated)):
-        own = _own_rate(path, notes)
-        if own != rate:
-            notes.append(f"{role} resampled from {own} to {rate} Hz")
+        header = _header(path)
+        if header.channels > 1:
+            notes.append(f"{header.channels} channels in {path.name}, averaged")
+        if header.samplerate != rate:
+            notes.append(f"{role} resampled from {header.samplerate} to {rate} Hz")
     if len(a) != len(b):
         more = (len(b) - len(a)) / rate * 1000
         notes.append(
@@ -168,15 +170,12 @@ def read_pair(
     return a[:length], b[:length], rate
 
 
-def _own_rate(path: Path, notes: list[str]) -> int:
-    """Sampling rate of a wav, Hz; reports more than one channel."""
+def _header(path: Path) -> Any:
+    """Sampling rate and channels of a wav, as `soundfile.info`."""
     try:
-        info = soundfile.info(path)
+        return soundfile.info(path)
     except soundfile.LibsndfileError as error:
         raise UserError(path, f"cannot be read ({error.error_string})", "write it again as a wav") from None
-    if info.channels > 1:
-        notes.append(f"{info.channels} channels in {path.name}, averaged")
-    return info.samplerate
 
 
 def score_directories(
@@ -259,7 +258,7 @@ def _reference_standards(references: list[Path], hop: int | None) -> dict[int, t
     mels: dict[int, list[np.ndarray]] = {}
     for path in references:
         try:
-            rate = _own_rate(path, lambda sentence: None)
+            rate = _header(path).samplerate
             samples = read_audio(path, sampling_rate=rate)
         except UserError:
             continue

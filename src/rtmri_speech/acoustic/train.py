@@ -6,7 +6,6 @@ The batch of step k and its dropout are functions of the seed and k.
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import functools
 import hashlib
@@ -53,6 +52,7 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import Training
 from rtmri_speech.settings.data import Windows
 from rtmri_speech.settings.fields import marked
+from rtmri_speech.training.averaging import start_average, update_average
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.faults import require_finite
 from rtmri_speech.training.loading import batches, load
@@ -219,7 +219,7 @@ class AcousticTask(Task):
         if settings.channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.model.to(group.device)
-        self.averaged = copy.deepcopy(self.model).requires_grad_(False) if settings.average else None
+        self.averaged = start_average(self.model) if settings.average else None
         """The moving average of the weights, if there is one."""
         self.criterion = MaskedMSEMAE(settings.loss, self.mel.n_mels).to(group.device)
         self.precision = _precision(settings.amp, group.device)
@@ -439,22 +439,13 @@ class AcousticTask(Task):
             require_finite(norm.item(), "gradient", self.steps)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self._update_average()
+        if self.averaged is not None:
+            # Early steps count for more, or the average would hold on to the initial weights.
+            kept = min(settings.average, (1 + self.steps) / (10 + self.steps))
+            update_average(self.averaged, self.model, kept)
         self.sums.loss += whole
         self.sums.steps += 1
         return {"loss": whole}
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        if self.averaged is None:
-            return
-        # The first steps count for more than the average keeps, or it would hold on to the weights at the beginning.
-        kept = min(self.settings.average, (1 + self.steps) / (10 + self.steps))
-        for mean, tensor in zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(tensor, 1 - kept)
-            else:
-                mean.copy_(tensor)
 
     @property
     def _in_use(self) -> AcousticModel:

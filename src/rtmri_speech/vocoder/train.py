@@ -7,7 +7,6 @@ them.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import itertools
@@ -26,6 +25,7 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.settings.fields import marked
 from rtmri_speech.settings.vocoder import Training
 from rtmri_speech.signal.mel import MelSpec, log_mel
+from rtmri_speech.training.averaging import start_average, update_average
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.logging import TrainingLog
 from rtmri_speech.training.schedule import LearningRate
@@ -120,7 +120,7 @@ class Networks:
         self.optim_g = torch.optim.AdamW(self.generator.parameters(), **settings)
         # The order of parameters in official optimiser states.
         self.optim_d = torch.optim.AdamW(itertools.chain(self.msd.parameters(), self.mpd.parameters()), **settings)
-        self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
+        self.averaged = start_average(self.generator)
         self._parallel = [self.generator, self.mpd, self.msd]
         # Spectral norm's buffers are updated identically in every process.
         self._parallel = [group.parallel(module, broadcast_buffers=False) for module in self._parallel]
@@ -161,7 +161,7 @@ class Networks:
                     total = total + adversarial_loss(of_made) + feature_loss(of_real, of_made)
         losses["gen_loss_total"] = total
         self._minimise(self.optim_g, total)
-        self._update_average()
+        update_average(self.averaged, self.generator, self.config.average)
         return {name: loss.item() for name, loss in losses.items()}
 
     @staticmethod
@@ -169,11 +169,6 @@ class Networks:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        for mean, tensor in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(tensor, 1 - self.config.average)
 
     def files(self, steps: int, epoch: int, record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the contents of ``g_<steps>`` and ``do_<steps>``, with their provenance ``record``."""

@@ -13,8 +13,12 @@ def package(tmp_path, monkeypatch):
     (tmp_path / "part" / "__init__.py").write_text("")
     (tmp_path / "part" / "stage.py").write_text(
         '"""A stage."""\nCONSTANT = 1\n"""What it is."""\n\n\n'
-        "def run():\n    from rtmri_speech.part import deep\n    return deep.x\n"
+        "def run():\n    from rtmri_speech.part import deep\n    from rtmri_speech.settings.part import Part\n"
+        "    return deep.x\n"
     )
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "__init__.py").write_text("")
+    (tmp_path / "settings" / "part.py").write_text('class Part:\n    description = "Hz."\n')
     (tmp_path / "part" / "deep.py").write_text("x = 1\n")
     (tmp_path / "other.py").write_text("y = 1\n")
 
@@ -37,6 +41,7 @@ def package(tmp_path, monkeypatch):
         ("part/stage.py", "CONSTANT = 1", "CONSTANT = 1  # why"),
         ("part/stage.py", "CONSTANT = 1", "\n\nCONSTANT    =   1"),
         ("other.py", "y = 1", "y = 2"),
+        ("settings/part.py", "Hz.", "Frequency, Hz."),
     ],
 )
 def test_comments_layout_and_other_modules_do_not_change_the_hash(package, module, old, new):

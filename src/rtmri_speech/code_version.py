@@ -10,8 +10,11 @@ from pathlib import Path
 PACKAGE = "rtmri_speech"
 _ROOT = Path(__file__).parent
 
-_NEUTRAL = {f"{PACKAGE}.{module}" for module in ("threads", "errors", "atomic", "provenance", "code_version")}
-"""Modules that affect how work is run, reported, recorded and written to disk, but not the content of any result."""
+_NEUTRAL = tuple(
+    f"{PACKAGE}.{module}" for module in ("threads", "errors", "atomic", "provenance", "code_version", "settings")
+)
+"""Modules, or packages, that affect how work is run, reported, recorded and written to disk, but not the content of any
+result; the values of settings are parameters of the rules."""
 
 
 def code_hash(*modules: str) -> str:
@@ -24,13 +27,17 @@ def code_hash(*modules: str) -> str:
     pending, seen = [f"{PACKAGE}.{module}" for module in modules], set()
     while pending:
         module = pending.pop()
-        if module not in seen and module not in _NEUTRAL:
+        if module not in seen and not _is_neutral(module):
             seen.add(module)
             pending.extend(_module_facts(module)[1])
     digest = hashlib.sha256()
     for module in sorted(seen):
         digest.update(_module_facts(module)[0].encode())
     return digest.hexdigest()[:12]
+
+
+def _is_neutral(module: str) -> bool:
+    return any(module == neutral or module.startswith(f"{neutral}.") for neutral in _NEUTRAL)
 
 
 @cache

@@ -101,9 +101,9 @@ def test_a_fully_masked_batch_gives_no_nan():
 
 
 def test_the_ramp_rises_over_its_steps():
-    assert [Loss(ramp_steps=100).ramp(step) for step in (0, 50, 100, 1000)] == [0, 0.5, 1, 1]
-    assert Loss(ramp_steps=0).ramp(0) == 1
-    assert Loss().ramp(60_000) == 0.5
+    assert [MaskedMSEMAE(Loss(ramp_steps=100), 64).ramp(step) for step in (0, 50, 100, 1000)] == [0, 0.5, 1, 1]
+    assert MaskedMSEMAE(Loss(ramp_steps=0), 64).ramp(0) == 1
+    assert MaskedMSEMAE(Loss(), 64).ramp(60_000) == 0.5
 
 
 def test_bands_are_reported_unweighted():

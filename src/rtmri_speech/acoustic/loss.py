@@ -44,6 +44,11 @@ class MaskedMSEMAE(nn.Module):
             self.slices[name] = slice(min(first, n_mels), min(end, n_mels))
         self.register_buffer("band", weights, persistent=False)
 
+    def ramp(self, step: int) -> float:
+        """Return the ramp of a step: from 0 at step 0 to 1 at ``ramp_steps``."""
+        steps = self.settings.ramp_steps
+        return min(1.0, step / steps) if steps else 1.0
+
     def coefficients(self, ramp: float) -> dict[str, float]:
         """Return the factor of each term at a ramp."""
         pairs = {name: getattr(self.settings, name) for name in TERMS[1:]}

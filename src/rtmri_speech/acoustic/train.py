@@ -408,7 +408,7 @@ class AcousticTask(Task):
         torch.manual_seed(seed_for_step(settings.seed, self.steps, group.rank))
         self.learning_rate.begin_step(self.steps)
         self.learning_rate.apply(self.optimizer)
-        ramp = settings.loss.ramp(self.steps)
+        ramp = self.criterion.ramp(self.steps)
         model.train()
         if settings.freeze_batch_norm:
             self.model.freeze_batch_norm()
@@ -480,7 +480,7 @@ class AcousticTask(Task):
         sums = self._validation_sums(stop)
         val_loss = self.criterion.loss(sums.squares, sums.totals, 1.0).item()
         scalars |= {"loss/val": val_loss, **sums.metrics("val"), "lr": self.learning_rate.rate}
-        scalars |= {"ramp": settings.loss.ramp(self.steps)}
+        scalars |= {"ramp": self.criterion.ramp(self.steps)}
         self.sums = _Sums.zero(self.group.device)
         require_finite(val_loss, "validation loss", self.steps)
         self.learning_rate.validated(val_loss, self.steps)

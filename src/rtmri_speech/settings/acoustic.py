@@ -65,10 +65,6 @@ class Loss(Section):
         if not firsts or firsts[0] != 0 or sorted(set(firsts)) != firsts:
             raise UserError("acoustic.loss.bands", f"begin at bins {firsts}", "begin at 0 and give rising first bins")
 
-    def ramp(self, step: int) -> float:
-        """Return the ramp of a step: from 0 at step 0 to 1 at ``ramp_steps``."""
-        return min(1.0, step / self.ramp_steps) if self.ramp_steps else 1.0
-
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain numbers, for checkpoints."""
         return dataclasses.asdict(self)

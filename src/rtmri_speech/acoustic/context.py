@@ -8,19 +8,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 import numpy as np
 
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Context
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import resize
-
-Context = Literal["sequence", "window", "causal"]
-"""LSTM context of a frame: the whole clip (as in the lab's system), all training windows that contain the frame
-(averaged), or the window that ends with it (live synthesis).
-"""
 
 CHUNK_WINDOWS = 1024
 """Windows per LSTM call."""

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,13 +24,11 @@ from rtmri_speech.dataset.log_mels import export_each
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Normalisation, Precision
 from rtmri_speech.signal.mel import MelSpec
-from rtmri_speech.signal.video import NORMALISATIONS
 from rtmri_speech.training.distributed import chosen_device
 from rtmri_speech.training.state import is_plain, load_checkpoint
 from rtmri_speech.untrusted import build, require_type
-
-Precision = Literal["float32", "bfloat16", "float16"]
 
 CHUNK_FRAMES = {"cpu": 8, "cuda": 64}
 """Frames per CNN call, for constant memory; few on a CPU, to fit its caches."""
@@ -45,7 +43,7 @@ _SETTINGS = {
     "network": dict[str, Any],
     "image_size": tuple[int, int],
     "frame_size": tuple[int, int],
-    "frame_normalisation": Literal[NORMALISATIONS],
+    "frame_normalisation": Normalisation,
     "ref_frames": int,
     "mel": dict[str, Any],
     "scaler": dict[str, Any],

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rtmri_speech.atomic import save_json
 from rtmri_speech.dataset.clip import Clip
-from rtmri_speech.dataset.grouping import By, groups_of
+from rtmri_speech.dataset.grouping import groups_of
+from rtmri_speech.settings.data import By
 from rtmri_speech.untrusted import read_json, require_type
 
 FILE = "clips.json"

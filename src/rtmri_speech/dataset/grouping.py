@@ -7,17 +7,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, get_args
 
 from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.corpus import recording_names
 from rtmri_speech.dataset.split import SPLITS, split_clips
 from rtmri_speech.errors import UserError
-from rtmri_speech.settings.data import Split
+from rtmri_speech.settings.data import By, Split
 from rtmri_speech.settings.fields import plain
-
-By = Literal["clip", "text", "speaker", "recording"]
-BY: tuple[By, ...] = ("clip", "text", "speaker", "recording")
 
 FEWEST_RECORDINGS = 3
 """Recordings that can fill three splits; fewer are divided into blocks."""
@@ -65,7 +62,7 @@ def groups_of(clips: Mapping[str, Clip], by: By) -> dict[str, str]:
         raise UserError(
             "split.by",
             f"is {by}, and of {len(lacking)} of {len(clips)} clips no {by} is known ({_few(lacking)})",
-            f"fill in the column {by} of the table, or choose another of {', '.join(BY)}",
+            f"fill in the column {by} of the table, or choose another of {', '.join(get_args(By))}",
         )
     return {id: str(value) for id, value in found.items()}
 

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from rtmri_speech.pack.format import KINDS, About, digests, require_ports, write
 from rtmri_speech.pack.recurrence import recurrence_graph
 from rtmri_speech.pack.speak import models_of
 from rtmri_speech.provenance import contents_hash, inputs_digest, require_record
+from rtmri_speech.settings.acoustic import Normalisation
 from rtmri_speech.settings.use import Pack
 from rtmri_speech.threads import available_threads
 from rtmri_speech.training.state import load_checkpoint
@@ -142,7 +143,7 @@ def _require_known(model: AcousticModel, source: str) -> None:
 class _FrameFeatures(nn.Module):
     """Frames uint8 ``(N, H, W)`` to features ``(N, C)``, normalised as `signal.video.normalise_frames` does."""
 
-    def __init__(self, model: AcousticModel, normalisation: Literal["unit", "frame"]) -> None:
+    def __init__(self, model: AcousticModel, normalisation: Normalisation) -> None:
         super().__init__()
         self.model, self.normalisation = model, normalisation
 

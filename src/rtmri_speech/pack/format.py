@@ -13,15 +13,15 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rtmri_speech.acoustic.context import LARGEST_PICTURE, LARGEST_WINDOW, Context
 from rtmri_speech.atomic import replacing
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.graphs.read import ports
+from rtmri_speech.settings.acoustic import Normalisation
 from rtmri_speech.signal.mel import MelSpec
-from rtmri_speech.signal.video import NORMALISATIONS
 from rtmri_speech.untrusted import UNREADABLE_ZIP, build, parse_json, read_json, require_type
 
 FORMAT, VERSION = "rtmri-speech pack", 1
@@ -80,7 +80,7 @@ class About:
     frame_rate: str
     frame_size: tuple[int, int]
     image_size: tuple[int, int]
-    frame_normalisation: Literal[NORMALISATIONS]
+    frame_normalisation: Normalisation
     features: int
     scaler: dict[str, Any]
     context: Context

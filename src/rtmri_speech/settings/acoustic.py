@@ -20,7 +20,12 @@ from rtmri_speech.settings.fields import (
 )
 
 Context = Literal["sequence", "window", "causal"]
+"""LSTM context of a frame: the whole clip (as in the lab's system), all training windows that contain the frame
+(averaged), or the window that ends with it (live synthesis).
+"""
 Precision = Literal["float32", "bfloat16", "float16"]
+Normalisation = Literal["unit", "frame"]
+"""Normalisations of frames to [0, 1]."""
 Ramp = tuple[NotNegative, NotNegative]
 """Weight at ramp 0 and at ramp 1."""
 
@@ -101,7 +106,7 @@ class Training(NetworkSettings):
         "Height and width of the CNN's input; stored frames are downscaled by area averaging. Empty means the"
         " stored size.",
     )
-    frame_normalisation: Literal["unit", "frame"] = setting(
+    frame_normalisation: Normalisation = setting(
         "unit", "Normalisation of frames: unit (divided by 255) or frame (each frame to the range 0 to 1)."
     )
     augmentation: Augmentation = setting(Augmentation, Augmentation.__doc__, adjustable=True)
@@ -164,7 +169,7 @@ class Training(NetworkSettings):
         False, "Do not update the batch statistics of the initial weights, for tiny micro-batches.", adjustable=True
     )
     picture_epochs: Whole = setting(25, "Epochs between pictures of validation mels in TensorBoard; 0 for none.")
-    amp: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+    amp: Literal["auto", Precision] = setting(
         "auto",
         "Precision of the CNN in training: auto is bfloat16, else float16, on CUDA and float32 on a CPU.",
         adjustable=True,

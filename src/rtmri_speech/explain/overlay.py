@@ -32,9 +32,6 @@ TWO_COLOURS = ((230, 159, 0), (86, 180, 233))
 """Orange and sky blue of M. Okabe and K. Ito, *Color Universal Design* (2008), distinguishable with colour
 blindness."""
 
-Blend = Literal["heat", "even"]
-"""``heat``: opacity proportional to the map; ``even``: constant opacity, as in the lab's films."""
-
 Combination = Literal["max", "mean", "colours"]
 """Combination of two maps: maximum, mean, or two colours."""
 

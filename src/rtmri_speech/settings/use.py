@@ -10,6 +10,7 @@ from rtmri_speech.settings.acoustic import Context
 from rtmri_speech.settings.fields import Count, Name, Section, Share, Whole, Within, setting
 
 Colormap = Literal["inferno", "viridis", "cividis", "jet"]
+Language = Literal["ja", "en"]
 Hertz = Annotated[float, Within(ge=20, le=2000)]
 
 
@@ -193,7 +194,7 @@ class Recognition(Section):
         "Whisper model to measure intelligibility - the directory of one in CTranslate2's format, or the name of"
         " one downloaded by faster-whisper; nothing is downloaded here. Requires the extra asr. Empty skips it.",
     )
-    language: Literal["ja", "en"] = setting("ja", "Spoken language, for asr - Japanese or English.")
+    language: Language = setting("ja", "Spoken language, for asr - Japanese or English.")
 
 
 @dataclasses.dataclass(frozen=True)

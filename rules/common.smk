@@ -34,7 +34,7 @@ from rtmri_speech.dataset.corpus import included, normalised_clips, recording_na
 from rtmri_speech.dataset.filelists import moved_clips
 from rtmri_speech.dataset.grouping import divide
 from rtmri_speech.dataset.split import SPLITS, SMALL
-from rtmri_speech.errors import JOB, UserError, user_error
+from rtmri_speech.errors import JOB, UserError, some_of, user_error
 from rtmri_speech.paths import of_checkout
 from rtmri_speech.preflight import check_named
 from rtmri_speech.provenance import contents_hash
@@ -89,9 +89,8 @@ if workflow.is_main_process:
     for note in [*takeover_notes(SETTINGS), *set_notes(READING, SETTINGS.corpus.source), *DIVIDED.notes]:
         print(note, file=sys.stderr)
     if MOVED_CLIPS:
-        few = ", ".join([*MOVED_CLIPS[:5], *(["..."] if MOVED_CLIPS[5:] else [])])
         print(
-            f"The split moves {len(MOVED_CLIPS)} clips to another split ({few}): models"
+            f"The split moves {len(MOVED_CLIPS)} clips to another split ({some_of(MOVED_CLIPS, 5)}): models"
             " trained on them will be retrained. With the hash no clip moves, but it is used only from"
             f" {SMALL} clips on; split.named assigns clips explicitly.",
             file=sys.stderr,

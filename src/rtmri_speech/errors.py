@@ -8,7 +8,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rtmri_speech.log import show_log
@@ -50,6 +50,12 @@ class UserError(Exception):
 def _on_one_line(text: str) -> str:
     text = " ".join(line.strip() for line in text.splitlines())
     return text if len(text) <= _LONGEST_FAULT else text[:_LONGEST_FAULT] + "..."
+
+
+def some_of(names: Iterable[object], most: int) -> str:
+    """Return up to ``most`` of ``names`` for a sentence, separated by commas, and dots if there are more."""
+    names = [str(name) for name in names]
+    return ", ".join([*names[:most], *(["..."] if names[most:] else [])])
 
 
 def run_script(main: Callable[[], int | None]) -> None:

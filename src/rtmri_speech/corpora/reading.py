@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from rtmri_speech.dataset.clip import Clip
-from rtmri_speech.errors import UserError
+from rtmri_speech.errors import UserError, some_of
 
 _NAMED = 3
 """Files that a note names."""
@@ -41,7 +41,7 @@ class Reading:
     def left_out(self, where: str | Path, files: Sequence[Path | str], why: str) -> None:
         """Note files, or rows, that are no clips."""
         if files:
-            few = ", ".join([*(Path(file).name for file in files[:_NAMED]), *(["..."] if files[_NAMED:] else [])])
+            few = some_of((Path(file).name for file in files), _NAMED)
             self.notes.append(f"{where}: {len(files)} left out, {why} ({few}).")
 
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.corpus import recording_names
 from rtmri_speech.dataset.split import SPLITS, split_clips
-from rtmri_speech.errors import UserError
+from rtmri_speech.errors import UserError, some_of
 from rtmri_speech.settings.data import By, Split
 from rtmri_speech.settings.fields import plain
 
@@ -61,7 +61,7 @@ def groups_of(clips: Mapping[str, Clip], by: By) -> dict[str, str]:
     if lacking := [id for id, value in found.items() if not value]:
         raise UserError(
             "split.by",
-            f"is {by}, and of {len(lacking)} of {len(clips)} clips no {by} is known ({_few(lacking)})",
+            f"is {by}, and of {len(lacking)} of {len(clips)} clips no {by} is known ({some_of(lacking, _NAMED)})",
             f"fill in the column {by} of the table, or choose another of {', '.join(get_args(By))}",
         )
     return {id: str(value) for id, value in found.items()}
@@ -108,8 +108,8 @@ def _shared(clips: Mapping[str, Clip], splits: Mapping[str, Iterable[str]], by: 
     if not shared:
         return []
     return [
-        f"Of {len(splits['test'])} test clips {len(shared)} say what training clips say too ({_few(shared)}):"
-        " split: {by: text} keeps them apart."
+        f"Of {len(splits['test'])} test clips {len(shared)} say what training clips say too"
+        f" ({some_of(shared, _NAMED)}): split: {{by: text}} keeps them apart."
     ]
 
 
@@ -158,7 +158,7 @@ def _in_blocks(clips: Mapping[str, Clip], validation: float, test: float, gap: f
     notes = [
         f"All clips are of {recordings} recording{'s' if recordings > 1 else ''}: its blocks in time are the splits,"
         f" training first, at least {gap:g} s apart"
-        + (f"; {len(left_out)} clips lie between and are left out ({_few(left_out)})." if left_out else ".")
+        + (f"; {len(left_out)} clips lie between and are left out ({some_of(left_out, _NAMED)})." if left_out else ".")
     ]
     return Divided({part: sorted(ids) for part, ids in splits.items()}, "recording", sorted(left_out), notes)
 
@@ -174,8 +174,3 @@ def _block_sizes(count: int, validation: float, test: float) -> dict[str, int]:
 def _plain(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join("".join(letter if letter.isalnum() else " " for letter in folded).split())
-
-
-def _few(ids: Iterable[str]) -> str:
-    ids = list(ids)
-    return ", ".join([*ids[:_NAMED], *(["..."] if ids[_NAMED:] else [])])

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rtmri_speech.errors import UserError
+from rtmri_speech.errors import UserError, some_of
 from rtmri_speech.evaluation.metrics import summarise
 from rtmri_speech.evaluation.pronunciation import Language, Reading, words_and_phonemes
 from rtmri_speech.evaluation.recognition import LEAST_SECONDS, RECOGNITION_RATE
@@ -206,6 +206,7 @@ def intelligibility_note(scores: Mapping[str, Any]) -> str:
         parts.append(f"{len(left['too_short'])} clips are shorter than {LEAST_SECONDS} s and left out.")
     if left["unknown_words"]:
         words = left["unknown_words"]
-        few = ", ".join([*list(words)[:5], *(["..."] if len(words) > 5 else [])])
-        parts.append(f"{sum(words.values())} words are missing from the dictionary and have no phonemes ({few}).")
+        parts.append(
+            f"{sum(words.values())} words are missing from the dictionary and have no phonemes ({some_of(words, 5)})."
+        )
     return " ".join(filter(None, parts))

@@ -12,7 +12,7 @@ from pathlib import Path
 from rtmri_speech.corpora.reading import Reading, nothing_found, require_directory
 from rtmri_speech.dataset.clip import Clip, id_of
 from rtmri_speech.dataset.cutting import Utterance, with_margins
-from rtmri_speech.dataset.tiers import SENTENCES, find_tier, read_tiers, words_between
+from rtmri_speech.dataset.tiers import SENTENCES, read_tiers, spoken_labels, words_between
 
 SIZE = (136, 136)
 RATE = Fraction(50)
@@ -48,8 +48,7 @@ def read(directory: Path) -> Reading:
         # The one that was corrected by hand comes first.
         grids.sort(key=lambda path: not path.stem.endswith("_adjusted"))
         tiers = read_tiers(grids[0]) if grids else {}
-        tier = find_tier(tiers, SENTENCES)
-        labels = [label for label in tiers[tier] if not label.pause] if tier else []
+        labels = spoken_labels(tiers, SENTENCES)
         if not labels:
             whole.append(session)
             reading.add(Clip(id_of(name), frames, sound, title=name, alignment=grids[0] if grids else None, **common))

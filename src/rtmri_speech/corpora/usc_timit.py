@@ -13,7 +13,7 @@ from pathlib import Path
 from rtmri_speech.corpora.reading import Reading, nothing_found, require_directory
 from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.cutting import Utterance, with_margins
-from rtmri_speech.dataset.tiers import SENTENCES, find_tier, read_tiers
+from rtmri_speech.dataset.tiers import SENTENCES, read_tiers, spoken_labels
 
 SIZE = (68, 68)
 RATE = Fraction(2318, 100)
@@ -78,8 +78,7 @@ def _add_file(reading: Reading, folder: Path, stem: str, file: Path, sentences: 
     )
     common = {"audio": wav if wav.is_file() else None, "speaker": speaker.upper(), "alignment": alignment}
     tiers = read_tiers(alignment) if alignment else {}
-    name = find_tier(tiers, SENTENCES)
-    labels = [label for label in tiers[name] if not label.pause] if name else []
+    labels = spoken_labels(tiers, SENTENCES)
     if not labels:
         reading.add(Clip(f"{speaker.lower()}_{first}_{last}", file, title=stem, **common))
         return False

@@ -57,19 +57,14 @@ def utterances_of_tiers(
     UserError
         There is no such tier, or nothing is said in it.
     """
-    name = find_tier(tiers, SENTENCES) if tier is None else tier
-    if name is not None and name in tiers:
-        labels = [label for label in tiers[name] if not label.pause and label.end > label.start]
-        is_words = name == find_tier(tiers, WORDS)
-    else:
-        name, is_words = find_tier(tiers, WORDS) if tier is None else None, True
-        if name is None:
-            wanted = f"no tier {tier!r}" if tier else "no tier of sentences or words"
-            raise UserError(source, f"has {wanted} (its tiers: {', '.join(tiers) or 'none'})", "name one of its tiers")
-        labels = [label for label in tiers[name] if not label.pause and label.end > label.start]
+    name = tier if tier is not None else find_tier(tiers, SENTENCES) or find_tier(tiers, WORDS)
+    if name not in tiers:
+        wanted = f"no tier {tier!r}" if tier else "no tier of sentences or words"
+        raise UserError(source, f"has {wanted} (its tiers: {', '.join(tiers) or 'none'})", "name one of its tiers")
+    labels = [label for label in tiers[name] if not label.pause and label.end > label.start]
     if not labels:
         raise UserError(source, f"says nothing in its tier {name}", "name another tier")
-    if is_words:
+    if name == find_tier(tiers, WORDS):
         return _joined(labels, pause, longest)
     return [
         Utterance(label.start, label.end, words_between(tiers, label.start, label.end) or label.text.strip())

@@ -97,13 +97,16 @@ def find_tier(tiers: Mapping[str, Sequence[Label]], names: Sequence[str]) -> str
     return next((known[name] for name in names if name in known), None)
 
 
+def spoken_labels(tiers: Mapping[str, Sequence[Label]], names: Sequence[str]) -> list[Label]:
+    """Return the labels, but for pauses, of the tier that `find_tier` finds; none without one."""
+    name = find_tier(tiers, names)
+    return [label for label in tiers[name] if not label.pause] if name is not None else []
+
+
 def words_between(tiers: Mapping[str, Sequence[Label]], start: float, end: float) -> str | None:
     """Return the words whose middle lies in a stretch, joined by spaces; None without a tier of words or a word."""
-    name = find_tier(tiers, WORDS)
-    if name is None:
-        return None
-    words = [word.text.strip() for word in tiers[name] if not word.pause and start <= (word.start + word.end) / 2 < end]
-    return " ".join(words) or None
+    words = (word for word in spoken_labels(tiers, WORDS) if start <= (word.start + word.end) / 2 < end)
+    return " ".join(word.text.strip() for word in words) or None
 
 
 def annotation_text(path: Path) -> str:

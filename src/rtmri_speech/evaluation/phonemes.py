@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rtmri_speech.dataset.tiers import ALIGNMENTS, PAUSES, PHONES, annotation_text, find_tier, read_tiers, words_between
+from rtmri_speech.dataset.tiers import (
+    ALIGNMENTS,
+    PAUSES,
+    PHONES,
+    Tiers,
+    annotation_text,
+    find_tier,
+    read_tiers,
+    words_between,
+)
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import parse_json, require_type
@@ -107,13 +116,18 @@ def _phoneme(label: str) -> str:
     return PAUSE if label.lower() in PAUSES else label
 
 
+def no_phonemes(path: Path, tiers: Tiers) -> UserError:
+    """Return the refusal of a file without a tier of phonemes."""
+    return UserError(
+        path, f"has no tier of phonemes (its tiers: {', '.join(tiers) or 'none'})", "call one of its tiers phones"
+    )
+
+
 def _from_tiers(path: Path) -> list[Segment]:
     tiers = read_tiers(path)
     name = find_tier(tiers, PHONES)
     if name is None:
-        raise UserError(
-            path, f"has no tier of phonemes (its tiers: {', '.join(tiers) or 'none'})", "call one of its tiers phones"
-        )
+        raise no_phonemes(path, tiers)
     return [Segment(_phoneme(label.text), label.start, label.end) for label in tiers[name]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from rtmri_speech.dataset.tiers import (
     words_between,
 )
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes, spoken_text
+from rtmri_speech.evaluation.phonemes import find_phonemes, no_phonemes, read_phonemes, spoken_text
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def phonemes_and_text(said: Said) -> tuple[list[dict[str, str | float]], str | N
     alignment, text = said.alignment, said.text
     if alignment is None:
         return [], text
+    end = math.inf if said.end is None else said.end
     if (
         alignment.suffix == ".json"
         and said.begin == 0.0
@@ -109,14 +111,9 @@ def phonemes_and_text(said: Said) -> tuple[list[dict[str, str | float]], str | N
         tiers = read_tiers(alignment)
         name = find_tier(tiers, PHONES)
         if name is None and find_tier(tiers, WORDS) is None and find_tier(tiers, SENTENCES) is None:
-            raise UserError(
-                alignment,
-                f"has no tier of phonemes (its tiers: {', '.join(tiers) or 'none'})",
-                "call one of its tiers phones",
-            )
+            raise no_phonemes(alignment, tiers)
         segments = [("" if label.pause else label.text, label.start, label.end) for label in tiers.get(name or "", [])]
-        text = text or words_between(tiers, said.begin, float("inf") if said.end is None else said.end)
-    end = float("inf") if said.end is None else said.end
+        text = text or words_between(tiers, said.begin, end)
     return [
         {"phoneme": phoneme, "start": round(start - said.begin, 6), "end": round(stop - said.begin, 6)}
         for phoneme, start, stop in segments

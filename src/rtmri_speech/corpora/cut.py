@@ -6,16 +6,12 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from rtmri_speech.atomic import save_text
 from rtmri_speech.dataset.clip import COLUMNS, LONGEST_ID, Clip, id_of
 from rtmri_speech.dataset.cutting import (
-    LONGEST_S,
-    MARGIN_S,
-    PAUSE_S,
     Utterance,
     equal_stretches,
     utterances_between_silences,
@@ -24,31 +20,10 @@ from rtmri_speech.dataset.cutting import (
 )
 from rtmri_speech.dataset.tiers import ALIGNMENTS, read_tiers, words_between
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.data import Cutting
 
 _RATE = 16_000
 """Samples per second at which silences are looked for, Hz."""
-
-
-@dataclass(frozen=True)
-class Cutting:
-    """How recordings are cut.
-
-    Attributes
-    ----------
-    by : a tier of their annotation, their silences, or equal stretches.
-    alignments : directory of files of tiers with the recordings' names; None for beside the videos.
-    tier : its name; None as in `utterances_of_tiers`.
-    seconds : of an equal stretch.
-    pause, longest, margin : seconds; see `dataset.cutting`.
-    """
-
-    by: Literal["tier", "silence", "equal"] = "tier"
-    alignments: Path | None = None
-    tier: str | None = None
-    seconds: float = 5.0
-    pause: float = PAUSE_S
-    longest: float = LONGEST_S
-    margin: float = MARGIN_S
 
 
 def cut_recordings(recordings: Mapping[str, Clip], cutting: Cutting) -> list[Clip]:

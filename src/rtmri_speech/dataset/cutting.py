@@ -11,15 +11,7 @@ import numpy as np
 
 from rtmri_speech.dataset.tiers import SENTENCES, WORDS, Label, Tiers, find_tier, words_between
 from rtmri_speech.errors import UserError
-
-MARGIN_S = 0.1
-"""Seconds kept before and after an utterance: articulators move before they are heard, and after."""
-
-PAUSE_S = 0.3
-"""Seconds of silence between two utterances, at least."""
-
-LONGEST_S = 10.0
-"""Seconds of an utterance that is put together of words, or lies between silences, at most."""
+from rtmri_speech.settings.data import Cutting
 
 _SHORTEST_S = 0.3
 _HOP_S = 0.01
@@ -37,7 +29,12 @@ class Utterance:
 
 
 def utterances_of_tiers(
-    tiers: Tiers, source: str | Path, tier: str | None = None, *, pause: float = PAUSE_S, longest: float = LONGEST_S
+    tiers: Tiers,
+    source: str | Path,
+    tier: str | None = None,
+    *,
+    pause: float = Cutting.pause,
+    longest: float = Cutting.longest,
 ) -> list[Utterance]:
     """Return the labelled stretches of a tier of sentences, or words put together up to the next pause.
 
@@ -83,7 +80,7 @@ def _joined(words: Sequence[Label], pause: float, longest: float) -> list[Uttera
 
 
 def utterances_between_silences(
-    blocks: Iterable[np.ndarray], sampling_rate: int, *, pause: float = PAUSE_S, longest: float = LONGEST_S
+    blocks: Iterable[np.ndarray], sampling_rate: int, *, pause: float = Cutting.pause, longest: float = Cutting.longest
 ) -> list[Utterance]:
     """Return the stretches of a sound that are louder than its silence, without a text.
 
@@ -136,7 +133,9 @@ def equal_stretches(duration: float, seconds: float) -> list[Utterance]:
     return [Utterance(float(a), float(b)) for a, b in itertools.pairwise(edges)]
 
 
-def with_margins(utterances: Sequence[Utterance], duration: float | None, margin: float = MARGIN_S) -> list[Utterance]:
+def with_margins(
+    utterances: Sequence[Utterance], duration: float | None, margin: float = Cutting.margin
+) -> list[Utterance]:
     """Return utterances with ``margin`` seconds more at each side, up to the middle between two, within the recording.
 
     One that begins beyond the recording's end is left out.

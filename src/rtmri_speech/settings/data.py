@@ -215,3 +215,27 @@ class Split(Section):
     )
     gap: NotNegative = setting(GAP_S, "Seconds between two blocks of one recording.")
     test_speaker: str | None = setting(None, "A speaker whose clips are the test part; the others are divided.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutting(Section):
+    """How whole recordings are cut into utterances, flags of ``cut_recordings.py``."""
+
+    section: ClassVar[str] = "cutting"
+
+    by: Literal["tier", "silence", "equal"] = setting(
+        "tier", "Cut by a tier of the recordings' annotation, by their silences, or into equal stretches."
+    )
+    alignments: Path | None = setting(
+        None, "Directory of files of tiers with the recordings' names; empty for beside the videos."
+    )
+    tier: str | None = setting(None, "Name of the tier; empty for one of sentences, else of words.")
+    seconds: Positive = setting(5.0, "Seconds of an equal stretch.")
+    pause: NotNegative = setting(0.3, "Seconds of silence between two utterances, at least.")
+    longest: Positive = setting(
+        10.0, "Seconds of an utterance that is put together of words, or lies between silences, at most."
+    )
+    margin: NotNegative = setting(
+        0.1,
+        "Seconds kept before and after an utterance: articulators move before they are heard, and after.",
+    )

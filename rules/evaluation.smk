@@ -109,10 +109,10 @@ rule evaluate_mel_generator:
         script=script("evaluate_mel_generator.py"),
         code=code_hash("evaluation.mel_generator"),
         dataset=subpath(input.scaler, parent=True),
-        flags=flags(f0_range=SETTINGS.evaluation.f0_range),
+        settings=command_line_of(SETTINGS.evaluation, F0),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q} --output {output:q}"
-        " --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
+        " --gpus {resources.gpu} {params.settings} > {log:q} 2>&1"
 
 
 rule compare_vocoder:

@@ -16,6 +16,7 @@ from rtmri_speech.vocoder.checkpoint import official_state, write_pair
 from rtmri_speech.vocoder.config import VocoderConfig, write_config
 from rtmri_speech.vocoder.engine import Vocoder, export_onnx, load_vocoder
 from rtmri_speech.vocoder.generator import Generator
+from rtmri_speech.vocoder.griffin_lim import write_griffin_lim
 
 DATA = Path(__file__).parent / "data"
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -168,6 +169,15 @@ def test_the_inference_script_refuses_bad_mels_and_synthesises_the_others(tmp_pa
     assert done.returncode == 2
     assert "clip.npy" in done.stderr and "transposed" in done.stderr and "Traceback" not in done.stderr
     assert len(soundfile.read(tmp_path / "good_generated_e2e.wav")[0]) == 5 * 420
+
+
+def test_the_inference_script_takes_griffin_lim_in_place_of_a_checkpoint(tmp_path):
+    write_griffin_lim(tmp_path / "griffin_lim.json", small("official").spec)
+    np.save(tmp_path / "clip.npy", mel_of(5))
+    words = ["--input_mels_dir", tmp_path, "--checkpoint_file", tmp_path / "griffin_lim.json"]
+    done = run_inference(*words, "--output_dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(soundfile.read(tmp_path / "clip_generated_e2e.wav")[0]) == 5 * 420
 
 
 @pytest.mark.parametrize("padding", ["official", "lab"])

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
+from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.use import F0
 
 
 def main() -> int:
@@ -14,7 +16,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="JSON to write")
     parser.add_argument("--parts", nargs="+", default=["validation", "test"], help="sets to score; not training")
     parser.add_argument("--seed", type=int, default=0, help="seed of the control's frame order")
-    parser.add_argument("--f0_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="Hz (default: by the clips)")
+    add_flags(parser, F0)
     add_gpus_flag(parser)
     args = parser.parse_args()
     take_gpus(args.gpus)
@@ -26,9 +28,9 @@ def main() -> int:
     from rtmri_speech.evaluation.mel_generator import mel_generator_errors
 
     bundle = load_acoustic_model(args.mri_checkpoint, scaler=Scaler.load(args.processed_dir / "scaler.json"))
-    if args.f0_range:
-        require_f0_range(*args.f0_range, bundle.mel.sampling_rate)
-    f0_range = args.f0_range and tuple(args.f0_range)
+    f0_range = from_flags(F0, args).f0_range
+    if f0_range:
+        require_f0_range(*f0_range, bundle.mel.sampling_rate)
     found = mel_generator_errors(bundle, args.processed_dir, args.parts, args.seed, f0_range)
     for split, scores in found.items():
         print(

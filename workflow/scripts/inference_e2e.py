@@ -37,7 +37,7 @@ def main() -> int:
     for path in paths:
         target = args.output_dir / f"{path.stem}_generated_e2e.wav"
         try:
-            write(target, vocoder.synthesise(read_mel(path, vocoder.config.num_mels)), vocoder.sampling_rate)
+            write(target, vocoder.synthesise(read_mel(path, vocoder.spec.n_mels)), vocoder.sampling_rate)
         except UserError as error:
             # Continue with the other mels.
             print(f"error: {error}", file=sys.stderr)

@@ -37,12 +37,12 @@ def require_unseen(
     """
     stages = {stage: frozenset(ids) for stage, ids in seen.items() if ids is not None}
     leaked = {clip: [stage for stage, ids in stages.items() if clip in ids] for clip in dict.fromkeys(clip_ids)}
-    told = [f"{clip} by {' and '.join(by)}" for clip, by in leaked.items() if by]
+    told = [f"{clip} by {' and '.join(seeing)}" for clip, seeing in leaked.items() if seeing]
     _require_none(told, "training has seen", "score test clips only, or train again without these")
     if groups:
         parted = {stage: {groups.get(id) for id in ids} - {None} for stage, ids in stages.items()}
         shared = {clip: [stage for stage, of in parted.items() if groups.get(clip) in of] for clip in leaked}
-        told = [f"of {clip} ({groups[clip]}) by {' and '.join(stages)}" for clip, stages in shared.items() if stages]
+        told = [f"of {clip} ({groups[clip]}) by {' and '.join(seeing)}" for clip, seeing in shared.items() if seeing]
         remedy = f"divide the clips by {by} (split.by) and train again"
         _require_none(told, f"training has seen the {by}", remedy)
     return [stage for stage, ids in seen.items() if ids is None]

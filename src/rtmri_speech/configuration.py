@@ -15,7 +15,7 @@ import yaml
 from rtmri_speech.errors import UserError
 from rtmri_speech.paths import written_path
 from rtmri_speech.settings.all import Settings
-from rtmri_speech.settings.fields import Name, Section, choices, fields_of, options, refusal
+from rtmri_speech.settings.fields import Name, Section, choices, fields_of, is_section, options, refusal
 from rtmri_speech.signal.mel import MelSpec
 
 _BEYOND = 2**63
@@ -84,7 +84,7 @@ def _kind_within(kind: Any, key: Any) -> Any:
     """The type at a key or index of a value of type ``kind``; Any if there should be none."""
     for option in options(kind):
         parts = typing.get_args(option)
-        if isinstance(option, type) and issubclass(option, Section):
+        if is_section(option):
             return {field.name: inner for field, inner in fields_of(option)}.get(key, Any)
         if typing.get_origin(option) is dict:
             return parts[1]
@@ -127,7 +127,7 @@ def _explained(error: pydantic.ValidationError, given: Any) -> UserError:
     if fault["loc"][-1] == "[key]":
         return refusal(where, key[-1], Name, description)
     if fault["type"] == "unexpected_keyword_argument":
-        (section,) = [option for option in options(kind) if isinstance(option, type) and issubclass(option, Section)]
+        (section,) = filter(is_section, options(kind))
         known = [field.name for field, _ in fields_of(section)]
         unknown = ", ".join(repr(name) for name in value if name not in known)
         return UserError(where, f"has unknown setting {unknown}", f"known are {', '.join(known)}")
@@ -135,10 +135,9 @@ def _explained(error: pydantic.ValidationError, given: Any) -> UserError:
 
 
 def _description(kind: Any, key: Any) -> str:
-    for option in options(kind):
-        if isinstance(option, type) and issubclass(option, Section):
-            return {field.name: field.metadata["description"] for field, _ in fields_of(option)}.get(key, "")
-    return ""
+    section = next(filter(is_section, options(kind)), None)
+    fields = fields_of(section) if section else []
+    return next((field.metadata["description"] for field, _ in fields if field.name == key), "")
 
 
 def _check_numbers(value: Any, key: str = "configuration") -> None:

@@ -294,14 +294,17 @@ def _clip_of_row(row: Mapping[str, str | None], where: str, base: Path) -> Clip:
     if None in row:
         raise UserError(where, "has more fields than the first line", "check the tabs")
 
+    def word(column: str) -> str | None:
+        return (row.get(column) or "").strip() or None
+
     def number(column: str) -> float | None:
-        field = (row.get(column) or "").strip()
-        if not field:
+        field = word(column)
+        if field is None:
             return None
         try:
             value = float(field)
         except ValueError:
-            value = float("nan")
+            value = math.nan
         if not math.isfinite(value):
             raise UserError(where, f"{column} is {field!r}", "give a number or leave it empty")
         return value
@@ -318,11 +321,8 @@ def _clip_of_row(row: Mapping[str, str | None], where: str, base: Path) -> Clip:
             raise UserError(where, f"{column} is {field!r}", "give a whole number or leave it empty")
         return int(field) if field else None
 
-    def word(column: str) -> str | None:
-        return (row.get(column) or "").strip() or None
-
     def file(column: str) -> Path | None:
-        field = (row.get(column) or "").strip()
+        field = word(column)
         return Path(written_path(field, f"{where}, {column}", base)) if field else None
 
     video, audio = file("video"), file("audio")
@@ -330,7 +330,7 @@ def _clip_of_row(row: Mapping[str, str | None], where: str, base: Path) -> Clip:
         raise UserError(where, "names no video", "fill in the video column")
     try:
         return Clip(
-            id=require_id((row["id"] or "").strip(), where),
+            id=require_id(word("id") or "", where),
             video=video,
             audio=audio,
             start=number("start"),

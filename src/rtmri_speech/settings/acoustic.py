@@ -109,7 +109,7 @@ class Training(NetworkSettings):
     frame_normalisation: Normalisation = setting(
         "unit", "Normalisation of frames: unit (divided by 255) or frame (each frame to the range 0 to 1)."
     )
-    augmentation: Augmentation = setting(Augmentation, Augmentation.__doc__, adjustable=True)
+    augmentation: Augmentation = setting(Augmentation, adjustable=True)
     stretch: Count = setting(
         8, "Windows per segment, which share one pass of the CNN; 1 is the lab's sampling.", design=True
     )
@@ -190,7 +190,7 @@ class Training(NetworkSettings):
         "Initial checkpoint, including optimiser and epoch, such as the lab's or one of another results"
         " directory. Empty starts from scratch, or from that of lab.train_on.",
     )
-    loss: Loss = setting(Loss, Loss.__doc__, adjustable=True)
+    loss: Loss = setting(Loss, adjustable=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Corpus(Section):
         " includes its own.",
     )
     exclude: tuple[Id, ...] = setting((), "Ids to exclude.")
-    demo: Demo = setting(Demo, Demo.__doc__)
+    demo: Demo = setting(Demo)
     raw_videos: RawVideos | None = setting(None, RawVideos.__doc__)
 
 
@@ -207,7 +207,7 @@ class Split(Section):
     test: ShareBelowOne = setting(
         0.1, "Share of test clips; with 0 there are no test clips to score.", flag="test-ratio"
     )
-    named: Named = setting(Named, Named.__doc__)
+    named: Named = setting(Named)
     by: Literal[By, None] = setting(
         None,
         "What is never parted: clips with the same text, speaker or recording. Empty means recording where clips are"

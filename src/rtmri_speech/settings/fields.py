@@ -76,21 +76,34 @@ Id = Annotated[str, Within(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", meaning="a cli
 Name = Annotated[str, Within(pattern="^[A-Za-z0-9_-]+$", meaning="a name of letters, digits, - and _")]
 
 
-def setting(default: Any, description: str, *, flag: str = "", adjustable: bool = False, design: bool = False) -> Any:
+def setting(
+    default: Any, description: str = "", *, flag: str = "", adjustable: bool = False, design: bool = False
+) -> Any:
     """Define a field of a `Section`.
 
     Parameters
     ----------
     default : the value, or a function that makes it (a dict's, another section); `dataclasses.MISSING` for none.
-    description : meaning and unit; shown by ``--help``, in editors and in errors.
+    description : meaning and unit; shown by ``--help``, in editors and in errors. A section's is its docstring.
     flag : name of the script's flag, if other than the field's (for the memo's flags).
     adjustable : a training can be resumed with another value.
     design : another value means another training, which starts over.
     """
+    description = description or default.__doc__
     metadata = {"description": description, "flag": flag, "adjustable": adjustable, "design": design}
     if callable(default) and default is not dataclasses.MISSING:
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def flag_of(field: dataclasses.Field) -> str:
+    """Return the name of a field's flag, without dashes."""
+    return field.metadata["flag"] or field.name
+
+
+def is_section(kind: Any) -> bool:
+    """Return whether a type is a `Section`."""
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 class Section:

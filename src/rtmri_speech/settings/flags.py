@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from rtmri_speech import command_line
 from rtmri_speech.errors import UserError
-from rtmri_speech.settings.fields import Section, choices, fields_of, options, require_allowed
+from rtmri_speech.settings.fields import Section, choices, fields_of, flag_of, is_section, options, require_allowed
 
 S = TypeVar("S", bound=Section)
 
@@ -23,10 +23,10 @@ S = TypeVar("S", bound=Section)
 def _flat(section: type) -> Iterator[tuple[dataclasses.Field, Any, str]]:
     """Yield each field of a section and its nested sections, with its type and flag."""
     for field, kind in fields_of(section):
-        if isinstance(kind, type) and issubclass(kind, Section):
+        if is_section(kind):
             yield from _flat(kind)
         else:
-            yield field, kind, field.metadata["flag"] or field.name
+            yield field, kind, flag_of(field)
 
 
 def add_flags(parser: argparse._ActionsContainer, section: type, *only: str) -> None:
@@ -97,10 +97,10 @@ def from_flags(section: type[S], args: argparse.Namespace, **others: Any) -> S:
     """
     values = {}
     for field, kind in fields_of(section):
-        if isinstance(kind, type) and issubclass(kind, Section):
+        if is_section(kind):
             values[field.name] = from_flags(kind, args)
             continue
-        flag = field.metadata["flag"] or field.name
+        flag = flag_of(field)
         values[field.name] = _value(getattr(args, flag, _default(field)), kind, flag)
         require_allowed(values[field.name], kind, f"--{flag}", field)
     return section(**values, **others)
@@ -135,7 +135,7 @@ def command_line_of(settings: Any, section: type | None = None, *only: str) -> s
         if only and field.name not in only:
             continue
         value = getattr(settings, field.name)
-        flag = field.metadata["flag"] or field.name
+        flag = flag_of(field)
         if isinstance(value, Section):
             words.append(command_line_of(value))
         elif value is False:

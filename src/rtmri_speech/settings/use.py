@@ -167,7 +167,7 @@ class Explain(Film, GradCam):
         "JSON of regions of the head, {group: {region: [[x, y], ...]}} in a 256 x 256 picture, for shares of the"
         " maps; the first two groups are compared. Relative to the repository. Empty for none.",
     )
-    masking: Masking = setting(Masking, Masking.__doc__)
+    masking: Masking = setting(Masking)
 
 
 @dataclasses.dataclass(frozen=True)

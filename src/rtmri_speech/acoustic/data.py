@@ -83,8 +83,8 @@ LOUD_SHARE = 0.05
 """Of a clip's frames: those louder than all others are its loud ones. A single click is no reference."""
 
 
-def raised_mel(mel_db: np.ndarray, floor_db: float) -> np.ndarray:
-    """Return a mel with what lies more than ``floor_db`` below the clip's loud frames raised to that level.
+def mel_floor(mel_db: np.ndarray, floor_db: float) -> np.float32:
+    """Return the level to which a clip's mel is raised, dB: ``floor_db`` below that of its loud frames.
 
     The level of a frame is its largest bin; that of the loud frames is exceeded by `LOUD_SHARE` of the frames. What is
     below depends on the recording's noise and on its processing, which no picture shows.
@@ -93,8 +93,7 @@ def raised_mel(mel_db: np.ndarray, floor_db: float) -> np.ndarray:
     ----------
     mel_db : dB, ``(T, n_mels)``.
     """
-    loud = np.quantile(mel_db.max(axis=1), 1 - LOUD_SHARE)
-    return np.maximum(mel_db, np.float32(loud - floor_db))
+    return np.float32(np.quantile(mel_db.max(axis=1), 1 - LOUD_SHARE) - floor_db)
 
 
 class Stretches(Dataset):
@@ -109,7 +108,7 @@ class Stretches(Dataset):
     seed : of cuts and augmentation, together with the epoch; None cuts from the first window and does not augment.
     augmentation : of pictures.
     image_size : height and width of the model's input, pixels; None for the stored frames' size.
-    mel_floor_db : see `raised_mel`; None for mels as they are.
+    mel_floor_db : see `mel_floor`; None for mels as they are.
     """
 
     def __init__(
@@ -137,6 +136,7 @@ class Stretches(Dataset):
         self._stretches = -(-counts // stretch)
         self._before = np.concatenate([[0], np.cumsum(self._stretches)])
         self._image_size, self._mel_floor_db = image_size, mel_floor_db
+        self._floors: dict[int, np.float32] = {}
         if not len(self):
             raise UserError(
                 windows.processed_dir, f"has no window in its {windows.split} part", "use clips of ref_frames or more"
@@ -187,17 +187,21 @@ class Stretches(Dataset):
                 )
             inside = (firsts - run.start)[:, None] + np.arange(length)
             frames.append(prepared_frames(self._moved(sample.mri[run], key), self.image_size, self._normalisation))
-            mels.append(self.windows.scaler.standardise(self._target(clip)[run])[inside])
+            mels.append(self.windows.scaler.standardise(self._target(clip, run))[inside])
             masks.append(np.asarray(sample.mask[run], np.float32)[inside])
             starts.append(firsts - run.start + count)
             count += run.stop - run.start
         together = (torch.from_numpy(np.concatenate(parts)) for parts in (starts, mels, masks))
         return MicroBatch(torch.cat(frames), *together)
 
-    def _target(self, clip: int) -> np.ndarray:
-        """The mel of a clip that is learnt, dB ``(T, n_mels)``."""
+    def _target(self, clip: int, run: slice) -> np.ndarray:
+        """The mel to learn of a run of frames, dB ``(T, n_mels)``."""
         mel_db = self.windows.sample(clip).mel_db
-        return mel_db if self._mel_floor_db is None else raised_mel(mel_db, self._mel_floor_db)
+        if self._mel_floor_db is None:
+            return mel_db[run]
+        if clip not in self._floors:
+            self._floors[clip] = mel_floor(mel_db, self._mel_floor_db)
+        return np.maximum(mel_db[run], self._floors[clip])
 
     def _moved(self, frames: np.ndarray, key: Key) -> np.ndarray:
         if self._seed is None:

@@ -163,6 +163,17 @@ class ClusterWorkflow:
     def said_by(self, rule: str) -> str:
         return (self.directory / "results" / "logs" / f"{rule}.log").read_text(encoding="utf-8")
 
+    def wait_for(self, words: str, rule: str) -> None:
+        """Wait until the rule's log contains ``words``; there is none until its job's shell has started."""
+
+        def logged() -> bool:
+            try:
+                return words in self.said_by(rule)
+            except FileNotFoundError:
+                return False
+
+        self.slurm.wait(logged, f"{rule} does not log '{words}'")
+
     def saved_steps(self) -> list[int]:
         """Return the steps of the saved states."""
         return [

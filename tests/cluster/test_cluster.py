@@ -132,8 +132,7 @@ def test_after_a_killed_snakemake_nothing_is_trained_twice_or_lost(untrained, un
     workflow.make("--unlock")
     with workflow.started(MODEL) as snakemake:
         second = workflow.job_in("RUNNING", number=2)
-        log = workflow.directory / "results" / "logs" / "train_acoustic.log"
-        slurm.wait(lambda: "waiting for it to end" in log.read_text(encoding="utf-8"), "the second does not wait")
+        workflow.wait_for("waiting for it to end", "train_acoustic")
         assert slurm.jobs()[first["JobId"]]["JobState"] == "RUNNING"
         workflow.wake()
         assert snakemake.wait(600) == 0, snakemake.log.read_text()

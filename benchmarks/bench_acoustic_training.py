@@ -90,7 +90,7 @@ def one_training(dataset: Path, folder: Path, **changed):
 def step_of(training) -> tuple[float, int]:
     """CPU seconds of one step and the windows trained in it."""
     begin = time.process_time()
-    batch = training.stretches.micro_batches(training.plan.keys(training.steps))
+    batch = training.segments.micro_batches(training.plan.keys(training.steps))
     training.step(batch)
     training.steps += 1
     return time.process_time() - begin, sum(len(part.starts) for part in batch)
@@ -103,9 +103,9 @@ def training(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
     methods = {
         "one window at a time, float32 (lab)": lab,
         "the same, bfloat16 + channels_last": lab | {"channels_last": True, "amp": "bfloat16"},
-        "stretches, float32": ours | {"channels_last": False, "amp": "float32"},
-        "stretches, float32 + channels_last": ours | {"amp": "float32"},
-        "stretches, bfloat16 + channels_last": ours | {"amp": "bfloat16"},
+        "segments, float32": ours | {"channels_last": False, "amp": "float32"},
+        "segments, float32 + channels_last": ours | {"amp": "float32"},
+        "segments, bfloat16 + channels_last": ours | {"amp": "bfloat16"},
     }
     trainings = {name: one_training(dataset, folder, **changed) for name, changed in methods.items()}
     rates = {name: [] for name in methods}
@@ -192,7 +192,7 @@ def loader(args: argparse.Namespace, dataset: Path, folder: Path) -> None:
     loaded = []
     for step in range(10 * args.rounds):
         begin = time.process_time()
-        batch = one.stretches.micro_batches(one.plan.keys(step))
+        batch = one.segments.micro_batches(one.plan.keys(step))
         loaded.append(4 * sum(len(part.starts) for part in batch) / (time.process_time() - begin))
     print(f"loading, {args.size}x{args.size}, with augmentation, one process")
     print(f"{'loader alone':38s} {statistics.median(loaded):12.2f} frames/CPU s")

@@ -17,7 +17,7 @@ ORDER = [
     "threads",
     "errors",
     "command_line",
-    "memo",
+    "obsolete_flags",
     "devices",
     "untrusted",
     "paths",

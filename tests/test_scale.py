@@ -102,8 +102,8 @@ def test_a_look_up_of_many_frames_samples_them_evenly(make_tiny_processed, tmp_p
     directory = make_tiny_processed(tmp_path / "processed")
     ids = read_filelist(directory / "hifigan_filelists" / "training.txt")
     samples = [open_sample(directory, id) for id in ids]
-    frames = np.concatenate([sample.mri[sample.mask > 0] for sample in samples])
-    mel_db = np.concatenate([sample.mel_db[sample.mask > 0] for sample in samples])
+    frames = np.concatenate([sample.mri[sample.sound_mask > 0] for sample in samples])
+    mel_db = np.concatenate([sample.mel_db[sample.sound_mask > 0] for sample in samples])
     everything = baselines.training_frames(directory, ids)
     assert everything.count == len(frames)
     np.testing.assert_array_equal(everything.predict(frames, 1), mel_db)

@@ -84,7 +84,7 @@ def determinism(trial: Trial, subjects: dict[str, Callable], until: float) -> No
 def acoustic_losses(trial: Trial, device: str, reduced: str) -> np.ndarray:
     training, losses = trial.training(device, dropout=0.0, amp=reduced), []
     for step in range(STEPS):
-        losses.append(training.step(training.stretches.micro_batches(training.plan.keys(step)))["loss"])
+        losses.append(training.step(training.segments.micro_batches(training.plan.keys(step)))["loss"])
         training.steps += 1
     return np.array(losses)
 

@@ -64,7 +64,7 @@ def rate(trial: Trial, step: Callable[[], object], longest: float = 6.0) -> floa
 def batches(training: AcousticTask, workers: int) -> Iterator[list]:
     keys = training.plan.between(0, 10**6)
     pinned = training.group.device.type == "cuda"
-    return loaded(load(training.stretches.micro_batches, keys, workers=workers, prefetch=4, pin_memory=pinned))
+    return loaded(load(training.segments.micro_batches, keys, workers=workers, prefetch=4, pin_memory=pinned))
 
 
 def acoustic(trial: Trial, until: float) -> None:
@@ -73,12 +73,12 @@ def acoustic(trial: Trial, until: float) -> None:
     ours = {"batch_size": count, "micro_batch_size": count, "stretch": stretch}
     lab = {"batch_size": count * stretch, "micro_batch_size": count * stretch, "stretch": 1, "channels_last": False}
     rows = (
-        ("stretches, channels_last", "bfloat16", ours),
+        ("segments, channels_last", "bfloat16", ours),
         ("lab: a CNN pass a window", "float32", lab),
-        ("stretches, channels_last", "float32", ours),
-        ("stretches, channels_last", "TF32", ours),
-        ("stretches, channels_last", "float16", ours),
-        ("stretches", "bfloat16", ours | {"channels_last": False}),
+        ("segments, channels_last", "float32", ours),
+        ("segments, channels_last", "TF32", ours),
+        ("segments, channels_last", "float16", ours),
+        ("segments", "bfloat16", ours | {"channels_last": False}),
     )
     epoch = f"epoch of {UTTERANCES}, min"
     trial.report.table(
@@ -91,13 +91,13 @@ def acoustic(trial: Trial, until: float) -> None:
         free(trial)
         with precision(name) as reduced:
             training = trial.training(amp=reduced, **changed)
-            batch = training.stretches.micro_batches(training.plan.keys(0))
+            batch = training.segments.micro_batches(training.plan.keys(0))
             batch = [training.on_device(part) for part in batch]
             took = rate(trial, lambda t=training, b=batch: t.step(b))
         windows = sum(len(part.starts) for part in batch) / took
         trial.report.row(how, name, 1 / took, windows, WINDOWS / windows / 60, gigabytes(trial))
     training = trial.training(amp="bfloat16", **ours)
-    batch = training.stretches.micro_batches(training.plan.keys(0))
+    batch = training.segments.micro_batches(training.plan.keys(0))
     here = [training.on_device(part) for part in batch]
     alone = rate(trial, lambda: training.step(here))
     copying = rate(trial, lambda: [training.on_device(part) for part in batch], 1.0)
@@ -140,13 +140,13 @@ def bound(trial: Trial, what: str, step: Callable[[], object], loading: float, c
 
 def acoustic_batches(trial: Trial, until: float) -> None:
     """Try larger batches, as far as memory allows."""
-    trial.report.table("Mel generator, bfloat16, larger batches", "stretches per micro-batch", "windows/s", "GB")
+    trial.report.table("Mel generator, bfloat16, larger batches", "segments per micro-batch", "windows/s", "GB")
     count = 2 if trial.tiny else 16
     while count <= (4 if trial.tiny else LARGEST_BATCH) and time.monotonic() < until:
         free(trial)
         try:
             training = trial.training(amp="bfloat16", batch_size=count, micro_batch_size=count)
-            here = [training.on_device(p) for p in training.stretches.micro_batches(training.plan.keys(0))]
+            here = [training.on_device(p) for p in training.segments.micro_batches(training.plan.keys(0))]
             took = rate(trial, lambda t=training, b=here: t.step(b), 3.0)
         except torch.OutOfMemoryError:
             trial.report.row(str(count), "out of memory", "-")

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from rtmri_speech.acoustic.data import (
-    Stretches,
+    Segments,
     TrainingSteps,
     mel_floor,
     moved,
@@ -17,20 +17,20 @@ from rtmri_speech.training.loading import batches, load
 
 
 @pytest.fixture
-def stretches(tiny_processed):
+def segments(tiny_processed):
     def made(stretch=4, micro=2, seed=3, part="training"):
-        return Stretches(WindowDataset(tiny_processed, part), stretch, micro, "unit", seed)
+        return Segments(WindowDataset(tiny_processed, part), stretch, micro, "unit", seed)
 
     return made
 
 
 @pytest.mark.parametrize("stretch", [1, 4, 5, 100])
 @pytest.mark.parametrize("epoch", [0, 1, 2])
-def test_an_epoch_contains_each_window_once(stretches, stretch, epoch):
-    dataset = stretches(stretch)
+def test_an_epoch_contains_each_window_once(segments, stretch, epoch):
+    dataset = segments(stretch)
     found = []
     for number in range(len(dataset)):
-        clip, firsts = dataset.stretch((epoch, number))
+        clip, firsts = dataset.segment((epoch, number))
         assert 1 <= len(firsts) <= stretch
         assert (np.diff(firsts) == 1).all()
         found += [(clip, first) for first in firsts.tolist()]
@@ -38,42 +38,42 @@ def test_an_epoch_contains_each_window_once(stretches, stretch, epoch):
     assert len(found) == len(set(found))
 
 
-def test_stretch_boundaries_vary_between_epochs_but_not_in_validation(stretches):
+def test_stretch_boundaries_vary_between_epochs_but_not_in_validation(segments):
     def cuts(dataset, epoch):
-        return [dataset.stretch((epoch, number))[1][0] for number in range(len(dataset))]
+        return [dataset.segment((epoch, number))[1][0] for number in range(len(dataset))]
 
-    moving, fixed = stretches(4), stretches(4, seed=None)
+    moving, fixed = segments(4), segments(4, seed=None)
     assert len({tuple(cuts(moving, epoch)) for epoch in range(8)}) > 1
     assert len({tuple(cuts(fixed, epoch)) for epoch in range(8)}) == 1
 
 
-def test_batch_windows_equal_the_dataset(stretches):
-    dataset = stretches(4)
+def test_batch_windows_equal_the_dataset(segments):
+    dataset = segments(4)
     order = {tuple(start): index for index, start in enumerate(dataset.windows.starts.tolist())}
     keys = [(1, 0), (1, 3), (1, 2)]
     batch = dataset.micro_batches(keys)
     assert [len(part.starts) for part in batch] == [
-        sum(len(dataset.stretch(key)[1]) for key in keys[:2]),
-        len(dataset.stretch(keys[2])[1]),
+        sum(len(dataset.segment(key)[1]) for key in keys[:2]),
+        len(dataset.segment(keys[2])[1]),
     ]
-    wanted = [(dataset.stretch(key)[0], first) for key in keys for first in dataset.stretch(key)[1].tolist()]
+    wanted = [(dataset.segment(key)[0], first) for key in keys for first in dataset.segment(key)[1].tolist()]
     parts = [(part, place) for part in batch for place in range(len(part.starts))]
     for (part, place), window in zip(parts, wanted, strict=True):
         expected = dataset.windows[order[window]]
         first = int(part.starts[place])
         np.testing.assert_array_equal(part.frames[first : first + 4, 0].numpy(), expected["mri"] / np.float32(255))
         np.testing.assert_array_equal(part.mel[place].numpy(), expected["mel"])
-        np.testing.assert_array_equal(part.mask[place].numpy(), expected["mask"])
+        np.testing.assert_array_equal(part.sound_mask[place].numpy(), expected["mask"])
 
 
-def test_frames_are_read_once_for_all_their_windows(stretches):
-    (part,) = stretches(4, micro=1).micro_batches([(0, 0)])
+def test_frames_are_read_once_for_all_their_windows(segments):
+    (part,) = segments(4, micro=1).micro_batches([(0, 0)])
     assert len(part.frames) == len(part.starts) + 3
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_loaders_give_the_same_batches_with_and_without_workers(stretches, workers):
-    dataset, steps = stretches(), TrainingSteps(len(stretches()), 2, seed=5)
+def test_loaders_give_the_same_batches_with_and_without_workers(segments, workers):
+    dataset, steps = segments(), TrainingSteps(len(segments()), 2, seed=5)
     torch.manual_seed(0)
     before = torch.get_rng_state()
     loaded = list(batches(load(dataset.micro_batches, steps.between(3, 7), workers=workers)))
@@ -84,18 +84,18 @@ def test_loaders_give_the_same_batches_with_and_without_workers(stretches, worke
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_sample_deleted_during_training_is_named(stretches, tiny_processed, workers):
-    dataset = stretches()
+def test_a_sample_deleted_during_training_is_named(segments, tiny_processed, workers):
+    dataset = segments()
     (tiny_processed / "samples" / "a1" / "mel_db.npy").unlink()
     loader = load(dataset.micro_batches, [[(0, n)] for n in range(len(dataset))], workers=workers)
     with pytest.raises(UserError, match=r"samples/a1/mel_db\.npy: there is no such file"):
         list(batches(loader))
 
 
-def test_clips_of_another_size_are_refused(stretches, tiny_processed):
+def test_clips_of_another_size_are_refused(segments, tiny_processed):
     path = tiny_processed / "samples" / "a1" / "mri.npy"
     np.save(path, np.load(path)[:, :16])
-    dataset = stretches()
+    dataset = segments()
     with pytest.raises(UserError, match=r"samples/a1: has frames \(9, 16, 32\).*\(32, 32\)"):
         for number in range(len(dataset)):
             dataset.micro_batches([(0, number)])
@@ -130,7 +130,7 @@ def test_clips_without_a_window_are_refused(make_tiny_processed, tmp_path):
     lengths = (("training", (9,)), ("validation", (3, 2)))
     processed = make_tiny_processed(tmp_path / "short", lengths)
     with pytest.raises(UserError, match="has no window in its validation part"):
-        Stretches(WindowDataset(processed, "validation"), 4, 2, "unit", None)
+        Segments(WindowDataset(processed, "validation"), 4, 2, "unit", None)
 
 
 def test_augmentation_is_the_same_for_all_frames_of_a_stretch():
@@ -149,7 +149,7 @@ def test_augmentation_is_the_same_for_all_frames_of_a_stretch():
 def test_augmentation_depends_only_on_seed_and_step_and_not_in_validation(tiny_processed):
     windows = WindowDataset(tiny_processed, "training")
     plain, moving, still = (
-        Stretches(windows, 4, 1, "unit", seed, strength)
+        Segments(windows, 4, 1, "unit", seed, strength)
         for seed, strength in ((3, Augmentation()), (3, Augmentation(0.1, 9)), (None, Augmentation(0.1, 9)))
     )
 
@@ -168,16 +168,16 @@ def test_a_smaller_image_is_the_mean_over_its_pixels(tiny_processed):
     np.testing.assert_allclose(small[:, 0].numpy(), means, atol=0.5 / 255 + 1e-6)
 
 
-def test_stretches_have_the_requested_image_size(tiny_processed):
+def test_segments_have_the_requested_image_size(tiny_processed):
     windows = WindowDataset(tiny_processed, "training")
-    stretches = Stretches(windows, 4, 2, "unit", seed=1, image_size=(16, 16))
-    assert stretches.frame_size == (32, 32)
-    assert stretches.micro_batches([(0, 0), (0, 1)])[0].frames.shape[1:] == (1, 16, 16)
+    segments = Segments(windows, 4, 2, "unit", seed=1, image_size=(16, 16))
+    assert segments.frame_size == (32, 32)
+    assert segments.micro_batches([(0, 0), (0, 1)])[0].frames.shape[1:] == (1, 16, 16)
 
 
 def test_a_corpus_of_any_size_keeps_few_files_open(tiny_processed, monkeypatch):
     monkeypatch.setattr("rtmri_speech.dataset.windows.MOST_OPEN", 2)
-    dataset = Stretches(WindowDataset(tiny_processed, "training"), 4, 1, "unit", None)
+    dataset = Segments(WindowDataset(tiny_processed, "training"), 4, 1, "unit", None)
     for epoch in range(2):
         for number in range(len(dataset)):
             dataset.micro_batches([(epoch, number)])
@@ -194,10 +194,10 @@ def test_a_mel_is_raised_to_a_floor_below_the_loud_frames():
     assert (raised[mel > -70] == mel[mel > -70]).all()
 
 
-def test_stretches_have_the_raised_mel(tiny_processed):
+def test_segments_have_the_raised_mel(tiny_processed):
     windows = WindowDataset(tiny_processed, "training")
-    plain, floored = (Stretches(windows, 4, 2, "unit", None, mel_floor_db=floor) for floor in (None, 20.0))
-    (before,), (after,) = (stretches.micro_batches([(0, 0)]) for stretches in (plain, floored))
+    plain, floored = (Segments(windows, 4, 2, "unit", None, mel_floor_db=floor) for floor in (None, 20.0))
+    (before,), (after,) = (segments.micro_batches([(0, 0)]) for segments in (plain, floored))
     mel_db = windows.sample(0).mel_db
     expected = windows.scaler.standardise(np.maximum(mel_db, mel_floor(mel_db, 20.0)))[:4]
     np.testing.assert_array_equal(after.mel[0].numpy(), expected)

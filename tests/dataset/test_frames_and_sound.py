@@ -55,7 +55,7 @@ def test_a_cut_takes_frames_and_sound_together(tmp_path, recording):
     start, end = 10 / float(RATE), 30 / float(RATE)
     cut = made(tmp_path / "b", Clip("v", recording.video, recording.audio, start=start, end=end))
     np.testing.assert_array_equal(cut.mri, whole.mri[10:30])
-    assert cut.mask.all()
+    assert cut.sound_mask.all()
     # Away from the ends, where the cut's padding is reflected.
     np.testing.assert_allclose(cut.mel_db[4:-4], whole.mel_db[14:26], atol=0.2)
 
@@ -67,7 +67,7 @@ def test_delayed_sound_is_shifted_back(tmp_path, recording):
     shifted = made(tmp_path / "b", Clip("v", recording.video, late, av_offset_ms=1000 * 840 / 11413))
     straight = made(tmp_path / "a", recording)
     np.testing.assert_allclose(shifted.mel_db[4:34], straight.mel_db[4:34], atol=0.2)
-    assert shifted.mask.tolist() == [1] * 38 + [0] * 2
+    assert shifted.sound_mask.tolist() == [1] * 38 + [0] * 2
 
 
 def test_the_mel_is_that_of_the_written_wav(tmp_path, recording):
@@ -102,7 +102,7 @@ def test_a_few_missing_frames_are_masked_and_many_are_refused(tmp_path, recordin
     short = tmp_path / "short.wav"
     sf.write(short, sound[: 36 * 420], rate)
     sample = made(tmp_path, Clip("v", recording.video, short))
-    assert sample.mask.tolist() == [1] * 36 + [0] * 4
+    assert sample.sound_mask.tolist() == [1] * 36 + [0] * 4
     sf.write(short, sound[: 20 * 420], rate)
     with pytest.raises(UserError, match=r"short\.wav: has 0\.74 s of sound for 1\.47 s"):
         write_sound(tmp_path, Clip("v", recording.video, short), SPEC)
@@ -120,7 +120,7 @@ def test_the_mask_is_one_where_a_frame_has_complete_sound(spec, samples):
 def test_the_labs_mel_ends_before_the_video_and_is_masked_there(tmp_path, recording):
     sample = made(tmp_path, recording, MelSpec.preset("lab"))
     assert sample.mel_db.shape == (40, 64)
-    assert sample.mask.tolist() == [1] * 36 + [0] * 4
+    assert sample.sound_mask.tolist() == [1] * 36 + [0] * 4
 
 
 def test_the_figure_is_drawn_for_short_and_float_samples(tmp_path, recording):

@@ -36,7 +36,7 @@ def test_a_cut_has_one_frame_per_hop_of_its_sound(tmp_path, name, resampling):
     sample = open_sample(tmp_path, name)
     assert abs(len(sample.mri) - 3 * float(SPEC.frame_rate)) < 1.01
     assert sample.mri.shape[1:] == (128, 128) and sample.mri.std() > 10
-    assert sample.mask.all() and np.ptp(sample.mel_db) > 40
+    assert sample.sound_mask.all() and np.ptp(sample.mel_db) > 40
 
 
 @pytest.mark.parametrize("name", RECORDINGS)

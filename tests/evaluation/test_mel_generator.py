@@ -52,7 +52,7 @@ def test_the_mean_mels_error_is_the_variance_of_the_standardised_mel(errors):
     bundle, found = errors
     standardised, speech = [], []
     for clip in bundle.clips[3:5]:
-        heard = clip.mask > 0
+        heard = clip.sound_mask > 0
         standardised.append(((clip.mel_db - bundle.scaler.mean) / bundle.scaler.std)[heard])
         speech.append(spoken(len(clip.mri))[heard])
     squares, loud = np.concatenate(standardised) ** 2, np.concatenate(speech)

@@ -34,7 +34,7 @@ def design(directory):
         for t in range(len(components)):
             around = np.clip(np.arange(t - ridge.REACH, t + ridge.REACH + 1), 0, len(components) - 1)
             rows.append(components[around].ravel())
-    heard = np.concatenate([clip.mask for clip in clips]) > 0
+    heard = np.concatenate([clip.sound_mask for clip in clips]) > 0
     return np.array(rows)[heard], np.concatenate([clip.mel_db for clip in clips]).astype(float)[heard], heard
 
 
@@ -110,7 +110,7 @@ def test_f0_is_regressed_on_voiced_frames_and_voicing_on_speech(fitted):
 
 def test_a_voice_of_one_frame_is_refused(fitted):
     directory, _ = fitted
-    frames = len(open_sample(directory, "a0").mask)
+    frames = len(open_sample(directory, "a0").sound_mask)
     f0 = np.zeros(frames)
     f0[3] = 120
     with pytest.raises(UserError, match="1 voiced training frames"):

@@ -16,7 +16,7 @@ from kill import ended, start
 from test_two_trainers import train_acoustic, train_vocoder
 from workflow_checkout import ROOT
 
-from rtmri_speech.acoustic.data import Stretches
+from rtmri_speech.acoustic.data import Segments
 from rtmri_speech.directory_lock import DirectoryLock
 from rtmri_speech.errors import UserError
 from rtmri_speech.training.loading import batches, load
@@ -28,7 +28,7 @@ def run_without_data_after(command, directory, said, waits: Path) -> int:
     """Run a training whose third batch never comes; ``waits`` is written when it is asked for."""
     # Loader processes get the blocked reader too.
     multiprocessing.set_start_method("fork", force=True)
-    for owner, name in ((Stretches, "micro_batches"), (Excerpts, "__getitem__")):
+    for owner, name in ((Segments, "micro_batches"), (Excerpts, "__getitem__")):
         original, calls = getattr(owner, name), []
 
         def blocked(self, key, original=original, calls=calls):

@@ -69,7 +69,7 @@ def losses(settings, count=1, parallel=lambda model: model):
     training = AcousticTask(settings, Processes(0, 1, device))
     training.parallel, found = parallel(training.model), []
     for step in range(count):
-        batch = training.stretches.micro_batches(training.plan.keys(step))
+        batch = training.segments.micro_batches(training.plan.keys(step))
         found.append(training.step(batch)["loss"])
         training.steps += 1
     return found

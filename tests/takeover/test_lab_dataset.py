@@ -117,7 +117,7 @@ def test_a_stored_clip_is_read_in_place_and_never_written_to(tmp_path, layout):
     mel_db, scaler = clip.mel_db(), lab_scaler(tmp_path)
     assert clip.shape("mel") == mel_db.shape
     np.testing.assert_allclose((mel_db[:4] - scaler.mean) / scaler.std, windows["mel"][0], atol=1e-5)
-    np.testing.assert_array_equal(clip.mask(), np.ones(len(frames)))
+    np.testing.assert_array_equal(clip.sound_mask(), np.ones(len(frames)))
     assert sorted(tmp_path.rglob("*")) == before
 
 

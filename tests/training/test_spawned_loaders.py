@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from rtmri_speech.acoustic.data import Stretches, TrainingSteps
+from rtmri_speech.acoustic.data import Segments, TrainingSteps
 from rtmri_speech.dataset.filelists import write_filelist
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.signal.audio import write_wav
@@ -15,9 +15,9 @@ from rtmri_speech.vocoder.data import Excerpts, open_clips
 def test_spawned_loaders_of_the_mel_generator(tiny_processed):
     def loaded(workers):
         windows = WindowDataset(tiny_processed, "training")
-        stretches = Stretches(windows, 4, 2, "unit", 42)
-        steps = TrainingSteps(len(stretches), 4, 42)
-        loader = load(stretches.micro_batches, steps.between(0, 2), workers=workers)
+        segments = Segments(windows, 4, 2, "unit", 42)
+        steps = TrainingSteps(len(segments), 4, 42)
+        loader = load(segments.micro_batches, steps.between(0, 2), workers=workers)
         if workers:
             loader.multiprocessing_context = "spawn"
         return [part for batch in batches(loader) for part in batch]
@@ -25,7 +25,7 @@ def test_spawned_loaders_of_the_mel_generator(tiny_processed):
     here, there = loaded(0), loaded(1)
     assert len(here) == len(there) > 0
     for one, other in zip(here, there, strict=True):
-        for name in ("frames", "mel", "mask", "starts"):
+        for name in ("frames", "mel", "sound_mask", "starts"):
             torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import UserError, run_script
-from rtmri_speech.memo import add_code_dir
+from rtmri_speech.obsolete_flags import add_code_dir
 from rtmri_speech.settings.acoustic import Prediction
 from rtmri_speech.settings.data import Video
 from rtmri_speech.settings.flags import add_flags, from_flags

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
-from rtmri_speech.memo import Ignored, add_code_dir
+from rtmri_speech.obsolete_flags import Ignored, add_code_dir
 from rtmri_speech.settings.data import Audio, Video
 from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.threads import limit_threads

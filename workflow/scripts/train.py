@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtmri_speech.devices import add_gpus_flag, run_on_each_gpu, take_gpus
 from rtmri_speech.errors import UserError, run_script
-from rtmri_speech.memo import Ignored
+from rtmri_speech.obsolete_flags import Ignored
 from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.vocoder import Training
 from rtmri_speech.threads import limit_threads

@@ -34,13 +34,13 @@ _STILL = Augmentation()
 
 class MicroBatch(NamedTuple):
     """Some segments: ``frames`` float32 ``(N, 1, H, W)`` in [0, 1], and their windows by ``starts`` int64 ``(P,)``,
-    ``mel`` float32 ``(P, R, n_mels)`` standardised and ``mask`` float32 ``(P, R)``.
+    ``mel`` float32 ``(P, R, n_mels)`` standardised and ``sound_mask`` float32 ``(P, R)``.
     """
 
     frames: torch.Tensor
     starts: torch.Tensor
     mel: torch.Tensor
-    mask: torch.Tensor
+    sound_mask: torch.Tensor
 
 
 def moved(frames: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -96,7 +96,7 @@ def mel_floor(mel_db: np.ndarray, floor_db: float) -> np.float32:
     return np.float32(np.quantile(mel_db.max(axis=1), 1 - LOUD_SHARE) - floor_db)
 
 
-class Stretches(Dataset):
+class Segments(Dataset):
     """The segments of a split, in micro-batches.
 
     Parameters
@@ -133,8 +133,8 @@ class Stretches(Dataset):
         clips, firsts = windows.starts[order].T
         counts = np.bincount(clips, minlength=len(windows.ids))
         self._firsts = np.split(firsts.astype(np.int64), np.cumsum(counts)[:-1])
-        self._stretches = -(-counts // stretch)
-        self._before = np.concatenate([[0], np.cumsum(self._stretches)])
+        self._counts = -(-counts // stretch)
+        self._before = np.concatenate([[0], np.cumsum(self._counts)])
         self._image_size, self._mel_floor_db = image_size, mel_floor_db
         self._floors: dict[int, np.float32] = {}
         if not len(self):
@@ -153,9 +153,9 @@ class Stretches(Dataset):
     @property
     def frame_size(self) -> tuple[int, int]:
         """Height and width of the stored frames (of the first clip with a window)."""
-        return self.windows.sample(int(np.flatnonzero(self._stretches)[0])).mri.shape[1:]
+        return self.windows.sample(int(np.flatnonzero(self._counts)[0])).mri.shape[1:]
 
-    def stretch(self, key: Key) -> tuple[int, np.ndarray]:
+    def segment(self, key: Key) -> tuple[int, np.ndarray]:
         """Return a segment's clip and the first frames of its windows; an epoch contains each window once."""
         epoch, number = key
         clip = int(np.searchsorted(self._before, number, side="right")) - 1
@@ -163,7 +163,7 @@ class Stretches(Dataset):
         offset = 0
         if self._seed is not None:
             # Shift the cuts as far as possible without an additional segment.
-            slack = int(self._stretches[clip]) * self._stretch - len(firsts)
+            slack = int(self._counts[clip]) * self._stretch - len(firsts)
             offset = seed_for_step(self._seed, epoch, clip) % (slack + 1)
         begin = (number - int(self._before[clip])) * self._stretch - offset
         return clip, firsts[max(begin, 0) : begin + self._stretch]
@@ -176,7 +176,7 @@ class Stretches(Dataset):
         length = self.windows.ref_frames
         frames, starts, mels, masks, count = [], [], [], [], 0
         for key in keys:
-            clip, firsts = self.stretch(key)
+            clip, firsts = self.segment(key)
             sample = self.windows.sample(clip)
             run = slice(int(firsts[0]), int(firsts[-1]) + length)
             if run.stop > len(sample.mri) or sample.mri.shape[1:] != self.frame_size:
@@ -188,7 +188,7 @@ class Stretches(Dataset):
             inside = (firsts - run.start)[:, None] + np.arange(length)
             frames.append(prepared_frames(self._moved(sample.mri[run], key), self.image_size, self._normalisation))
             mels.append(self.windows.scaler.standardise(self._target(clip, run))[inside])
-            masks.append(np.asarray(sample.mask[run], np.float32)[inside])
+            masks.append(np.asarray(sample.sound_mask[run], np.float32)[inside])
             starts.append(firsts - run.start + count)
             count += run.stop - run.start
         together = (torch.from_numpy(np.concatenate(parts)) for parts in (starts, mels, masks))
@@ -216,7 +216,7 @@ class TrainingSteps:
 
     Parameters
     ----------
-    stretches : number of segments.
+    segments : number of segments.
     batch_size : segments per step, over all processes.
     seed : of the order.
     limit : maximum steps per epoch, None for all.
@@ -224,9 +224,9 @@ class TrainingSteps:
     """
 
     def __init__(
-        self, stretches: int, batch_size: int, seed: int, limit: int | None = None, rank: int = 0, ranks: int = 1
+        self, segments: int, batch_size: int, seed: int, limit: int | None = None, rank: int = 0, ranks: int = 1
     ) -> None:
-        self._batches = StepBatches(stretches, batch_size, seed)
+        self._batches = StepBatches(segments, batch_size, seed)
         self.per_epoch = min(self._batches.steps_per_epoch, limit or self._batches.steps_per_epoch)
         self._rank, self._ranks = rank, ranks
 
@@ -241,8 +241,8 @@ class TrainingSteps:
         return map(self.keys, range(first, last))
 
 
-def validation_keys(stretches: int, batch_size: int, limit: int | None, rank: int, ranks: int) -> list[list[Key]]:
+def validation_keys(segments: int, batch_size: int, limit: int | None, rank: int, ranks: int) -> list[list[Key]]:
     """Return this process's share of the validation batches, in order; at most ``limit`` in total."""
-    keys = [(0, number) for number in range(stretches)]
-    batches = [keys[first : first + batch_size] for first in range(0, stretches, batch_size)]
+    keys = [(0, number) for number in range(segments)]
+    batches = [keys[first : first + batch_size] for first in range(0, segments, batch_size)]
     return batches[:limit][rank::ranks]

@@ -4,8 +4,8 @@ With d = prediction - target over windows ``(P, R, n_mels)`` and a ramp r from 0
 
     L = wMSE(d) + a wMSE(diff d) + b wMSE(diff^2 d) + c wMSE(d of the latest frame),
 
-each a sum weighted by band, time and mask over the sum of its own weights. Weights and a, b, c change with r from their
-start to their target (`MaskedMSEMAE` of the lab's system, from its description).
+each a sum weighted by band, time and sound mask over the sum of its own weights. Weights and a, b, c change with r from
+their start to their target (`MaskedMSEMAE` of the lab's system, from its description).
 """
 
 from __future__ import annotations
@@ -54,37 +54,37 @@ class MaskedMSEMAE(nn.Module):
         pairs = {name: getattr(self.settings, name) for name in TERMS[1:]}
         return {"mse": 1.0, **{name: start + (target - start) * ramp for name, (start, target) in pairs.items()}}
 
-    def _weights(self, mask: torch.Tensor, ramp: float) -> dict[str, torch.Tensor]:
+    def _weights(self, sound_mask: torch.Tensor, ramp: float) -> dict[str, torch.Tensor]:
         """Weights of each term, ``(P, frames, n_mels)``."""
-        length = mask.shape[1]
+        length = sound_mask.shape[1]
         targets = (*self.settings.time, *[1.0] * length)[:length]
-        time = 1 + (torch.tensor(targets, device=mask.device, dtype=mask.dtype) - 1) * ramp
-        band = (1 + (self.band.to(mask.dtype) - 1) * ramp)[None, None]
-        both = mask[:, :-1] * mask[:, 1:]
+        time = 1 + (torch.tensor(targets, device=sound_mask.device, dtype=sound_mask.dtype) - 1) * ramp
+        band = (1 + (self.band.to(sound_mask.dtype) - 1) * ramp)[None, None]
+        both = sound_mask[:, :-1] * sound_mask[:, 1:]
         return {
-            "mse": (time * mask)[..., None] * band,
+            "mse": (time * sound_mask)[..., None] * band,
             "delta": (time[1:] * both)[..., None] * band,
-            "delta2": (time[1:-1] * both[:, :-1] * mask[:, 2:])[..., None] * band,
-            "latest": torch.ones_like(mask[:, -1:])[..., None] * band,
+            "delta2": (time[1:-1] * both[:, :-1] * sound_mask[:, 2:])[..., None] * band,
+            "latest": torch.ones_like(sound_mask[:, -1:])[..., None] * band,
         }
 
-    def totals(self, mask: torch.Tensor, ramp: float) -> torch.Tensor:
-        """Return the sum of the weights of each term of `TERMS`, ``(4,)``, for masks ``(P, R)``."""
-        return torch.stack([weight.sum() for weight in self._weights(mask, ramp).values()])
+    def totals(self, sound_mask: torch.Tensor, ramp: float) -> torch.Tensor:
+        """Return the sum of the weights of each term of `TERMS`, ``(4,)``, for sound masks ``(P, R)``."""
+        return torch.stack([weight.sum() for weight in self._weights(sound_mask, ramp).values()])
 
     def sums(
-        self, prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, ramp: float
+        self, prediction: torch.Tensor, target: torch.Tensor, sound_mask: torch.Tensor, ramp: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the weighted sums of squares of each term of `TERMS`, ``(4,)``, and that of |d|, a scalar.
 
         Parameters
         ----------
         prediction, target : standardised mels ``(P, R, n_mels)``.
-        mask : 1 where the clip has sound, ``(P, R)``.
+        sound_mask : 1 where the clip has sound, ``(P, R)``.
         ramp : 0 to 1.
         """
         difference = prediction - target
-        weights = self._weights(mask, ramp)
+        weights = self._weights(sound_mask, ramp)
         delta = difference.diff(dim=1)
         parts = {"mse": difference, "delta": delta, "delta2": delta.diff(dim=1), "latest": difference[:, -1:]}
         squares = torch.stack([(weights[name] * parts[name].square()).sum() for name in TERMS])
@@ -96,17 +96,17 @@ class MaskedMSEMAE(nn.Module):
         return (factors * _ratio(sums, totals)).sum()
 
     def forward(
-        self, prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, ramp: float
+        self, prediction: torch.Tensor, target: torch.Tensor, sound_mask: torch.Tensor, ramp: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss and the weighted mean absolute error of one batch, scalars."""
-        sums, absolute = self.sums(prediction, target, mask, ramp)
-        totals = self.totals(mask, ramp)
+        sums, absolute = self.sums(prediction, target, sound_mask, ramp)
+        totals = self.totals(sound_mask, ramp)
         return self.loss(sums, totals, ramp), _ratio(absolute, totals[0])
 
-    def band_sums(self, prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def band_sums(self, prediction: torch.Tensor, target: torch.Tensor, sound_mask: torch.Tensor) -> torch.Tensor:
         """Return the unweighted sum of squares and number of values of each band of `LOGGED_BANDS`, ``(bands, 2)``."""
-        squares = (prediction - target).square() * mask[..., None]
-        frames = mask.sum()
+        squares = (prediction - target).square() * sound_mask[..., None]
+        frames = sound_mask.sum()
         rows = []
         for name in LOGGED_BANDS:
             bins = self.slices.get(name, slice(0))

@@ -25,7 +25,7 @@ from rtmri_speech.acoustic.context import decode_in_context
 from rtmri_speech.acoustic.data import (
     Key,
     MicroBatch,
-    Stretches,
+    Segments,
     TrainingSteps,
     prepared_frames,
     validation_keys,
@@ -200,15 +200,15 @@ class AcousticTask(Task):
         }
         cut = settings.stretch, settings.micro_batch_size, settings.frame_normalisation
         common = {"image_size": settings.image_size, "mel_floor_db": settings.mel_floor_db}
-        self.stretches = Stretches(self.windows["training"], *cut, settings.seed, settings.augmentation, **common)
-        self.validation = Stretches(self.windows["validation"], *cut, None, **common)
-        self.image_size = tuple(self.stretches.image_size)
-        if self.stretches.frame_size != self.validation.frame_size:
+        self.segments = Segments(self.windows["training"], *cut, settings.seed, settings.augmentation, **common)
+        self.validation = Segments(self.windows["validation"], *cut, None, **common)
+        self.image_size = tuple(self.segments.image_size)
+        if self.segments.frame_size != self.validation.frame_size:
             raise UserError(
                 settings.processed_dir, "has training and validation frames of two sizes", "make the dataset again"
             )
         self.plan = TrainingSteps(
-            len(self.stretches), settings.batch_size, settings.seed, settings.max_train_steps, group.rank, group.size
+            len(self.segments), settings.batch_size, settings.seed, settings.max_train_steps, group.rank, group.size
         )
         self.total_steps, self.length = settings.epochs * self.plan.per_epoch, f"{settings.epochs} epochs"
         epoch = self.plan.per_epoch
@@ -251,7 +251,7 @@ class AcousticTask(Task):
     @property
     def batch_of(self) -> Callable[[list[Key]], list[MicroBatch]]:
         """Return the function from the segments of a step to its micro-batches."""
-        return self.stretches.micro_batches
+        return self.segments.micro_batches
 
     def keys(self, first: int, last: int) -> Iterable[list[Key]]:
         """Return this process's segments of each step."""
@@ -413,7 +413,7 @@ class AcousticTask(Task):
         if settings.freeze_batch_norm:
             self.model.freeze_batch_norm()
         batch = [self.on_device(part) for part in batch]
-        totals = group.total(torch.stack([self.criterion.totals(part.mask, ramp) for part in batch]).sum(0))
+        totals = group.total(torch.stack([self.criterion.totals(part.sound_mask, ramp) for part in batch]).sum(0))
         self.optimizer.zero_grad(set_to_none=True)
         value = torch.zeros((), device=group.device)
         for number, part in enumerate(batch):
@@ -423,13 +423,13 @@ class AcousticTask(Task):
             with alone:
                 with reduced_precision(group.device, self.precision):
                     mel = model(part.frames, part.starts, settings.ref_frames, settings.recomputing)
-                squares, absolute = self.criterion.sums(mel, part.mel, part.mask, ramp)
+                squares, absolute = self.criterion.sums(mel, part.mel, part.sound_mask, ramp)
                 loss = self.criterion.loss(squares, totals, ramp)
                 # Gradients are averaged over processes; scale so that the average is that of the batch's loss.
                 self.scaler.scale(loss * group.size).backward()
             value += loss.detach()
-            own = self.criterion.totals(part.mask, ramp)
-            self.sums.add([squares, own, absolute, self.criterion.band_sums(mel, part.mel, part.mask)])
+            own = self.criterion.totals(part.sound_mask, ramp)
+            self.sums.add([squares, own, absolute, self.criterion.band_sums(mel, part.mel, part.sound_mask)])
         whole = group.total(value).item()
         require_finite(whole, "loss", self.steps)
         self.scaler.unscale_(self.optimizer)
@@ -522,9 +522,9 @@ class AcousticTask(Task):
             for part in map(self.on_device, batch):
                 with reduced_precision(self.group.device, self.precision):
                     mel = model(part.frames, part.starts, self.settings.ref_frames)
-                squares, absolute = self.criterion.sums(mel, part.mel, part.mask, 1.0)
-                bands = self.criterion.band_sums(mel, part.mel, part.mask)
-                sums.add([squares, self.criterion.totals(part.mask, 1.0), absolute, bands])
+                squares, absolute = self.criterion.sums(mel, part.mel, part.sound_mask, 1.0)
+                bands = self.criterion.band_sums(mel, part.mel, part.sound_mask)
+                sums.add([squares, self.criterion.totals(part.sound_mask, 1.0), absolute, bands])
         for part in sums.tensors():
             part.copy_(self.group.total(part))
         return sums
@@ -593,7 +593,7 @@ class AcousticTask(Task):
             **self.last_losses,
             "network": dataclasses.asdict(self.model.network),
             "image_size": list(self.image_size),
-            "frame_size": list(self.stretches.frame_size),
+            "frame_size": list(self.segments.frame_size),
             "ref_frames": self.settings.ref_frames,
             "frame_normalisation": self.settings.frame_normalisation,
             "mel": self.mel.to_dict(),
@@ -650,7 +650,7 @@ def _digest(windows: WindowDataset) -> str:
     for clip, id in enumerate(windows.ids):
         sample = windows.sample(clip)
         digest.update(f"{id} {sample.mri.shape} {sample.mri.dtype}".encode())
-        for array in (sample.mel_db, sample.mask, sample.mri[:1], sample.mri[-1:]):
+        for array in (sample.mel_db, sample.sound_mask, sample.mri[:1], sample.mri[-1:]):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 

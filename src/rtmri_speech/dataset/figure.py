@@ -50,7 +50,7 @@ def draw_sample(path: str | Path, sample: Sample, spec: MelSpec, title: str | No
     # OpenCV's letters are those of ASCII; any other title is that of the id it was made into.
     name = title if title and title.isascii() else sample.id
     draw_text(canvas, f"{name}   {frames} frames, {frames / rate:.2f} s, {rate:.3f} frames/s", (LEFT, 20))
-    draw_mel(canvas, top, sample.mel_db, spec, sample.mel_db.max(), sample.mask == 0)
+    draw_mel(canvas, top, sample.mel_db, spec, sample.mel_db.max(), sample.sound_mask == 0)
     draw_seconds(canvas, top + MEL_HEIGHT, frames / rate)
     write_png(path, canvas)
 

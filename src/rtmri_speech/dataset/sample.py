@@ -27,13 +27,13 @@ class Sample:
     id : name of the clip.
     mri : gray frames, uint8 ``(T, H, W)``, a read-only memory map (or the lab's float32 in [0, 1]).
     mel_db : mel in dB, float32 ``(T, n_mels)``.
-    mask : sound mask, 1 for frames with sound, else 0, float32 ``(T,)``.
+    sound_mask : 1 for frames with sound, else 0, float32 ``(T,)``; stored as ``mask.npy``.
     """
 
     id: str
     mri: np.ndarray
     mel_db: np.ndarray
-    mask: np.ndarray
+    sound_mask: np.ndarray
 
 
 def open_sample(processed_dir: str | Path, id: str) -> Sample:
@@ -46,20 +46,20 @@ def open_sample(processed_dir: str | Path, id: str) -> Sample:
     """
     directory = Path(processed_dir) / "samples" / require_id(id, processed_dir)
     mri = load_frames(directory / "mri.npy")
-    mel_db, mask = (
+    mel_db, sound_mask = (
         load_array(directory / name, dimensions).astype(np.float32, copy=False)
         for name, dimensions in (("mel_db.npy", 2), ("mask.npy", 1))
     )
-    for name, array, largest in (("mel_db.npy", mel_db, LOUDEST_DB), ("mask.npy", mask, 1)):
+    for name, array, largest in (("mel_db.npy", mel_db, LOUDEST_DB), ("mask.npy", sound_mask, 1)):
         if not (np.abs(array) <= largest).all():
             raise UserError(directory / name, f"holds NaN or numbers beyond {largest}", "make the clip again")
-    if not len(mri) == len(mel_db) == len(mask):
+    if not len(mri) == len(mel_db) == len(sound_mask):
         raise UserError(
             directory,
-            f"mri.npy, mel_db.npy and mask.npy have {len(mri)}, {len(mel_db)} and {len(mask)} frames",
+            f"mri.npy, mel_db.npy and mask.npy have {len(mri)}, {len(mel_db)} and {len(sound_mask)} frames",
             "make the clip again",
         )
-    return Sample(id, mri, mel_db, mask)
+    return Sample(id, mri, mel_db, sound_mask)
 
 
 def load_frames(path: Path) -> np.ndarray:

@@ -37,7 +37,7 @@ class Scaler:
         """Return the statistics of ``samples``, one in memory at a time (Chan et al., 1979)."""
         count, mean, squares = 0, np.zeros(()), np.zeros(())
         for sample in samples:
-            mel_db = sample.mel_db[sample.mask > 0].astype(np.float64)
+            mel_db = sample.mel_db[sample.sound_mask > 0].astype(np.float64)
             if not len(mel_db):
                 continue
             delta = mel_db.mean(0) - mean

@@ -117,7 +117,7 @@ class WindowDataset:
         return {
             "mri": sample.mri[stretch],
             "mel": self.scaler.standardise(sample.mel_db[stretch]),
-            "mask": sample.mask[stretch],
+            "mask": sample.sound_mask[stretch],
         }
 
     def __getstate__(self) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def training_frames(processed_dir: str | Path, ids: Iterable[str], most: int = L
     mels, before, filled = [], 0, 0
     for id in ids:
         sample = open_sample(processed_dir, id)
-        places = np.flatnonzero(sample.mask > 0)
+        places = np.flatnonzero(sample.sound_mask > 0)
         end = int(np.searchsorted(chosen, before + len(places)))
         taken = places[chosen[filled:end] - before]
         pictures[filled:end] = reduced_frames(sample.mri[taken], LOOKUP_SIZE).reshape(-1, LOOKUP_SIZE, LOOKUP_SIZE)

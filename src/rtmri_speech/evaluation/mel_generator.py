@@ -133,7 +133,7 @@ def _measured(
     spoken, frames = [], 0
     for id in ids:
         clip = open_sample(processed_dir, id)
-        audible = clip.mask > 0
+        audible = clip.sound_mask > 0
         frames += len(clip.mri)
         spoken.append(_speech(processed_dir, clip, bundle.mel.sampling_rate, bundle.mel.hop_length)[audible])
         true = bundle.scaler.standardise(clip.mel_db)

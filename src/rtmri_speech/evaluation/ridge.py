@@ -68,7 +68,7 @@ class RidgeMel:
         sums = _Sums(self._pictures.width)
         for id in ids:
             sample = open_sample(processed_dir, id)
-            heard = sample.mask > 0
+            heard = sample.sound_mask > 0
             sums.add(self._pictures.features(sample.mri)[heard], np.asarray(sample.mel_db, np.float64)[heard])
         if sums.frames < 2:
             raise UserError("ridge regression", f"has {sums.frames} training frames with sound", "give more clips")
@@ -161,7 +161,7 @@ def _principal_axes(processed_dir: Path, ids: list[str]) -> tuple[np.ndarray, np
 
     Of more frames, every n-th is used.
     """
-    total = sum(len(open_sample(processed_dir, id).mask) for id in ids)
+    total = sum(len(open_sample(processed_dir, id).sound_mask) for id in ids)
     step = -(-total // LOOKUP_FRAMES) or 1
     count, first = 0, 0
     sums, products = np.zeros(LOOKUP_SIZE**2), np.zeros((LOOKUP_SIZE**2, LOOKUP_SIZE**2))

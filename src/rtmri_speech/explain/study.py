@@ -152,7 +152,7 @@ def _band_errors(
 def _errors(mel: np.ndarray, scaler: Scaler, sample: Sample, bins: Mapping[str, np.ndarray]) -> dict[str, float]:
     count = min(len(mel), len(sample.mel_db))
     truth = scaler.standardise(sample.mel_db[:count])
-    squared = (mel[:count] - truth)[sample.mask[:count] > 0] ** 2
+    squared = (mel[:count] - truth)[sample.sound_mask[:count] > 0] ** 2
     return {band: float(squared[:, part].mean()) for band, part in bins.items()}
 
 

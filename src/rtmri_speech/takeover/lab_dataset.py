@@ -124,7 +124,7 @@ class StoredClip:
             )
         return lab_scaler(self.processed_dir).restore(np.stack(list(self._sequence("mel"))))
 
-    def mask(self) -> np.ndarray:
+    def sound_mask(self) -> np.ndarray:
         """Return the mask, float32 ``(T,)``."""
         if self.whole:
             return load_array(self.source / "mask.npy", 1)
@@ -230,7 +230,7 @@ def import_clip(processed_dir: str | Path, clip: LabClip, spec: MelSpec, size: t
     take_frames(directory / "mri.npy", stored, size)
     frames, available = write_wav_of(processed_dir, clip, spec, gain)
     load_mel_spec(stored.processed_dir).require_same(spec, str(stored.processed_dir), "the configuration (mel)")
-    mel_db, mask = stored.mel_db(), stored.mask()
+    mel_db, mask = stored.mel_db(), stored.sound_mask()
     if mel_db.shape != (frames, spec.n_mels) or len(mask) != frames:
         raise UserError(
             stored.source,
@@ -290,7 +290,7 @@ def restore_samples(processed_dir: str | Path, ref_frames: int = 4) -> list[str]
             save_npy(directory / "mel_db.npy", clip.mel_db())
         take_frames(directory / "mri.npy", clip, clip.shape("mri")[1:])
         # The mask is written last and marks a complete clip.
-        save_npy(directory / "mask.npy", clip.mask())
+        save_npy(directory / "mask.npy", clip.sound_mask())
         restored.append(id)
     return restored
 

@@ -300,13 +300,28 @@ def test_a_nan_loss_stops_training_and_keeps_the_last_state(corpus, monkeypatch)
     assert (corpus / "out" / "state" / "state_00000004.pt").exists()
 
 
-def test_bfloat16_training_is_close_to_float32(corpus):
+@pytest.fixture
+def bfloat16(monkeypatch):
+    """Say whether the processor computes in bfloat16."""
+    return lambda computes: monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": computes})
+
+
+def test_bfloat16_training_is_close_to_float32(corpus, bfloat16):
+    bfloat16(True)
     train_in(corpus, "full", steps=4)
     train_in(corpus, "half", steps=4, bf16=True)
     full, half = (contents(corpus / name, 4)[0]["generator"] for name in ("full", "half"))
     assert not torch.equal(full["conv_post.weight_v"], half["conv_post.weight_v"])
     for name in full:
         torch.testing.assert_close(full[name], half[name], atol=0.02, rtol=0.1)
+
+
+def test_without_bfloat16_arithmetic_the_training_is_in_float32(corpus, bfloat16):
+    bfloat16(False)
+    sentence = "Training in float32: the CPU has no bfloat16 arithmetic."
+    assert sentence not in train_in(corpus, "full", steps=2)
+    assert sentence in train_in(corpus, "half", steps=2, bf16=True)
+    assert_equal(*(contents(corpus / name, 2)[0]["generator"] for name in ("full", "half")))
 
 
 def command(corpus, name, steps, *more):

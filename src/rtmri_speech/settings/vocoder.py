@@ -24,7 +24,11 @@ class Training(Section):
     keep_last: Count = setting(3, "Number of newest checkpoints to keep, besides the best by validation mel error.")
     keep_every: Whole = setting(50_000, "Also keep checkpoints whose steps are a multiple of this; 0 for none.")
     archive: Path | None = setting(None, "Directory for older checkpoints; empty deletes them.", flag="archive_dir")
-    bf16: bool = setting(False, "Train in bfloat16.", adjustable=True)
+    bf16: bool = setting(
+        False,
+        "Train in bfloat16, where the CPU or GPU computes in it; elsewhere float32 is faster and is used.",
+        adjustable=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,6 +28,7 @@ from rtmri_speech.signal.mel import MelSpec, log_mel
 from rtmri_speech.training.averaging import start_average, update_average
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.logging import TrainingLog
+from rtmri_speech.training.precision import computes_bfloat16
 from rtmri_speech.training.schedule import LearningRate
 from rtmri_speech.training.state import (
     StopRequest,
@@ -387,6 +388,13 @@ class VocoderTask(Task):
         of_a_clip = [title for name, title in files.items() if getattr(self.training[0], name) is not None]
         return inputs, {"files": of_a_clip, "sha256": hashes}
 
+    def _in_bfloat16(self) -> bool:
+        """Whether to train in bfloat16: where it is wanted and the device computes in it."""
+        computes = computes_bfloat16(self.group.device)
+        if self.run.bf16 and not computes:
+            _log.info("Training in float32: the %s has no bfloat16 arithmetic.", self.group.device.type.upper())
+        return self.run.bf16 and computes
+
     def _build(self, padding: str) -> None:
         """Build the networks, with the padding of the base or state."""
         run, group = self.run, self.group
@@ -395,7 +403,7 @@ class VocoderTask(Task):
         # Isolated random numbers, so that a resumed training's restored ones are kept.
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            self.networks = Networks(config, group, run.bf16)
+            self.networks = Networks(config, group, self._in_bfloat16())
         self.learning_rate = LearningRate(
             config.schedule,
             config.learning_rate,

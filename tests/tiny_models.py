@@ -8,6 +8,7 @@ import torch
 
 from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.dataset.filelists import write_filelist
+from rtmri_speech.settings.acoustic import PRINCIPAL_COMPONENTS, SIDE
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.vocoder.checkpoint import official_state
 from rtmri_speech.vocoder.config import VocoderConfig, write_config
@@ -45,14 +46,18 @@ def write_noise(directory, training):
     write_filelist(directory / "validation.txt", ["v"])
 
 
-def write_acoustic(path, seed=0, spec=SPEC, size=SIZE, normalisation="unit"):
+def write_acoustic(path, seed=0, spec=SPEC, size=SIZE, normalisation="unit", backbone="test_efficientnet"):
     """A mel generator with random weights, without training state."""
     torch.manual_seed(seed)
-    network = Network("test_efficientnet", rnn_hidden=8, n_mels=spec.n_mels)
+    network = Network(backbone, rnn_hidden=8, n_mels=spec.n_mels)
+    model = AcousticModel(network)
+    if backbone == PRINCIPAL_COMPONENTS:
+        axes = np.random.default_rng(seed).normal(0, 1 / SIDE, (SIDE**2, network.components))
+        model.cnn.fit(np.full(SIDE**2, 0.4, np.float32), np.float32(axes), np.ones(network.components, np.float32))
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(
         {
-            "model_state_dict": AcousticModel(network).state_dict(),
+            "model_state_dict": model.state_dict(),
             "network": dataclasses.asdict(network),
             "image_size": list(size),
             "frame_size": list(size),

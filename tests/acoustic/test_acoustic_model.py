@@ -4,17 +4,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from lab_tree import lab_weights
 
 from rtmri_speech.acoustic.model import (
     AcousticModel,
     Network,
+    PrincipalComponents,
     Recomputing,
     load_fitting_weights,
     load_pretrained_backbone,
     load_weights,
 )
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import SIDE
 
 LAB = Path(__file__).parents[3] / "shared" / "fixtures" / "acoustic_lab"
 SMALL = Network(backbone="test_efficientnet", rnn_hidden=8, n_mels=5, dropout=0.0)
@@ -152,3 +155,42 @@ def test_frozen_normalisation_keeps_its_statistics():
     before = {key: value.clone() for key, value in model.state_dict().items()}
     model(torch.rand(4, 1, 32, 32), torch.tensor([0]), 4)
     torch.testing.assert_close(model.state_dict(), before, atol=0, rtol=0)
+
+
+def fitted_components(components=7, frames=40, size=(48, 40)):
+    """Principal components of random pictures, and those pictures."""
+    pictures = torch.rand(frames, 1, *size, generator=torch.Generator().manual_seed(3))
+    encoder = PrincipalComponents(components)
+    small = F.adaptive_avg_pool2d(pictures, SIDE).flatten(1).double().numpy()
+    _, deviations, axes = np.linalg.svd(small - small.mean(0), full_matrices=False)
+    deviations = deviations[:components] / np.sqrt(len(small))
+    encoder.fit(*(np.float32(part) for part in (small.mean(0), axes[:components].T, deviations)))
+    return encoder, pictures
+
+
+def test_components_are_uncorrelated_and_the_first_has_a_variance_of_one():
+    encoder, pictures = fitted_components()
+    with torch.inference_mode():
+        found = encoder.features(pictures).double()
+    covariance = np.cov(found.numpy().T, bias=True)
+    assert covariance[0, 0] == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-5)
+    assert (np.diff(np.diag(covariance)) < 0).all()
+
+
+def test_the_maps_of_components_are_what_each_pixel_adds():
+    encoder, pictures = fitted_components()
+    with torch.inference_mode():
+        maps = encoder(pictures)
+        assert maps.shape == (40, 7, SIDE, SIDE)
+        torch.testing.assert_close(maps.mean((2, 3)), encoder.features(pictures), atol=1e-4, rtol=0)
+
+
+def test_a_model_on_components_trains_its_recurrence_alone():
+    network = Network(backbone="principal_components", components=7, rnn_hidden=4, n_mels=3, dropout=0.0)
+    model = AcousticModel(network)
+    assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"rnn", "head"}
+    assert {"cnn.mean", "cnn.axes"} < model.state_dict().keys()
+    # Recomputing, a default of full-size trainings, has nothing to do.
+    model(torch.rand(6, 1, 32, 32), torch.tensor([0, 2]), 4, Recomputing(2)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())

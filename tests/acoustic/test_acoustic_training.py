@@ -18,8 +18,9 @@ from rtmri_speech.acoustic.loss import MaskedMSEMAE
 from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import load_acoustic_model
 from rtmri_speech.acoustic.train import AcousticTask, train
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.errors import UserError
-from rtmri_speech.settings.acoustic import Loss
+from rtmri_speech.settings.acoustic import Augmentation, Loss
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.state import load_checkpoint, save_checkpoint
 
@@ -407,3 +408,57 @@ def test_a_training_with_an_average_resumes_bit_for_bit(tiny_training):
     for name in ("model", "averaged", "optimizer"):
         assert_same(states[0][name], states[1][name], name)
     assert_same(*(load_checkpoint(run.out_ckpt)["model_state_dict"] for run in (whole, stopped)))
+
+
+LINEAR = {"backbone": "principal_components", "components": 6}
+
+
+def test_a_training_on_principal_components_resumes_bit_for_bit_and_keeps_them(tiny_training, said):
+    """Against components by a singular value decomposition of the training clips."""
+    changed = {**LINEAR, "lr": 0.02, "average": 0.8, "augmentation": Augmentation(shift=0.1), "use_checkpoint": True}
+    whole, stopped = tiny_training("whole", **changed, epochs=12), tiny_training("stopped", **changed, epochs=5)
+    train(whole)
+    train(stopped)
+    train(dataclasses.replace(stopped, epochs=12))
+    states = [load_checkpoint(max(run.state_dir.glob("state_*.pt")))["payload"] for run in (whole, stopped)]
+    for name in ("model", "averaged", "optimizer"):
+        assert_same(states[0][name], states[1][name], name)
+    errors = [value for _, value in scalars(whole)["metrics/val_mse"]]
+    assert min(errors) < 0.7 * errors[0]
+    clips = [open_sample(whole.processed_dir, id).mri for id in ("a0", "a1", "a2")]
+    pictures = np.concatenate(clips).reshape(-1, 32 * 32) / 255
+    axes = np.linalg.svd(pictures - pictures.mean(0), full_matrices=False)[2][:6]
+    found = load_checkpoint(whole.out_ckpt)["model_state_dict"]
+    np.testing.assert_allclose(found["cnn.mean"], pictures.mean(0), atol=1e-6)
+    along = found["cnn.axes"] / found["cnn.axes"].norm(dim=0)
+    np.testing.assert_allclose(np.abs((along.numpy() * axes.T).sum(0)), 1, atol=1e-3)
+
+
+def test_other_components_start_over_and_a_checkpoint_keeps_its_own(tiny_training, said):
+    settings = tiny_training(**LINEAR)
+    train(settings)
+    fewer = dataclasses.replace(settings, components=4)
+    train(dataclasses.replace(fewer, resume="warm"))
+    assert any("warm start with" in sentence for sentence in said)
+    content = load_checkpoint(settings.out_ckpt)
+    axes = content["model_state_dict"]["cnn.axes"]
+    assert axes.shape == (1024, 4) and axes.abs().sum(0).min() > 0
+    # Axes of other clips are read differently by the weights that were trained on them.
+    content["model_state_dict"]["cnn.axes"] = axes.flip(1)
+    other = tiny_training("other", **LINEAR, resume_ckpt=settings.out_ckpt.with_name("given.pt"), epochs=4)
+    other = dataclasses.replace(other, components=4)
+    save_checkpoint(other.resume_ckpt, content)
+    train(other)
+    assert torch.equal(load_checkpoint(other.out_ckpt)["model_state_dict"]["cnn.axes"], axes.flip(1))
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"cnn_pretrained": Path("w.pth")}, "acoustic.cnn_pretrained: is w.pth, but principal components are computed"),
+        ({"output_stride": 8}, "acoustic.output_stride: is 8, but principal components have no stages"),
+    ],
+)
+def test_settings_of_a_cnn_are_refused_beside_principal_components(tiny_training, changed, sentence):
+    with pytest.raises(UserError, match=sentence):
+        tiny_training(**LINEAR, **changed)

@@ -84,12 +84,13 @@ def test_f0_is_that_of_a_recording_whose_pitch_follows_the_picture(make_tiny_pro
         phase = np.cumsum(pitch / spec.sampling_rate)
         wave = sum(np.sin(2 * np.pi * harmonic * phase) / harmonic for harmonic in range(1, 8))
         write_wav(directory / "wavs" / f"{path.name}.wav", 0.1 * wave, spec.sampling_rate)
-    parts = {"test": ["a3"], "validation": []}
-    found = module._pitch_errors(directory, ["a0", "a1"], parts, spec, (80.0, 400.0))
+    parts, training = {"test": ["a3"], "validation": []}, ["a0", "a1"]
+    pictures = module.Pictures(directory, training)
+    found = module._pitch_errors(directory, training, parts, spec, (80.0, 400.0), pictures)
     assert list(found) == ["test"]
     ridge, constant = (found["test"][name] for name in (module.RIDGE, module.ALWAYS_VOICED))
     assert ridge["f0_correlation"] > 0.7
     assert ridge["f0_rmse_cents"] < 0.8 * constant["f0_rmse_cents"]
     assert constant["f0_correlation"] is None
     monkeypatch.setattr(module, "missing_libraries", lambda: {"pyworld": "F0"})
-    assert module._pitch_errors(directory, ["a0", "a1"], parts, spec, None) == {}
+    assert module._pitch_errors(directory, training, parts, spec, None, pictures) == {}

@@ -88,7 +88,7 @@ def test_without_sound_there_is_nothing_to_fit(make_tiny_processed, tmp_path):
 
 def test_f0_is_regressed_on_voiced_frames_and_voicing_on_speech(fitted):
     """A voice that follows the bar: its height gives F0, and it is voiced in the lower half of the picture."""
-    directory, _ = fitted
+    directory, mel = fitted
     tracks, expected = {}, {}
     for id in IDS:
         frames = open_sample(directory, id).mri
@@ -97,7 +97,7 @@ def test_f0_is_regressed_on_voiced_frames_and_voicing_on_speech(fitted):
         # What is no speech is not learnt from, however it is labelled.
         speech = np.arange(len(frames)) % 7 > 0
         tracks[id] = np.where(speech, expected[id], 700.0), speech
-    model = ridge.RidgeF0(directory, tracks)
+    model = ridge.RidgeF0(directory, tracks, mel.pictures)
     found, truth = (
         np.concatenate([get(id) for id in IDS])
         for get in (lambda id: model.predict(open_sample(directory, id).mri), expected.__getitem__)
@@ -109,9 +109,9 @@ def test_f0_is_regressed_on_voiced_frames_and_voicing_on_speech(fitted):
 
 
 def test_a_voice_of_one_frame_is_refused(fitted):
-    directory, _ = fitted
+    directory, mel = fitted
     frames = len(open_sample(directory, "a0").sound_mask)
     f0 = np.zeros(frames)
     f0[3] = 120
     with pytest.raises(UserError, match="1 voiced training frames"):
-        ridge.RidgeF0(directory, {"a0": (f0, np.ones(frames, bool))})
+        ridge.RidgeF0(directory, {"a0": (f0, np.ones(frames, bool))}, mel.pictures)

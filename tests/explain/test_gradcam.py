@@ -110,6 +110,27 @@ def test_sum_over_time_is_t_times_the_mean():
     np.testing.assert_allclose(total, 6 * mean, rtol=1e-4)
 
 
+def test_principal_components_are_explained_by_gradient_times_difference_from_the_mean():
+    """Against a backward pass to the picture itself."""
+    torch.manual_seed(0)
+    model = AcousticModel(Network("principal_components", components=9, rnn_hidden=16))
+    rng = np.random.default_rng(2)
+    model.cnn.fit(*(np.float32(rng.uniform(0, 1, shape)) for shape in (1024, (1024, 9), 9)))
+    bundle, frames = bundle_of(model, (32, 32)), random_frames(6, (32, 32))
+    result = grad_cam(bundle, frames, [F1], [4])
+    pictures = torch.from_numpy(frames / np.float32(255))[:, None].requires_grad_()
+    with torch.enable_grad():
+        db = model.decode(model.features(pictures)[None])[0] * torch.tensor(bundle.scaler.std)
+        power = (10 ** ((db + torch.tensor(bundle.scaler.mean)) / 10))[:, bundle.mel.band(300, 900)].sum(1)
+    difference = pictures.detach() - model.cnn.mean.reshape(32, 32)
+    for target, found in ((power.mean(), result.sequences["F1"]), (power[4], result.details["F1"][4][None])):
+        (slope,) = torch.autograd.grad(target, pictures, retain_graph=True)
+        expected = F.relu(slope * difference)[:, 0]
+        assert_same_maps(found, expected if len(found) > 1 else expected[4:5])
+    with pytest.raises(UserError, match="--stride: is 8; leave it out: principal components have no stages"):
+        grad_cam(bundle, frames, [F1], stride=8)
+
+
 class OnePlace(torch.nn.Module):
     """A stand-in backbone: features are the upper left and lower right quarters of the picture, 8 pixels per cell."""
 

@@ -68,6 +68,16 @@ def test_another_backbone_frame_size_normalisation_and_padding(tmp_path):
     assert_equal(tmp_path / "other.pack", (checkpoint, vocoder), frames)
 
 
+@pytest.mark.parametrize(("size", "normalisation"), [((32, 32), "unit"), ((64, 96), "frame"), ((45, 84), "frame")])
+def test_principal_components_are_the_same(tmp_path, size, normalisation):
+    settings = {"size": size, "normalisation": normalisation, "backbone": "principal_components"}
+    checkpoint = tiny_models.write_acoustic(tmp_path / "mri.pt", **settings)
+    vocoder = tiny_models.write_vocoder(tmp_path / "g_00000002")
+    make_pack(tmp_path / "linear.pack", checkpoint, vocoder, TERMS)
+    assert read_about(tmp_path / "linear.pack").features == 60
+    assert_equal(tmp_path / "linear.pack", (checkpoint, vocoder), tiny_models.moving_bar(9, size=size))
+
+
 def test_streams_and_float_frames_are_accepted(tiny_pack):
     frames = tiny_models.moving_bar(12)
     speaker = load_pack(tiny_pack)

@@ -1,4 +1,4 @@
-"""The mel generator: a CNN per frame, and an LSTM over its features.
+"""The mel generator: a CNN per frame, or principal components, and an LSTM over its features.
 
 The network is the lab's (EfficientNetV2-B2, mean over space, one bidirectional LSTM whose directions are added,
 dropout, a linear layer); its state dict has the names and shapes of the lab's checkpoint. Frames are ``(N, 1, H, W)``
@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.settings.acoustic import NetworkSettings
+from rtmri_speech.settings.acoustic import PRINCIPAL_COMPONENTS, SIDE, NetworkSettings
 from rtmri_speech.settings.fields import fields_of
 from rtmri_speech.signal.mel import LARGEST
 from rtmri_speech.training.state import is_plain, load_checkpoint
@@ -94,6 +95,10 @@ class FrameEncoder(nn.Module):
             picture = checkpoint(segment, picture, use_reentrant=recomputing.reentrant)
         return picture
 
+    def features(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
+        """Return the mean of each map over space, ``(N, C)``."""
+        return self(frames, recomputing).mean((2, 3))
+
     def _parts(self) -> list[list[nn.Module]]:
         """The backbone as a chain of the stem and its blocks."""
         children = dict(self.backbone.named_children())
@@ -136,6 +141,53 @@ def _uncounted(layers: list[nn.Module]) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, count
 
 
+class PrincipalComponents(nn.Module):
+    """A linear encoder in place of the CNN: the principal components of a picture, `SIDE` pixels a side.
+
+    Its weights are computed from the training clips and not trained: few recordings suffice for it, and a step of the
+    training takes a fraction of the time. All components have one scale, so that the first one has a variance of one.
+
+    Parameters
+    ----------
+    components : their number.
+    """
+
+    stride: None = None
+    """There are no stages."""
+
+    def __init__(self, components: int) -> None:
+        super().__init__()
+        self.channels = components
+        self.register_buffer("mean", torch.zeros(SIDE**2))
+        self.register_buffer("axes", torch.zeros(SIDE**2, components))
+
+    def fit(self, mean: np.ndarray, axes: np.ndarray, deviations: np.ndarray) -> None:
+        """Take mean picture, axes and deviations, as `principal_axes` returns them of `pictures`."""
+        scale = 1 / max(float(deviations[0]), float(np.finfo(np.float32).tiny))
+        self.mean.copy_(torch.from_numpy(mean))
+        self.axes.copy_(torch.from_numpy(axes * np.float32(scale)))
+
+    @staticmethod
+    def pictures(frames: torch.Tensor) -> torch.Tensor:
+        """Return frames ``(N, 1, H, W)`` averaged to ``(N, SIDE * SIDE)`` pixels."""
+        # Larger frames are averaged here too: the axes of 256 x 256 pixels are beyond memory, and no better.
+        small = frames if frames.shape[2:] == (SIDE, SIDE) else nn.functional.adaptive_avg_pool2d(frames, SIDE)
+        return small.flatten(1)
+
+    def features(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
+        """Return the components ``(N, C)`` of frames ``(N, 1, H, W)``, in float32 under autocast too.
+
+        There is nothing to recompute.
+        """
+        with torch.autocast(frames.device.type, enabled=False):
+            return (self.pictures(frames.float()) - self.mean) @ self.axes
+
+    def forward(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
+        """Return what each pixel adds to each component, as maps ``(N, C, SIDE, SIDE)`` whose mean is the component."""
+        added = (self.pictures(frames.float()) - self.mean)[:, None] * self.axes.T
+        return SIDE**2 * added.unflatten(2, (SIDE, SIDE))
+
+
 class Recurrence(nn.Module):
     """A bidirectional LSTM with summed directions, under the lab's prefix ``rnn.lstm``."""
 
@@ -165,7 +217,8 @@ class AcousticModel(nn.Module):
     def __init__(self, network: Network = Network()) -> None:
         super().__init__()
         self.network = network
-        self.cnn = FrameEncoder(network)
+        linear = network.backbone == PRINCIPAL_COMPONENTS
+        self.cnn = PrincipalComponents(network.components) if linear else FrameEncoder(network)
         self.rnn = Recurrence(self.cnn.channels, network.rnn_hidden)
         self.dropout = nn.Dropout(network.dropout)
         self.head = nn.Linear(network.rnn_hidden, network.n_mels)
@@ -176,7 +229,7 @@ class AcousticModel(nn.Module):
 
     def features(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
         """Return the features ``(N, C)`` of frames ``(N, 1, H, W)``: the mean of each map over space."""
-        return self.feature_maps(frames, recomputing).mean((2, 3))
+        return self.cnn.features(frames, recomputing)
 
     def decode(self, features: torch.Tensor) -> torch.Tensor:
         """Return the mel ``(B, T, n_mels)`` of features ``(B, T, C)``.

@@ -34,6 +34,7 @@ from rtmri_speech.acoustic.loss import LOGGED_BANDS, TERMS, MaskedMSEMAE
 from rtmri_speech.acoustic.model import (
     AcousticModel,
     Network,
+    PrincipalComponents,
     Recomputing,
     load_fitting_weights,
     load_pretrained_backbone,
@@ -45,6 +46,7 @@ from rtmri_speech.acoustic.predict import (
     reduced_precision,
     seen_by,
 )
+from rtmri_speech.acoustic.principal_axes import principal_axes
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import SAMPLE_FILES
 from rtmri_speech.dataset.windows import WindowDataset, window_starts_path
@@ -323,6 +325,8 @@ class AcousticTask(Task):
         scratch."""
         file = self.settings.resume_ckpt
         if superseded is not None:
+            if isinstance(self.model.cnn, PrincipalComponents):
+                self._initialise_encoder()
             weights = superseded.get("model")
             taken = load_fitting_weights(self.model, weights if isinstance(weights, Mapping) else {})
             self.seen_before = seen_by(superseded["best"]) if superseded["best"] else None
@@ -332,11 +336,22 @@ class AcousticTask(Task):
         else:
             if file is not None:
                 _log.info(f"{file}: there is no such checkpoint yet; the training starts anew.")
-            if self.settings.cnn_pretrained:
-                named = None if self.settings.cnn_pretrained is True else Path(self.settings.cnn_pretrained)
-                load_pretrained_backbone(self.model, named)
+            self._initialise_encoder()
         if self.averaged is not None:
             self.averaged.load_state_dict(self.model.state_dict())
+
+    def _initialise_encoder(self) -> None:
+        """Compute principal components from the training clips, or load a CNN's pretrained weights, if any."""
+        settings, cnn = self.settings, self.model.cnn
+        if isinstance(cnn, PrincipalComponents):
+
+            def pictures(frames: np.ndarray) -> np.ndarray:
+                return cnn.pictures(prepared_frames(frames, self.image_size, settings.frame_normalisation)).numpy()
+
+            cnn.fit(*principal_axes(settings.processed_dir, self.windows["training"].ids, pictures, cnn.channels))
+        elif settings.cnn_pretrained:
+            named = None if settings.cnn_pretrained is True else Path(settings.cnn_pretrained)
+            load_pretrained_backbone(self.model, named)
 
     def _begin_from(self, file: Path) -> None:
         content = read_acoustic_checkpoint(file)

@@ -15,7 +15,7 @@ from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, mean_mel, shuffled_in_time, training_frames
 from rtmri_speech.evaluation.f0_range import training_f0_range
 from rtmri_speech.evaluation.metrics import f0_errors, harvest_f0, missing_libraries, speech_frames
-from rtmri_speech.evaluation.ridge import RIDGE, RidgeF0, RidgeMel
+from rtmri_speech.evaluation.ridge import RIDGE, Pictures, RidgeF0, RidgeMel
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 
@@ -68,7 +68,7 @@ def mel_generator_errors(
         "control: model, frames shuffled": lambda mri: predict_db(bundle, shuffled_in_time(mri, seed), "window"),
     }
     parts = {split: read_filelist(lists / f"{split}.txt", may_be_empty=True) for split in splits}
-    pitch = _pitch_errors(Path(processed_dir), training, parts, bundle.mel, f0_range)
+    pitch = _pitch_errors(Path(processed_dir), training, parts, bundle.mel, f0_range, ridge.pictures)
     return {
         split: {**_measured(systems, Path(processed_dir), ids, bundle), "f0": pitch.get(split, {})}
         for split, ids in parts.items()
@@ -82,6 +82,7 @@ def _pitch_errors(
     parts: Mapping[str, list[str]],
     spec: MelSpec,
     f0_range: tuple[float, float] | None,
+    pictures: Pictures,
 ) -> dict[str, dict[str, dict[str, float | None]]]:
     """``{split: {system: `f0_errors`}}`` of the splits that have clips; see `mel_generator_errors`."""
     if "pyworld" in missing_libraries():
@@ -93,7 +94,7 @@ def _pitch_errors(
     if len(voiced) < LEAST_VOICED:
         return {}
     systems: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        RIDGE: RidgeF0(processed_dir, known).predict,
+        RIDGE: RidgeF0(processed_dir, known, pictures).predict,
         ALWAYS_VOICED: lambda mri: np.full(len(mri), np.median(voiced)),
     }
     found: dict[str, dict[str, dict[str, float | None]]] = {}

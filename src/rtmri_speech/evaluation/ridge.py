@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from rtmri_speech.acoustic.principal_axes import principal_axes
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.baselines import LOOKUP_FRAMES, LOOKUP_SIZE, reduced_frames
+from rtmri_speech.evaluation.baselines import LOOKUP_SIZE, reduced_frames
 
 RIDGE = "Ridge regression"
 """Name in tables."""
@@ -24,14 +26,24 @@ PENALTIES = np.geomspace(1e-6, 1e2, 33)
 """Candidate penalties, in units of a feature's mean sum of squares."""
 
 
-class _Pictures:
+class Pictures:
     """What is predicted from: principal components of the training clips' pictures, of a frame and those around it.
 
     Pictures are gray frames scaled to `LOOKUP_SIZE` pixels a side by area.
+
+    Parameters
+    ----------
+    processed_dir : the dataset.
+    ids : training clips.
+
+    Attributes
+    ----------
+    width : features of a frame.
     """
 
-    def __init__(self, processed_dir: Path, ids: list[str]) -> None:
-        self._mean, self._axes = _principal_axes(processed_dir, ids)
+    def __init__(self, processed_dir: str | Path, ids: Iterable[str]) -> None:
+        reduced = functools.partial(reduced_frames, size=LOOKUP_SIZE)
+        self._mean, self._axes, _ = principal_axes(processed_dir, ids, reduced, COMPONENTS)
         self.width = (2 * REACH + 1) * self._axes.shape[1]
 
     def features(self, frames: np.ndarray) -> np.ndarray:
@@ -42,7 +54,7 @@ class _Pictures:
 
 
 class RidgeMel:
-    """Mel of a frame by ridge regression on the pictures around it (`_Pictures`).
+    """Mel of a frame by ridge regression on the pictures around it (`Pictures`).
 
     The penalty is the one of `PENALTIES` with the least generalised cross-validation error (Golub, Heath and Wahba,
     1979) over the training frames, so that no other clip is needed to choose it.
@@ -55,6 +67,7 @@ class RidgeMel:
     Attributes
     ----------
     penalty : the one chosen.
+    pictures : what it predicts from.
 
     Raises
     ------
@@ -64,19 +77,19 @@ class RidgeMel:
 
     def __init__(self, processed_dir: str | Path, ids: Iterable[str]) -> None:
         processed_dir, ids = Path(processed_dir), list(ids)
-        self._pictures = _Pictures(processed_dir, ids)
-        sums = _Sums(self._pictures.width)
+        self.pictures = Pictures(processed_dir, ids)
+        sums = _Sums(self.pictures.width)
         for id in ids:
             sample = open_sample(processed_dir, id)
             heard = sample.sound_mask > 0
-            sums.add(self._pictures.features(sample.mri)[heard], np.asarray(sample.mel_db, np.float64)[heard])
+            sums.add(self.pictures.features(sample.mri)[heard], np.asarray(sample.mel_db, np.float64)[heard])
         if sums.frames < 2:
             raise UserError("ridge regression", f"has {sums.frames} training frames with sound", "give more clips")
         self.penalty, self._weights, self._offset = sums.solution()
 
     def predict(self, frames: np.ndarray) -> np.ndarray:
         """Return the mel in dB of the frames ``(T, H, W)`` of one clip, float32 ``(T, n_mels)``."""
-        return (self._pictures.features(frames) @ self._weights + self._offset).astype(np.float32)
+        return (self.pictures.features(frames) @ self._weights + self._offset).astype(np.float32)
 
 
 class RidgeF0:
@@ -88,6 +101,7 @@ class RidgeF0:
     ----------
     processed_dir : the dataset.
     tracks : of each training clip by id, F0 in Hz, 0 where unvoiced, and which frames are speech, ``(T,)`` each.
+    pictures : what to predict from, as of a `RidgeMel`.
 
     Raises
     ------
@@ -95,12 +109,16 @@ class RidgeF0:
         Fewer than two speech frames are voiced.
     """
 
-    def __init__(self, processed_dir: str | Path, tracks: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-        processed_dir = Path(processed_dir)
-        self._pictures = _Pictures(processed_dir, list(tracks))
-        voicing, logarithm = _Sums(self._pictures.width), _Sums(self._pictures.width)
+    def __init__(
+        self,
+        processed_dir: str | Path,
+        tracks: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        pictures: Pictures,
+    ) -> None:
+        self._pictures = pictures
+        voicing, logarithm = _Sums(pictures.width), _Sums(pictures.width)
         for id, (f0, speech) in tracks.items():
-            features, voiced = self._pictures.features(open_sample(processed_dir, id).mri), speech & (f0 > 0)
+            features, voiced = pictures.features(open_sample(processed_dir, id).mri), speech & (f0 > 0)
             voicing.add(features[speech], voiced[speech, None].astype(np.float64))
             logarithm.add(features[voiced], np.log(f0[voiced, None].astype(np.float64)))
         if logarithm.frames < 2:
@@ -154,26 +172,3 @@ class _Sums:
         penalty = min((unit * factor for factor in PENALTIES), key=cross_validation_error)
         weights = vectors @ (turned / (values + penalty)[:, None])
         return penalty, weights, mean_mels - mean_features @ weights
-
-
-def _principal_axes(processed_dir: Path, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean picture and principal axes, float32 ``(pixels,)`` and ``(pixels, components)``, of `LOOKUP_FRAMES` at most.
-
-    Of more frames, every n-th is used.
-    """
-    total = sum(len(open_sample(processed_dir, id).sound_mask) for id in ids)
-    step = -(-total // LOOKUP_FRAMES) or 1
-    count, first = 0, 0
-    sums, products = np.zeros(LOOKUP_SIZE**2), np.zeros((LOOKUP_SIZE**2, LOOKUP_SIZE**2))
-    for id in ids:
-        frames = open_sample(processed_dir, id).mri
-        pictures = reduced_frames(frames[first::step], LOOKUP_SIZE).astype(np.float64)
-        first = (first - len(frames)) % step
-        count += len(pictures)
-        sums += pictures.sum(0)
-        products += pictures.T @ pictures
-    if not count:
-        raise UserError("ridge regression", "has no training frame", "check the file list training.txt")
-    mean = sums / count
-    _, axes = np.linalg.eigh(products - count * np.outer(mean, mean))
-    return mean.astype(np.float32), axes[:, ::-1][:, :COMPONENTS].astype(np.float32)

@@ -41,7 +41,7 @@ SMALLEST_SNR = 90.0
 _COMPARED_FRAMES = (1, 7)
 """Lengths at which a pack is compared; the second differs from the export's example."""
 
-_CARRIED_SETTINGS = {"backbone", "output_stride", "rnn_hidden", "dropout", "n_mels"}
+_CARRIED_SETTINGS = {"backbone", "components", "output_stride", "rnn_hidden", "dropout", "n_mels"}
 """Supported network settings; others are refused unless they have their default."""
 
 _CARRIED_PARTS = {"cnn", "rnn", "dropout", "head"}

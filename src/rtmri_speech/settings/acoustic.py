@@ -26,6 +26,10 @@ Context = Literal["sequence", "window", "causal"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Normalisation = Literal["unit", "frame"]
 """Normalisations of frames to [0, 1]."""
+PRINCIPAL_COMPONENTS = "principal_components"
+"""The backbone that is no CNN."""
+SIDE = 32
+"""Height and width of the pictures whose principal components are used, pixels."""
 Ramp = tuple[NotNegative, NotNegative]
 """Weight at ramp 0 and at ramp 1."""
 
@@ -81,7 +85,14 @@ class NetworkSettings(Section):
 
     section: ClassVar[str] = "acoustic"
 
-    backbone: str = setting("tf_efficientnetv2_b2", "timm model of the CNN; its last feature stage is used.")
+    backbone: str = setting(
+        "tf_efficientnetv2_b2",
+        "timm model of the CNN, whose last feature stage is used; or principal_components, no CNN but the principal"
+        " components of the training clips' frames at 32 x 32 pixels, for minutes of recordings.",
+    )
+    components: Annotated[int, Within(ge=1, le=SIDE**2)] = setting(
+        60, "Number of principal components, with backbone principal_components."
+    )
     output_stride: Literal[8, 16, 32, None] = setting(
         None,
         "Pixels per cell of the last feature map (at least 8 x 8 cells are recommended for Grad-CAM); empty means"
@@ -90,6 +101,15 @@ class NetworkSettings(Section):
     # The limit keeps an LSTM from a malformed checkpoint within memory.
     rnn_hidden: Annotated[int, Within(ge=1, le=4096)] = setting(640, "Width of the LSTM, per direction.")
     dropout: ShareBelowOne = setting(0.5, "Dropout probability before the last layer.", adjustable=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backbone == PRINCIPAL_COMPONENTS and self.output_stride is not None:
+            raise UserError(
+                "acoustic.output_stride",
+                f"is {self.output_stride}, but principal components have no stages",
+                "leave it out, or name a CNN as the backbone",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +211,15 @@ class Training(NetworkSettings):
         " directory. Empty starts from scratch, or from that of lab.train_on.",
     )
     loss: Loss = setting(Loss, adjustable=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backbone == PRINCIPAL_COMPONENTS and isinstance(self.cnn_pretrained, Path):
+            raise UserError(
+                "acoustic.cnn_pretrained",
+                f"is {self.cnn_pretrained}, but principal components are computed from the training clips",
+                "leave it out, or name a CNN as the backbone",
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import yaml
 
 from rtmri_speech.configuration import load_configuration, takeover_notes
 from rtmri_speech.errors import UserError
+from rtmri_speech.preflight import check_named
 from rtmri_speech.settings.data import Named, Split
 from rtmri_speech.settings.schema import schema_text
 from rtmri_speech.signal.mel import MelSpec
@@ -17,10 +18,19 @@ from rtmri_speech.signal.mel import MelSpec
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("name", ["config", "full_size", "lab"])
+@pytest.mark.parametrize("name", ["config", "full_size", "lab", "small"])
 def test_the_configurations_of_the_project_are_valid(name):
     settings = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
     assert load_configuration(settings).mel.hop_length == 420
+
+
+def test_griffin_lim_needs_no_vocoder_of_the_mel():
+    """A small configuration with the mel of a corpus' own frame rate, 83.28 frames per second."""
+    settings = yaml.safe_load((ROOT / "config" / "small.yaml").read_text(encoding="utf-8"))
+    own = {**settings, "mel": {"sampling_rate": 19987, "hop_length": 240, "n_fft": 1024}}
+    check_named(load_configuration(own), ROOT, [])
+    with pytest.raises(UserError, match="its mel differs from that of the dataset"):
+        check_named(load_configuration({**own, "synthesis": {}}), ROOT, [])
 
 
 def test_defaults_are_filled_in_at_every_depth():
@@ -69,7 +79,7 @@ def test_the_schema_for_editors_is_that_of_the_settings():
 
 def test_the_schema_takes_the_configurations_of_the_project_and_refuses_others():
     validator = jsonschema.Draft202012Validator(yaml.safe_load(schema_text()))
-    for name in ("config", "full_size", "lab"):
+    for name in ("config", "full_size", "lab", "small"):
         validator.validate(yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8")))
     for wrong in (
         {"mell": {}},

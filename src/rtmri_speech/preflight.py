@@ -89,6 +89,9 @@ def _value(settings: Settings, key: str) -> Any:
 
 def _check_vocoder_config(settings: Settings, files: Mapping[str, Path]) -> None:
     """Check that the vocoder's config has the dataset's mel, as far as can be determined without its weights."""
+    if settings.synthesis.vocoder == "griffin-lim":
+        # No vocoder is trained or used.
+        return
     path = files["vocoder.config"]
     if given := files.get("synthesis.hifigan_checkpoint"):
         path = files.get("synthesis.hifigan_config", given.with_name(CONFIG_NAME))

@@ -124,7 +124,7 @@ def _spoken_f0(
     clip = open_sample(processed_dir, id)
     audio = read_audio(processed_dir / "wavs" / f"{id}.wav", sampling_rate=spec.sampling_rate)
     f0 = harvest_f0(audio, spec.sampling_rate, spec.hop_length, f0_range)[0][: len(clip.mri)]
-    return np.pad(f0, (0, len(clip.mri) - len(f0))), _speech(processed_dir, clip, spec.sampling_rate, spec.hop_length)
+    return np.pad(f0, (0, len(clip.mri) - len(f0))), spoken_frames(processed_dir, clip, spec)
 
 
 def _measured(
@@ -136,7 +136,7 @@ def _measured(
         clip = open_sample(processed_dir, id)
         audible = clip.sound_mask > 0
         frames += len(clip.mri)
-        spoken.append(_speech(processed_dir, clip, bundle.mel.sampling_rate, bundle.mel.hop_length)[audible])
+        spoken.append(spoken_frames(processed_dir, clip, bundle.mel)[audible])
         true = bundle.scaler.standardise(clip.mel_db)
         for name, predict in systems.items():
             difference = bundle.scaler.standardise(predict(clip.mri)) - true
@@ -153,8 +153,8 @@ def _measured(
     }
 
 
-def _speech(processed_dir: Path, clip: Sample, sampling_rate: int, hop_length: int) -> np.ndarray:
-    """Which frames of the clip are speech, bool ``(T,)``; an incomplete last frame is not."""
-    recording = read_audio(processed_dir / "wavs" / f"{clip.id}.wav", sampling_rate=sampling_rate)
-    speech = speech_frames(recording, hop_length)[: len(clip.mri)]
+def spoken_frames(processed_dir: Path, clip: Sample, spec: MelSpec) -> np.ndarray:
+    """Return which frames of the clip are speech, bool ``(T,)``; an incomplete last frame is not."""
+    recording = read_audio(processed_dir / "wavs" / f"{clip.id}.wav", sampling_rate=spec.sampling_rate)
+    speech = speech_frames(recording, spec.hop_length)[: len(clip.mri)]
     return np.pad(speech, (0, len(clip.mri) - len(speech)))

@@ -1,0 +1,272 @@
+"""Ablation: variants of the mel generator, each trained with several seeds on one dataset and scored on held-out clips.
+
+A variant is a set of settings laid over a configuration. Baselines that need no training (mean mel, nearest neighbours,
+ridge regression) are rows beside them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
+from rtmri_speech.acoustic.train import TrainingSettings, train
+from rtmri_speech.atomic import save_json
+from rtmri_speech.configuration import load_configuration
+from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.meta import load_mel_spec
+from rtmri_speech.dataset.sample import open_sample
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.windows import window_starts_path, write_window_starts
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.baselines import NEIGHBOURS, mean_mel, training_frames
+from rtmri_speech.evaluation.mel_generator import spoken_frames
+from rtmri_speech.evaluation.metrics import estoi
+from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
+from rtmri_speech.settings.acoustic import Acoustic, Training
+from rtmri_speech.settings.all import Settings
+from rtmri_speech.settings.fields import fields_of, plain
+from rtmri_speech.signal.audio import read_audio
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.untrusted import read_json, read_text
+from rtmri_speech.vocoder.griffin_lim import griffin_lim
+
+PARTS = ("validation", "test")
+
+_SECTIONS = {"acoustic", "windows"}
+"""What variants may change: they are trained on one dataset."""
+
+_RUN = "run.json"
+
+Scores = dict[str, dict[str, float]]
+"""Of each part, ``error_db`` and ``estoi``."""
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Return a YAML file of settings.
+
+    Raises
+    ------
+    UserError
+        It is missing, no YAML, or not a table.
+    """
+    remedy = "give a file of settings, such as config/small.yaml"
+    try:
+        content = yaml.safe_load(read_text(path, missing="check the path", remedy=remedy))
+    except yaml.YAMLError as error:
+        raise UserError(path, f"is no YAML ({str(error).splitlines()[0]})", remedy) from None
+    if not isinstance(content, dict):
+        raise UserError(path, "is not a table of settings", remedy)
+    return content
+
+
+def laid_over(settings: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with those of ``overlay``, section by section."""
+    whole = dict(settings)
+    for key, value in overlay.items():
+        both = isinstance(value, Mapping) and isinstance(whole.get(key), Mapping)
+        whole[key] = laid_over(whole[key], value) if both else value
+    return whole
+
+
+def variants_of(base: Mapping[str, Any], overlays: Mapping[str, Any], source: str | Path) -> dict[str, Settings]:
+    """Return the whole settings of each variant by name.
+
+    Parameters
+    ----------
+    base : the configuration.
+    overlays : settings of each variant by its name; ``{}`` or None for the configuration itself.
+    source : of the overlays, for errors.
+
+    Raises
+    ------
+    UserError
+        A variant changes another section than ``acoustic`` and ``windows``, or a setting is refused.
+    """
+    found = {}
+    for name, overlay in overlays.items():
+        if not isinstance(overlay := overlay or {}, Mapping) or overlay.keys() - _SECTIONS:
+            raise UserError(
+                source,
+                f"its variant {name!r} is not a table of {' and '.join(sorted(_SECTIONS))}",
+                "give settings of these two alone: all variants are trained on one dataset",
+            )
+        found[str(name)] = load_configuration(laid_over(base, overlay))
+    return found
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The dataset of an ablation, and how a prediction is scored on it.
+
+    Parameters
+    ----------
+    processed_dir : the dataset, made before.
+    """
+
+    processed_dir: Path
+
+    @property
+    def spec(self) -> MelSpec:
+        """Mel of the dataset."""
+        return load_mel_spec(self.processed_dir)
+
+    def ids(self, part: str) -> list[str]:
+        """Return the clips of a part."""
+        return read_filelist(self.processed_dir / "hifigan_filelists" / f"{part}.txt", may_be_empty=part == "test")
+
+    def scores(self, predict: Callable[[np.ndarray], np.ndarray]) -> Scores:
+        """Return the scores of what predicts a mel in dB ``(T, n_mels)`` from frames ``(T, H, W)``.
+
+        ``error_db`` is the root mean squared difference from the recording's mel over speech frames and bins, dB;
+        ``estoi`` that of the predicted mel by Griffin-Lim, mean over the clips. Parts without clips are left out.
+        """
+        spec, found = self.spec, {}
+        for part in PARTS:
+            squares, spoken = [], []
+            for id in self.ids(part):
+                clip = open_sample(self.processed_dir, id)
+                mel_db = predict(clip.mri)
+                speech = spoken_frames(self.processed_dir, clip, spec) & (clip.sound_mask > 0)
+                squares.append(((mel_db - clip.mel_db) ** 2)[speech].ravel())
+                wave = self.processed_dir / "wavs" / f"{id}.wav"
+                recording = read_audio(wave, sampling_rate=spec.sampling_rate)
+                made = griffin_lim(spec, spec.linear_from_db(mel_db).T)
+                length = min(len(recording), len(made))
+                spoken.append(estoi(recording[:length], made[:length], spec.sampling_rate))
+            if squares:
+                found[part] = {
+                    "error_db": float(np.sqrt(np.concatenate(squares).mean())),
+                    "estoi": float(np.nanmean(spoken)),
+                }
+        return found
+
+    def baselines(self) -> dict[str, Scores]:
+        """Return the scores of what needs no training, by name."""
+        training = self.ids("training")
+        scaler, look_up = Scaler.load(self.processed_dir / "scaler.json"), training_frames(self.processed_dir, training)
+        neighbours = min(NEIGHBOURS, look_up.count)
+        systems: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+            "Mean mel": lambda mri: mean_mel(scaler, len(mri)),
+            f"{neighbours} nearest training frames": lambda mri: look_up.predict(mri, neighbours),
+            RIDGE: RidgeMel(self.processed_dir, training).predict,
+        }
+        return {name: self.scores(predict) for name, predict in systems.items()}
+
+
+def run_variant(data: HeldOut, settings: Settings, seed: int, directory: Path) -> dict[str, Any] | int:
+    """Train one variant with one seed and score it; a run that was made before is read, and a stopped one goes on.
+
+    Parameters
+    ----------
+    data : what to train and score on.
+    settings : whole settings of the variant.
+    seed : of the training.
+    directory : of this run.
+
+    Returns
+    -------
+    ``{"settings": ..., "seconds": CPU seconds of the training, "scores": Scores}``, or the exit code of a training that
+    a signal stopped.
+
+    Raises
+    ------
+    UserError
+        What a training raises, or the directory has a run with other settings.
+    """
+    acoustic, ref_frames = settings.acoustic, settings.windows.ref_frames
+    own = {"acoustic": plain(acoustic) | {"seed": seed}, "windows": plain(settings.windows)}
+    record: dict[str, Any] = {"settings": own, "seconds": 0.0}
+    if (directory / _RUN).exists():
+        record = read_json(directory / _RUN, missing="run it again", remedy="delete it and run it again")
+        if record.get("settings") != own:
+            raise UserError(directory, "has a run with other settings", "delete it, or give another --output_dir")
+    if "scores" in record:
+        return record
+    for part in ("training", "validation"):
+        if not window_starts_path(data.processed_dir, part, ref_frames).exists():
+            write_window_starts(data.processed_dir, part, ref_frames)
+    directory.mkdir(parents=True, exist_ok=True)
+    save_json(directory / _RUN, record)
+    model, begun = directory / "model.pt", time.process_time()
+    code = train(_training(data, acoustic, ref_frames, seed, directory, model))
+    record["seconds"] += time.process_time() - begun
+    if code == 0:
+        bundle = load_acoustic_model(model, scaler=Scaler.load(data.processed_dir / "scaler.json"))
+        record["scores"] = data.scores(lambda mri: predict_db(bundle, mri, acoustic.context))
+    save_json(directory / _RUN, record)
+    return code or record
+
+
+def _training(
+    data: HeldOut, acoustic: Acoustic, ref_frames: int, seed: int, directory: Path, model: Path
+) -> TrainingSettings:
+    shared = {field.name: getattr(acoustic, field.name) for field, _ in fields_of(Training)}
+    return TrainingSettings(
+        **(shared | {"seed": seed, "picture_epochs": 0}),
+        processed_dir=data.processed_dir,
+        out_ckpt=model,
+        log_dir=directory / "logs",
+        state_dir=directory / "state",
+        ref_frames=ref_frames,
+    )
+
+
+def ablation_table(
+    baselines: Mapping[str, Scores], runs: Mapping[str, Sequence[Mapping[str, Any]]], overlays: Mapping[str, Any]
+) -> str:
+    """Return the Markdown table of an ablation.
+
+    Parameters
+    ----------
+    baselines : from `HeldOut.baselines`.
+    runs : of each variant, what `run_variant` returned for each seed.
+    overlays : settings of each variant, as given.
+    """
+    head = ["", "settings"]
+    for part in PARTS:
+        head += [f"{part}: mel error, dB ↓", f"{part}: ESTOI ↑"]
+    rows = [[name, "", *_cells([scores]), "–"] for name, scores in baselines.items()]
+    for name, made in runs.items():
+        seconds = np.mean([run["seconds"] for run in made])
+        rows.append([name, _written(overlays[name]), *_cells([run["scores"] for run in made]), f"{seconds:.0f}"])
+    lines = [[*head, "CPU s"], ["---"] * (len(head) + 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(scores: Sequence[Scores]) -> Iterable[str]:
+    """Mean over seeds, with the lowest and the highest if there are several."""
+    for part in PARTS:
+        for name, digits in (("error_db", 2), ("estoi", 3)):
+            values = [one[part][name] for one in scores if part in one]
+            if not values:
+                yield "–"
+                continue
+            spread = f" ({min(values):.{digits}f} – {max(values):.{digits}f})" if len(values) > 1 else ""
+            yield f"{np.mean(values):.{digits}f}{spread}"
+
+
+def _written(overlay: Mapping[str, Any] | None) -> str:
+    """Settings of a variant on one line."""
+    if not overlay:
+        return "as configured"
+    return f"`{yaml.safe_dump(dict(overlay), default_flow_style=True, width=10_000, sort_keys=False).strip()}`"
+
+
+def with_section(page: str, title: str, text: str) -> str:
+    """Return a Markdown page with the section ``## title`` replaced, or added at its end."""
+    parts = page.rstrip("\n").split("\n## ")
+    section = f"{title}\n\n{text.strip()}\n"
+    for number, part in enumerate(parts[1:], 1):
+        if part.split("\n", 1)[0] == title:
+            parts[number] = section
+            break
+    else:
+        parts.append(section)
+    return "\n\n## ".join(part.strip("\n") for part in parts) + "\n"

@@ -12,15 +12,22 @@ VOCODER_DIRECTORY = f"{RESULTS}/vocoder"
 VOCODER_CONFIG = text(of_checkout(VOCODER.config, BASE))
 VOCODER_BASE = VOCODER.base and text(of_checkout(VOCODER.base, BASE))
 
+BASE_TRAINING = SETTINGS.base_vocoder
+BASE_START = BASE_TRAINING.base and text(of_checkout(BASE_TRAINING.base, BASE))
+
 try:
-    VOCODER_BASE_STEPS = steps_of(VOCODER_BASE) if VOCODER_BASE else 0
-    VOCODER_STEPS = VOCODER_BASE_STEPS + VOCODER.steps
+    VOCODER_STEPS = VOCODER.steps + (steps_of(VOCODER_BASE) if VOCODER_BASE else 0)
+    BASE_STEPS = BASE_TRAINING.steps + (steps_of(BASE_START) if BASE_START else 0)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-VOCODER_PAIR = [VOCODER_BASE, str(discriminators_beside(VOCODER_BASE))] if VOCODER_BASE else []
-# A base may have no discriminators; whether the training needs them is checked with the rest of the configuration.
-VOCODER_PAIR = [file for file in VOCODER_PAIR if os.path.exists(file) or not os.path.exists(VOCODER_BASE)]
+
+def pair_of(base):
+    """Return the files of a checkpoint to start from. It may have no discriminators; the preflight checks whether it needs them."""
+    pair = [base, str(discriminators_beside(base))] if base else []
+    return [file for file in pair if os.path.exists(file) or not os.path.exists(base)]
+
+
 VOCODER_CHECKPOINT = f"{VOCODER_DIRECTORY}/g_{VOCODER_STEPS:08d}"
 
 
@@ -28,7 +35,7 @@ rule fine_tune_vocoder:
     """Fine-tune HiFi-GAN on the predicted mels. State and log are not outputs, so that a killed or retried job can resume."""
     input:
         config=VOCODER_CONFIG,
-        base=VOCODER_PAIR,
+        base=pair_of(VOCODER_BASE),
         lists=expand(rules.write_filelist.output, split=TRAINED_SPLITS),
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SEEN_CLIPS),
         # One file represents all mels, which are made by the same job. Listing all of them would make planning time quadratic
@@ -78,10 +85,8 @@ rule fine_tune_vocoder:
 
 # A base vocoder for vocoder.base, trained on directories of speech; by default on synthetic speech of other sentences and voices than
 # the demo's. As this takes hours on one core, the demo's is in the repository (models/demo_vocoder).
-BASE_TRAINING = SETTINGS.base_vocoder
 BASE_DIRECTORY = f"{RESULTS}/base_vocoder"
 BASE_CONFIG = text(of_checkout(BASE_TRAINING.config, BASE))
-BASE_STEPS = BASE_TRAINING.steps
 BASE_CLIPS = {"training": 275, "validation": 25}
 
 
@@ -142,9 +147,10 @@ rule prepare_base_speech:
 
 
 rule train_base_vocoder:
-    """Train the base from scratch, as its config says."""
+    """Train the base, from scratch or from an earlier one, as its config says."""
     input:
         config=BASE_CONFIG,
+        base=pair_of(BASE_START),
         audio=rules.prepare_base_speech.output.audio,
         lists=rules.prepare_base_speech.output.lists,
     output:
@@ -167,10 +173,11 @@ rule train_base_vocoder:
         stage=VOCODER_STAGE_VERSION,
         directory=subpath(output[0], parent=True),
         flags=flags(
+            base=BASE_START,
             state_dir=f"{RESULTS}/.state/base_vocoder",
             training_steps=BASE_STEPS,
-            checkpoint_interval=min(1000, BASE_STEPS),
-            validation_interval=min(1000, BASE_STEPS),
+            checkpoint_interval=min(1000, BASE_TRAINING.steps),
+            validation_interval=min(1000, BASE_TRAINING.steps),
             bf16=True,
         ),
     shell:

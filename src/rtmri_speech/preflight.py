@@ -28,6 +28,8 @@ _FILES = (
     "acoustic.resume_ckpt",
     "vocoder.config",
     "vocoder.base",
+    "base_vocoder.config",
+    "base_vocoder.base",
     "synthesis.mri_checkpoint",
     "synthesis.scaler_json",
     "synthesis.hifigan_checkpoint",
@@ -65,9 +67,10 @@ def check_named(settings: Settings, checkout: Path, said: Iterable[Said]) -> Non
         if name and name.exists() and not name.is_dir():
             raise UserError(key, f"names {name}, which is not a directory", "give another path")
     files = {key: found(key, name) for key in _FILES if isinstance(name := _value(settings, key), Path)}
-    base, config = files.get("vocoder.base"), files["vocoder.config"]
-    if base and not (config.is_file() and read_config(config).discriminator_start is None):
-        found("vocoder.base", discriminators_beside(base))
+    for section in ("vocoder", "base_vocoder"):
+        base, config = files.get(f"{section}.base"), files[f"{section}.config"]
+        if base and not (config.is_file() and read_config(config).discriminator_start is None):
+            found(f"{section}.base", discriminators_beside(base))
     _check_vocoder_config(settings, files)
     _check_polygons(settings.synthesis.masks, files.get("explain.regions"), found)
     for one in said:

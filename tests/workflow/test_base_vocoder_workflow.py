@@ -1,6 +1,7 @@
 """The base vocoder's rules on a few clips of the demo's speech, in directories as anyone's speech would be."""
 
 import json
+import shutil
 
 import pytest
 import soundfile
@@ -33,3 +34,11 @@ def test_a_base_is_trained_on_directories_of_speech_and_judged_by_other_voices(c
     checkout.make("score_base_vocoder")
     log = (checkout.results / "logs" / "train_base_vocoder.log").read_text(encoding="utf-8")
     assert (made / "g_00000006").exists() and "4 -> 6" in log, log
+    start = checkout.directory / "earlier base"
+    start.mkdir()
+    for name in ("g_00000006", "do_00000006"):
+        shutil.copy(made / name, start)
+    checkout.configure(base_vocoder={**base, "steps": 2, "base": f"{start.name}/g_00000006"})
+    checkout.make("score_base_vocoder")
+    log = (checkout.results / "logs" / "train_base_vocoder.log").read_text(encoding="utf-8")
+    assert (made / "g_00000008").exists() and "training begins with it, at step 6" in log, log

@@ -18,6 +18,7 @@ WRONG = {
     "another mel than the vocoder's": ({"mel": {"n_mels": 20}}, "hifigan_tiny.json: its mel differs"),
     "a mistyped vocoder config": ({"vocoder": {"config": "config/hifigan_tinny.json"}}, "vocoder.config: names"),
     "a mistyped base": ({"vocoder": {"base": "nope/g_00016200"}}, "vocoder.base: names nope/g_00016200"),
+    "a mistyped start": ({"base_vocoder": {"base": "nope/g_00000006"}}, "base_vocoder.base: names nope/g_00000006"),
     "a mistyped backbone": ({"acoustic": {"backbone": "efficientnot"}}, "timm cannot build 'efficientnot'"),
     "pretrained weights not there": (
         {"acoustic": {"cnn_pretrained": "b2.pth"}},

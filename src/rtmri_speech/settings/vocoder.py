@@ -61,7 +61,7 @@ class Vocoder(Training):
 
 @dataclasses.dataclass(frozen=True)
 class BaseVocoder(Section):
-    """A base for vocoder.base, which the target score_base_vocoder trains from nothing; nothing else makes it."""
+    """A base for vocoder.base, which the target score_base_vocoder trains; nothing else makes it."""
 
     section: ClassVar[str] = "base_vocoder"
 
@@ -70,4 +70,13 @@ class BaseVocoder(Section):
     held_out: tuple[Path, ...] = setting(
         (), "Directories of other voices, for validation and scores. Empty uses synthetic speech."
     )
-    steps: Count = setting(16_200, "Training steps. Raising it continues from the saved state.")
+    base: Path | None = setting(
+        None,
+        "Checkpoint to start from, as for vocoder.base, of a network that the config describes. Empty trains from"
+        " scratch.",
+    )
+    steps: Count = setting(
+        16_200,
+        "Training steps; those of the base are added in the name of the result. Raising it continues from the"
+        " saved state.",
+    )

@@ -1,6 +1,7 @@
-# `make demo` runs the demo, `make test` the quick tests (before each commit), `make faults` the slow ones: kills, full disks,
-# damaged files, whole workflows, SLURM and a browser. All of them create the environment in .venv if necessary.
-# `make results` regenerates docs/results.md and README's pictures from the demo's results, which it completes first.
+# `make listen` synthesises a clip with the demo's trained models, `make demo` trains them. `make test` runs the quick tests (before each
+# commit), `make faults` the slow ones: kills, full disks, damaged files, whole workflows, SLURM and a browser. All of them create the
+# environment in .venv if necessary. `make results` regenerates docs/results.md and README's pictures from the demo's results, which it
+# completes first.
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -9,7 +10,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test faults results lint environment
+LISTEN := results/listen
+
+.PHONY: listen demo test faults results lint environment
+
+listen: environment
+	$(BIN)/python workflow/scripts/make_demo_corpus.py --out_dir $(LISTEN)/corpus --clips 1 --seed 11
+	$(BIN)/python workflow/scripts/run_mri_video_inference.py --model models/demo_pack/demo.pack \
+		--video $(LISTEN)/corpus/videos/000.mp4 --audio-dir $(LISTEN)/corpus/audio --output-dir $(LISTEN)
+	@echo "Compare $(LISTEN)/000_generated.wav, speech from the video alone, with 000_original.wav, the recording."
+	@echo "These models know one synthetic speaker; their scores are in models/demo_pack/README.md. 'make demo' trains them on your machine."
 
 demo: environment
 	$(BIN)/snakemake --cores $(CORES) results/infer/000_generated.wav

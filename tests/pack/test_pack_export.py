@@ -21,7 +21,7 @@ from rtmri_speech.acoustic.predict import load_acoustic_model
 from rtmri_speech.errors import UserError
 from rtmri_speech.pack import export
 from rtmri_speech.pack.export import acoustic_graphs, make_pack
-from rtmri_speech.pack.format import read_about
+from rtmri_speech.pack.format import add_scores, read_about
 from rtmri_speech.settings.use import Pack
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "pack_model.py"
@@ -150,19 +150,37 @@ def command(*words):
     return subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True)
 
 
-def test_scores_are_added_to_a_copy(tiny_pack, tmp_path):
-    scores = {"summary": {"mcd": {"mean": 5.0}}, "clips": {"patient_000": {"mcd": 5.0}}}
+SUMMARY = {"mcd_db": {"mean": 5.0, "low": 4.0, "high": 6.0, "n": 2}}
+OF_A_CLIP = {"patient_000": {"mcd_db": 5.0}}
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ({"summary": SUMMARY, "clips": OF_A_CLIP}, {"Generated": SUMMARY}),
+        (
+            {"rows": {"window": {"title": "Generated, by windows", "summary": SUMMARY, "clips": OF_A_CLIP}}},
+            {"Generated, by windows": SUMMARY},
+        ),
+    ],
+    ids=["evaluate.py", "workflow"],
+)
+def test_scores_are_added_to_a_copy(tiny_pack, tmp_path, scores, expected):
     (tmp_path / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
     before = tiny_pack.read_bytes()
     done = command("--pack", tiny_pack, "--scores", tmp_path / "scores.json", "--output", tmp_path / "shared.pack")
     assert done.returncode == 0, done.stderr
     assert tiny_pack.read_bytes() == before
     about, shared = read_about(tiny_pack), read_about(tmp_path / "shared.pack")
-    assert shared.scores == {"summary": scores["summary"]}
+    assert shared.scores == expected
     assert dataclasses.replace(shared, scores=None) == about
-    (tmp_path / "scores.json").write_text("[1]", encoding="utf-8")
-    done = command("--pack", tiny_pack, "--scores", tmp_path / "scores.json", "--output", tmp_path / "b.pack")
-    assert done.returncode == 2 and "scores.json: its content is [1]" in done.stderr
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}", '{"rows": [1]}', '{"rows": {"a": {"title": 1}}}'])
+def test_other_json_is_no_scores(tiny_pack, tmp_path, content):
+    (tmp_path / "scores.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"scores\.json: holds no summary of scores"):
+        add_scores(tiny_pack, tmp_path / "scores.json", tmp_path / "b.pack")
 
 
 def test_speaker_and_consent_are_required(tiny_checkpoints, tmp_path):

@@ -192,7 +192,8 @@ def _lengths(shape: tuple[int | None, ...]) -> str:
 
 
 def add_scores(path: str | Path, scores: str | Path, target: str | Path) -> None:
-    """Write a copy of a pack with the summary of a ``scores.json``.
+    """Write a copy of a pack with the summaries of a ``scores.json``: by title, of each system of the workflow's
+    evaluation, or of the one that ``evaluate.py`` scored.
 
     Raises
     ------
@@ -200,14 +201,15 @@ def add_scores(path: str | Path, scores: str | Path, target: str | Path) -> None
         The pack or the scores are unreadable.
     """
     remedy = "give a scores.json of evaluate.py or of the workflow's evaluation"
-    content = require_type(
-        read_json(scores, missing="check --scores", remedy=remedy), dict[str, Any], "its content", scores, remedy
-    )
-    if "summary" not in content:
-        raise UserError(scores, "holds no summary of scores", remedy)
+    content = read_json(scores, missing="check --scores", remedy=remedy)
+    try:
+        rows = {row["title"]: row["summary"] for row in content["rows"].values()} if "rows" in content else None
+        summaries = rows or {"Generated": content["summary"]}
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(scores, "holds no summary of scores", remedy) from None
     about = read_about(path)
     graphs = {name: read_graph(path, about, name) for name in about.graphs}
-    write_pack(target, dataclasses.replace(about, scores={"summary": content["summary"]}), graphs)
+    write_pack(target, dataclasses.replace(about, scores=summaries), graphs)
 
 
 def _decoded(content: bytes, path: str | Path) -> str:

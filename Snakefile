@@ -43,6 +43,7 @@ onstart:
     for directory in dict.fromkeys([RESULTS, DATASET]):
         remove_abandoned(directory)
     check_models_in_use()
+    tell_training_time()
 
 
 onsuccess:

@@ -5,6 +5,7 @@ import subprocess
 from rtmri_speech.atomic import save_text
 from rtmri_speech.settings.acoustic import NetworkSettings
 from rtmri_speech.settings.fields import fields_of
+from rtmri_speech.training_cost import is_small, training_frames
 
 # In the main process only, not in every job.
 if workflow.is_main_process:
@@ -67,3 +68,24 @@ def check_models_in_use():
     if run.returncode:
         raise WorkflowError(run.stdout.strip().removeprefix("error: "))
     save_text(marker, passed)
+
+
+def tell_training_time():
+    """Before trainings on this machine's processor that take an hour or more, print how long they take."""
+    pending = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    if not workflow.local_exec or not pending & {"train_acoustic", "fine_tune_vocoder"}:
+        return
+    frames = training_frames([CLIPS[id] for id in SPLIT_CLIPS["training"]], SPEC.frame_rate)
+    if is_small(SETTINGS, frames):
+        return
+    command = [sys.executable, script("estimate_training.py"), "--frames", str(frames)]
+    run = subprocess.run(
+        [*command, "--vocoder_config", VOCODER_CONFIG],
+        input=json.dumps(config),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    print(run.stdout.strip(), file=sys.stderr)

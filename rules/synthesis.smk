@@ -1,5 +1,7 @@
 # Synthesis: clips of the corpus, new videos, and videos with masked articulators.
 
+import dataclasses
+
 SYNTHESIS = SETTINGS.synthesis
 INFER = f"{RESULTS}/infer"
 INFER_NEW = f"{RESULTS}/infer_new"
@@ -41,6 +43,10 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
+# A new video may have any frame rate: the models' is given, so a refusal could not be remedied.
+NEW_VIDEO = dataclasses.replace(
+    SETTINGS.video, resampling="nearest" if SETTINGS.video.resampling == "refuse" else SETTINGS.video.resampling
+)
 MODELS_DIGEST = f"{INFER}/models.json"
 # `infer_new` uses existing models even if their inputs have changed.
 AS_THEY_ARE = asks_for_new_speech() and models_are_made()
@@ -177,7 +183,7 @@ rule infer_new_video:
         directory=subpath(output.generated, parent=True),
         clip=lambda wildcards: command_line_of(NEW_CLIPS[wildcards.new_id]),
         flags=SPEECH_FLAGS,
-        recording=f"{command_line_of(SETTINGS.video, None, 'resampling')} {command_line_of(SETTINGS.audio)}",
+        recording=f"{command_line_of(NEW_VIDEO, None, 'resampling')} {command_line_of(SETTINGS.audio)}",
     shell:
         "python {params.script:q} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
         " --gpus {resources.gpu} {params.recording} > {log:q} 2>&1"

@@ -39,9 +39,11 @@ ORDER = [
     "pack",
     "evaluation",
     "explain",
+    "training_cost",
     "preflight",
     "report",
     "takeover",
+    "start",
 ]
 """Layers: each may import those before it. The demo is separate: it may import signal, and nothing imports it."""
 
@@ -54,6 +56,7 @@ LIGHT = [
     "corpora.configured",
     "configuration",
     "pack.speak",
+    "training_cost",
     "preflight",
     "code_version",
     "provenance",

@@ -168,6 +168,32 @@ def _check_source(settings: Settings) -> None:
             raise UserError(f"{section}.{key}", "is empty", f"source {source!r} needs it")
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes lists in flow style."""
+
+
+_Dumper.add_representer(
+    list, lambda dumper, values: dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=True)
+)
+
+
+def configuration_text(settings: Mapping[str, Any], head: str, about: Mapping[str, str]) -> str:
+    """Return a configuration file.
+
+    Parameters
+    ----------
+    settings : plain values, by section.
+    head : comment lines of the file.
+    about : comments above sections.
+    """
+    parts = [head]
+    for name, section in settings.items():
+        comment = f"# {about[name]}\n" if name in about else ""
+        dumped = yaml.dump({name: section}, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
+        parts.append(comment + dumped)
+    return "".join(parts)
+
+
 def takes_over(settings: Settings) -> bool:
     """Return whether the lab's frames, mels, masks and scaler are used, so that its models are compatible."""
     return settings.corpus.source == "lab" and settings.lab.conventions == "lab"

@@ -83,6 +83,14 @@ def take_gpus(count: int | None) -> None:
     _log.info(f"Using GPU {taken}.")
 
 
+def has_gpu() -> bool:
+    """Return whether ``nvidia-smi`` lists a GPU of this machine, whether torch can use it or not."""
+    try:
+        return bool(_listed())
+    except UserError:
+        return False
+
+
 def _listed() -> dict[str, str]:
     """Index to UUID of each GPU of this machine; empty without ``nvidia-smi``."""
     program = shutil.which("nvidia-smi")

@@ -5,10 +5,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from fractions import Fraction
 
 import pytest
 import tiny_models
+from small_recordings import record
 from workflow_checkout import ROOT, TINY_ACOUSTIC, make_recording, tiny_checkout
+
+from rtmri_speech.signal.audio import sound_length
 
 pytestmark = pytest.mark.slow
 
@@ -87,14 +91,17 @@ def test_it_is_refused_in_one_sentence_and_changes_nothing(finished, monkeypatch
 
 def test_new_videos_do_not_affect_the_trained_models(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
-    make_recording(checkout.directory / "new" / "n1.mp4", checkout.directory / "new" / "n1.wav", seed=5)
+    # Of any frame rate: the models' cannot be changed.
+    record(checkout.directory / "new" / "n1.mp4", checkout.directory / "new" / "n1.wav", 1.0, Fraction(99))
     run = checkout.snakemake("-n", "infer_new")
     out = run.stdout + run.stderr
     assert run.returncode != 0 and "synthesis.new_videos names no video" in out and "Traceback" not in out
-    checkout.configure(synthesis={"new_videos": "new"}, video={"resampling": "nearest"})
+    checkout.configure(synthesis={"new_videos": "new"})
     assert checkout.pending("infer_new") == {"infer_new", "infer_new_video n1"}
     made = checkout.make("infer_new")
     assert "Speech of new videos: 結果 1/infer_new/n1_generated.wav." in made
+    spoken = checkout.results / "infer_new" / "n1_generated.wav"
+    assert abs(sound_length(spoken)[1] - 1.0) < 0.05
     assert checkout.pending("infer_new") <= {"infer_new"}
 
 

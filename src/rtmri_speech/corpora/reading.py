@@ -52,9 +52,13 @@ def require_directory(directory: Path) -> Path:
     return directory
 
 
-def nothing_found(directory: Path, layout: str) -> UserError:
+class NothingFound(UserError):
+    """The refusal of a directory that holds nothing of a set's published layout."""
+
+
+def nothing_found(directory: Path, layout: str) -> NothingFound:
     """Return the refusal of a directory that holds nothing of the published layout."""
-    return UserError(directory, f"holds no {layout}", "give the directory as it is unpacked from the set's archive")
+    return NothingFound(directory, f"holds no {layout}", "give the directory as it is unpacked from the set's archive")
 
 
 def format_notes(reading: Reading, size: tuple[int, int] | None, rate: Fraction | None) -> list[str]:

@@ -137,12 +137,13 @@ def id_of(name: str) -> str:
     return f"{kept}-{digest}" if kept else f"clip-{digest}"
 
 
-def _name_of(path: Path) -> str:
+def recording_name(path: Path) -> str:
+    """Return the name of a recording: the file's without its ending, or the directory's."""
     return path.name if path.is_dir() else path.stem
 
 
 def _title_of(path: Path, id: str) -> str | None:
-    name = _name_of(path)
+    name = recording_name(path)
     return None if name == id else name
 
 
@@ -195,7 +196,7 @@ def clips_from_directories(
         return {id: Clip(id, path, sounds.get(id), title=_title_of(path, id)) for id, path in sorted(found.items())}
     clips = {}
     for id in sorted(found.keys() | sounds.keys()):
-        stem = _name_of(found.get(id) or sounds[id])
+        stem = recording_name(found.get(id) or sounds[id])
         video, sound = found.get(id, videos / f"{stem}.mp4"), sounds.get(id, audio / f"{stem}.wav")
         clips[id] = Clip(id, video, sound, title=_title_of(video, id))
     return clips
@@ -231,7 +232,7 @@ def recordings(directory: Path, extensions: Iterable[str], kind: str) -> dict[st
         files = [path for path in paths if path.suffix.lower() in ARRAY_ENDINGS or holds_pictures(path)]
     found: dict[str, Path] = {}
     for path in files:
-        id = id_of(_name_of(path))
+        id = id_of(recording_name(path))
         if id in found:
             raise UserError(path, f"has the same id as {found[id].name}", "rename or move one of the two")
         found[id] = path

@@ -27,6 +27,9 @@ Resampling = Literal["refuse", "nearest", "mean"]
 By = Literal["clip", "text", "speaker", "recording"]
 """What clips that a split never parts have in common."""
 
+PublicSet = Literal["usc75", "usc_timit", "usc_lss", "atr503", "rtmridb", "artspeech"]
+"""Data sets that are read as they are distributed."""
+
 Pixels = Annotated[int, Within(ge=16, le=4096)]
 
 
@@ -58,9 +61,7 @@ class Corpus(Section):
 
     section: ClassVar[str] = "corpus"
 
-    source: Literal[
-        "demo", "directories", "table", "lab", "usc75", "usc_timit", "usc_lss", "atr503", "rtmridb", "artspeech"
-    ] = setting(
+    source: Literal["demo", "directories", "table", "lab", PublicSet] = setting(
         "demo",
         "demo: the embedded synthetic corpus; directories: videos/<id>.* with audio/<id>.*; table: a TSV with the"
         " columns id, video, audio, start, end, av_offset_ms; lab: the two directories together with a dataset of"

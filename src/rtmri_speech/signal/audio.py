@@ -97,6 +97,28 @@ def track_rate(path: str | Path) -> int | None:
         return None if stream is None or stream.codec_context is None else stream.rate
 
 
+def sound_length(path: str | Path) -> tuple[int, float | None]:
+    """Return the sampling rate (Hz) and the seconds of a sound file or track, as declared; None if it declares none.
+
+    Raises
+    ------
+    UserError
+        The file is unreadable, or has no sound.
+    """
+    path = require_file(path, "audio")
+    if path.suffix.lower() == ".mat":
+        rate, samples = mat_sound(path)
+        return rate, len(samples) / rate
+    if (file := _open_soundfile(path)) is not None:
+        with file:
+            return file.samplerate, file.frames / file.samplerate
+    with open_media(path, "audio") as container:
+        stream = next(iter(container.streams.audio), None)
+        if stream is None or stream.codec_context is None:
+            raise _no_track(path)
+        return stream.rate, float(stream.duration * stream.time_base) if stream.duration else None
+
+
 def copy_audio(
     source: str | Path,
     target: str | Path,
@@ -379,8 +401,12 @@ def _open_track(path: Path) -> tuple[int, Iterator[np.ndarray]]:
     """Return rate and mono blocks of the first audio track, from the start of the video's first frame."""
     rate = track_rate(path)
     if rate is None:
-        raise UserError(path, "has no audio track", "give a wav or flac file beside it")
+        raise _no_track(path)
     return rate, _track_blocks(path, rate)
+
+
+def _no_track(path: Path) -> UserError:
+    return UserError(path, "has no audio track", "give a wav or flac file beside it")
 
 
 def _track_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rtmri_speech.acoustic.model import Network
+from rtmri_speech.configuration import configuration_text
 from rtmri_speech.dataset.split import place_of
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import PRESETS
@@ -37,15 +36,6 @@ _ABOUT = {
 """Comments above sections of the file."""
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes lists in flow style."""
-
-
-_Dumper.add_representer(
-    list, lambda dumper, ids: dumper.represent_sequence("tag:yaml.org,2002:seq", ids, flow_style=True)
-)
-
-
 @dataclass(frozen=True)
 class Proposal:
     """A configuration for a takeover.
@@ -64,12 +54,7 @@ class Proposal:
     @property
     def text(self) -> str:
         """The YAML file, with comments."""
-        parts = [_HEAD]
-        for name, section in self.settings.items():
-            about = f"# {_ABOUT[name]}\n" if name in _ABOUT else ""
-            dumped = yaml.dump({name: section}, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
-            parts.append(about + dumped)
-        return "".join(parts)
+        return configuration_text(self.settings, _HEAD, _ABOUT)
 
 
 def propose(found: Survey, faults: Sequence[Finding], sounds: Mapping[Path, Sounds]) -> Proposal:

@@ -22,6 +22,7 @@ include: "rules/evaluation.smk"
 include: "rules/provenance.smk"
 include: "rules/report.smk"
 include: "rules/preflight.smk"
+include: "rules/terminal.smk"
 
 
 localrules:
@@ -44,14 +45,18 @@ onstart:
         remove_abandoned(directory)
     check_models_in_use()
     tell_training_time()
+    describe_rules()
 
 
 onsuccess:
-    show_results()
+    report_log(log)
+    report_results()
     warn_of_harmful_vocoder()
 
 
 onerror:
+    report_log(log)
+    report_results()
     report_refused_clips()
     report_full_disk()
 

@@ -43,7 +43,7 @@ rule train_acoustic:
         script=script("train_mri_acoustic_model.py"),
         dataset=subpath(input.meta, parent=True),
         stage=ACOUSTIC_STAGE_VERSION,
-        places=flags(log_dir=f"{RESULTS}/acoustic/logs", state_dir=f"{RESULTS}/.state/acoustic"),
+        places=flags(log_dir=f"{RESULTS}/acoustic/logs", state_dir=f"{STATES}/acoustic"),
         settings=f"{command_line_of(SETTINGS.windows)} {command_line_of(ACOUSTIC, AcousticTraining)}",
     shell:
         "python {params.script:q} --gpus {resources.gpu} --processed_dir {params.dataset:q} --out_ckpt {output.model:q}"

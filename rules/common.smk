@@ -1,11 +1,7 @@
 # Definitions shared by all stages: validated configuration, clips and their split, paths, and helper functions.
 
-import errno
-import glob
 import json
 import os
-import re
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -34,7 +30,7 @@ from rtmri_speech.dataset.corpus import included, normalised_clips, recording_na
 from rtmri_speech.dataset.filelists import moved_clips
 from rtmri_speech.dataset.grouping import divide
 from rtmri_speech.dataset.split import SPLITS, SMALL
-from rtmri_speech.errors import JOB, UserError, some_of, user_error
+from rtmri_speech.errors import JOB, UserError, some_of
 from rtmri_speech.paths import of_checkout
 from rtmri_speech.preflight import check_named
 from rtmri_speech.provenance import contents_hash
@@ -43,8 +39,13 @@ from rtmri_speech.settings.fields import plain
 from rtmri_speech.settings.flags import command_line_of
 from rtmri_speech.signal.mel import MelSpec
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake_logger_plugin_rtmri import WORKFLOW
 
 os.environ[JOB] = "1"
+
+# For sentences to the user: shown on the terminal, and in Snakemake's log file.
+TERMINAL = logger.getChild(WORKFLOW)
 
 # Replace the shell by the job: otherwise a signal to the shell would leave the job running. This requires that every
 # `shell:` is a single simple command, for which Snakemake's default prefix `set -euo pipefail` has no effect.
@@ -87,23 +88,23 @@ except UserError as error:
 # In the main process only, not in every job.
 if workflow.is_main_process:
     for note in [*takeover_notes(SETTINGS), *set_notes(READING, SETTINGS.corpus.source), *DIVIDED.notes]:
-        print(note, file=sys.stderr)
+        TERMINAL.info(note)
     if MOVED_CLIPS:
-        print(
+        TERMINAL.info(
             f"The split moves {len(MOVED_CLIPS)} clips to another split ({some_of(MOVED_CLIPS, 5)}): models"
             " trained on them will be retrained. With the hash no clip moves, but it is used only from"
-            f" {SMALL} clips on; split.named assigns clips explicitly.",
-            file=sys.stderr,
+            f" {SMALL} clips on; split.named assigns clips explicitly."
         )
     if not SPLIT_CLIPS["test"]:
-        print("The split has no test clips: nothing is scored, and no page is made.", file=sys.stderr)
+        TERMINAL.info("The split has no test clips: nothing is scored, and no page is made.")
 
 TRAINED_SPLITS = ("training", "validation")
 TEST_CLIPS = SPLIT_CLIPS["test"]
 SEEN_CLIPS = [id for split in TRAINED_SPLITS for id in SPLIT_CLIPS[split]]
 
-# Logs and benchmarks are in the results directory, so that deleting it deletes them too.
+# Logs, benchmarks and states are in the results directory, so that deleting it deletes them too.
 LOGS = f"{RESULTS}/logs"
+STATES = f"{RESULTS}/.state"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
 # Whether jobs of single clips run on the machine that runs Snakemake instead of being submitted.
@@ -208,9 +209,6 @@ def new_speech():
     return [rules.infer_new_video.output.generated.replace("{new_id}", id) for id in NEW_CLIPS]
 
 
-# Rules that make files from one prepared clip.
-OF_A_CLIP = "export_groundtruth_mel infer_clip mask_video infer_masked compare_masked explain_clip film_gradcam".split()
-
 # Tolerated difference between clocks of machines with a shared disk, seconds.
 CLOCKS_DIFFER = 60
 
@@ -230,72 +228,3 @@ def refuse_future_files():
             f"{late[0]}{others}: is dated in the future ({date}); correct the clock of this machine,"
             " or set the file's date to now (touch)."
         )
-
-
-# Free space, bytes, below which a log may have been truncated.
-LOG_BYTES = 100_000
-
-
-def report_full_disk():
-    """Report a full disk after a failure, as the failed job may have been unable to write its log."""
-    for directory in dict.fromkeys([RESULTS, DATASET]):
-        if Path(directory).exists() and shutil.disk_usage(directory).free < LOG_BYTES:
-            print(user_error(OSError(errno.ENOSPC, "", directory)), file=sys.stderr)
-            return
-
-
-def report_refused_clips():
-    """After a failure, list refused clips with their error messages, and remove older files made from them."""
-    refused = {id: sentence for id in CLIPS if (sentence := refusal(id))}
-    if not refused:
-        return
-    for name in OF_A_CLIP:
-        for pattern in getattr(rules, name).output:
-            for id in refused:
-                for made in glob.glob(re.sub(r"{\w+}", "*", glob.escape(pattern).replace("{id}", id))):
-                    Path(made).unlink()
-    print(f"Refused clips: {len(refused)} of {len(CLIPS)}.", file=sys.stderr)
-    # Clips of one recording may share a message.
-    print(*dict.fromkeys(refused.values()), sep="\n", file=sys.stderr)
-    print(f"Fix or exclude them: corpus: {{exclude: {json.dumps(list(refused))}}}", file=sys.stderr)
-
-
-def refusal(id):
-    """Return the error message of a refused clip; None if its sample exists or it was not attempted."""
-    if Path(DATASET, "samples", id, "mel_db.npy").exists():
-        return None
-    for log in (
-        Path(LOGS, "normalize_video", f"{CLIPS[id].video.stem}.log"),
-        Path(LOGS, "prepare_clip", f"{id}.log"),
-    ):
-        last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:] if log.exists() else []
-        if last and last[0].startswith("error: "):
-            return last[0].removeprefix("error: ")
-    return None
-
-
-def show_results():
-    """Print where to find the speech and the page."""
-    new = [file for job in workflow.dag.jobs if job.rule.name == "infer_new_video" for file in job.output]
-    if new:
-        print(f"Speech of new videos: {', '.join(sorted(file for file in new if file.endswith('_generated.wav')))}.")
-        return
-    sounds = sorted(Path(RESULTS, "infer").glob("*_generated.wav"))
-    page = Path(RESULTS, "report", "index.html")
-    if sounds:
-        print(f"Speech: {sounds[0]}, with the recording {sounds[0].stem.removesuffix('_generated')}_original.wav.")
-    if page.exists():
-        print(f"Page: open {page} in a browser.")
-    unset = [name for name, value in plain(SETTINGS.pack).items() if value == "not stated"]
-    if unset and any(job.rule.name == "make_pack" for job in workflow.dag.jobs):
-        print(
-            f"Before sharing {PACK}, set {', '.join(unset)} under pack: in the configuration; a voice is personal data."
-        )
-
-
-def warn_of_harmful_vocoder():
-    """Print a warning if the vocoder in use is worse than Griffin-Lim."""
-    from rtmri_speech.report.scores import vocoder_verdict
-
-    if sentence := vocoder_verdict(EVALUATION):
-        print(sentence, file=sys.stderr)

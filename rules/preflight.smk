@@ -55,7 +55,7 @@ def check_models_in_use():
         "network": json.dumps(network, sort_keys=True) if TRAINS_ACOUSTIC else None,
         **CHECKED_FILES,
     }
-    marker = Path(RESULTS, ".state", "checked_models.json")
+    marker = Path(STATES, "checked_models.json")
     times = [Path(file).stat().st_mtime_ns for file in CHECKED_FILES.values() if Path(file).exists()]
     passed = json.dumps([checked, times])
     if marker.exists() and marker.read_text(encoding="utf-8") == passed:

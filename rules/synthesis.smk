@@ -77,7 +77,7 @@ rule make_pack:
     input:
         **SPEECH_MODEL_FILES,
     output:
-        PACK,
+        pack=PACK,
     log:
         f"{LOGS}/make_pack.log",
     benchmark:

@@ -32,7 +32,7 @@ VOCODER_CHECKPOINT = f"{VOCODER_DIRECTORY}/g_{VOCODER_STEPS:08d}"
 
 
 rule fine_tune_vocoder:
-    """Fine-tune HiFi-GAN on the predicted mels. State and log are not outputs, so that a killed or retried job can resume."""
+    """Fine-tune HiFi-GAN, on the predicted mels. State and log are not outputs, so that a killed or retried job can resume."""
     input:
         config=VOCODER_CONFIG,
         base=pair_of(VOCODER_BASE),
@@ -69,7 +69,7 @@ rule fine_tune_vocoder:
         mels=subpath(input.mels, parent=True),
         flags=flags(
             base=VOCODER_BASE,
-            state_dir=f"{RESULTS}/.state/vocoder",
+            state_dir=f"{STATES}/vocoder",
             training_steps=VOCODER_STEPS,
             fine_tuning=1,
             from_scratch=not VOCODER_BASE,
@@ -174,7 +174,7 @@ rule train_base_vocoder:
         directory=subpath(output[0], parent=True),
         flags=flags(
             base=BASE_START,
-            state_dir=f"{RESULTS}/.state/base_vocoder",
+            state_dir=f"{STATES}/base_vocoder",
             training_steps=BASE_STEPS,
             checkpoint_interval=min(1000, BASE_TRAINING.steps),
             validation_interval=min(1000, BASE_TRAINING.steps),

@@ -20,8 +20,10 @@ _TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}(\.[^.]*)?")
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it when the block succeeds; creates the directory.
+
+    Without ``durable``, the disk is not waited for: after a power failure, the file may be empty.
 
     The temporary name keeps the suffix, because writers choose their format by it. If the block raises, the temporary
     file is removed and ``path`` is unchanged. A killed process leaves it behind; its name identifies the process, for
@@ -33,8 +35,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem[:40]}.{writer}{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
+        if durable:
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
         # Report the target, not the temporary file.

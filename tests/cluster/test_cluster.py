@@ -23,7 +23,8 @@ def assert_no_step_lost_or_made_twice(workflow: ClusterWorkflow) -> None:
 
 def test_the_whole_workflow_runs_with_all_clips_in_one_submission(undisturbed):
     workflow = undisturbed
-    told, jobs = (workflow.directory / "driver.log").read_text(), workflow.driven
+    (log,) = (workflow.directory / ".snakemake" / "log").glob("*.snakemake.log")
+    told, jobs = log.read_text(encoding="utf-8"), workflow.driven
     assert (workflow.directory / SPEECH).stat().st_size > 1000, told
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}, told
     of_clips = [line.split()[1].rstrip(":") for line in told.splitlines() if line.startswith("localrule")]

@@ -1,3 +1,6 @@
+import errno
+import json
+
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -48,18 +51,48 @@ def test_mels_are_drawn_with_low_frequencies_at_the_bottom():
     assert (picture[18:] == picture[0]).all()
 
 
-def test_a_log_file_gets_plain_lines(monkeypatch, caplog):
+@pytest.fixture
+def no_terminal(monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+
+
+def test_a_log_file_gets_plain_lines(no_terminal, caplog, tmp_path):
     caplog.set_level("INFO")
-    with Progress(3, 0, "acoustic") as progress:
+    with Progress(3, 0, "acoustic", tmp_path / "progress.json") as progress:
         for _ in range(3):
             progress.advance({"loss": 0.25})
     (line,) = caplog.messages
     assert line.startswith("acoustic 3/3: loss 0.25")
 
 
-@pytest.mark.parametrize("resumed_step", [0, 3])
-def test_events_of_the_resumed_step_stay(tmp_path, resumed_step):
-    write(tmp_path / "log", range(1, 5), None)
-    write(tmp_path / "log", [], resumed_step)
-    assert len(scalars(tmp_path / "log").get("lr", [])) == resumed_step
+def test_the_progress_file_is_written_once_an_interval_and_removed_at_the_end(no_terminal, monkeypatch, tmp_path):
+    now = 100.0
+    monkeypatch.setattr("rtmri_speech.training.logging.time.monotonic", lambda: now)
+    file = tmp_path / "state" / "progress.json"
+    with Progress(20, 10, "acoustic", file) as progress:
+        now += 0.5
+        progress.advance({"loss": 0.5})
+        written = json.loads(file.read_text())
+        assert written == {
+            "step": 11,
+            "steps": 20,
+            "steps_per_second": 2.0,
+            "seconds_left": 4.5,
+            "losses": {"loss": 0.5},
+        }
+        now += 0.5
+        progress.advance({"loss": 0.4})
+        assert json.loads(file.read_text()) == written
+        now += 0.5
+        progress.advance({"loss": 0.3})
+        assert json.loads(file.read_text())["step"] == 13
+    assert list(file.parent.iterdir()) == []
+
+
+def test_a_full_disk_stops_no_training_at_its_progress_file(no_terminal, monkeypatch, tmp_path):
+    def full(path, **_):
+        raise OSError(errno.ENOSPC, "", str(path))
+
+    monkeypatch.setattr("rtmri_speech.training.logging.replacing", full)
+    with Progress(2, 0, "acoustic", tmp_path / "progress.json") as progress:
+        progress.advance({"loss": 0.5})

@@ -107,7 +107,8 @@ def test_each_fault_is_one_sentence_naming_the_file(faulty_run, fault):
     assert text.startswith("error: ") and text.endswith("."), text
     assert text.count("\n") == 0, text
     assert file.replace("bad", fault.__name__) in text
-    assert text in run.stdout + run.stderr, "the failed job's log is shown"
+    said = (run.stdout + run.stderr).splitlines()
+    assert f"prepare_clip {fault.__name__} failed: {text.removeprefix('error: ')}" in said
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -129,6 +130,18 @@ def test_the_run_ends_with_a_list_of_the_refused_clips(faulty_run):
         assert log.read_text(encoding="utf-8").strip().removeprefix("error: ") in sentences
         assert f'"{id}"' in remedy
     assert remedy.startswith("Fix or exclude them: corpus: {exclude: [")
+
+
+def test_the_last_15_lines_name_three_refused_clips_with_their_causes(checkout):
+    for id in ("a0", "a1", "b0"):
+        (checkout.directory / "動画 videos" / f"{id}.mp4").write_bytes(b"this is no video")
+    run = checkout.snakemake("dataset")
+    lines = (run.stdout + run.stderr).splitlines()
+    assert run.returncode != 0 and len(lines) < 40
+    for id in ("a0", "a1", "b0"):
+        assert any(line.startswith(f"動画 videos/{id}.mp4: holds no video") for line in lines[-15:]), lines
+    # Made before, and still right.
+    assert any(line.startswith("Clips: 結果 1/dataset/samples/a2/") for line in lines[-15:])
 
 
 def test_steps_over_all_clips_wait_until_refused_clips_are_fixed_or_excluded(faulty_run):

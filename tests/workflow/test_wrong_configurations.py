@@ -61,7 +61,7 @@ def finished(tmp_path_factory):
     (folder / "regions.json").write_text(json.dumps({"lips": {"upper": [[1, 2]]}}), encoding="utf-8")
     tiny_models.write_acoustic(folder / "other" / "m.pt", spec=OTHER_MEL)
     tiny_models.write_vocoder(folder / "text" / "g_00000001").write_text("no checkpoint")
-    checkout.make()
+    checkout.said = checkout.make()
     assert checkout.pending() == set()
     return checkout
 
@@ -89,6 +89,22 @@ def test_it_is_refused_in_one_sentence_and_changes_nothing(finished, monkeypatch
     assert hashes(finished.results) == before
 
 
+def test_the_terminal_of_a_whole_run_is_short_and_ends_with_the_results(finished):
+    lines = finished.said.splitlines()
+    assert len(lines) <= 60 and "\r" not in finished.said and "\x1b" not in finished.said
+    (log,) = [line.removeprefix("Log: ") for line in lines if line.startswith("Log: ")]
+    # The rest is in Snakemake's log.
+    assert len((finished.directory / log).read_text(encoding="utf-8").splitlines()) > 5 * len(lines)
+    stages = [line.split("] ", 1)[1] for line in lines if line.startswith("[")]
+    assert len(set(stages)) == len(stages)
+    assert "Train the mel generator (log: 結果 1/logs/train_acoustic.log)" in stages
+    results = lines[lines.index(f"Log: {log}") + 1 :]
+    assert {line.split(": ")[0] for line in results} >= {"Clips", "Mel generator", "Vocoder", "Scores"}
+    assert "Page, for a browser: 結果 1/report/index.html" in results
+    for line in results:
+        assert (finished.directory / line.split(": ")[-1].split(" and ")[0]).is_file(), line
+
+
 def test_new_videos_do_not_affect_the_trained_models(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
     # Of any frame rate: the models' cannot be changed.
@@ -99,7 +115,7 @@ def test_new_videos_do_not_affect_the_trained_models(finished, tmp_path):
     checkout.configure(synthesis={"new_videos": "new"})
     assert checkout.pending("infer_new") == {"infer_new", "infer_new_video n1"}
     made = checkout.make("infer_new")
-    assert "Speech of new videos: 結果 1/infer_new/n1_generated.wav." in made
+    assert made.splitlines()[-1] == "Speech of new videos: 結果 1/infer_new/n1_generated.wav"
     spoken = checkout.results / "infer_new" / "n1_generated.wav"
     assert abs(sound_length(spoken)[1] - 1.0) < 0.05
     assert checkout.pending("infer_new") <= {"infer_new"}

@@ -1,8 +1,11 @@
-"""TensorBoard logs that are continued seamlessly on resume, and progress for terminals and log files."""
+"""TensorBoard logs that are continued seamlessly on resume, and progress for terminals, log files and Snakemake."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
+import math
 import struct
 import sys
 import time
@@ -20,6 +23,9 @@ _log = logging.getLogger(__name__)
 
 PLAIN_INTERVAL = 30.0
 """Seconds between lines of progress without a terminal."""
+
+FILE_INTERVAL = 1.0
+"""Seconds between updates of the progress file."""
 
 
 class TrainingLog:
@@ -126,11 +132,14 @@ class Progress:
     ----------
     total, done : total steps, and those of earlier runs.
     name : of the task.
+    file : JSON file for other processes, updated every `FILE_INTERVAL` seconds and removed at the end, with ``step``,
+        ``steps``, ``steps_per_second``, ``seconds_left`` and, under ``losses``, the values shown.
     """
 
-    def __init__(self, total: int, done: int, name: str) -> None:
-        self._total, self._done, self._first, self._name = total, done, done, name
+    def __init__(self, total: int, done: int, name: str, file: Path) -> None:
+        self._total, self._done, self._first, self._name, self._file = total, done, done, name, file
         self._start = self._last = time.monotonic()
+        self._written = -math.inf
         terminal = sys.stderr.isatty()
         self._bar = tqdm(total=total, initial=done, desc=name, dynamic_ncols=True) if terminal else None
 
@@ -140,19 +149,34 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._file.unlink(missing_ok=True)
         if self._bar is not None:
             self._bar.close()
 
     def advance(self, values: Mapping[str, float], steps: int = 1) -> None:
         """Advance by ``steps`` and show ``values``."""
         self._done += steps
+        now = time.monotonic()
+        rate = (self._done - self._first) / max(now - self._start, 1e-9)
+        if now - self._written >= FILE_INTERVAL:
+            self._written = now
+            self._write(values, rate)
         if self._bar is not None:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
             self._bar.update(steps)
-            return
-        now = time.monotonic()
-        if now - self._last >= PLAIN_INTERVAL or self._done == self._total:
+        elif now - self._last >= PLAIN_INTERVAL or self._done == self._total:
             self._last = now
             shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-            rate = (self._done - self._first) / max(now - self._start, 1e-9)
             _log.info(f"{self._name} {self._done}/{self._total}: {shown} ({rate:.3g}/s)")
+
+    def _write(self, values: Mapping[str, float], rate: float) -> None:
+        progress = {
+            "step": self._done,
+            "steps": self._total,
+            "steps_per_second": rate,
+            "seconds_left": (self._total - self._done) / rate,
+            "losses": dict(values),
+        }
+        # Only shown: a full disk stops the training when it saves its state, not before.
+        with contextlib.suppress(OSError), replacing(self._file, durable=False) as temporary:
+            temporary.write_text(json.dumps(progress), encoding="utf-8")

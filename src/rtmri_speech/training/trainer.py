@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from rtmri_speech import provenance
 from rtmri_speech.atomic import save_json
+from rtmri_speech.training import PROGRESS_FILE
 from rtmri_speech.training.distributed import Processes, processes
 from rtmri_speech.training.faults import reporting_out_of_memory, require_finite
 from rtmri_speech.training.loading import LOST_LOADER, batches, load
@@ -301,7 +302,11 @@ class _Trainer:
         )
         # Several processes stop only between steps, together.
         waiting = self.stop if self.group.size == 1 else None
-        progress = Progress(task.total_steps, task.steps, task.name) if self.group.first else None
+        progress = (
+            Progress(task.total_steps, task.steps, task.name, settings.state_dir / PROGRESS_FILE)
+            if self.group.first
+            else None
+        )
         with progress or contextlib.nullcontext():
             if self.validation_due and (stopped := self._after_step(waiting)) is not None:
                 return stopped

@@ -7,7 +7,7 @@ import json
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pydantic
 import yaml
@@ -224,9 +224,9 @@ S = TypeVar("S", bound=Section)
 
 def _completed(section: S, **values: Any) -> S:
     """``section`` with ``values`` for settings that are None."""
-    return dataclasses.replace(
-        section, **{name: value for name, value in values.items() if getattr(section, name) is None}
-    )
+    missing = {name: value for name, value in values.items() if getattr(section, name) is None}
+    # Every section is a dataclass.
+    return dataclasses.replace(cast(Any, section), **missing)
 
 
 def _with_models_of_lab(settings: Settings) -> Settings:

@@ -54,8 +54,8 @@ def _on_one_line(text: str) -> str:
 
 def some_of(names: Iterable[object], most: int) -> str:
     """Return up to ``most`` of ``names`` for a sentence, separated by commas, and dots if there are more."""
-    names = [str(name) for name in names]
-    return ", ".join([*names[:most], *(["..."] if names[most:] else [])])
+    words = [str(name) for name in names]
+    return ", ".join([*words[:most], *(["..."] if words[most:] else [])])
 
 
 def run_script(main: Callable[[], int | None]) -> None:

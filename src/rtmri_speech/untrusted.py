@@ -17,13 +17,16 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from rtmri_speech.errors import UserError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 _SHOWN = 60
 """Characters of a wrong value shown in an error."""
@@ -126,7 +129,7 @@ def array_of_zip(path: str | Path, name: str, *, remedy: str) -> Iterator[tuple[
         raise UserError(path, f"is not a complete file of arrays ({_reason(error)})", remedy) from None
 
 
-def _entries(member: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
+def _entries(member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
     size = dtype.itemsize * math.prod(shape[1:])
     for _ in range(shape[0]):
         content = member.read(size)

@@ -85,31 +85,31 @@ class LogHandler(LogHandlerBase):
             self._held.append(self.format(record))
 
     def _advance(self, event: str, record: logging.LogRecord) -> None:
-        now, record = time.monotonic(), vars(record)
+        now, said = time.monotonic(), vars(record)
         if event == LogEvent.RESOURCES_INFO:
-            self._slots = record.get("cores") or record.get("nodes") or self._slots
+            self._slots = said.get("cores") or said.get("nodes") or self._slots
         elif event == LogEvent.RUN_INFO:
             self._held.clear()
-            counts = {rule: count for rule, count in record["stats"].items() if rule != "total"}
+            counts = {rule: count for rule, count in said["stats"].items() if rule != "total"}
             self._run = Run(counts, self._slots)
             if self._terminal:
                 threading.Thread(target=self._refresh, daemon=True).start()
-        elif event == LogEvent.ERROR and record["exception"] == "RuleException":
-            self._raised.append(record["msg"])
+        elif event == LogEvent.ERROR and said["exception"] == "RuleException":
+            self._raised.append(said["msg"])
         elif event == LogEvent.ERROR:
-            self._show(record["msg"])
+            self._show(said["msg"])
         elif event == LogEvent.GROUP_ERROR:
-            for failed in record["job_error_info"]:
-                self._fail(failed, record["aux_logs"])
+            for failed in said["job_error_info"]:
+                self._fail(failed, said["aux_logs"])
         elif event == LogEvent.JOB_ERROR:
-            self._fail(record, [])
+            self._fail(said, [])
         elif self._run is not None and event == LogEvent.JOB_INFO:
-            first = self._run.start(record["jobid"], record["rule_name"], record["wildcards"], record["log"], now)
+            first = self._run.start(said["jobid"], said["rule_name"], said["wildcards"], said["log"], now)
             # A rule without output is a target. On a terminal, only logs that are worth following are named.
-            if first and record["output"] and (not self._terminal or self._run.is_training(record["rule_name"])):
-                self._show(self._run.stage_line(record["rule_name"], now))
+            if first and said["output"] and (not self._terminal or self._run.is_training(said["rule_name"])):
+                self._show(self._run.stage_line(said["rule_name"], now))
         elif self._run is not None and event == LogEvent.JOB_FINISHED:
-            self._run.finish(record["job_id"], now)
+            self._run.finish(said["job_id"], now)
         self._draw()
 
     def _fail(self, failed: dict, other_logs: list[str]) -> None:

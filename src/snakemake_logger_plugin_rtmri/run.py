@@ -113,13 +113,12 @@ class Run:
 
     def _weights(self) -> dict[str, float]:
         """Expected duration of a job of each rule: of an earlier run, else as assumed for its kind."""
-        trainings, others = [], []
-        for rule in self._counts:
-            (trainings if rule in self.known.progress else others).append(rule)
+        trainings = [rule for rule in self._counts if self.is_training(rule)]
+        others = [rule for rule in self._counts if not self.is_training(rule)]
         weights = {rule: max(self.known.seconds[rule], 1e-3) for rule in self._counts if rule in self.known.seconds}
         usual = _mean([weights[rule] for rule in others if rule in weights], 1.0)
         weights |= {rule: usual for rule in others if rule not in weights}
-        rest = sum(weights[rule] * self._counts[rule] for rule in others)
+        rest = math.fsum(weights[rule] * self._counts[rule] for rule in others)
         long = _mean([weights[rule] for rule in trainings if rule in weights], TRAINING_WEIGHT * max(rest, usual))
         return weights | {rule: long for rule in trainings if rule not in weights}
 

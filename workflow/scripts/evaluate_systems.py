@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.settings.acoustic import Precision
 from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import F0
 from rtmri_speech.threads import limit_threads
@@ -68,6 +69,7 @@ def main() -> None:
     from rtmri_speech.evaluation.f0_range import require_f0_range, training_f0_range
     from rtmri_speech.evaluation.leak import caution, require_unseen
     from rtmri_speech.evaluation.ridge import RidgeMel
+    from rtmri_speech.vocoder.blocks import BlockVocoder
     from rtmri_speech.vocoder.engine import load_vocoder
 
     spec = load_mel_spec(args.processed_dir)
@@ -88,13 +90,13 @@ def main() -> None:
         f"F0 is sought from {f0_range[0]:g} to {f0_range[1]:g} Hz"
         + ("" if given else ", as the training clips propose")
     )
-    precision = "bfloat16" if args.bf16 else "float32"
+    precision: Precision = "bfloat16" if args.bf16 else "float32"
     acoustic = load_acoustic_model(args.mri_checkpoint, args.device, scaler=scaler, mel=spec, precision=precision)
     seen = systems.seen_clips(args.processed_dir, acoustic, args.trained_elsewhere)
     catalogue = read_catalogue(args.processed_dir)
     unsaid = require_unseen(ids, seen, catalogue.groups, catalogue.by)
 
-    def vocoder(path: Path, config: Path | None = None) -> object:
+    def vocoder(path: Path, config: Path | None = None) -> BlockVocoder:
         return load_vocoder(path, config, acoustic.device, bf16=args.bf16)
 
     training = read_filelist(lists / "training.txt")

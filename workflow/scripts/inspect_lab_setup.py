@@ -7,6 +7,7 @@ reported and omitted from the configuration), 2 if no configuration can be propo
 """
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def main() -> int:
     from rtmri_speech.takeover.survey import survey
 
     # Print paths that the terminal's code page cannot encode.
-    sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     found = survey(args.directories)
     measured = {dataset.path: measure_sounds(dataset, found) for dataset in found.datasets}
     sounds = {path: each for path, each in measured.items() if each is not None}

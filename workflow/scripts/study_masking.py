@@ -1,6 +1,7 @@
 """Masking study: mel error of each band with darkened lips, tongue and other regions, compared with Grad-CAM."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from rtmri_speech.devices import add_gpus_flag, take_gpus
@@ -39,7 +40,7 @@ def main() -> int:
     from rtmri_speech.dataset.scaler import Scaler
     from rtmri_speech.errors import UserError
     from rtmri_speech.explain.gradcam import Band
-    from rtmri_speech.explain.masking import ARTICULATORS
+    from rtmri_speech.explain.masking import ARTICULATORS, Polygon
     from rtmri_speech.explain.regions import Regions
     from rtmri_speech.explain.study import agreement, draw_study, masking_study, write_table
     from rtmri_speech.synthesis.synthesiser import Synthesiser
@@ -47,7 +48,7 @@ def main() -> int:
 
     if unknown := [name for name in args.masks if name not in ARTICULATORS]:
         raise UserError("--masks", f"names {', '.join(unknown)}", f"give some of {', '.join(ARTICULATORS)}")
-    masks = {name: ARTICULATORS[name] for name in args.masks}
+    masks: dict[str, Sequence[Polygon]] = {name: ARTICULATORS[name] for name in args.masks}
     if args.regions:
         regions = Regions.read(args.regions).single()
         if twice := sorted(masks.keys() & regions.keys()):

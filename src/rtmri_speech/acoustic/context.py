@@ -24,7 +24,7 @@ CHUNK_WINDOWS = 1024
 LARGEST_PICTURE, LARGEST_WINDOW = 4096, 1024
 """Upper limits on pixels per side and frames per window in a file."""
 
-Array = TypeVar("Array")
+Array = TypeVar("Array", bound=Any)
 """NumPy arrays or torch tensors."""
 
 
@@ -40,11 +40,20 @@ class MelGenerator(Protocol):
     scaler : of the mel in dB.
     """
 
-    source: Path
-    frame_size: tuple[int, int]
-    ref_frames: int
-    mel: MelSpec
-    scaler: Scaler
+    @property
+    def source(self) -> Path: ...  # noqa: D102
+
+    @property
+    def frame_size(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @property
+    def ref_frames(self) -> int: ...  # noqa: D102
+
+    @property
+    def mel(self) -> MelSpec: ...  # noqa: D102
+
+    @property
+    def scaler(self) -> Scaler: ...  # noqa: D102
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """Return the features, float32 ``(T, C)``, of gray frames uint8 ``(H, W)`` of `frame_size`."""

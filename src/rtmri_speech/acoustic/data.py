@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from rtmri_speech.acoustic.context import scaled_frames
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.errors import UserError
-from rtmri_speech.settings.acoustic import Augmentation
+from rtmri_speech.settings.acoustic import Augmentation, Normalisation
 from rtmri_speech.signal.video import normalise_frames
 from rtmri_speech.training.batches import StepBatches
 from rtmri_speech.training.state import seed_for_step
@@ -63,7 +63,7 @@ def moved(frames: np.ndarray, augmentation: Augmentation, rng: np.random.Generat
     )
 
 
-def prepared_frames(frames: np.ndarray, size: tuple[int, int], normalisation: str) -> torch.Tensor:
+def prepared_frames(frames: np.ndarray, size: tuple[int, int], normalisation: Normalisation) -> torch.Tensor:
     """Return the model's input for training and inference.
 
     Parameters
@@ -116,7 +116,7 @@ class Segments(Dataset):
         windows: WindowDataset,
         stretch: int,
         micro_batch_size: int,
-        normalisation: str,
+        normalisation: Normalisation,
         seed: int | None,
         augmentation: Augmentation = _STILL,
         image_size: tuple[int, int] | None = None,

@@ -76,7 +76,7 @@ class AcousticBundle:
     source: Path
     image_size: tuple[int, int]
     frame_size: tuple[int, int]
-    normalisation: str
+    normalisation: Normalisation
     ref_frames: int
     mel: MelSpec
     scaler: Scaler

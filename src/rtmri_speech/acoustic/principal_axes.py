@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +51,9 @@ def principal_axes(
         raise UserError(processed_dir, "has no training frame", "check the file list training.txt")
     step = -(-total // MOST_FRAMES)
     count, first = 0, 0
-    sums: np.ndarray | float = 0.0
-    products: np.ndarray | float = 0.0
+    # Of arrays, from 0 on.
+    sums: Any = 0.0
+    products: Any = 0.0
     for id in ids:
         frames = open_sample(processed_dir, id).mri
         chosen = range(first, len(frames), step)

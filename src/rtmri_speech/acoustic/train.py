@@ -13,7 +13,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -201,10 +201,11 @@ class AcousticTask(Task):
             for split in ("training", "validation")
         }
         cut = settings.stretch, settings.micro_batch_size, settings.frame_normalisation
-        common = {"image_size": settings.image_size, "mel_floor_db": settings.mel_floor_db}
+        common: dict[str, Any] = {"image_size": settings.image_size, "mel_floor_db": settings.mel_floor_db}
         self.segments = Segments(self.windows["training"], *cut, settings.seed, settings.augmentation, **common)
         self.validation = Segments(self.windows["validation"], *cut, None, **common)
-        self.image_size = tuple(self.segments.image_size)
+        height, width = self.segments.image_size
+        self.image_size = (height, width)
         if self.segments.frame_size != self.validation.frame_size:
             raise UserError(
                 settings.processed_dir, "has training and validation frames of two sizes", "make the dataset again"
@@ -626,7 +627,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.numel() == 1
 
 
-def _precision(name: str, device: torch.device) -> Precision:
+def _precision(name: Literal["auto", Precision], device: torch.device) -> Precision:
     if name != "auto":
         return name
     if device.type != "cuda":
@@ -671,8 +672,8 @@ def _digest(windows: WindowDataset) -> str:
 
 
 def _file_digest(file: bool | Path) -> str:
-    if file is True:
-        return "hub"
+    if isinstance(file, bool):
+        return "hub" if file else "missing"
     if not Path(file).is_file():
         return "missing"
     with Path(file).open("rb") as stream:

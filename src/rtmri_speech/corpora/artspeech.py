@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from rtmri_speech.corpora.reading import Reading, nothing_found, require_directory
 from rtmri_speech.dataset.clip import Clip, id_of
@@ -42,7 +43,7 @@ def read(directory: Path) -> Reading:
         if sound is None:
             silent.append(session)
             continue
-        common = {"frame_rate": float(RATE), "av_offset_ms": AV_OFFSET_MS, "speaker": speaker}
+        common: dict[str, Any] = {"frame_rate": float(RATE), "av_offset_ms": AV_OFFSET_MS, "speaker": speaker}
         frames = session / "NPY_MR"
         grids = sorted(path for path in session.iterdir() if path.suffix.lower() == ".textgrid")
         # The one that was corrected by hand comes first.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from rtmri_speech.corpora.reading import Reading, nothing_found, require_directory
 from rtmri_speech.dataset.clip import Clip
@@ -76,7 +77,11 @@ def _add_file(reading: Reading, folder: Path, stem: str, file: Path, sentences: 
         ),
         None,
     )
-    common = {"audio": wav if wav.is_file() else None, "speaker": speaker.upper(), "alignment": alignment}
+    common: dict[str, Any] = {
+        "audio": wav if wav.is_file() else None,
+        "speaker": speaker.upper(),
+        "alignment": alignment,
+    }
     tiers = read_tiers(alignment) if alignment else {}
     labels = spoken_labels(tiers, SENTENCES)
     if not labels:

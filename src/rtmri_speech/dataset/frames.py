@@ -12,6 +12,7 @@ import numpy as np
 from rtmri_speech.atomic import save_npy_rows
 from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.data import Resampling
 from rtmri_speech.signal.video import frames_at_rate
 
 
@@ -20,7 +21,7 @@ def write_frames(
     clip: Clip,
     rate: Fraction,
     size: tuple[int, int] = (256, 256),
-    resampling: str = "refuse",
+    resampling: Resampling = "refuse",
     sampling_rate: int | None = None,
 ) -> int:
     """Decode a clip's video to ``mri.npy``, uint8 ``(T, height, width)`` gray, and return T.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -79,7 +79,8 @@ def divide(clips: Mapping[str, Clip], settings: Split) -> Divided:
     UserError
         What `split_clips` and `groups_of` raise, or there is no such speaker.
     """
-    by, gap = settings.by, settings.gap
+    by: By | None = settings.by
+    gap = settings.gap
     shares = {name: plain(getattr(settings, name)) for name in ("seed", "validation", "test", "named")}
     if settings.test_speaker is not None:
         return _without_speaker(clips, settings.test_speaker, by, shares)
@@ -100,7 +101,7 @@ def shared_groups(splits: Mapping[str, Iterable[str]], groups: Mapping[str, str]
     return {id: groups[id] for id in splits["test"] if groups[id] in seen}
 
 
-def _shared(clips: Mapping[str, Clip], splits: Mapping[str, Iterable[str]], by: By) -> list[str]:
+def _shared(clips: Mapping[str, Clip], splits: Mapping[str, Sequence[str]], by: By) -> list[str]:
     """What a split by clip leaves on both sides, where texts are known."""
     if by != "clip" or not all(clip.text for clip in clips.values()):
         return []

@@ -17,7 +17,7 @@ from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.windows import write_window_starts
 from rtmri_speech.errors import UserError
-from rtmri_speech.settings.data import Audio, Video, Windows
+from rtmri_speech.settings.data import Audio, Resampling, Video, Windows
 from rtmri_speech.signal.mel import MelSpec
 
 TRAINED_SPLITS = ("training", "validation")
@@ -29,7 +29,7 @@ class DatasetSettings:
 
     spec: MelSpec
     size: tuple[int, int] = Video.size
-    resampling: str = Video.resampling
+    resampling: Resampling = Video.resampling
     gain: float = Audio.gain
     ref_frames: int = Windows.ref_frames
 

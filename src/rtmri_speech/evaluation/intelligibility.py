@@ -64,8 +64,8 @@ def _rate(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> float:
         return math.nan
     # Symbols are replaced by numbers, because jiwer splits at spaces, which are characters here.
     numbers = {symbol: str(number) for number, symbol in enumerate(dict.fromkeys(reference + hypothesis))}
-    texts = (" ".join(numbers[symbol] for symbol in symbols) for symbols in (reference, hypothesis))
-    return min(1.0, jiwer.wer(*texts))
+    said, heard = (" ".join(numbers[symbol] for symbol in symbols) for symbols in (reference, hypothesis))
+    return min(1.0, jiwer.wer(said, heard))
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -140,7 +141,10 @@ class _Sums:
     def __init__(self, width: int) -> None:
         self.frames = 0
         self._features, self._gram = np.zeros(width), np.zeros((width, width))
-        self._mels = self._products = self._squares = 0.0
+        # Sums of arrays, from 0 on.
+        self._mels: Any = 0.0
+        self._products: Any = 0.0
+        self._squares: Any = 0.0
 
     def add(self, features: np.ndarray, mels: np.ndarray) -> None:
         self.frames += len(features)

@@ -226,7 +226,7 @@ def score_directories(
     for clip, (reference, generated) in progress(pairs.items()):
         notes: list[str] = []
         try:
-            a, b, rate = read_pair(reference, generated, spec and spec.sampling_rate, notes)
+            a, b, rate = read_pair(reference, generated, spec.sampling_rate if spec else None, notes)
             mel, statistics = standards[rate]
             clips[clip] = score_pair(
                 a, b, rate, mel.hop_length, spec=mel, scaler=statistics, f0_range=f0_range, notes=notes

@@ -38,7 +38,7 @@ from rtmri_speech.workers import end_with_parent, reporting_lost_workers
 if TYPE_CHECKING:
     from rtmri_speech.acoustic.context import Context
     from rtmri_speech.acoustic.predict import AcousticBundle
-    from rtmri_speech.vocoder.engine import Vocoder
+    from rtmri_speech.vocoder.blocks import BlockVocoder
 
 _log = logging.getLogger(__name__)
 
@@ -93,8 +93,8 @@ class Systems:
     """
 
     acoustic: AcousticBundle
-    vocoder: Vocoder
-    base: Vocoder | None
+    vocoder: BlockVocoder
+    base: BlockVocoder | None
     look_up: NearestFrames
     ridge: RidgeMel
     contexts: Sequence[Context]

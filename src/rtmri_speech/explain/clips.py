@@ -24,6 +24,7 @@ from rtmri_speech.explain.sequences import (
     write_cut,
     write_sequence,
 )
+from rtmri_speech.settings.data import Resampling
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import frames_at_rate, resize
 
@@ -57,7 +58,7 @@ def checkpoint_mel(path: str | Path, given: Mapping[str, Any]) -> MelSpec | None
     return replace(own, **given)
 
 
-def video_frames(video: str | Path, bundle: AcousticBundle, resampling: str = "refuse") -> np.ndarray:
+def video_frames(video: str | Path, bundle: AcousticBundle, resampling: Resampling = "refuse") -> np.ndarray:
     """Return a video's frames for the model, gray uint8 ``(T, H, W)`` at the mel's frame rate."""
     return np.stack(list(frames_at_rate(video, bundle.mel.frame_rate, resampling, size=bundle.frame_size)))
 
@@ -105,7 +106,8 @@ def explain_clip(
             write_cut(sequence, sequence_path(directory, band.name, name), run)
         stored = open_maps(sequence)
         average = sum(enlarged(heat, SIZE) for heat in maps) / len(maps)
-        pictures = {"average": (np.mean(frames, axis=0), average, None)}
+        whole: tuple[np.ndarray, np.ndarray, float | None] = (np.mean(frames, axis=0), average, None)
+        pictures = {"average": whole}
         for number, heat in result.details[band.name].items():
             seconds = number / float(rate)
             pictures[f"frame{number:04d}"] = (frames[number], stored[number], seconds)

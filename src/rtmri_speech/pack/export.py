@@ -29,8 +29,7 @@ from rtmri_speech.settings.use import Pack
 from rtmri_speech.threads import available_threads
 from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.vocoder.blocks import BlockVocoder
-from rtmri_speech.vocoder.engine import generator_graph, load_vocoder
-from rtmri_speech.vocoder.griffin_lim import GriffinLim
+from rtmri_speech.vocoder.engine import Vocoder, generator_graph, load_vocoder
 
 MEL_TOLERANCE = 1e-4
 """Maximum difference of standardised mels between torch and a pack."""
@@ -79,20 +78,19 @@ def make_pack(
     acoustic = load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler)
     vocoder = load_vocoder(hifigan_checkpoint, hifigan_config)
     acoustic.mel.require_same(vocoder.spec, str(mri_checkpoint), str(hifigan_checkpoint))
-    trained = not isinstance(vocoder, GriffinLim)
-    parts = (*acoustic_graphs(acoustic), *([generator_graph(vocoder)] if trained else []))
-    graphs = dict(zip(KINDS[0 if trained else 1], parts, strict=True))
+    spoken = [generator_graph(vocoder)] if isinstance(vocoder, Vocoder) else []
+    graphs = dict(zip(KINDS[0 if spoken else 1], (*acoustic_graphs(acoustic), *spoken), strict=True))
     files = {"mel generator": mri_checkpoint, "vocoder": hifigan_checkpoint, "scaler": scaler_json}
     trainings = {
         "mel generator": read_acoustic_checkpoint(mri_checkpoint, memory_map=True),
-        "vocoder": load_checkpoint(hifigan_checkpoint, memory_map=True) if trained else {},
+        "vocoder": load_checkpoint(hifigan_checkpoint, memory_map=True) if spoken else {},
     }
     about = About(
         **dataclasses.asdict(terms),
         mel=acoustic.mel.to_dict(),
         frame_rate=str(acoustic.mel.frame_rate),
-        frame_size=tuple(acoustic.frame_size),
-        image_size=tuple(acoustic.image_size),
+        frame_size=acoustic.frame_size,
+        image_size=acoustic.image_size,
         frame_normalisation=acoustic.normalisation,
         features=acoustic.model.cnn.channels,
         scaler=acoustic.scaler.to_dict(),

@@ -124,9 +124,13 @@ class Section:
             require_allowed(getattr(self, field.name), kind, f"{self.section}.{field.name}", field)
 
 
-@functools.cache
 def fields_of(section: type) -> list[tuple[dataclasses.Field, Any]]:
     """Return the settings of a section, each with its type."""
+    return _fields_of(section)
+
+
+@functools.cache
+def _fields_of(section: type) -> list[tuple[dataclasses.Field, Any]]:
     kinds = typing.get_type_hints(section, include_extras=True)
     return [(field, kinds[field.name]) for field in dataclasses.fields(section) if "description" in field.metadata]
 

@@ -17,7 +17,7 @@ from rtmri_speech import command_line
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.fields import Section, choices, fields_of, flag_of, is_section, options, require_allowed
 
-S = TypeVar("S", bound=Section)
+S = TypeVar("S")
 
 
 def _flat(section: type) -> Iterator[tuple[dataclasses.Field, Any, str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Precision
 from rtmri_speech.synthesis.models import Models
 from rtmri_speech.synthesis.synthesiser import Synthesiser
 from rtmri_speech.training.distributed import chosen_device
@@ -44,7 +45,7 @@ def load_synthesiser(models: Models) -> Synthesiser:
         from rtmri_speech.acoustic.predict import load_acoustic_model
 
         scaler = Scaler.load(models.scaler_json) if models.scaler_json else None
-        precision = "bfloat16" if models.bf16 else "float32"
+        precision: Precision = "bfloat16" if models.bf16 else "float32"
         acoustic = load_acoustic_model(models.mri_checkpoint, models.device, scaler=scaler, precision=precision)
         _require_expected(models, acoustic)
         fold_batch_norm(acoustic.model)

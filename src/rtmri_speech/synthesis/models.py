@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.acoustic import Context
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Models:
     hifigan_checkpoints: tuple[str, ...]
     hifigan_config: str | None = None
     scaler_json: str | None = None
-    context: str = "sequence"
+    context: Context = "sequence"
     device: str = "auto"
     bf16: bool = False
     n_mels: int | None = None

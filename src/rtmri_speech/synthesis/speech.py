@@ -34,6 +34,7 @@ from rtmri_speech.dataset.figure import (
 )
 from rtmri_speech.dataset.sample import load_frames
 from rtmri_speech.errors import UserError
+from rtmri_speech.settings.data import Resampling
 from rtmri_speech.signal.audio import WavSamples, audio_blocks, track_rate, write_wav
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import frames_at_rate
@@ -105,7 +106,7 @@ def video_source(
     spec: MelSpec,
     frame_size: tuple[int, int],
     *,
-    resampling: str = "refuse",
+    resampling: Resampling = "refuse",
     gain: float = 1.0,
     max_frames: int | None = None,
 ) -> Source:

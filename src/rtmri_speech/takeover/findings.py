@@ -10,6 +10,7 @@ import numpy as np
 
 from rtmri_speech.dataset.sound import TOLERATED_FRAMES, TOLERATED_SHARE
 from rtmri_speech.signal.audio import audio_blocks, read_audio
+from rtmri_speech.takeover.lab_dataset import StoredClip
 from rtmri_speech.takeover.survey import AcousticCheckpoint, ProcessedDirectory, Survey, VocoderCheckpoint
 
 COMPARED_CLIPS = 3
@@ -57,7 +58,7 @@ def measure_sounds(dataset: ProcessedDirectory, found: Survey) -> Sounds | None:
         return None
     samples, peak = {}, 0.0
     for id, file in sorted(files.items()):
-        measured = found.attempt(lambda file=file: _measured(file, dataset.spec.sampling_rate))
+        measured = found.attempt(_measured, file, dataset.spec.sampling_rate)
         if measured is not None:
             samples[id], peak = measured[0], max(peak, measured[1])
     return Sounds(path, files, samples, peak) if peak else None
@@ -96,11 +97,16 @@ def _unless_one_fits(faults: Iterable[Iterable[Finding]]) -> list[Finding]:
     return lists[0] if all(lists) and lists else []
 
 
+def _shapes(stored: StoredClip) -> list[tuple[int, ...]]:
+    """Shapes of a clip's frames, mel and mask."""
+    return [stored.shape(name) for name in ("mri", "mel", "mask")]
+
+
 def _clips(dataset: ProcessedDirectory, sounds: Sounds | None, found: Survey) -> Iterator[Finding]:
     """Clips that are unreadable, have differing lengths, or lack sound."""
     broken, differing = [], {}
     for id, stored in dataset.stored.items():
-        shapes = found.attempt(lambda stored=stored: [stored.shape(name) for name in ("mri", "mel", "mask")])
+        shapes = found.attempt(_shapes, stored)
         if shapes is None:
             broken.append(id)
             continue
@@ -142,8 +148,8 @@ def _sound_and_mel(dataset: ProcessedDirectory, sounds: Sounds | None, found: Su
         return
     spec, off = dataset.spec, {}
     for id in [id for id in dataset.stored if id in sounds.samples][:COMPARED_CLIPS]:
-        sound = found.attempt(lambda id=id: read_audio(sounds.files[id], sampling_rate=spec.sampling_rate))
-        kept = found.attempt(lambda id=id: dataset.stored[id].mel_db())
+        sound = found.attempt(read_audio, sounds.files[id], sampling_rate=spec.sampling_rate)
+        kept = found.attempt(dataset.stored[id].mel_db)
         if sound is None or kept is None or spec.frames(len(sound)) == 0 or kept.shape[1] != spec.n_mels:
             continue
         computed = spec.mel_db(sound * np.float32(sounds.gain)).T

@@ -288,7 +288,8 @@ def restore_samples(processed_dir: str | Path, ref_frames: int = 4) -> list[str]
         clip = StoredClip(source)
         if not (directory / "mel_db.npy").exists():
             save_npy(directory / "mel_db.npy", clip.mel_db())
-        take_frames(directory / "mri.npy", clip, clip.shape("mri")[1:])
+        _, height, width = clip.shape("mri")
+        take_frames(directory / "mri.npy", clip, (height, width))
         # The mask is written last and marks a complete clip.
         save_npy(directory / "mask.npy", clip.sound_mask())
         restored.append(id)

@@ -102,10 +102,10 @@ class Survey:
     vocoders: list[VocoderCheckpoint] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
-    def attempt(self, read: Callable[[], Found]) -> Found | None:
-        """Return the result of ``read``, or None after recording its `UserError`."""
+    def attempt(self, read: Callable[..., Found], *arguments: Any, **named: Any) -> Found | None:
+        """Return the result of ``read`` for arguments, or None after recording its `UserError`."""
         try:
-            return read()
+            return read(*arguments, **named)
         except UserError as error:
             self.broken.append(str(error))
             return None
@@ -154,12 +154,12 @@ def _is_processed(directory: Path, files: Iterable[str]) -> bool:
 
 def _processed(directory: Path, found: Survey) -> ProcessedDirectory:
     made = ProcessedDirectory(directory)
-    made.stored = found.attempt(lambda: stored_clips(directory)) or {}
+    made.stored = found.attempt(stored_clips, directory) or {}
     for path in sorted((directory / "hifigan_filelists").glob("*.txt")):
-        made.lists[path.stem] = found.attempt(lambda path=path: read_filelist(path)) or []
-    made.meta = found.attempt(lambda: read_meta(directory)) or {}
-    made.spec = found.attempt(lambda: load_mel_spec(directory)) if made.meta else None
-    made.scaler = found.attempt(lambda: lab_scaler(directory))
+        made.lists[path.stem] = found.attempt(read_filelist, path) or []
+    made.meta = found.attempt(read_meta, directory) or {}
+    made.spec = found.attempt(load_mel_spec, directory) if made.meta else None
+    made.scaler = found.attempt(lab_scaler, directory)
     return made
 
 
@@ -170,10 +170,10 @@ def _recognise(directory: Path, files: list[str], found: Survey) -> None:
         path = directory / name
         suffix, stem = path.suffix.lower(), path.stem
         if match := PAIR_FILE.fullmatch(name):
-            if match[1] == "g" and (vocoder := found.attempt(lambda path=path: _vocoder(path, found))):
+            if match[1] == "g" and (vocoder := found.attempt(_vocoder, path, found)):
                 found.vocoders.append(vocoder)
         elif suffix in (".pt", ".pth"):
-            if acoustic := found.attempt(lambda path=path: _acoustic(path)):
+            if acoustic := found.attempt(_acoustic, path):
                 found.acoustic.append(acoustic)
         elif re.fullmatch(ID_PATTERN, stem) and not stem.endswith(_MADE_SPEECH):
             for kind, endings in (("videos", VIDEO_EXTENSIONS), ("sounds", AUDIO_EXTENSIONS)):
@@ -201,7 +201,7 @@ def _vocoder(path: Path, found: Survey) -> VocoderCheckpoint:
     first = names.get("conv_pre.weight_v", names.get("conv_pre.weight"))
     if first is None:
         raise UserError(path, "lacks conv_pre, so it is not a HiFi-GAN generator", "copy it again")
-    config = found.attempt(lambda: read_config(path.with_name(CONFIG_NAME)))
-    padding = infer_padding(names, content.get("padding") or (config and config.padding), path)
+    config = found.attempt(read_config, path.with_name(CONFIG_NAME))
+    padding = infer_padding(names, content.get("padding") or (config.padding if config else None), path)
     config = config and dataclasses.replace(config, padding=padding)
     return VocoderCheckpoint(path, steps_of(path), config, int(first.shape[1]), discriminators_beside(path).exists())

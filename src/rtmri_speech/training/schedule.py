@@ -102,7 +102,7 @@ class LearningRate:
 
     def load_state(self, state: Mapping[str, float]) -> None:
         """Resume from `state`; a changed ``base`` scales the current rate."""
-        self.best, self.stalled = state["best"], state["stalled"]
+        self.best, self.stalled = state["best"], int(state["stalled"])
         self.rate = state["rate"] * self.base / state["base"] if state["base"] != self.base else state["rate"]
 
     def torch_state(self) -> dict[str, Any]:

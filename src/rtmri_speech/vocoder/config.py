@@ -11,7 +11,7 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rtmri_speech import atomic
 from rtmri_speech.errors import UserError
@@ -114,7 +114,7 @@ class VocoderConfig:
     mel_weight: float = 45.0
     stft_weight: float = 0.0
     discriminator_start: int | None = 0
-    schedule: str = "exponential"
+    schedule: Literal["exponential", "plateau"] = "exponential"
     lr_decay_steps: int | None = None
     average: float = 0.0
     augment_rate: float = 0.0

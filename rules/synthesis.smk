@@ -16,18 +16,18 @@ SPEECH_LOCAL = CLIPS_LOCAL and not SPEECH_GPUS
 SPEECH_MB = SYNTHESIS.memory_mb or (2000 if BY_TORCH else 1000)
 SPEECH_CODE = code_hash("synthesis.speech", "synthesis.checkpoints" if BY_TORCH else "pack.speak")
 
-BY_GRIFFIN_LIM = SYNTHESIS.vocoder == "griffin-lim"
-GRIFFIN_LIM = f"{RESULTS}/vocoder/griffin_lim.json"
-SPEAKING_VOCODER = GRIFFIN_LIM if BY_GRIFFIN_LIM else text(SYNTHESIS.hifigan_checkpoint) or VOCODER_CHECKPOINT
+IS_UNTRAINED = SYNTHESIS.vocoder != "hifigan"
+UNTRAINED_VOCODER = f"{RESULTS}/vocoder/{SYNTHESIS.vocoder.replace('-', '_')}.json"
+SPEAKING_VOCODER = UNTRAINED_VOCODER if IS_UNTRAINED else text(SYNTHESIS.hifigan_checkpoint) or VOCODER_CHECKPOINT
 
 # The models trained here, or given ones (from the lab or another results directory).
 SPEECH_MODELS = {
     "mri-checkpoint": ACOUSTIC_IN_USE,
     "hifigan-checkpoint": SPEAKING_VOCODER,
-    # Griffin-Lim's file holds all of it.
+    # The file of a vocoder without training holds all of it.
     "hifigan-config": (
         SPEAKING_VOCODER
-        if BY_GRIFFIN_LIM
+        if IS_UNTRAINED
         else text(SYNTHESIS.hifigan_config) or f"{Path(SPEAKING_VOCODER).parent}/config.json"
     ),
     "scaler-json": text(SYNTHESIS.scaler_json),
@@ -57,19 +57,19 @@ wildcard_constraints:
     new_id=ids_pattern(NEW_CLIPS) or "(?!)",
 
 
-rule choose_griffin_lim:
-    """The file that stands for Griffin-Lim in place of a vocoder's checkpoint."""
+rule choose_untrained_vocoder:
+    """Write the file that stands for a vocoder without training in place of a checkpoint."""
     output:
-        GRIFFIN_LIM,
+        UNTRAINED_VOCODER,
     log:
-        f"{LOGS}/choose_griffin_lim.log",
+        f"{LOGS}/choose_untrained_vocoder.log",
     localrule: True
     params:
         mel=json.dumps(SPEC.to_dict(), sort_keys=True),
     run:
-        from rtmri_speech.vocoder.griffin_lim import write_griffin_lim
+        from rtmri_speech.vocoder.untrained import write_untrained
 
-        write_griffin_lim(output[0], SPEC)
+        write_untrained(output[0], SYNTHESIS.vocoder, SPEC)
 
 
 rule make_pack:

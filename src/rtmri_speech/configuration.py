@@ -43,9 +43,10 @@ def load_configuration(given: Mapping[str, Any]) -> Settings:
     except pydantic.ValidationError as error:
         raise _explained(error, read) from None
     _check_source(settings)
-    if settings.synthesis.vocoder == "griffin-lim" and settings.synthesis.hifigan_checkpoint:
+    vocoder = settings.synthesis.vocoder
+    if vocoder != "hifigan" and settings.synthesis.hifigan_checkpoint:
         raise UserError(
-            "synthesis.hifigan_checkpoint", "is given beside synthesis.vocoder: griffin-lim", "give one of them"
+            "synthesis.hifigan_checkpoint", f"is given beside synthesis.vocoder: {vocoder}", "give one of them"
         )
     settings = _with_what_follows(settings)
     spec = MelSpec.of(settings.mel)
@@ -278,8 +279,8 @@ def takeover_notes(settings: Settings) -> list[str]:
         ("mel generator", "train_acoustic", "mri_checkpoint", settings.acoustic.resume_ckpt),
         ("vocoder", "fine_tune_vocoder", "hifigan_checkpoint", settings.vocoder.base),
     ):
-        if model == "vocoder" and settings.synthesis.vocoder == "griffin-lim":
-            notes.append("Griffin-Lim speaks, without a trained vocoder.")
+        if model == "vocoder" and settings.synthesis.vocoder != "hifigan":
+            notes.append(f"The vocoder is {settings.synthesis.vocoder}, without training.")
         elif used := getattr(settings.synthesis, given):
             notes.append(f"The {model} is {used}, as it is.")
         else:

@@ -1,6 +1,8 @@
 """Griffin-Lim: in step with the mel it is given, and a vocoder like any other, but for streams."""
 
+import dataclasses
 import json
+import typing
 
 import numpy as np
 import pytest
@@ -12,13 +14,14 @@ from rtmri_speech.evaluation.metrics import lag_ms
 from rtmri_speech.pack.export import make_pack
 from rtmri_speech.pack.format import read_about
 from rtmri_speech.pack.speak import load_live_pack, load_pack
-from rtmri_speech.settings.use import Pack
+from rtmri_speech.settings.use import Pack, Synthesis
 from rtmri_speech.signal.mel import MelSpec, log_mel
 from rtmri_speech.synthesis.checkpoints import load_synthesiser
 from rtmri_speech.synthesis.models import Models
 from rtmri_speech.synthesis.synthesiser import LiveSynthesiser
 from rtmri_speech.vocoder.engine import export_onnx, load_vocoder
-from rtmri_speech.vocoder.griffin_lim import GriffinLim, griffin_lim, write_griffin_lim
+from rtmri_speech.vocoder.griffin_lim import GriffinLim, griffin_lim
+from rtmri_speech.vocoder.untrained import UNTRAINED, write_untrained
 
 
 def voice(seconds: float, rate: int) -> np.ndarray:
@@ -76,11 +79,16 @@ def test_as_a_vocoder_it_makes_of_any_pieces_what_it_makes_of_the_whole():
 
 def test_its_file_stands_for_a_checkpoint(tmp_path):
     spec = MelSpec.preset("lab")
-    write_griffin_lim(tmp_path / "griffin_lim.json", spec)
+    write_untrained(tmp_path / "griffin_lim.json", "griffin-lim", spec)
     vocoder = load_vocoder(tmp_path / "griffin_lim.json")
     assert isinstance(vocoder, GriffinLim) and vocoder.spec == spec
     with pytest.raises(UserError, match="has no graph"):
         export_onnx(vocoder, tmp_path / "graph.onnx")
+
+
+def test_each_name_of_the_setting_beside_hifigan_has_its_vocoder():
+    names = typing.get_args(typing.get_type_hints(Synthesis)["vocoder"])
+    assert set(names) == {"hifigan", *UNTRAINED}
 
 
 @pytest.mark.parametrize("content", [{}, {"vocoder": "hifigan"}, {"vocoder": "griffin-lim", "mel": 3}, []])
@@ -93,10 +101,13 @@ def test_another_json_is_refused(tmp_path, content):
 def test_a_pack_without_a_vocoder_speaks_as_the_checkpoint_does(tmp_path):
     mri = tiny_models.write_acoustic(tmp_path / "mri_acoustic_model.pt")
     spec = load_acoustic_model(mri, "cpu").mel
-    write_griffin_lim(tmp_path / "griffin_lim.json", spec)
+    write_untrained(tmp_path / "griffin_lim.json", "griffin-lim", spec)
     pack = tmp_path / "model.pack"
     make_pack(pack, mri, tmp_path / "griffin_lim.json", Pack("MIT", "nobody", "none is needed"))
-    assert sorted(read_about(pack).graphs) == ["cnn.onnx", "recurrence.onnx"]
+    about = read_about(pack)
+    assert sorted(about.graphs) == ["cnn.onnx", "recurrence.onnx"] and about.untrained == "griffin-lim"
+    with pytest.raises(UserError, match="untrained: is 'none'; give one of griffin-lim"):
+        dataclasses.replace(about, untrained="none")
     frames = tiny_models.moving_bar(12)
     packed = load_pack(pack).speech(frames)
     by_torch = load_synthesiser(Models(str(mri), (str(tmp_path / "griffin_lim.json"),))).speech(frames)
@@ -104,7 +115,7 @@ def test_a_pack_without_a_vocoder_speaks_as_the_checkpoint_does(tmp_path):
     assert heard.shape == expected.shape == (12 * 420,) and np.abs(heard).max() > 0
     np.testing.assert_allclose(packed.mel_db, by_torch.mel_db, atol=1e-2)
     np.testing.assert_allclose(heard, expected, atol=0.05 * np.abs(expected).max())
-    with pytest.raises(UserError, match="Griffin-Lim: speaks whole clips only"):
+    with pytest.raises(UserError, match="the vocoder: synthesises whole clips only"):
         load_live_pack(pack)
-    with pytest.raises(UserError, match="Griffin-Lim: speaks whole clips only"):
+    with pytest.raises(UserError, match="the vocoder: synthesises whole clips only"):
         LiveSynthesiser(load_acoustic_model(mri, "cpu"), GriffinLim(spec))

@@ -16,7 +16,7 @@ from rtmri_speech.vocoder.checkpoint import official_state, write_pair
 from rtmri_speech.vocoder.config import VocoderConfig, write_config
 from rtmri_speech.vocoder.engine import Vocoder, export_onnx, load_vocoder
 from rtmri_speech.vocoder.generator import Generator
-from rtmri_speech.vocoder.griffin_lim import write_griffin_lim
+from rtmri_speech.vocoder.untrained import write_untrained
 
 DATA = Path(__file__).parent / "data"
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -172,7 +172,7 @@ def test_the_inference_script_refuses_bad_mels_and_synthesises_the_others(tmp_pa
 
 
 def test_the_inference_script_takes_griffin_lim_in_place_of_a_checkpoint(tmp_path):
-    write_griffin_lim(tmp_path / "griffin_lim.json", small("official").spec)
+    write_untrained(tmp_path / "griffin_lim.json", "griffin-lim", small("official").spec)
     np.save(tmp_path / "clip.npy", mel_of(5))
     words = ["--input_mels_dir", tmp_path, "--checkpoint_file", tmp_path / "griffin_lim.json"]
     done = run_inference(*words, "--output_dir", tmp_path)

@@ -30,6 +30,7 @@ from rtmri_speech.threads import available_threads
 from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.vocoder.blocks import BlockVocoder
 from rtmri_speech.vocoder.engine import Vocoder, generator_graph, load_vocoder
+from rtmri_speech.vocoder.untrained import read_untrained
 
 MEL_TOLERANCE = 1e-4
 """Maximum difference of standardised mels between torch and a pack."""
@@ -61,7 +62,7 @@ def make_pack(
     Parameters
     ----------
     path : the pack.
-    mri_checkpoint, hifigan_checkpoint : the models; the ``.json`` of Griffin-Lim in place of a vocoder's.
+    mri_checkpoint, hifigan_checkpoint : the models; the ``.json`` of a vocoder without training for a checkpoint.
     terms : licence, speaker and consent.
     hifigan_config : None for the ``config.json`` beside the checkpoint.
     scaler_json : for a checkpoint without a scaler.
@@ -78,6 +79,9 @@ def make_pack(
     acoustic = load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler)
     vocoder = load_vocoder(hifigan_checkpoint, hifigan_config)
     acoustic.mel.require_same(vocoder.spec, str(mri_checkpoint), str(hifigan_checkpoint))
+    untrained: dict[str, Any] = (
+        {"untrained": read_untrained(hifigan_checkpoint)[0]} if not isinstance(vocoder, Vocoder) else {}
+    )
     spoken = [generator_graph(vocoder)] if isinstance(vocoder, Vocoder) else []
     graphs = dict(zip(KINDS[0 if spoken else 1], (*acoustic_graphs(acoustic), *spoken), strict=True))
     files = {"mel generator": mri_checkpoint, "vocoder": hifigan_checkpoint, "scaler": scaler_json}
@@ -100,6 +104,7 @@ def make_pack(
         graphs=digests(graphs),
         models={name: contents_hash(file) for name, file in files.items() if file},
         trainings={name: _training(content, files[name]) for name, content in trainings.items()},
+        **untrained,
     )
     for name, graph in graphs.items():
         require_ports(graph, about, name, f"{path}, {name}")

@@ -1,8 +1,8 @@
 """File format of a pack: an uncompressed zip of a description and three ONNX graphs.
 
 ``pack.json`` describes the pack; ``cnn.onnx`` maps a frame to features, ``recurrence.onnx`` features to the
-standardised mel, ``vocoder.onnx`` a log mel to samples; without the last, Griffin-Lim is the vocoder. It contains no
-executable code, and no date, path or machine name: the same models give the same bytes.
+standardised mel, ``vocoder.onnx`` a log mel to samples; without the last, the description names a vocoder without
+training. It contains no executable code, and no date, path or machine name: the same models give the same bytes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from rtmri_speech.graphs.read import ports
 from rtmri_speech.settings.acoustic import Normalisation
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import UNREADABLE_ZIP, build, parse_json, read_json, require_type
+from rtmri_speech.vocoder.untrained import UNTRAINED
 
 FORMAT, VERSION = "rtmri-speech pack", 1
 
 DESCRIPTION = "pack.json"
 GRAPHS = ("cnn.onnx", "recurrence.onnx", "vocoder.onnx")
 KINDS = (GRAPHS, GRAPHS[:2])
-"""The graphs that a pack can have: with a vocoder, or those of a mel generator that Griffin-Lim speaks for."""
+"""The graphs that a pack can have: with a vocoder, or those of a mel generator alone."""
 
 _LARGEST_DESCRIPTION, _LARGEST_GRAPH = 1 << 20, (1 << 31) - 1
 """Maximum size of a member, bytes; for graphs, the limit of protocol buffers."""
@@ -71,6 +72,7 @@ class About:
     models : SHA-256 of each source file by role.
     trainings : provenance of each model's training, if known; see `pack.export`.
     scores : evaluation scores, if added.
+    untrained : the vocoder of `vocoder.untrained` that is used if there is no graph of one.
     """
 
     licence: str
@@ -90,6 +92,8 @@ class About:
     models: dict[str, str]
     trainings: dict[str, Any]
     scores: dict[str, Any] | None = None
+    # Packs without a vocoder's graph, and without this entry, are from when there was one such vocoder.
+    untrained: str = "griffin-lim"
 
     def __post_init__(self) -> None:
         for name in ("licence", "speaker", "consent"):
@@ -103,6 +107,8 @@ class About:
                 raise UserError(name, f"is {getattr(self, name)}", f"give 1 to {largest}")
         if not all(0 <= frames <= _LONGEST_REACH for frames in self.receptive_field):
             raise UserError("receptive_field", f"is {self.receptive_field}", f"give 0 to {_LONGEST_REACH} frames")
+        if self.untrained not in UNTRAINED:
+            raise UserError("untrained", f"is {self.untrained!r}", f"give one of {', '.join(UNTRAINED)}")
         if sorted(self.graphs) not in map(sorted, KINDS):
             raise UserError("graphs", f"names {', '.join(self.graphs) or 'none'}", f"name {', '.join(GRAPHS)}")
 
@@ -110,6 +116,8 @@ class About:
 def encoded(about: About) -> bytes:
     """Return ``pack.json``."""
     content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(about)}
+    if GRAPHS[-1] in about.graphs:
+        del content["untrained"]
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 

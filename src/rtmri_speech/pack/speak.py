@@ -15,7 +15,7 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.synthesis.synthesiser import LIVE_BLOCK_FRAMES, LiveSynthesiser, Synthesiser
 from rtmri_speech.threads import available_threads
 from rtmri_speech.vocoder.blocks import BLOCK_FRAMES, BlockVocoder
-from rtmri_speech.vocoder.griffin_lim import GriffinLim
+from rtmri_speech.vocoder.untrained import UNTRAINED
 
 
 class PackMelGenerator:
@@ -67,11 +67,13 @@ class PackVocoder(BlockVocoder):
 
 def models_of(
     source: Path, about: About, graphs: Mapping[str, Graph], block_frames: int = BLOCK_FRAMES
-) -> tuple[PackMelGenerator, PackVocoder | GriffinLim]:
+) -> tuple[PackMelGenerator, BlockVocoder]:
     """Return the mel generator and the vocoder of a pack's graphs."""
     cnn, recurrence, vocoder = map(graphs.get, GRAPHS)
     generator = PackMelGenerator(source, about, cnn, recurrence)
-    return generator, GriffinLim(generator.mel) if vocoder is None else PackVocoder(about, vocoder, block_frames)
+    if vocoder is None:
+        return generator, UNTRAINED[about.untrained](generator.mel)
+    return generator, PackVocoder(about, vocoder, block_frames)
 
 
 def load_pack(path: str | Path, context: Context | None = None, threads: int | None = None) -> Synthesiser:

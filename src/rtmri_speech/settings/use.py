@@ -41,7 +41,7 @@ class Synthesis(Section):
     )
     vocoder: Literal["hifigan", "griffin-lim"] = setting(
         "hifigan",
-        "hifigan: the vocoder trained here, or the given one; griffin-lim: no trained vocoder, which is better than one"
+        "hifigan: the vocoder trained here, or the given one; others need no training: griffin-lim is better than one"
         " of other voices that is trained little. evaluation/copy_synthesis.md compares the two.",
     )
     bf16: bool = setting(

@@ -18,7 +18,8 @@ class Models:
     Attributes
     ----------
     mri_checkpoint : the mel generator.
-    hifigan_checkpoints : generators ``g_<steps>``, or the ``.json`` of Griffin-Lim; each synthesises speech.
+    hifigan_checkpoints : generators ``g_<steps>``, or ``.json`` files of vocoders without training; each synthesises
+        speech.
     hifigan_config : HiFi-GAN's config; None for the ``config.json`` beside each checkpoint.
     scaler_json : None for the scaler in the mel generator's checkpoint.
     context : what the LSTM sees for a frame: ``sequence``, ``window`` or ``causal``.

@@ -11,7 +11,6 @@ from rtmri_speech.acoustic.context import Context, MelGenerator, predict_db
 from rtmri_speech.errors import UserError
 from rtmri_speech.synthesis.speech import Speech
 from rtmri_speech.vocoder.blocks import BlockVocoder
-from rtmri_speech.vocoder.griffin_lim import GriffinLim
 
 LIVE_BLOCK_FRAMES = 4
 """Frames per vocoder block in a live stream: fewer mean less latency and more recomputation of context."""
@@ -70,8 +69,8 @@ class LiveSynthesiser:
 
     def __init__(self, acoustic: MelGenerator, vocoder: BlockVocoder) -> None:
         acoustic.mel.require_same(vocoder.spec, str(acoustic.source), "the vocoder")
-        if isinstance(vocoder, GriffinLim):
-            raise UserError("Griffin-Lim", "speaks whole clips only", "use a HiFi-GAN for speech while it comes in")
+        if vocoder.whole_clips:
+            raise UserError("the vocoder", "synthesises whole clips only", "use a HiFi-GAN for a live stream")
         self._acoustic, self._vocoder = acoustic, vocoder
         self.look_ahead = vocoder.receptive_field[1]
         self.latency_frames = vocoder.block_frames + self.look_ahead

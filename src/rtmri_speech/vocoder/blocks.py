@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,7 +32,10 @@ class BlockVocoder(ABC):
     Attributes
     ----------
     sampling_rate, hop_length : of the output, Hz and samples per frame.
+    whole_clips : whether its samples depend on the whole clip: a stream then yields once, at the end of the mel.
     """
+
+    whole_clips: ClassVar[bool] = False
 
     def __init__(self, spec: MelSpec, receptive_field: tuple[int, int], block_frames: int) -> None:
         if block_frames < 1:
@@ -71,13 +75,18 @@ class BlockVocoder(ABC):
         Yields
         ------
         float32 ``(block_frames * hop_length,)``, the last one shorter; concatenated, equal to `synthesise` of the
-        whole.
+        whole. With `whole_clips`, all samples at the end.
 
         Raises
         ------
         UserError
             As `synthesise`.
         """
+        if self.whole_clips:
+            parts = [self._checked(piece) for piece in pieces]
+            if sum(part.shape[1] for part in parts):
+                yield self.samples(np.concatenate(parts, axis=1))
+            return
         before, after = self.receptive_field
         held = np.zeros((self.spec.n_mels, 0), np.float32)
         first, made = 0, 0  # frames before ``held``, and frames whose samples were yielded

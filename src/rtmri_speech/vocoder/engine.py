@@ -16,7 +16,7 @@ from rtmri_speech.vocoder.blocks import BLOCK_FRAMES, BlockVocoder
 from rtmri_speech.vocoder.checkpoint import config_of, read_generator
 from rtmri_speech.vocoder.config import VocoderConfig
 from rtmri_speech.vocoder.generator import Generator
-from rtmri_speech.vocoder.griffin_lim import GriffinLim, read_griffin_lim
+from rtmri_speech.vocoder.untrained import read_untrained
 
 
 class Vocoder(BlockVocoder):
@@ -59,8 +59,8 @@ def load_vocoder(
     *,
     bf16: bool = False,
     block_frames: int = BLOCK_FRAMES,
-) -> Vocoder | GriffinLim:
-    """Load a ``g_<steps>`` file, official, the lab's or ours, or the ``.json`` that stands for Griffin-Lim.
+) -> BlockVocoder:
+    """Load a ``g_<steps>`` file, official, the lab's or ours, or the ``.json`` of a vocoder without training.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def load_vocoder(
         The checkpoint or its config is unreadable, or they do not match.
     """
     if Path(checkpoint).suffix == ".json":
-        return read_griffin_lim(checkpoint)
+        return read_untrained(checkpoint)[1]
     generator, settings = read_generator(checkpoint, config_of(checkpoint, config))
     return Vocoder(generator, settings, device, bf16, block_frames)
 
@@ -109,7 +109,7 @@ def generator_graph(vocoder: Vocoder) -> bytes:
     return traced(generator, example, ("log_mel", "audio"), "the vocoder", ({2: frames},))
 
 
-def export_onnx(vocoder: Vocoder | GriffinLim, path: str | Path) -> float:
+def export_onnx(vocoder: BlockVocoder, path: str | Path) -> float:
     """Write `generator_graph`, and return the maximum difference of its samples from the vocoder's.
 
     Raises
@@ -120,8 +120,8 @@ def export_onnx(vocoder: Vocoder | GriffinLim, path: str | Path) -> float:
         `ONNX_TOLERANCE`; then no file is left.
     """
     require_onnx(path)
-    if isinstance(vocoder, GriffinLim):
-        raise UserError(path, "would be of Griffin-Lim, which has no graph", "give a g_<steps> file")
+    if not isinstance(vocoder, Vocoder):
+        raise UserError(path, "would be of a vocoder without training, which has no graph", "give a g_<steps> file")
     from rtmri_speech.graphs.run import Graph
 
     graph = generator_graph(vocoder)

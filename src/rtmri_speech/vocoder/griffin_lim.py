@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-
 import numpy as np
 
-from rtmri_speech import atomic
-from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
-from rtmri_speech.untrusted import read_json, require_type
 from rtmri_speech.vocoder.blocks import BlockVocoder
 
 GRIFFIN_LIM_ITERATIONS = 32
@@ -18,16 +12,16 @@ GRIFFIN_LIM_ITERATIONS = 32
 
 GRIFFIN_LIM_TITLE = f"Griffin-Lim, {GRIFFIN_LIM_ITERATIONS} iterations"
 
-_KIND = "griffin-lim"
-
 
 class GriffinLim(BlockVocoder):
-    """`griffin_lim` as a vocoder. Phases depend on the whole clip, so a stream yields only at the end of the mel.
+    """`griffin_lim` as a vocoder. Phases depend on the whole clip.
 
     Parameters
     ----------
     spec : of its input.
     """
+
+    whole_clips = True
 
     def __init__(self, spec: MelSpec) -> None:
         super().__init__(spec, receptive_field=(0, 0), block_frames=1)
@@ -35,35 +29,6 @@ class GriffinLim(BlockVocoder):
     def samples(self, log_mel: np.ndarray) -> np.ndarray:
         """Return the samples for a log mel, clipped at full scale."""
         return np.clip(griffin_lim(self.spec, np.exp(log_mel)), -1, 1)
-
-    def stream(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the waveform at the end of the mel; see `BlockVocoder.stream`."""
-        held = [self._checked(piece) for piece in pieces]
-        if sum(piece.shape[1] for piece in held):
-            yield self.samples(np.concatenate(held, axis=1))
-
-
-def write_griffin_lim(path: str | Path, spec: MelSpec) -> None:
-    """Write a JSON file that selects Griffin-Lim in place of a vocoder's checkpoint, with its mel."""
-    atomic.save_json(path, {"vocoder": _KIND, "mel": spec.to_dict()})
-
-
-def read_griffin_lim(path: str | Path) -> GriffinLim:
-    """Read a file of `write_griffin_lim`.
-
-    Raises
-    ------
-    UserError
-        There is no such file, or it is of another kind.
-    """
-    remedy = "give a g_<steps> file, or the one that synthesis: {vocoder: griffin-lim} makes"
-    content = require_type(
-        read_json(path, missing="check the path", remedy=remedy), dict[str, object], "its content", path, remedy
-    )
-    if content.get("vocoder") != _KIND:
-        raise UserError(path, "is not a vocoder", remedy)
-    mel = require_type(content.get("mel"), dict[str, object], "mel", path, remedy)
-    return GriffinLim(MelSpec.from_dict(mel, str(path)))
 
 
 def griffin_lim(spec: MelSpec, mel: np.ndarray, iterations: int = GRIFFIN_LIM_ITERATIONS, seed: int = 0) -> np.ndarray:

@@ -38,6 +38,7 @@ from rtmri_speech.code_version import code_hash
 from rtmri_speech.settings.fields import plain
 from rtmri_speech.settings.flags import command_line_of
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.vocoder.naming import discriminators_beside
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake_logger_plugin_rtmri import WORKFLOW
@@ -161,6 +162,12 @@ def minutes_for(clips, seconds):
 def existing(path):
     """Return ``[path]`` if it exists or can be made, else []: the job then reports the missing file, and others continue."""
     return [str(path)] if path.exists() or path.is_relative_to(RESULTS) else []
+
+
+def pair_of(base):
+    """Return the files of a checkpoint to start from. It may have no discriminators; the preflight checks whether it needs them."""
+    pair = [base, str(discriminators_beside(base))] if base else []
+    return [file for file in pair if os.path.exists(file) or not os.path.exists(base)]
 
 
 def sources_of(clip):

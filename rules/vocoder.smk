@@ -3,7 +3,7 @@
 from rtmri_speech.demo import BASE_SEEDS
 from rtmri_speech.settings.vocoder import Training as VocoderTraining
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
-from rtmri_speech.vocoder.naming import discriminators_beside, steps_of
+from rtmri_speech.vocoder.naming import steps_of
 
 VOCODER = SETTINGS.vocoder
 VOCODER_DIRECTORY = f"{RESULTS}/vocoder"
@@ -20,13 +20,6 @@ try:
     BASE_STEPS = BASE_TRAINING.steps + (steps_of(BASE_START) if BASE_START else 0)
 except UserError as error:
     raise WorkflowError(str(error)) from None
-
-
-def pair_of(base):
-    """Return the files of a checkpoint to start from. It may have no discriminators; the preflight checks whether it needs them."""
-    pair = [base, str(discriminators_beside(base))] if base else []
-    return [file for file in pair if os.path.exists(file) or not os.path.exists(base)]
-
 
 VOCODER_CHECKPOINT = f"{VOCODER_DIRECTORY}/g_{VOCODER_STEPS:08d}"
 

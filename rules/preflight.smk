@@ -88,4 +88,5 @@ def tell_training_time():
         encoding="utf-8",
         errors="replace",
     )
-    print(run.stdout.strip(), file=sys.stderr)
+    if said := run.stdout.strip():
+        TERMINAL.warning(said)

@@ -8,6 +8,7 @@ JSON and, where one is needed, the table of clips.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -47,7 +48,8 @@ def main() -> int:
     from rtmri_speech.training_cost import cost_on_processor
 
     # Print names that the terminal's code page cannot encode.
-    sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     directory = args.directory.absolute()
     path = (args.output or directory.parent / f"{directory.name}.yaml").absolute()
     if not path.parent.is_dir():

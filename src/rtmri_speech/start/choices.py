@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 
@@ -141,7 +142,7 @@ def common_rate(clips: Sequence[tuple[Fraction, float]]) -> Fraction:
     ----------
     clips : frames per second and seconds of each.
     """
-    seconds: Counter[Fraction] = Counter()
+    seconds: dict[Fraction, float] = defaultdict(float)
     for rate, length in clips:
         seconds[rate] += length
 
@@ -158,7 +159,7 @@ def needs_cutting(seconds: Mapping[str, float]) -> set[str]:
     return {id for id, length in seconds.items() if length > LONG_S}
 
 
-def cutting_of(seconds: float, by: str) -> Cutting:
+def cutting_of(seconds: float, by: Literal["tier", "silence", "equal"]) -> Cutting:
     """Return how recordings of ``seconds`` in total are cut: into utterances of up to 10 s, or `FEWEST_CLIPS`."""
     longest = min(Cutting.longest, max(SHORTEST_UTTERANCE_S, seconds / FEWEST_CLIPS))
     return Cutting(by=by, longest=longest, seconds=min(Cutting.seconds, longest))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def audit_stretches(seen: Sequence[Seen], spec: MelSpec) -> SyncAudit | None:
 
 
 def _sync_clip(clip: Clip, start: float, seconds: float, spec: MelSpec) -> SyncClip:
-    cut = {"start": start, "end": start + seconds}
+    cut: dict[str, Any] = {"start": start, "end": start + seconds}
     frames = np.stack(list(read_frames(clip.video, size=_PICTURE, own_rate=clip.frame_rate, **cut)))
     sound = read_audio(clip.audio or clip.video, sampling_rate=spec.sampling_rate, **cut)
     return sync_clip(frames, sound, spec.sampling_rate, spec.hop_length)

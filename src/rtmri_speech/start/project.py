@@ -123,7 +123,7 @@ def propose(found: Found, directory: Path, path: Path, size: str, checkout: Path
     training = divided.splits["training"]
     project.frames = _frames(project.clips, seen, rate, training)
     picture = _picture(seen, size)
-    _note_disk(project, picture, spec, _frames(project.clips, seen, rate, project.clips))
+    _note_disk(project, picture, spec, _frames(project.clips, seen, rate, list(project.clips)))
     base = yaml.safe_load((checkout / "config" / SIZES[size]).read_text(encoding="utf-8"))
     project.vocoder = choices.vocoder_config(read_config(checkout / base["vocoder"]["config"]), spec)
     project.settings = {
@@ -145,7 +145,7 @@ def propose(found: Found, directory: Path, path: Path, size: str, checkout: Path
 
 def _has_rate_of(spec: MelSpec, clip: Clip) -> bool:
     """Whether the frames of a clip are the mel's, without resampling."""
-    cut = {"start": clip.start, "end": clip.end, "own_rate": clip.frame_rate}
+    cut: dict[str, Any] = {"start": clip.start, "end": clip.end, "own_rate": clip.frame_rate}
     try:
         next(frames_at_rate(clip.video, spec.frame_rate, **cut))
     except UserError:

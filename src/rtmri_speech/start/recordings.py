@@ -121,7 +121,7 @@ def look_at(clip: Clip) -> Seen:
         raise UserError(clip.video, "does not say how long it is", "copy it into an mp4")
     end = min(clip.end or filmed, filmed) if clip.start is not None or clip.end is not None else filmed
     apart = 0.0 if heard is None or clip.end is not None else heard - clip.av_offset_ms / 1000 - filmed
-    if abs(apart) > max(TOLERATED_FRAMES / info.rate, TOLERATED_SHARE * filmed):
+    if abs(apart) > max(float(TOLERATED_FRAMES / info.rate), TOLERATED_SHARE * filmed):
         raise UserError(
             clip.audio or clip.video,
             f"is {heard:.2f} s of sound, {abs(apart):.2f} s {'longer' if apart > 0 else 'shorter'} than the picture",

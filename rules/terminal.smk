@@ -70,16 +70,16 @@ def report_results():
     for job in dag.jobs:
         if job.rule.name in RESULTS_OF and dag.noneedrun_finished(job):
             made.setdefault(job.rule.name, []).append(job)
-    for rule, (description, output) in RESULTS_OF.items():
-        files = sorted(str(job.output.get(output)) for job in made.get(rule, []))
-        if files:
-            others = f" and {len(files) - 1} more" if files[1:] else ""
-            TERMINAL.info(f"{description}: {files[0]}{others}")
     unset = [name for name, value in plain(SETTINGS.pack).items() if value == "not stated"]
     if unset and any(dag.finished(job) for job in made.get("make_pack", [])):
         TERMINAL.info(
             f"Before sharing {PACK}, set {', '.join(unset)} under pack: in the configuration; a voice is personal data."
         )
+    for rule, (description, output) in RESULTS_OF.items():
+        files = sorted(str(job.output.get(output)) for job in made.get(rule, []))
+        if files:
+            others = f" and {len(files) - 1} more" if files[1:] else ""
+            TERMINAL.info(f"{description}: {files[0]}{others}")
 
 
 def warn_of_harmful_vocoder():

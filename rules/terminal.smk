@@ -46,7 +46,9 @@ def describe_rules():
         jobs.setdefault(job.rule.name, []).append(job)
     known = Known(
         titles={rule: re.split("[.:;,(]", of[0].rule.docstring or rule)[0] for rule, of in jobs.items()},
-        seconds={rule: fmean(seconds) for rule, of in jobs.items() if (seconds := earlier_seconds(of))},
+        seconds={rule: fmean(seconds) for rule, of in jobs.items() if (seconds := earlier_seconds(of))}
+        # Rules without a benchmark take no time.
+        | {rule: 0.0 for rule, of in jobs.items() if not of[0].benchmark},
         progress={rule: file for rule, file in PROGRESS_FILES.items() if rule in jobs},
     )
     TERMINAL.info(f"{sum(map(len, jobs.values()))} jobs of {len(jobs)} rules to run.", extra={"known": known})

@@ -45,7 +45,7 @@ def describe_rules():
     for job in workflow.dag.needrun_jobs():
         jobs.setdefault(job.rule.name, []).append(job)
     known = Known(
-        titles={rule: re.split("[.:;,(]", of[0].rule.docstring or rule)[0] for rule, of in jobs.items()},
+        titles={rule: re.split("[.:;,(]", of[0].rule.docstring or rule)[0].strip() for rule, of in jobs.items()},
         seconds={rule: fmean(seconds) for rule, of in jobs.items() if (seconds := earlier_seconds(of))}
         # Rules without a benchmark take no time.
         | {rule: 0.0 for rule, of in jobs.items() if not of[0].benchmark},

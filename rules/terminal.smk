@@ -100,7 +100,7 @@ def report_full_disk():
     """Report a full disk after a failure, as the failed job may have been unable to write its log."""
     for directory in dict.fromkeys([RESULTS, DATASET]):
         if Path(directory).exists() and shutil.disk_usage(directory).free < LOG_BYTES:
-            TERMINAL.error(user_error(OSError(errno.ENOSPC, "", directory)))
+            TERMINAL.error(str(user_error(OSError(errno.ENOSPC, "", directory))))
             return
 
 

@@ -58,3 +58,10 @@ def test_a_job_exits_with_its_shell_but_a_manual_script_does_not(by_snakemake):
     finally:
         if job.is_running():
             job.kill()
+
+
+def test_a_record_is_shown_once_where_a_library_configures_the_root_logger():
+    code = "import logging; from rtmri_speech.log import show_log; show_log(); logging.basicConfig(level=logging.INFO)"
+    code += "; logging.getLogger('rtmri_speech.scripts').info('written')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "written\n"

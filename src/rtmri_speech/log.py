@@ -23,5 +23,7 @@ def show_log() -> None:
     """Show what the package logs, from `logging.INFO` on; once a process."""
     logger = logging.getLogger("rtmri_speech")
     logger.setLevel(logging.INFO)
+    # Libraries that configure the root logger would show each record a second time.
+    logger.propagate = False
     if not logger.handlers:
         logger.addHandler(_AboveProgress())

@@ -33,14 +33,14 @@ rule list_clips:
         known=[
             DIVIDED.by,
             *(
-                [id, clip.title, clip.speaker, clip.text, clip.repetition, clip.video.name, DIVIDED.groups[id]]
+                [id, clip.title, clip.speaker, clip.text, clip.repetition, clip.video.name]
                 for id, clip in RAW_CLIPS.items()
             ),
         ],
     run:
         from rtmri_speech.dataset.catalogue import write_catalogue
 
-        write_catalogue(output[0], RAW_CLIPS, DIVIDED.by, DIVIDED.groups)
+        write_catalogue(output[0], RAW_CLIPS, DIVIDED.by)
 
 
 rule write_meta:

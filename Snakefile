@@ -50,8 +50,8 @@ onstart:
 
 onsuccess:
     report_log(log)
-    report_results()
     warn_of_harmful_vocoder()
+    report_results()
 
 
 onerror:

@@ -33,14 +33,14 @@ rule list_clips:
         known=[
             DIVIDED.by,
             *(
-                [id, clip.title, clip.speaker, clip.text, clip.repetition, clip.video.name]
+                [id, clip.title, clip.speaker, clip.text, clip.repetition, clip.video.name, DIVIDED.groups[id]]
                 for id, clip in RAW_CLIPS.items()
             ),
         ],
     run:
         from rtmri_speech.dataset.catalogue import write_catalogue
 
-        write_catalogue(output[0], RAW_CLIPS, DIVIDED.by)
+        write_catalogue(output[0], RAW_CLIPS, DIVIDED.by, DIVIDED.groups)
 
 
 rule write_meta:

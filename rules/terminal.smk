@@ -45,8 +45,10 @@ def describe_rules():
     for job in workflow.dag.needrun_jobs():
         jobs.setdefault(job.rule.name, []).append(job)
     known = Known(
-        titles={rule: re.split("[.:;,(]", of[0].rule.docstring or rule)[0] for rule, of in jobs.items()},
-        seconds={rule: fmean(seconds) for rule, of in jobs.items() if (seconds := earlier_seconds(of))},
+        titles={rule: re.split("[.:;,(]", of[0].rule.docstring or rule)[0].strip() for rule, of in jobs.items()},
+        seconds={rule: fmean(seconds) for rule, of in jobs.items() if (seconds := earlier_seconds(of))}
+        # Rules without a benchmark take no time.
+        | {rule: 0.0 for rule, of in jobs.items() if not of[0].benchmark},
         progress={rule: file for rule, file in PROGRESS_FILES.items() if rule in jobs},
     )
     TERMINAL.info(f"{sum(map(len, jobs.values()))} jobs of {len(jobs)} rules to run.", extra={"known": known})
@@ -70,16 +72,16 @@ def report_results():
     for job in dag.jobs:
         if job.rule.name in RESULTS_OF and dag.noneedrun_finished(job):
             made.setdefault(job.rule.name, []).append(job)
-    for rule, (description, output) in RESULTS_OF.items():
-        files = sorted(str(job.output.get(output)) for job in made.get(rule, []))
-        if files:
-            others = f" and {len(files) - 1} more" if files[1:] else ""
-            TERMINAL.info(f"{description}: {files[0]}{others}")
     unset = [name for name, value in plain(SETTINGS.pack).items() if value == "not stated"]
     if unset and any(dag.finished(job) for job in made.get("make_pack", [])):
         TERMINAL.info(
             f"Before sharing {PACK}, set {', '.join(unset)} under pack: in the configuration; a voice is personal data."
         )
+    for rule, (description, output) in RESULTS_OF.items():
+        files = sorted(str(job.output.get(output)) for job in made.get(rule, []))
+        if files:
+            others = f" and {len(files) - 1} more" if files[1:] else ""
+            TERMINAL.info(f"{description}: {files[0]}{others}")
 
 
 def warn_of_harmful_vocoder():
@@ -98,7 +100,7 @@ def report_full_disk():
     """Report a full disk after a failure, as the failed job may have been unable to write its log."""
     for directory in dict.fromkeys([RESULTS, DATASET]):
         if Path(directory).exists() and shutil.disk_usage(directory).free < LOG_BYTES:
-            TERMINAL.error(user_error(OSError(errno.ENOSPC, "", directory)))
+            TERMINAL.error(str(user_error(OSError(errno.ENOSPC, "", directory))))
             return
 
 

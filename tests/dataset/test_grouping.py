@@ -107,6 +107,8 @@ def test_one_recording_is_divided_into_blocks_with_a_gap(count, pause):
     assert sorted([*divided.left_out, *(id for ids in divided.splits.values() for id in ids)]) == sorted(clips)
     assert len(divided.left_out) == (0 if pause > 1 else 2)
     assert "blocks in time" in divided.notes[0]
+    # The blocks of one recording are no leak.
+    assert shared_groups(divided.splits, divided.groups) == {}
 
 
 def test_clips_that_are_named_decide_themselves():

@@ -89,8 +89,12 @@ def test_the_script_trains_every_variant_and_writes_its_section(dataset, tmp_pat
     assert list(rows) == ["", "---", "Mean mel", "5 nearest training frames", "Ridge regression", *VARIANTS]
     assert rows["longer windows"][0].strip() == "`{windows: {ref_frames: 6}, acoustic: {average: 0.9}}`"
     for name in VARIANTS:
-        mean, low, high = (float(word.strip("()")) for word in rows[name][1].replace("–", " ").split())
+        assert rows[name][1].strip() == "2"
+        mean, low, high = (float(word.strip("()")) for word in rows[name][2].replace("–", " ").split())
         assert low <= mean <= high and low != high
+    # A table of what is finished, after a third seed was begun or not.
+    done = run("--seeds", 3, "--no_train", "--only", "plain")
+    assert done.returncode == 0 and "| plain | as configured | 2 |" in done.stdout
     # What was made is read again, and another configuration is not mixed with it.
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("model.pt")}
     assert len(before) == 4 and run().returncode == 0

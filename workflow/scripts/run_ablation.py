@@ -30,6 +30,7 @@ def main() -> int:
     add("--only", nargs="+", metavar="NAME", help="variants to run (default: all)")
     add("--output_dir", type=Path, required=True, help="directory of the trainings")
     add("--seeds", type=int, default=3, help="trainings per variant (default %(default)s)")
+    add("--no_train", action="store_true", help="write the table of the finished runs, and train nothing")
     add("--page", type=Path, help="Markdown page whose section is written")
     add("--title", default="Results", help="title of the section (default %(default)s)")
     add("--threads", type=int, default=1, help="CPU cores to use")
@@ -55,6 +56,8 @@ def main() -> int:
     for seed in range(args.seeds):
         for name, settings in variants.items():
             directory = args.output_dir / re.sub(r"\W+", "_", name) / f"seed{seed}"
+            if args.no_train and not ablation.is_finished(directory):
+                continue
             run = ablation.run_variant(data, settings, seed, directory)
             if isinstance(run, int):
                 return run

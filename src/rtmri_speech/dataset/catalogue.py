@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rtmri_speech.atomic import save_json
 from rtmri_speech.dataset.clip import Clip
-from rtmri_speech.dataset.grouping import groups_of
 from rtmri_speech.settings.data import By
 from rtmri_speech.untrusted import read_json, require_type
 
@@ -35,9 +34,8 @@ class Catalogue:
         return self.titles.get(id, id)
 
 
-def write_catalogue(path: str | Path, clips: Mapping[str, Clip], by: By) -> None:
+def write_catalogue(path: str | Path, clips: Mapping[str, Clip], by: By, groups: Mapping[str, str]) -> None:
     """Write the title, speaker, text, repetition and recording of each clip, and its group in the split ``by``."""
-    groups = groups_of(clips, by)
     described = {
         id: {
             "title": clip.title,

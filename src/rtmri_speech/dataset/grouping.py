@@ -31,12 +31,15 @@ class Divided:
     ----------
     splits : sorted ids of each of `SPLITS`.
     by : what is kept in one part.
+    groups : what each clip has in common with those that must be in one part with it: its group (`groups_of`), and of a
+        recording that is divided into blocks, its block.
     left_out : clips in no part, since they lie in the gap between two blocks.
     notes : what is to be known of it, in sentences.
     """
 
     splits: dict[str, list[str]]
     by: By
+    groups: dict[str, str]
     left_out: list[str]
     notes: list[str]
 
@@ -91,8 +94,9 @@ def divide(clips: Mapping[str, Clip], settings: Split) -> Divided:
         by = "recording" if cut and not (named and len(recordings) < FEWEST_RECORDINGS) else "clip"
     if by == "recording" and len(recordings) < FEWEST_RECORDINGS and len(clips) > len(recordings) and not named:
         return _in_blocks(clips, shares["validation"], shares["test"], gap)
-    splits = split_clips(clips, **shares, groups=groups_of(clips, by))
-    return Divided(splits, by, [], _shared(clips, splits, by))
+    groups = groups_of(clips, by)
+    splits = split_clips(clips, **shares, groups=groups)
+    return Divided(splits, by, groups, [], _shared(clips, splits, by))
 
 
 def shared_groups(splits: Mapping[str, Iterable[str]], groups: Mapping[str, str]) -> dict[str, str]:
@@ -128,7 +132,7 @@ def _without_speaker(clips: Mapping[str, Clip], speaker: str, by: By | None, sha
     if inner == "speaker" and len(set(speakers.values())) < 3:
         inner = "recording"
     splits = split_clips(others, shares["seed"], shares["validation"], 0, named, groups_of(others, inner))
-    return Divided({**splits, "test": test}, "speaker", [], [])
+    return Divided({**splits, "test": test}, "speaker", speakers, [], [])
 
 
 def _in_blocks(clips: Mapping[str, Clip], validation: float, test: float, gap: float) -> Divided:
@@ -161,7 +165,9 @@ def _in_blocks(clips: Mapping[str, Clip], validation: float, test: float, gap: f
         f" training first, at least {gap:g} s apart"
         + (f"; {len(left_out)} clips lie between and are left out ({some_of(left_out, _NAMED)})." if left_out else ".")
     ]
-    return Divided({part: sorted(ids) for part, ids in splits.items()}, "recording", sorted(left_out), notes)
+    names = groups_of(clips, "recording")
+    groups = {id: f"{names[id]}, {part}" for part, ids in splits.items() for id in ids}
+    return Divided({part: sorted(ids) for part, ids in splits.items()}, "recording", groups, sorted(left_out), notes)
 
 
 def _block_sizes(count: int, validation: float, test: float) -> dict[str, int]:

@@ -160,6 +160,12 @@ class HeldOut:
         return {name: self.scores(predict) for name, predict in systems.items()}
 
 
+def is_finished(directory: Path) -> bool:
+    """Return whether `run_variant` has trained and scored a variant in ``directory``."""
+    path = directory / _RUN
+    return path.exists() and "scores" in read_json(path, missing="run it again", remedy="delete it and run it again")
+
+
 def run_variant(data: HeldOut, settings: Settings, seed: int, directory: Path) -> dict[str, Any] | int:
     """Train one variant with one seed and score it; a run that was made before is read, and a stopped one goes on.
 
@@ -197,10 +203,11 @@ def run_variant(data: HeldOut, settings: Settings, seed: int, directory: Path) -
     model, begun = directory / "model.pt", time.process_time()
     code = train(_training(data, acoustic, ref_frames, seed, directory, model))
     record["seconds"] += time.process_time() - begun
+    save_json(directory / _RUN, record)
     if code == 0:
         bundle = load_acoustic_model(model, scaler=Scaler.load(data.processed_dir / "scaler.json"))
         record["scores"] = data.scores(lambda mri: predict_db(bundle, mri, acoustic.context))
-    save_json(directory / _RUN, record)
+        save_json(directory / _RUN, record)
     return code or record
 
 
@@ -226,16 +233,20 @@ def ablation_table(
     Parameters
     ----------
     baselines : from `HeldOut.baselines`.
-    runs : of each variant, what `run_variant` returned for each seed.
+    runs : of each variant, what `run_variant` returned for each seed; a variant without runs is left out.
     overlays : settings of each variant, as given.
     """
-    head = ["", "settings"]
+    head = ["", "settings", "seeds"]
     for part in PARTS:
         head += [f"{part}: mel error, dB ↓", f"{part}: ESTOI ↑"]
-    rows = [[name, "", *_cells([scores]), "–"] for name, scores in baselines.items()]
+    rows = [[name, "", "–", *_cells([scores]), "–"] for name, scores in baselines.items()]
     for name, made in runs.items():
+        if not made:
+            continue
         seconds = np.mean([run["seconds"] for run in made])
-        rows.append([name, _written(overlays[name]), *_cells([run["scores"] for run in made]), f"{seconds:.0f}"])
+        rows.append(
+            [name, _written(overlays[name]), str(len(made)), *_cells([run["scores"] for run in made]), f"{seconds:.0f}"]
+        )
     lines = [[*head, "CPU s"], ["---"] * (len(head) + 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

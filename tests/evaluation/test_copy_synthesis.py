@@ -68,6 +68,8 @@ def test_a_vocoder_above_griffin_lim_is_not_reported(wavs):
     # Where nothing can be measured, nothing is said.
     nothing = {"estoi": [float("nan")]}
     assert verdict({"vocoder": nothing, "griffin_lim": nothing}, "g_00000001") is None
+    last_bits = {"vocoder": {"estoi": [0.43, 0.52]}, "griffin_lim": {"estoi": [0.43, 0.52 + 1e-6]}}
+    assert verdict(last_bits, "griffin_lim.json") is None
 
 
 def test_a_subset_is_scored_if_there_are_many_clips():

@@ -44,7 +44,7 @@ onstart:
     for directory in dict.fromkeys([RESULTS, DATASET]):
         remove_abandoned(directory)
     check_models_in_use()
-    tell_training_time()
+    report_training_time()
     describe_rules()
 
 

@@ -61,16 +61,26 @@ def check_models_in_use():
     if marker.exists() and marker.read_text(encoding="utf-8") == passed:
         return
     words = [word for name, value in checked.items() if value for word in (f"--{name}", str(value))]
-    command = [sys.executable, script("check_models.py"), *words]
-    run = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
-    )
+    run = run_before_jobs("check_models.py", *words)
     if run.returncode:
         raise WorkflowError(run.stdout.strip().removeprefix("error: "))
     save_text(marker, passed)
 
 
-def tell_training_time():
+def run_before_jobs(name, *words, input=None):
+    """Run a script that needs torch before the first job; stdout of what is returned has its stderr too."""
+    return subprocess.run(
+        [sys.executable, script(name), *words],
+        input=input,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
+def report_training_time():
     """Before trainings on this machine's processor that take an hour or more, print how long they take."""
     pending = {job.rule.name for job in workflow.dag.needrun_jobs()}
     if not workflow.local_exec or not pending & {"train_acoustic", "fine_tune_vocoder"}:
@@ -78,15 +88,7 @@ def tell_training_time():
     frames = training_frames([CLIPS[id] for id in SPLIT_CLIPS["training"]], SPEC.frame_rate)
     if is_small(SETTINGS, frames):
         return
-    command = [sys.executable, script("estimate_training.py"), "--frames", str(frames)]
-    run = subprocess.run(
-        [*command, "--vocoder_config", VOCODER_CONFIG],
-        input=json.dumps(config),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    )
+    words = ["--frames", str(frames), "--vocoder_config", VOCODER_CONFIG]
+    run = run_before_jobs("estimate_training.py", *words, input=json.dumps(config))
     if said := run.stdout.strip():
         TERMINAL.warning(said)

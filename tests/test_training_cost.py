@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from small_recordings import record
 
@@ -14,6 +15,7 @@ from rtmri_speech import training_cost
 from rtmri_speech.configuration import load_configuration
 from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.training_cost import Cost, cost_on_processor, is_small, training_frames
+from rtmri_speech.vocoder.train import Networks
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -39,6 +41,16 @@ def test_the_cost_is_the_time_of_a_step_times_the_steps(monkeypatch):
     assert cost_on_processor(capped, 801, config).acoustic == pytest.approx(2 * 8 / 2 * 105)
 
 
+@pytest.mark.parametrize("computes", [True, False])
+def test_a_step_is_timed_in_the_precision_of_the_training(monkeypatch, computes):
+    timed = []
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": computes})
+    monkeypatch.setattr(Networks, "step", lambda networks, *_: timed.append(networks.bf16))
+    settings = load_configuration(TINY | {"vocoder": TINY["vocoder"] | {"bf16": True}})
+    cost_on_processor(settings, 1, ROOT / "config" / "hifigan_demo.json")
+    assert set(timed) == {computes}
+
+
 def test_the_demo_and_the_small_size_are_small_and_full_size_is_not():
     assert is_small(read("config.yaml"), 32 * 55) and is_small(read("small.yaml"), 1500)
     assert not is_small(read("full_size.yaml"), 1500)
@@ -47,7 +59,7 @@ def test_the_demo_and_the_small_size_are_small_and_full_size_is_not():
 def test_a_cost_is_told_in_days_hours_and_minutes():
     assert str(Cost(5 * 86400, 3 * 3600)) == "5 days for the mel generator and 3 hours for the vocoder"
     assert str(Cost(100, 0)) == "2 minutes for the mel generator"
-    assert Cost(1800, 1801).worth_telling and not Cost(1800, 0).worth_telling
+    assert Cost(1800, 1801).worth_reporting and not Cost(1800, 0).worth_reporting
 
 
 def test_frames_are_those_of_cuts_and_of_whole_recordings(tmp_path):

@@ -13,7 +13,7 @@ from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.all import Settings
 
-_WORTH_TELLING_S = 3600.0
+_WORTH_REPORTING_S = 3600.0
 
 _LITTLE_WORK = 1e11
 """Pixels in all frames of all epochs below which a mel generator takes minutes, and nothing is timed."""
@@ -33,9 +33,9 @@ class Cost:
     vocoder: float
 
     @property
-    def worth_telling(self) -> bool:
+    def worth_reporting(self) -> bool:
         """Whether it is an hour or more."""
-        return self.acoustic + self.vocoder >= _WORTH_TELLING_S
+        return self.acoustic + self.vocoder >= _WORTH_REPORTING_S
 
     def __str__(self) -> str:
         named = {"mel generator": self.acoustic, "vocoder": self.vocoder}
@@ -117,11 +117,14 @@ def _vocoder_seconds(settings: Settings, vocoder_config: Path) -> float:
     import torch
 
     from rtmri_speech.training.distributed import Processes
+    from rtmri_speech.training.precision import computes_bfloat16
     from rtmri_speech.vocoder.config import read_config
     from rtmri_speech.vocoder.train import Networks
 
     config = dataclasses.replace(read_config(vocoder_config), padding="official")
-    networks = Networks(config, Processes(0, 1, torch.device("cpu")), settings.vocoder.bf16)
+    processor = torch.device("cpu")
+    bf16 = settings.vocoder.bf16 and computes_bfloat16(processor)
+    networks = Networks(config, Processes(0, 1, processor), bf16)
     mel = torch.randn(1, config.num_mels, config.segment_frames)
     audio = 0.1 * torch.randn(1, config.segment_size)
     adversarial = config.discriminator_start is not None and config.discriminator_start < settings.vocoder.steps

@@ -398,15 +398,19 @@ def test_the_chosen_epoch_is_in_the_checkpoint(tiny_training, monkeypatch, choos
     assert not list(losses)
 
 
+def assert_same_last_state(*runs):
+    states = [load_checkpoint(max(run.state_dir.glob("state_*.pt")))["payload"] for run in runs]
+    for name in ("model", "averaged", "optimizer"):
+        assert_same(states[0][name], states[1][name], name)
+
+
 def test_a_training_with_an_average_resumes_bit_for_bit(tiny_training):
     changed = {"average": 0.8, "choose": "last", "mel_floor_db": 30.0, "schedule": "plateau"}
     whole, stopped = tiny_training("whole", **changed, epochs=4), tiny_training("stopped", **changed, epochs=2)
     train(whole)
     train(stopped)
     train(dataclasses.replace(stopped, epochs=4))
-    states = [load_checkpoint(max(run.state_dir.glob("state_*.pt")))["payload"] for run in (whole, stopped)]
-    for name in ("model", "averaged", "optimizer"):
-        assert_same(states[0][name], states[1][name], name)
+    assert_same_last_state(whole, stopped)
     assert_same(*(load_checkpoint(run.out_ckpt)["model_state_dict"] for run in (whole, stopped)))
 
 
@@ -420,9 +424,7 @@ def test_a_training_on_principal_components_resumes_bit_for_bit_and_keeps_them(t
     train(whole)
     train(stopped)
     train(dataclasses.replace(stopped, epochs=12))
-    states = [load_checkpoint(max(run.state_dir.glob("state_*.pt")))["payload"] for run in (whole, stopped)]
-    for name in ("model", "averaged", "optimizer"):
-        assert_same(states[0][name], states[1][name], name)
+    assert_same_last_state(whole, stopped)
     errors = [value for _, value in scalars(whole)["metrics/val_mse"]]
     assert min(errors) < 0.7 * errors[0]
     clips = [open_sample(whole.processed_dir, id).mri for id in ("a0", "a1", "a2")]

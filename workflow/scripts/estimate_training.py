@@ -26,7 +26,7 @@ def main() -> int:
     if torch.cuda.is_available() and settings.acoustic.gpus:
         return 0
     cost = cost_on_processor(settings, args.frames, args.vocoder_config)
-    if cost.worth_telling:
+    if cost.worth_reporting:
         print(
             f"PyTorch finds no GPU: training on this machine's processor takes up to {cost}."
             " workflow/scripts/start_project.py writes a configuration of small size, which takes minutes."

@@ -7,7 +7,7 @@ ridge regression) are rows beside them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,9 @@ from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.windows import window_starts_path, write_window_starts
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.baselines import NEIGHBOURS, mean_mel, training_frames
-from rtmri_speech.evaluation.mel_generator import spoken_frames
+from rtmri_speech.evaluation.mel_generator import Predict, baseline_systems, spoken_frames
 from rtmri_speech.evaluation.metrics import estoi
-from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
+from rtmri_speech.evaluation.ridge import RidgeMel
 from rtmri_speech.settings.acoustic import Acoustic, Training
 from rtmri_speech.settings.all import Settings
 from rtmri_speech.settings.fields import fields_of, plain
@@ -121,7 +120,7 @@ class HeldOut:
         """Return the clips of a part."""
         return read_filelist(self.processed_dir / "hifigan_filelists" / f"{part}.txt", may_be_empty=part == "test")
 
-    def scores(self, predict: Callable[[np.ndarray], np.ndarray]) -> Scores:
+    def scores(self, predict: Predict) -> Scores:
         """Return the scores of what predicts a mel in dB ``(T, n_mels)`` from frames ``(T, H, W)``.
 
         ``error_db`` is the root mean squared difference from the recording's mel over speech frames and bins, dB;
@@ -150,14 +149,9 @@ class HeldOut:
     def baselines(self) -> dict[str, Scores]:
         """Return the scores of what needs no training, by name."""
         training = self.ids("training")
-        scaler, look_up = Scaler.load(self.processed_dir / "scaler.json"), training_frames(self.processed_dir, training)
-        neighbours = min(NEIGHBOURS, look_up.count)
-        systems: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-            "Mean mel": lambda mri: mean_mel(scaler, len(mri)),
-            f"{neighbours} nearest training frames": lambda mri: look_up.predict(mri, neighbours),
-            RIDGE: RidgeMel(self.processed_dir, training).predict,
-        }
-        return {name: self.scores(predict) for name, predict in systems.items()}
+        scaler, ridge = Scaler.load(self.processed_dir / "scaler.json"), RidgeMel(self.processed_dir, training)
+        systems = baseline_systems(self.processed_dir, training, scaler, ridge)
+        return {name[:1].upper() + name[1:]: self.scores(predict) for name, predict in systems.items()}
 
 
 def is_finished(directory: Path) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from rtmri_speech.acoustic.predict import AcousticBundle, predict_db
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.sample import Sample, open_sample
+from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, mean_mel, shuffled_in_time, training_frames
 from rtmri_speech.evaluation.f0_range import training_f0_range
 from rtmri_speech.evaluation.metrics import f0_errors, harvest_f0, missing_libraries, speech_frames
@@ -26,6 +27,30 @@ LEAST_VOICED = 50
 
 F0_CLIPS = 100
 """Training clips that F0 is regressed on at most, evenly chosen: a quarter of a second of processor each."""
+
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""From frames ``(T, H, W)`` to a mel in dB ``(T, n_mels)``."""
+
+
+def baseline_systems(
+    processed_dir: str | Path, training: list[str], scaler: Scaler, ridge: RidgeMel
+) -> dict[str, Predict]:
+    """Return what predicts a mel without a network, by name: mean mel, nearest neighbours and ridge regression.
+
+    Parameters
+    ----------
+    processed_dir, training : the dataset, and its training clips.
+    scaler : of the mean mel.
+    ridge : fitted to the training clips.
+    """
+    look_up = training_frames(processed_dir, training)
+    neighbours = min(NEIGHBOURS, look_up.count)
+    return {
+        "mean mel": lambda mri: mean_mel(scaler, len(mri)),
+        f"{neighbours} nearest training frames": lambda mri: look_up.predict(mri, neighbours),
+        RIDGE: ridge.predict,
+    }
 
 
 def mel_generator_errors(
@@ -56,12 +81,8 @@ def mel_generator_errors(
     """
     lists = Path(processed_dir) / "hifigan_filelists"
     training = read_filelist(lists / "training.txt")
-    look_up, ridge = training_frames(processed_dir, training), RidgeMel(processed_dir, training)
-    neighbours = min(NEIGHBOURS, look_up.count)
-    systems: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "mean mel": lambda mri: mean_mel(bundle.scaler, len(mri)),
-        f"{neighbours} nearest training frames": lambda mri: look_up.predict(mri, neighbours),
-        RIDGE: ridge.predict,
+    ridge = RidgeMel(processed_dir, training)
+    systems = baseline_systems(processed_dir, training, bundle.scaler, ridge) | {
         "model, sequence": lambda mri: predict_db(bundle, mri, "sequence"),
         "model, window": lambda mri: predict_db(bundle, mri, "window"),
         "model, causal": lambda mri: predict_db(bundle, mri, "causal"),
@@ -93,7 +114,7 @@ def _pitch_errors(
     voiced = np.concatenate([f0[speech & (f0 > 0)] for f0, speech in known.values()])
     if len(voiced) < LEAST_VOICED:
         return {}
-    systems: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    systems: dict[str, Predict] = {
         RIDGE: RidgeF0(processed_dir, known, pictures).predict,
         ALWAYS_VOICED: lambda mri: np.full(len(mri), np.median(voiced)),
     }
@@ -128,7 +149,7 @@ def _spoken_f0(
 
 
 def _measured(
-    systems: dict[str, Callable[[np.ndarray], np.ndarray]], processed_dir: Path, ids: list[str], bundle: AcousticBundle
+    systems: dict[str, Predict], processed_dir: Path, ids: list[str], bundle: AcousticBundle
 ) -> dict[str, Any]:
     errors: dict[str, list[np.ndarray]] = {name: [] for name in systems}
     spoken, frames = [], 0

@@ -2,13 +2,14 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from rtmri_speech.atomic import remove_abandoned, replacing, save_npy, save_npy_rows
+from rtmri_speech.atomic import remove_abandoned, replacing, replacing_directory, save_npy, save_npy_rows
 
 
 def as_numpy_saves(array) -> bytes:
@@ -59,3 +60,43 @@ def test_temporary_files_are_removed_only_if_their_process_is_dead(tmp_path):
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {".hidden.npy", "own.0123abcd-1-0123abcd.npy", "mine.json"}
     assert f"-{os.getpid()}-" in temporary.name
+
+
+def test_a_directory_is_replaced_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "sounds"
+    for round in ("first", "second"):
+        with replacing_directory(target) as temporary:
+            (temporary / round).mkdir()
+            (temporary / round / "a.wav").touch()
+        assert [path.name for path in target.iterdir()] == [round]
+    with pytest.raises(ValueError), replacing_directory(target) as temporary:
+        (temporary / "third").touch()
+        raise ValueError
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
+        "sounds",
+        "sounds/second",
+        "sounds/second/a.wav",
+    ]
+
+
+def test_a_directory_that_another_removes_while_it_is_made_is_whole(tmp_path):
+    target = tmp_path / "sounds"
+    with replacing_directory(target) as ours:
+        (ours / "a").touch()
+        with replacing_directory(target) as theirs:
+            (theirs / "b").touch()
+        shutil.rmtree(target)
+    assert [path.name for path in target.iterdir()] == ["a"]
+
+
+def test_a_dead_process_directory_is_removed(tmp_path):
+    code = (
+        "import os, sys\nfrom rtmri_speech.atomic import replacing_directory\n"
+        "with replacing_directory(sys.argv[1]) as temporary:\n    (temporary / 'a').touch()\n    os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "sounds")], check=False)
+    (left,) = tmp_path.iterdir()
+    with replacing_directory(tmp_path / "mine") as temporary:
+        assert remove_abandoned(tmp_path) == [left]
+        assert temporary.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

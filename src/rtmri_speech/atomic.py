@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import zlib
 from collections.abc import Iterable, Iterator
@@ -31,8 +32,7 @@ def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
-    temporary = path.with_name(f".{path.stem[:40]}.{writer}{path.suffix}")
+    temporary = _temporary_beside(path)
     try:
         yield temporary
         if durable:
@@ -47,24 +47,55 @@ def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_directory(path: str | Path) -> Iterator[Path]:
+    """Yield a new directory beside ``path`` that replaces it, with all that it holds, when the block succeeds.
+
+    A job whose workflow was killed, and that still writes, thus writes nothing where the next workflow removes and
+    makes the same directory. As `replacing` otherwise.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, former = _temporary_beside(path), _temporary_beside(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            path.rename(former)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def _temporary_beside(path: Path) -> Path:
+    writer = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return path.with_name(f".{path.stem[:40]}.{writer}{path.suffix}")
+
+
 def remove_abandoned(directory: str | Path) -> list[Path]:
-    """Remove temporary files in and below ``directory`` whose writer, a process of this machine, has exited.
+    """Remove temporary files and directories in and below ``directory`` whose writer, a process of this machine, has
+    exited.
 
     Returns
     -------
     list of Path
-        The files removed.
+        What was removed.
     """
     # psutil is a dependency of Snakemake, which calls this.
     import psutil
 
     removed = []
-    for folder, _, names in os.walk(directory):
-        for name in names:
+    for folder, directories, names in os.walk(directory):
+        for name in [*names, *directories]:
             match = _TEMPORARY.fullmatch(name)
             if match and match[1] == _machine() and not psutil.pid_exists(int(match[2])):
                 removed.append(Path(folder, name))
-                removed[-1].unlink(missing_ok=True)
+                if name in directories:
+                    directories.remove(name)
+                    shutil.rmtree(removed[-1], ignore_errors=True)
+                else:
+                    removed[-1].unlink(missing_ok=True)
     return removed
 
 

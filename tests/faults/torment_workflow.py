@@ -49,6 +49,9 @@ NO_OUTPUTS = re.compile(
 IN_THE_MAKING = re.compile(r"(acoustic|vocoder)/")
 """What a training writes more than once: the best model so far, and pairs that are pruned."""
 
+IN_TEMPORARY = re.compile(r"(^|/)\.")
+"""What a job has not published yet: a temporary file, or one in a temporary directory."""
+
 MEASURED = "real_time_factor"
 """The one score that is a measured time."""
 
@@ -248,7 +251,7 @@ class Torment:
         begun = set(unfinished(self.checkout))
         for path in self.checkout.results.rglob("*"):
             name = path.relative_to(self.checkout.results).as_posix()
-            if path in begun or path.name.startswith(".") or NO_OUTPUTS.match(name) or IN_THE_MAKING.match(name):
+            if path in begun or IN_TEMPORARY.search(name) or NO_OUTPUTS.match(name) or IN_THE_MAKING.match(name):
                 continue
             with contextlib.suppress(FileNotFoundError):
                 if path.is_file():

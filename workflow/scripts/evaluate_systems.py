@@ -60,6 +60,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from rtmri_speech.acoustic.predict import load_acoustic_model
+    from rtmri_speech.atomic import replacing_directory
     from rtmri_speech.dataset.catalogue import read_catalogue
     from rtmri_speech.dataset.filelists import read_filelist
     from rtmri_speech.dataset.meta import load_mel_spec
@@ -108,23 +109,23 @@ def main() -> None:
         RidgeMel(args.processed_dir, training),
         list(dict.fromkeys(args.context)),
     )
-    sounds = args.output_dir / systems.SOUNDS
-    seconds = systems.write_sounds(
-        made, args.processed_dir, ids, sounds, lambda clips: tqdm(clips, "sounds", unit="clip", disable=None)
-    )
-    scores = systems.score_sounds(
-        made.rows(),
-        ids,
-        args.processed_dir,
-        sounds,
-        spec,
-        scaler,
-        f0_range=f0_range,
-        seconds=seconds,
-        phonemes=args.phonemes,
-        workers=args.threads,
-        progress=lambda found: tqdm(found, "scores", len(ids) * len(made.rows()), unit="wav", disable=None),
-    )
+    with replacing_directory(args.output_dir / systems.SOUNDS) as sounds:
+        seconds = systems.write_sounds(
+            made, args.processed_dir, ids, sounds, lambda clips: tqdm(clips, "sounds", unit="clip", disable=None)
+        )
+        scores = systems.score_sounds(
+            made.rows(),
+            ids,
+            args.processed_dir,
+            sounds,
+            spec,
+            scaler,
+            f0_range=f0_range,
+            seconds=seconds,
+            phonemes=args.phonemes,
+            workers=args.threads,
+            progress=lambda found: tqdm(found, "scores", len(ids) * len(made.rows()), unit="wav", disable=None),
+        )
     scores["settings"] |= {
         "vocoder": args.hifigan_checkpoint.name,
         "base_vocoder": args.base_checkpoint and args.base_checkpoint.name,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rtmri_speech.atomic import replacing, save_text
+from rtmri_speech.atomic import replacing, replacing_directory, save_text
 from rtmri_speech.dataset.catalogue import Catalogue, read_catalogue
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import Sample, open_sample
@@ -97,9 +97,8 @@ def write_page(output: str | Path, experiment: Experiment, progress: Callable[[A
     rows = list(scores["rows"])
     sources = [scores["configured"], *(row for row in rows if row not in (scores["configured"], "ceiling"))]
     sources = ["ceiling", *sources] if "ceiling" in rows else sources
-    clips = [
-        _clip(output / "media" / id, id, sources, scores, experiment, spec) for id in progress(list(scores["clips"]))
-    ]
+    with replacing_directory(output / "media") as media:
+        clips = [_clip(media / id, id, sources, scores, experiment, spec) for id in progress(list(scores["clips"]))]
     plots = draw_plots(scores, experiment.logs, output / "figures", experiment.phonemes is not None)
     save_text(output / "index.html", render(page_data(scores, sources, clips, spec), plots, experiment, scores))
 

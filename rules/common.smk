@@ -64,6 +64,9 @@ try:
     SETTINGS = load_configuration(config)
     RESULTS = text(SETTINGS.results)
     DATASET = text(SETTINGS.dataset) or f"{RESULTS}/dataset"
+    # Recordings that the workflow makes are beside their dataset: experiments that share the one share the others.
+    DEMO = (Path(DATASET).parent / "demo").as_posix()
+    NORMALIZED = (Path(DATASET).parent / "normalized_videos").as_posix()
     # The processed directory of the older system, where its data are taken over.
     LAB_DIR = text(SETTINGS.lab.processed) if takes_over(SETTINGS) else None
     if LAB_DIR:
@@ -72,7 +75,7 @@ try:
         LAB_CLIPS = lab_clips(Path(LAB_DIR), SETTINGS.corpus.videos, SETTINGS.corpus.audio)
         READING = Reading(included(LAB_CLIPS, SETTINGS.corpus.exclude))
     else:
-        READING = read_corpus(SETTINGS.corpus, Path(RESULTS))
+        READING = read_corpus(SETTINGS.corpus, Path(DEMO))
     DIVIDED = divide(READING.clips, SETTINGS.split)
     SPLIT_CLIPS = DIVIDED.splits
     RAW_CLIPS = {id: clip for id, clip in READING.clips.items() if id not in DIVIDED.left_out}
@@ -81,7 +84,7 @@ try:
     CLIPS = (
         RAW_CLIPS
         if SETTINGS.corpus.raw_videos is None
-        else normalised_clips(RAW_CLIPS, Path(RESULTS, "normalized_videos"))
+        else normalised_clips(RAW_CLIPS, Path(NORMALIZED))
     )
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -161,7 +164,8 @@ def minutes_for(clips, seconds):
 
 def existing(path):
     """Return ``[path]`` if it exists or can be made, else []: the job then reports the missing file, and others continue."""
-    return [str(path)] if path.exists() or path.is_relative_to(RESULTS) else []
+    made = any(path.is_relative_to(directory) for directory in (RESULTS, DEMO, NORMALIZED))
+    return [str(path)] if path.exists() or made else []
 
 
 def pair_of(base):

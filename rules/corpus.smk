@@ -7,9 +7,9 @@ if SETTINGS.corpus.source == "demo":
     rule make_demo_clip:
         """Generate a demo clip: video, sound, and a description with phonemes and F0."""
         output:
-            video=f"{RESULTS}/demo/videos/{{id}}.mp4",
-            audio=f"{RESULTS}/demo/audio/{{id}}.wav",
-            description=f"{RESULTS}/demo/descriptions/{{id}}.json",
+            video=f"{DEMO}/videos/{{id}}.mp4",
+            audio=f"{DEMO}/audio/{{id}}.wav",
+            description=f"{DEMO}/descriptions/{{id}}.json",
         log:
             f"{LOGS}/make_demo_clip/{{id}}.log",
         benchmark:
@@ -41,7 +41,7 @@ if SETTINGS.corpus.raw_videos is not None:
         input:
             lambda wildcards: existing(RECORDINGS[wildcards.recording]),
         output:
-            f"{RESULTS}/normalized_videos/{{recording}}.mp4",
+            f"{NORMALIZED}/{{recording}}.mp4",
         log:
             f"{LOGS}/normalize_video/{{recording}}.log",
         benchmark:
@@ -71,7 +71,7 @@ if SETTINGS.corpus.raw_videos is not None:
 # Phoneme labels of the test clips, where available.
 if SETTINGS.corpus.source == "demo":
     SAID = {}
-    PHONEMES = f"{RESULTS}/demo/descriptions"
+    PHONEMES = f"{DEMO}/descriptions"
     PHONEME_FILES = paths(rules.make_demo_clip.output.description, TEST_CLIPS)
 else:
     try:

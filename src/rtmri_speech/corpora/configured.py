@@ -23,20 +23,20 @@ SETS = {
 """Public sets by the name of ``corpus.source``; each module has ``read``, ``SIZE`` and ``RATE``."""
 
 
-def read_corpus(settings: Corpus, results: Path) -> Reading:
+def read_corpus(settings: Corpus, demo: Path) -> Reading:
     """Return the clips of the ``corpus`` section by id, sorted, without the excluded ones, and notes on them.
 
     Parameters
     ----------
     settings : the ``corpus`` section.
-    results : where the demo's recordings are made.
+    demo : where the demo's recordings are made.
 
     Raises
     ------
     UserError
         What the reader of the source raises, two ids differ in case alone, or nothing is left.
     """
-    reading = _read(settings, results)
+    reading = _read(settings, demo)
     clips = included(reading.clips, settings.exclude)
     _require_own_files(clips)
     clips = with_rate(clips, settings.frame_rate)
@@ -51,10 +51,10 @@ def set_notes(reading: Reading, source: str) -> list[str]:
     return [*reading.notes, *format_notes(reading, SETS[source].SIZE, SETS[source].RATE)]
 
 
-def _read(settings: Corpus, results: Path) -> Reading:
+def _read(settings: Corpus, demo: Path) -> Reading:
     match settings.source:
         case "demo":
-            return Reading(demo_clips(settings.demo.clips, results / "demo"))
+            return Reading(demo_clips(settings.demo.clips, demo))
         case "directories" | "lab":
             return Reading(clips_from_directories(settings.videos, settings.audio))
         case "table":

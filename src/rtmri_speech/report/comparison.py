@@ -41,7 +41,8 @@ def comparison_table(differences: Mapping[str, Mapping[str, float | None]], thei
     for metric, found in differences.items():
         measure = _MEASURES[metric]
         mean, low, high = (shown(found[key], measure.digits + 1) for key in ("mean", "low", "high"))
-        title = measure.title + (f", {measure.unit}" if measure.unit else "")
         spread = f"± {TRAINING_SPREAD[metric]:g}"
-        lines.append(f"| {title} | {mean} | {low} to {high} | {spread} | {found['n']} | {verdict(metric, found)} |")
+        lines.append(
+            f"| {measure.titled()} | {mean} | {low} to {high} | {spread} | {found['n']} | {verdict(metric, found)} |"
+        )
     return "\n".join(lines)

@@ -203,7 +203,7 @@ def _mean(row: Mapping[str, Any], measure: Measure) -> float | None:
 
 def _heading(measure: Measure) -> str:
     arrow = {"higher": " ↑", "lower": " ↓", "zero": ""}[measure.better]
-    return f"{measure.title}{f', {measure.unit}' if measure.unit else ''}{arrow}"
+    return f"{measure.titled()}{arrow}"
 
 
 def _share_of_ceiling(scores: Mapping[str, Any]) -> str:

@@ -29,6 +29,10 @@ class Measure:
     meaning: str
     doubt: str = ""
 
+    def titled(self) -> str:
+        """Return the title with the unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
 
 MEASURES = (
     Measure(
@@ -151,6 +155,11 @@ MEASURES = (
         "if the scanner's noise fills the pauses, no frame is silent",
     ),
 )
+
+
+def known_measures(scores: Mapping[str, Any]) -> list[Measure]:
+    """Return the measures that a row of ``scores.json`` has."""
+    return [m for m in MEASURES if any(m.name in row["summary"] for row in scores["rows"].values())]
 
 
 def span(measure: Measure, rows: Mapping[str, Any]) -> tuple[float, float] | None:

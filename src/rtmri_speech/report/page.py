@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import datetime
-import html
-import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 
-from rtmri_speech.atomic import replacing, replacing_directory, save_text
+from rtmri_speech.atomic import replacing_directory, save_text
 from rtmri_speech.dataset.catalogue import Catalogue, read_catalogue
 from rtmri_speech.dataset.meta import load_mel_spec
-from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.evaluation.intelligibility import intelligibility_note, table_cells
 from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes, spoken_text
-from rtmri_speech.evaluation.systems import SOUNDS, TITLES
+from rtmri_speech.evaluation.systems import SOUNDS
 from rtmri_speech.provenance import code_version, inputs_digest, package_versions
 from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
-from rtmri_speech.report.figures import draw_mel, draw_plots
-from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, floor_voicing_note, span
+from rtmri_speech.report.figures import draw_plots
+from rtmri_speech.report.measures import known_measures, span
+from rtmri_speech.report.media import ORIGINAL, copy, write_media
 from rtmri_speech.report.scores import NOT_MEASURED, read_intelligibility, read_scores, vocoder_verdict
-from rtmri_speech.signal.audio import read_audio
+from rtmri_speech.report.template import details, fill, note, table
 from rtmri_speech.signal.mel import MelSpec
-from rtmri_speech.signal.video import write_video
 
-ORIGINAL = ("original", "Original", "the recording")
 TITLE = "rtMRI to speech"
 HELD_OUT = {
     "clip": "test clips held out, whatever they say",
@@ -43,7 +37,6 @@ HELD_OUT = {
 """What training has not seen, by what the split keeps together."""
 
 _TICKS_HZ = (300, 1000, 2000, 4000, 8000)
-_WIDE_PLOTS = {"systems"}
 _DIGITS = 5
 """Significant digits of the numbers in the page's data; fewer are shown."""
 
@@ -113,9 +106,10 @@ def page_data(
     sources : playable rows, after the original.
     clips : ``id``, ``seconds`` and, if known, ``text``, ``phonemes`` and ``films`` of each clip.
     """
-    measures = _known_measures(scores)
+    measures = known_measures(scores)
     centres = spec.centre_frequencies()
-    playable = [ORIGINAL, *((row, *TITLES.get(row, (row, ""))) for row in sources)]
+    rows = scores["rows"]
+    playable = [ORIGINAL, *((row, rows[row]["title"], rows[row]["note"]) for row in sources)]
     return {
         "configured": scores["configured"],
         "frame_rate": float(spec.frame_rate),
@@ -165,10 +159,6 @@ def page_data(
     }
 
 
-def _known_measures(scores: Mapping[str, Any]) -> list[Measure]:
-    return [m for m in MEASURES if any(m.name in row["summary"] for row in scores["rows"].values())]
-
-
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{_DIGITS}g}")
 
@@ -177,16 +167,8 @@ def _clip(
     media: Path, id: str, sources: Sequence[str], scores: Mapping[str, Any], experiment: Experiment, spec: MelSpec
 ) -> dict[str, Any]:
     """Write the media of one clip; return its entry in the page's data."""
-    sample = open_sample(experiment.processed_dir, id)
-    write_video(_made(media / "video.mp4"), _gray(sample), spec.frame_rate)
-    wavs = {ORIGINAL[0]: experiment.processed_dir / "wavs" / f"{id}.wav"}
-    wavs |= {row: experiment.evaluation / SOUNDS / row / f"{id}.wav" for row in sources}
-    mels = {}
-    for name, wav in wavs.items():
-        mels[name] = spec.db(spec.mel(read_audio(wav, sampling_rate=spec.sampling_rate)))
-        _copy(wav, media / f"{name}.wav")
-    for name, mel_db in mels.items():
-        draw_mel(media / f"{name}.png", mel_db, mels[ORIGINAL[0]].max())
+    sounds = {row: experiment.evaluation / SOUNDS / row / f"{id}.wav" for row in sources}
+    write_media(media, id, experiment.processed_dir, sounds, spec)
     clip: dict[str, Any] = {
         "id": id,
         "title": experiment.catalogue.title(id),
@@ -201,29 +183,14 @@ def _clip(
     return clip
 
 
-def _gray(sample: Sample) -> np.ndarray:
-    """Frames as uint8; the lab's are floats in [0, 1]."""
-    return sample.mri if sample.mri.dtype == np.uint8 else np.rint(sample.mri * 255).astype(np.uint8)
-
-
 def _films(directory: Path | None, id: str, media: Path) -> list[list[str]]:
     """Copy the clip's Grad-CAM films; return each one's file name on the page and its title."""
     films = []
     for path in sorted((directory / id).glob("*.mp4")) if directory else []:
         name = f"film_{path.name}"
-        _copy(path, media / name)
+        copy(path, media / name)
         films.append([name, path.stem.removeprefix("gradcam_").replace("_", " ")])
     return films
-
-
-def _copy(source: Path, target: Path) -> None:
-    with replacing(target) as temporary:
-        shutil.copyfile(source, temporary)
-
-
-def _made(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experiment, scores: Mapping[str, Any]) -> str:
@@ -234,10 +201,6 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
     data : `page_data`.
     plots : name of each plot in ``figures/`` to its caption.
     """
-    directory = Path(__file__).parent
-    style, script, page = (
-        (directory / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "page.html")
-    )
     spec = load_mel_spec(experiment.processed_dir)
     sizes = split_sizes(experiment.processed_dir, spec)
     now = datetime.datetime.now(datetime.UTC)
@@ -252,18 +215,14 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
         facts.append(warning)
     if warning := vocoder_verdict(experiment.evaluation):
         facts.append(warning)
-    # Escaped, so that the data cannot close its script element.
-    safe = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return Template(page).substitute(
+    return fill(
+        data,
+        scores,
         title=TITLE,
-        facts=html.escape(" · ".join(facts)),
-        style=style.strip(),
-        script=script.strip(),
-        data=safe,
+        facts=facts,
+        plots=plots,
+        about=_about(experiment, scores, sizes),
         intelligibility=_intelligibility(experiment.evaluation),
-        definitions=_definitions(scores),
-        plots="\n".join(_plot(name, caption) for name, caption in plots.items()),
-        about="\n".join(_about(experiment, scores, sizes)),
     )
 
 
@@ -271,34 +230,9 @@ def _intelligibility(evaluation: Path) -> str:
     """The intelligibility table, or how to enable it."""
     scores = read_intelligibility(evaluation)
     if scores is None:
-        return f'<p class="note">{html.escape(NOT_MEASURED)}</p>'
+        return note(NOT_MEASURED)
     head, lines = table_cells(scores)
-    note = html.escape(intelligibility_note(scores))
-    return f'{_table("Intelligibility", lines, head, "times")}<p class="note">{note}</p>'
-
-
-def _definitions(scores: Mapping[str, Any]) -> str:
-    """Definition and caveats of each measure."""
-    entries = [
-        f"<dt>{html.escape(m.title)}{html.escape(f', {m.unit}' if m.unit else '')}</dt>"
-        f"<dd>{html.escape(m.meaning)}.{html.escape(f' Caution: {m.doubt}.' if m.doubt else '')}</dd>"
-        for m in _known_measures(scores)
-    ]
-    note = html.escape(" ".join(filter(None, [f0_range_note(scores["settings"]), floor_voicing_note(scores)])))
-    return (
-        "<details><summary>What the measures mean, and their limits</summary>"
-        f"<p>{note}</p><dl>{''.join(entries)}</dl></details>"
-    )
-
-
-def _plot(name: str, caption: str) -> str:
-    wide = ' class="wide"' if name in _WIDE_PLOTS else ""
-    caption = html.escape(caption)
-    return (
-        f'<figure{wide}><picture><source srcset="figures/{name}_dark.png" media="(prefers-color-scheme: dark)">'
-        f'<img src="figures/{name}_light.png" alt="{caption}" loading="lazy"></picture>'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    return table("Intelligibility", lines, head, "times") + note(intelligibility_note(scores))
 
 
 def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str, Any]) -> list[str]:
@@ -317,8 +251,8 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
         **settings.get("libraries", {}),
     }
     parts = [
-        _table("This run", [[name, value] for name, value in run.items() if value]),
-        _table(
+        table("This run", [[name, value] for name, value in run.items() if value]),
+        table(
             "Split, by clip",
             [[split, str(size.clips), duration(size.seconds)] for split, size in sizes.items()],
             ["split", "clips", "sound"],
@@ -327,7 +261,7 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
     ]
     if times:
         parts.append(
-            _table(
+            table(
                 "Time and memory of the stages",
                 [
                     [rule.replace("_", " "), str(t.jobs), f"{t.seconds:.0f} s", f"{t.memory_mb:.0f} MB"]
@@ -339,12 +273,12 @@ def _about(experiment: Experiment, scores: Mapping[str, Any], sizes: Mapping[str
         )
     if experiment.records:
         rows = [_record_row(record) for record in experiment.records]
-        parts.append(_table("Provenance of the stages", rows, ["stage", "code", "seed", "inputs", "SHA-256"]))
+        parts.append(table("Provenance of the stages", rows, ["stage", "code", "seed", "inputs", "SHA-256"]))
         # Hashes of single clips are only in the files.
         short = [{key: value for key, value in record.items() if key != "clips"} for record in experiment.records]
-        parts.append(_details("Code, packages, settings and inputs of each stage", short))
+        parts.append(details("Code, packages, settings and inputs of each stage", short))
     if experiment.settings:
-        parts.append(_details("All settings", experiment.settings))
+        parts.append(details("All settings", experiment.settings))
     return parts
 
 
@@ -361,25 +295,7 @@ def _record_row(record: Mapping[str, Any]) -> list[str]:
     return [record["stage"], ", ".join(dict.fromkeys(makers)), seed, ", ".join(counts), inputs_digest(record)[:12]]
 
 
-def _details(title: str, content: Any) -> str:
-    listed = html.escape(json.dumps(content, indent=2, ensure_ascii=False))
-    return f'<details class="wide"><summary>{html.escape(title)}</summary><pre>{listed}</pre></details>'
-
-
 _TRAININGS = {"mel generator": "train_acoustic", "vocoder": "fine_tune_vocoder"}
-
-
-def _table(title: str, rows: Sequence[Sequence[str]], head: Sequence[str] = (), kind: str = "") -> str:
-    def cells(row: Sequence[str]) -> str:
-        return f'<th scope="row">{html.escape(row[0])}</th>' + "".join(f"<td>{html.escape(v)}</td>" for v in row[1:])
-
-    top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
-    lines = "".join(f"<tr>{cells(row)}</tr>" for row in rows)
-    return (
-        f'<div><h3>{html.escape(title)}</h3><table class="{kind}">'
-        + (f"<thead><tr>{top}</tr></thead>" if head else "")
-        + f"<tbody>{lines}</tbody></table></div>"
-    )
 
 
 def duration(seconds: float) -> str:

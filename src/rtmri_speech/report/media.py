@@ -1,0 +1,61 @@
+"""The media of a clip on a page: its video, and each sound with the picture of its mel."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from rtmri_speech.atomic import replacing
+from rtmri_speech.dataset.sample import Sample, open_sample
+from rtmri_speech.report.figures import draw_mel
+from rtmri_speech.signal.audio import read_audio
+from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.signal.video import write_video
+
+ORIGINAL = ("original", "Original", "the recording")
+"""Name, title and description of the recording among the sounds."""
+
+
+def write_media(media: Path, id: str, processed_dir: Path, sounds: Mapping[str, Path], spec: MelSpec) -> None:
+    """Write ``video.mp4``, and ``<name>.wav`` and ``<name>.png`` of the recording and of every sound, to ``media``.
+
+    The mels of a clip have one scale, that of the recording.
+
+    Parameters
+    ----------
+    processed_dir : the dataset with the clip.
+    sounds : name of each sound to its wav.
+
+    Raises
+    ------
+    UserError
+        The sample or a wav is missing or damaged.
+    """
+    media.mkdir(parents=True, exist_ok=True)
+    write_video(media / "video.mp4", _gray(open_sample(processed_dir, id)), spec.frame_rate)
+    wavs = {ORIGINAL[0]: recording(processed_dir, id), **sounds}
+    mels = {}
+    for name, wav in wavs.items():
+        mels[name] = spec.db(spec.mel(read_audio(wav, sampling_rate=spec.sampling_rate)))
+        copy(wav, media / f"{name}.wav")
+    for name, mel_db in mels.items():
+        draw_mel(media / f"{name}.png", mel_db, mels[ORIGINAL[0]].max())
+
+
+def recording(processed_dir: Path, id: str) -> Path:
+    """Return the wav of a clip's recording."""
+    return processed_dir / "wavs" / f"{id}.wav"
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, atomically."""
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _gray(sample: Sample) -> np.ndarray:
+    """Frames as uint8; the lab's are floats in [0, 1]."""
+    return sample.mri if sample.mri.dtype == np.uint8 else np.rint(sample.mri * 255).astype(np.uint8)

@@ -37,6 +37,7 @@ localrules:
     gradcam,
     masking,
     evaluation,
+    compare,
 
 
 onstart:
@@ -130,3 +131,9 @@ rule evaluation:
         JUDGED,
         UNDERSTOOD,
         f"{RESULTS}/provenance/evaluation.json",
+
+
+rule compare:
+    """This experiment against others, on one page (report.compare_with)."""
+    input:
+        lambda wildcards: comparison(),

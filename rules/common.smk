@@ -81,11 +81,7 @@ try:
     RAW_CLIPS = {id: clip for id, clip in READING.clips.items() if id not in DIVIDED.left_out}
     # Reported by the main process only.
     MOVED_CLIPS = moved_clips(Path(DATASET, "hifigan_filelists"), SPLIT_CLIPS) if workflow.is_main_process else []
-    CLIPS = (
-        RAW_CLIPS
-        if SETTINGS.corpus.raw_videos is None
-        else normalised_clips(RAW_CLIPS, Path(NORMALIZED))
-    )
+    CLIPS = RAW_CLIPS if SETTINGS.corpus.raw_videos is None else normalised_clips(RAW_CLIPS, Path(NORMALIZED))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -218,6 +214,16 @@ def new_speech():
     """Return the targets of `infer_new`."""
     require_new_videos()
     return [rules.infer_new_video.output.generated.replace("{new_id}", id) for id in NEW_CLIPS]
+
+
+def comparison():
+    """Return the page that compares; without other experiments or test clips, there is none."""
+    if not COMPARED or not TEST_CLIPS:
+        raise WorkflowError(
+            "compare: report.compare_with names no results directory, or there are no test clips; give a directory, such"
+            " as --config 'report={compare_with: [results]}'."
+        )
+    return rules.compare_experiments.output.page
 
 
 # Tolerated difference between clocks of machines with a shared disk, seconds.

@@ -89,3 +89,44 @@ rule make_report:
         "python {params.script:q} --processed_dir {params.dataset:q} --evaluation {params.evaluation:q}"
         " --output_dir {params.directory:q} --settings {input.settings:q} --provenance {input.provenance:q}"
         " {params.flags} > {log:q} 2>&1"
+
+
+COMPARED = [text(directory) for directory in SETTINGS.report.compare_with]
+
+
+rule compare_experiments:
+    """Make the page that compares this experiment with the others in report.compare_with."""
+    input:
+        scores=rules.evaluate_systems.output.scores,
+        sounds=rules.evaluate_systems.output.sounds,
+        settings=rules.write_settings.output,
+        models=MODELS_DIGEST,
+        records=SHOWN_RECORDS,
+        others=[
+            found
+            for directory in COMPARED
+            for part in ("evaluation/scores.json", "evaluation/sounds", "settings.json")
+            for found in existing(Path(directory, part))
+        ],
+        template=rules.make_report.input.template,
+    output:
+        page=f"{RESULTS}/compare/index.html",
+        figures=directory(f"{RESULTS}/compare/figures"),
+        media=directory(f"{RESULTS}/compare/media"),
+    log:
+        f"{LOGS}/compare_experiments.log",
+    benchmark:
+        f"{BENCHMARKS}/compare_experiments.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(1200),
+        runtime=more_on_retry(minutes_for(TEST_CLIPS, 20)),
+    params:
+        script=script("compare_experiments.py"),
+        directory=subpath(output.page, parent=True),
+        code=code_hash("report.compare"),
+        results=[*COMPARED, RESULTS],
+    shell:
+        "python {params.script:q} {params.results:q} --output_dir {params.directory:q} > {log:q} 2>&1"

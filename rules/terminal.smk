@@ -33,6 +33,7 @@ RESULTS_OF = {
     "infer_clip": ("Speech, beside its recording", "generated"),
     "infer_new_video": ("Speech of new videos", "generated"),
     "make_report": ("Page, for a browser", "page"),
+    "compare_experiments": ("Comparison, for a browser", "page"),
 }
 
 # Rules that make files from one prepared clip.

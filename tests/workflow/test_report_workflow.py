@@ -114,3 +114,45 @@ def test_a_clip_seen_in_training_is_not_scored(reported, tmp_path):
     assert run.returncode != 0
     assert "leak check: training has seen b1 by acoustic" in run.stdout + run.stderr
     assert not (reported.directory / "結果 1/evaluation/scores.json").exists()
+
+
+def test_a_second_experiment_uses_the_dataset_and_models_of_the_first(reported, tmp_path):
+    use_own_scaler(reported, tmp_path / "mri_acoustic_model.pt")
+    reported.make(PAGE, "結果 1/infer/models.json")
+    reported.configure(
+        results="結果 2", dataset="結果 1/dataset", acoustic={"context": "window"}, report={"compare_with": ["結果 1"]}
+    )
+    pending = reported.pending("compare")
+    assert {job.split()[0] for job in pending} == {
+        "evaluate_systems",
+        "digest_models",
+        "make_pack",
+        "write_settings",
+        "record_provenance",
+        "compare_experiments",
+        "compare",
+    }
+    reported.make("compare")
+    page = (reported.directory / "結果 2" / "compare" / "index.html").read_text(encoding="utf-8")
+    assert "結果 2 against 結果 1: " in page
+    assert '<th scope="row">acoustic.context</th><td>sequence</td><td>window</td>' in page
+    assert "<td>dataset: 結果 1/dataset</td>" in page
+    assert "the same mel generator" in page and "the same vocoder" in page
+    assert reported.pending("compare") == set()
+
+    reported.configure(report={"compare_with": ["nothing"]})
+    run = reported.snakemake("compare")
+    log = (reported.directory / "結果 2" / "logs" / "compare_experiments.log").read_text(encoding="utf-8")
+    assert run.returncode != 0 and "nothing: holds no evaluation/scores.json" in log
+
+
+def test_recordings_made_by_the_workflow_are_shared_with_the_dataset(checkout):
+    checkout.configure(corpus={"raw_videos": {"crop": [0, 0, 40, 40]}}, results="結果 3")
+    checkout.make("dataset")
+    checkout.configure(results="結果 4", dataset="結果 3/dataset")
+    assert checkout.pending("dataset") == {"record_provenance dataset"}
+
+    checkout.settings["corpus"] = {"source": "demo", "demo": {"clips": 4}}
+    checkout.configure(split={"named": {}})
+    plan = checkout.snakemake("-n", "dataset")
+    assert "結果 3/demo/videos/000.mp4" in plan.stdout and "結果 4/demo" not in plan.stdout

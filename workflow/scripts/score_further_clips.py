@@ -42,6 +42,7 @@ def main() -> None:
 
     from rtmri_speech.atomic import save_text
     from rtmri_speech.dataset.clip import Clip
+    from rtmri_speech.dataset.results import open_results
     from rtmri_speech.demo import BASE_SEEDS
     from rtmri_speech.demo.corpus import clip_id, make_clip
     from rtmri_speech.evaluation import further, systems
@@ -52,7 +53,8 @@ def main() -> None:
     output = args.output_dir or args.results / "further"
     corpus = args.corpus or output / "corpus"
     known = set(BASE_SEEDS.values())
-    for description in sorted((args.results / "demo" / "descriptions").glob("*.json"))[:1]:
+    opened = open_results(args.results)
+    for description in sorted((opened.demo / "descriptions").glob("*.json"))[:1]:
         known.add(read_json(description, missing="make the demo again", remedy="make the demo again")["seed"])
     if args.seed in known:
         raise UserError("--seed", f"is {args.seed}, whose clips a training has seen", "give another number")
@@ -86,7 +88,7 @@ def main() -> None:
         output / systems.SOUNDS,
         spec,
         scaler,
-        f0_range=training_f0_range(args.results / "dataset", spec),
+        f0_range=training_f0_range(opened.dataset, spec),
         seconds=seconds,
         workers=args.threads,
         progress=lambda all: tqdm(all, "scores", len(ids) * len(rows), unit="wav", disable=None),

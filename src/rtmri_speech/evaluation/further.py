@@ -10,6 +10,7 @@ from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta
 from rtmri_speech.dataset.process import DatasetSettings, Processing
+from rtmri_speech.dataset.results import open_results
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
@@ -37,7 +38,7 @@ PAIRS = {"against": None, "against_ceiling": "ceiling"}
 
 
 def load_system(results: str | Path, context: Context) -> Systems:
-    """Load the mel generator of a results directory and its vocoder with the most steps.
+    """Load the mel generator of a results directory and its vocoder with the most steps, or those it was given.
 
     Parameters
     ----------
@@ -51,19 +52,27 @@ def load_system(results: str | Path, context: Context) -> Systems:
     from rtmri_speech.acoustic.predict import load_acoustic_model
     from rtmri_speech.vocoder.engine import load_vocoder
 
-    results = Path(results)
-    dataset = results / "dataset"
-    vocoders = [path for path in (results / "vocoder").glob("g_*") if PAIR_FILE.fullmatch(path.name)]
-    if not vocoders:
-        raise UserError(results / "vocoder", "holds no g_<steps>", "make the system first, or name its results")
+    opened = open_results(results)
+    dataset, given = opened.dataset, opened.settings.get("synthesis", {})
+    checkpoint, generator = (
+        opened.path(given[name]) if given.get(name) else None for name in ("mri_checkpoint", "hifigan_checkpoint")
+    )
+    generator = generator or _last_vocoder(opened.directory / "vocoder")
     acoustic = load_acoustic_model(
-        results / "acoustic" / "mri_acoustic_model.pt",
+        checkpoint or opened.directory / "acoustic" / "mri_acoustic_model.pt",
         scaler=Scaler.load(dataset / "scaler.json"),
         mel=load_mel_spec(dataset),
     )
-    vocoder = load_vocoder(max(vocoders, key=steps_of), device=acoustic.device)
+    vocoder = load_vocoder(generator, device=acoustic.device)
     training = read_filelist(dataset / "hifigan_filelists" / "training.txt")
     return Systems(acoustic, vocoder, None, training_frames(dataset, training), RidgeMel(dataset, training), [context])
+
+
+def _last_vocoder(directory: Path) -> Path:
+    vocoders = [path for path in directory.glob("g_*") if PAIR_FILE.fullmatch(path.name)]
+    if not vocoders:
+        raise UserError(directory, "holds no g_<steps>", "make the system first, or name its results")
+    return max(vocoders, key=steps_of)
 
 
 def prepare(results: str | Path, directory: str | Path, clips: Sequence[Clip]) -> None:
@@ -74,7 +83,7 @@ def prepare(results: str | Path, directory: str | Path, clips: Sequence[Clip]) -
     UserError
         A clip cannot be read, or the results directory has no dataset.
     """
-    dataset = Path(results) / "dataset"
+    dataset = open_results(results).dataset
     meta = read_meta(dataset)
     size = meta["resize_h"], meta["resize_w"]
     processing = Processing(Path(directory), DatasetSettings(load_mel_spec(dataset), size))

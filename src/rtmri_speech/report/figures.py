@@ -105,11 +105,12 @@ def draw_plots(
         "Mean of each system over the test clips with its 95 % interval; the arrow points to better values.",
         lambda theme: _systems(scores, theme),
     )
-    draw(
-        "error_by_band",
-        "Squared error of the standardised mel by frequency, over all frames of the test clips.",
-        lambda theme: _by_band(scores, theme),
-    )
+    if scores["mel_mse_by_bin"]:
+        draw(
+            "error_by_band",
+            "Squared error of the standardised mel by frequency, over all frames of the test clips.",
+            lambda theme: _by_band(scores, theme),
+        )
     if phonemes:
         draw(
             "error_by_phoneme",
@@ -139,7 +140,9 @@ def read_scalars(directory: Path, tags: Iterable[str]) -> dict[str, list[tuple[i
 
 
 def row_colour(row: str, scores: Mapping[str, Any], theme: Theme) -> str:
-    """Return the colour of a row; the configured system has that of ``generated``."""
+    """Return the colour of a row: of ``generated`` for the configured system, of the look-up for its baseline."""
+    if row == scores.get("baseline"):
+        return theme.rows["look_up"]
     return theme.rows["generated"] if row == scores["configured"] else theme.rows.get(row, theme.rows["other"])
 
 
@@ -250,7 +253,8 @@ def _empty(figure: Figure, axis: Axes, sentence: str, theme: Theme) -> Figure:
 
 
 def _main_rows(scores: Mapping[str, Any]) -> list[str]:
-    return [row for row in (scores["configured"], "look_up", "floor", "ceiling") if row in scores["rows"]]
+    main = (scores.get("baseline"), scores["configured"], "look_up", "floor", "ceiling")
+    return [row for row in main if row in scores["rows"]]
 
 
 def _legend(axis: Axes, theme: Theme) -> None:

@@ -16,6 +16,7 @@
     const text = value.toFixed(measure.digits);
     return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
   };
+  const signed = (value, measure) => (data.baseline && value > 0 ? "+" : "") + shown(value, measure);
   const ARROWS = { higher: "↑", lower: "↓", zero: "→0←" };
   // Larger is worse; clips without a value are last.
   const badness = (value, measure) => {
@@ -24,6 +25,19 @@
   };
   const measureIndex = (name) => data.measures.findIndex((measure) => measure.name === name);
   const scoreOf = (clip, row, index) => (clip.scores[row] || [])[index];
+  // A comparison lists and sorts the clips by the change from its baseline.
+  const valueOf = (clip, index) => {
+    const value = scoreOf(clip, data.configured, index);
+    if (!data.baseline) return value;
+    const before = scoreOf(clip, data.baseline, index);
+    return typeof value === "number" && typeof before === "number" ? value - before : null;
+  };
+  const badnessOf = (clip, measure, index) => {
+    const bad = badness(scoreOf(clip, data.configured, index), measure);
+    if (!data.baseline || !Number.isFinite(bad)) return bad;
+    const before = badness(scoreOf(clip, data.baseline, index), measure);
+    return Number.isFinite(before) ? bad - before : -Infinity;
+  };
 
   // --- the table of scores -------------------------------------------------------------------------------------
   const allMeasures = find("all-measures");
@@ -92,7 +106,7 @@
     order = data.clips.map((_, place) => place);
     if (index >= 0) {
       const measure = data.measures[index];
-      const bad = order.map((place) => badness(scoreOf(data.clips[place], data.configured, index), measure));
+      const bad = order.map((place) => badnessOf(data.clips[place], measure, index));
       order.sort((a, b) => {
         if (!Number.isFinite(bad[a]) || !Number.isFinite(bad[b])) return Number.isFinite(bad[b]) - Number.isFinite(bad[a]) || a - b;
         return (bestFirst ? bad[a] - bad[b] : bad[b] - bad[a]) || a - b;
@@ -100,19 +114,20 @@
     } else if (bestFirst) {
       order.reverse();
     }
-    find("direction").textContent = index < 0 ? (bestFirst ? "descending" : "ascending") : (bestFirst ? "best first" : "worst first");
+    const ends = index < 0 ? ["ascending", "descending"] : data.baseline ? ["worsened first", "improved first"] : ["worst first", "best first"];
+    find("direction").textContent = ends[bestFirst ? 1 : 0];
     drawList(index);
     markSorted();
   };
   const drawList = (index) => {
     const measure = data.measures[index];
-    const values = data.clips.map((clip) => scoreOf(clip, data.configured, index));
+    const values = data.clips.map((clip) => valueOf(clip, index));
     const known = values.filter((value) => typeof value === "number").map(Math.abs);
     const most = Math.max(...known, 1e-9);
     const items = order.map((place) => {
       const clip = data.clips[place];
       const button = make("button", { type: "button" }, make("span", { className: "id", textContent: clip.title }));
-      button.append(make("span", { className: "value", textContent: measure ? shown(values[place], measure) : `${clip.seconds.toFixed(1)} s` }));
+      button.append(make("span", { className: "value", textContent: measure ? signed(values[place], measure) : `${clip.seconds.toFixed(1)} s` }));
       if (clip.text) button.append(make("span", { className: "words", textContent: clip.text }));
       if (measure && typeof values[place] === "number") {
         const bar = make("span", { className: "bar" });
@@ -132,6 +147,7 @@
   find("sort").append(...data.measures.filter((measure, index) => data.rows[0].summary[index])
     .map((measure) => make("option", { value: measure.name, textContent: measure.unit ? `${measure.title}, ${measure.unit}` : measure.title })),
     make("option", { value: "", textContent: "id" }));
+  if (data.baseline) find("sort-label").textContent = "Clips by change in";
   find("sort").addEventListener("change", sortClips);
   find("direction").addEventListener("click", (event) => {
     const button = event.currentTarget;

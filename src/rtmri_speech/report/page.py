@@ -169,14 +169,25 @@ def _clip(
     """Write the media of one clip; return its entry in the page's data."""
     sounds = {row: experiment.evaluation / SOUNDS / row / f"{id}.wav" for row in sources}
     write_media(media, id, experiment.processed_dir, sounds, spec)
-    clip: dict[str, Any] = {
-        "id": id,
-        "title": experiment.catalogue.title(id),
-        "seconds": round(scores["clips"][id]["seconds"], 4),
-    }
+    clip = clip_facts(id, scores, experiment.catalogue, experiment.phonemes)
     if films := _films(experiment.films, id, media):
         clip["films"] = films
-    if experiment.phonemes and (path := find_phonemes(experiment.phonemes, id)):
+    return clip
+
+
+def clip_facts(id: str, scores: Mapping[str, Any], catalogue: Catalogue, phonemes: Path | None) -> dict[str, Any]:
+    """Return ``id``, ``title`` and ``seconds`` of a clip, and its ``phonemes`` and ``text`` if they are known.
+
+    Parameters
+    ----------
+    phonemes : directory of phoneme files, or None.
+    """
+    clip: dict[str, Any] = {
+        "id": id,
+        "title": catalogue.title(id),
+        "seconds": round(scores["clips"][id]["seconds"], 4),
+    }
+    if phonemes and (path := find_phonemes(phonemes, id)):
         clip["phonemes"] = [[s.phoneme, round(s.start, 3), round(s.end, 3)] for s in read_phonemes(path)]
         if path.suffix == ".json" and (text := spoken_text(path)):
             clip["text"] = text

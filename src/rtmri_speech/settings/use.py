@@ -214,6 +214,9 @@ class Report(Section):
     section: ClassVar[str] = "report"
 
     films: bool = setting(True, "Create Grad-CAM films of the test clips and show them beside the videos.")
+    compare_with: tuple[Path, ...] = setting(
+        (), "Results directories of other experiments; the target compare makes a page of this one against the first."
+    )
 
 
 @dataclasses.dataclass(frozen=True)

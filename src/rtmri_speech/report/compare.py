@@ -33,7 +33,7 @@ from rtmri_speech.report.figures import draw_plots
 from rtmri_speech.report.measures import MEASURES
 from rtmri_speech.report.media import write_media
 from rtmri_speech.report.page import clip_facts, duration, page_data
-from rtmri_speech.report.template import fill, note, table
+from rtmri_speech.report.template import fill, note, scrolled, table
 
 _FEW = 8
 """Clips below which intervals are too wide for small differences."""
@@ -179,22 +179,23 @@ def _judged(first: Finished, other: Finished, ids: Sequence[str], left_out: tupl
     known = {name for clip in ours.values() for name in clip}
     judged = [name for name in COMPARED if name in known]
     others = [measure.name for measure in MEASURES if measure.name in known and measure.name not in COMPARED]
-    cells = comparison_cells(paired_differences(ours, theirs, judged))
     head = comparison_head(other.name, first.name)
+
+    def compared(title: str, ours: Clips, theirs: Clips, names: Sequence[str]) -> tuple[list[list[str]], str]:
+        cells = comparison_cells(paired_differences(ours, theirs, names))
+        return cells, scrolled(title or "Paired differences", table(title, cells, head, "times"))
+
+    cells, shown = compared("", ours, theirs, judged)
     sentence = f"{other.name} against {first.name}: {_in_words(cells)}."
-    parts = [f"<p><strong>{html.escape(sentence)}</strong></p>", table("", cells, head, "times")]
+    parts = [f"<p><strong>{html.escape(sentence)}</strong></p>", shown]
     if all("ceiling" in one.scores["rows"] for one in (first, other)):
-        ours, theirs = clips(other, "ceiling"), clips(first, "ceiling")
-        if ours != theirs:
-            found = comparison_cells(paired_differences(ours, theirs, judged))
-            parts += [
-                table("Copy synthesis alone: the change that is due to the vocoder", found, head, "times"),
-            ]
-        else:
+        copies = clips(other, "ceiling"), clips(first, "ceiling")
+        if copies[0] == copies[1]:
             parts.append(note("Copy synthesis is the same in both: the change is due to the mel generator."))
+        else:
+            parts.append(compared("Copy synthesis alone: the change that is due to the vocoder", *copies, judged)[1])
     if others:
-        ours, theirs = clips(other, other.configured), clips(first, first.configured)
-        found = table("", comparison_cells(paired_differences(ours, theirs, others)), head, "times")
+        found = compared("", ours, theirs, others)[1]
         parts.append(f"<details><summary>All other measures, not judged</summary>{found}</details>")
     return sentence, "".join(parts)
 

@@ -56,7 +56,7 @@ def fill(
 
 
 def table(title: str, rows: Sequence[Sequence[str]], head: Sequence[str] = (), kind: str = "") -> str:
-    """Return a titled table of plain text; the first cell of a row is its heading.
+    """Return a table of plain text, with a title unless that is empty; the first cell of a row is its heading.
 
     Parameters
     ----------
@@ -69,10 +69,16 @@ def table(title: str, rows: Sequence[Sequence[str]], head: Sequence[str] = (), k
     top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
     lines = "".join(f"<tr>{cells(row)}</tr>" for row in rows)
     return (
-        f'<div><h3>{html.escape(title)}</h3><table class="{kind}">'
+        (f"<div><h3>{html.escape(title)}</h3>" if title else "<div>")
+        + f'<table class="{kind}">'
         + (f"<thead><tr>{top}</tr></thead>" if head else "")
         + f"<tbody>{lines}</tbody></table></div>"
     )
+
+
+def scrolled(label: str, content: str) -> str:
+    """Return HTML that scrolls sideways on a narrow screen."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(label)}">{content}</div>'
 
 
 def details(title: str, content: Any) -> str:

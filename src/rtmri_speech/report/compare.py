@@ -226,11 +226,7 @@ def _about(experiments: Sequence[Finished]) -> list[str]:
     if unknown := [one.name for one in experiments if not one.results.settings]:
         parts.append(note(f"No settings.json, so the settings are unknown: {', '.join(unknown)}."))
     rows = different_settings([one for one in experiments if one.results.settings or one.records])
-    parts.append(
-        table("Settings that differ", rows, ["setting", *names])
-        if rows
-        else note("No setting differs, as far as is known.")
-    )
+    parts.append(_listed("Settings that differ", rows, ["setting", *names], "No setting differs, as far as is known."))
     used = [
         [one.name, other.name, what]
         for one in experiments
@@ -238,9 +234,10 @@ def _about(experiments: Sequence[Finished]) -> list[str]:
         if one is not other
         for what in used_of(one, other)
     ]
-    parts.append(
-        table("What one uses of another", used, ["experiment", "of", "what"])
-        if used
-        else note("No experiment uses files of another, as far as is known.")
-    )
+    none = "No experiment uses files of another, as far as is known."
+    parts.append(_listed("What one uses of another", used, ["experiment", "of", "what"], none))
     return parts
+
+
+def _listed(title: str, rows: Sequence[Sequence[str]], head: Sequence[str], none: str) -> str:
+    return scrolled(title, table(title, rows, head)) if rows else note(none)

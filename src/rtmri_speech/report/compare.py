@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rtmri_speech.atomic import save_text
+from rtmri_speech.atomic import replacing_directory, save_text
 from rtmri_speech.dataset.catalogue import read_catalogue
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.evaluation.further import COMPARED
@@ -67,11 +67,11 @@ def write_comparison(output: str | Path, experiments: Sequence[Finished], progre
     scores, wavs = _merged(experiments, ids, tuple(reasons))
     spec = load_mel_spec(first.processed_dir)
     catalogue = read_catalogue(first.processed_dir)
-    clips = []
-    for id in progress(ids):
-        sounds = {row: directory / f"{id}.wav" for row, directory in wavs.items()}
-        write_media(output / "media" / id, id, first.processed_dir, sounds, spec)
-        clips.append(clip_facts(id, scores, catalogue, first.phonemes))
+    with replacing_directory(output / "media") as media:
+        for id in progress(ids):
+            sounds = {row: directory / f"{id}.wav" for row, directory in wavs.items()}
+            write_media(media / id, id, first.processed_dir, sounds, spec)
+    clips = [clip_facts(id, scores, catalogue, first.phonemes) for id in ids]
     data = {**page_data(scores, list(wavs), clips, spec), "baseline": scores["baseline"]}
     names = [one.name for one in experiments]
     judged = [_judged(first, other, ids, tuple(reasons)) for other in experiments[1:]]

@@ -36,6 +36,7 @@ localrules:
     infer_new,
     gradcam,
     masking,
+    faithfulness,
     evaluation,
     compare,
 

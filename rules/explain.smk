@@ -4,9 +4,16 @@ from rtmri_speech.settings.use import Darkening, Film, GradCam, Look
 
 EXPLAIN = SETTINGS.explain
 GRADCAM = f"{RESULTS}/gradcam"
+FAITHFULNESS = f"{RESULTS}/faithfulness"
 BANDS = SETTINGS.bands
 BAND_WORDS = [f"{name}:{low:g}-{high:g}" for name, (low, high) in BANDS.items()]
 REGIONS = EXPLAIN.regions and text(of_checkout(EXPLAIN.regions, BASE))
+# Only the demo's synthesiser knows what the pictures show.
+TRUTH = (
+    [f"{FAITHFULNESS}/truth/{id}_{band}.npy" for id in TEST_CLIPS for band in BANDS]
+    if SETTINGS.corpus.source == "demo"
+    else []
+)
 MASK_REGIONS = REGIONS if EXPLAIN.masking.regions else None
 
 
@@ -176,6 +183,78 @@ rule masking_study:
         " --gpus {resources.gpu} --output-dir {params.directory:q} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
+rule move_articulators:
+    """Where the pictures of a demo clip show what a band depends on, by moving each articulator of the synthesiser."""
+    input:
+        meta=META,
+    output:
+        maps=expand(f"{FAITHFULNESS}/truth/{{{{id}}}}_{{band}}.npy", band=BANDS),
+        shares=f"{FAITHFULNESS}/truth/{{id}}.json",
+    log:
+        f"{LOGS}/move_articulators/{{id}}.log",
+    benchmark:
+        f"{BENCHMARKS}/move_articulators/{{id}}.tsv"
+    localrule: CLIPS_LOCAL
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(700),
+        runtime=more_on_retry(10),
+    params:
+        script=script("move_articulators.py"),
+        code=code_hash("demo.moves", "explain.truth"),
+        dataset=subpath(input.meta, parent=True),
+        directory=subpath(output.shares, parent=True),
+        seed=SETTINGS.corpus.demo.seed,
+        bands=flags(bands=BAND_WORDS),
+    shell:
+        "python {params.script:q} --clip {wildcards.id} --seed {params.seed} --processed_dir {params.dataset:q}"
+        " --output_dir {params.directory:q} {params.bands} > {log:q} 2>&1"
+
+
+rule check_explanations:
+    """Measure how far maps of each method can be believed (docs/explanation.md)."""
+    input:
+        model=SPEECH_MODELS["mri-checkpoint"],
+        samples=rules.masking_study.input.samples,
+        # Speech frames are determined from the recordings.
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, TEST_CLIPS),
+        truth=TRUTH,
+        scaler=rules.fit_scaler.output[0],
+        meta=META,
+        regions=REGIONS or [],
+    output:
+        measures=f"{FAITHFULNESS}/faithfulness.json",
+        table=f"{FAITHFULNESS}/faithfulness.md",
+    log:
+        f"{LOGS}/check_explanations.log",
+    benchmark:
+        f"{BENCHMARKS}/check_explanations.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 2
+    resources:
+        mem_mb=more_on_retry(2500),
+        runtime=more_on_retry(minutes_for(TEST_CLIPS, 600)),
+        gpu=ANALYSIS_GPUS,
+    params:
+        script=script("check_explanations.py"),
+        code=code_hash("explain.check", "report.faithfulness"),
+        dataset=subpath(input.meta, parent=True),
+        directory=subpath(output.table, parent=True),
+        flags=flags(
+            clips=TEST_CLIPS,
+            context=ACOUSTIC.context,
+            bands=BAND_WORDS,
+            regions=REGIONS,
+            truth_dir=f"{FAITHFULNESS}/truth" if TRUTH else None,
+        ),
+    shell:
+        "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q}"
+        " --gpus {resources.gpu} --output_dir {params.directory:q} {params.flags} > {log:q} 2>&1"
+
+
 rule gradcam:
     """Grad-CAM of the test clips: maps, films and averages."""
     input:
@@ -189,3 +268,10 @@ rule masking:
     input:
         rules.masking_study.output,
         f"{RESULTS}/provenance/masking.json",
+
+
+rule faithfulness:
+    """The table of how far the maps of the test clips can be believed."""
+    input:
+        rules.check_explanations.output,
+        f"{RESULTS}/provenance/faithfulness.json",

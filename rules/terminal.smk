@@ -29,6 +29,7 @@ RESULTS_OF = {
     "make_pack": ("Pack", "pack"),
     "masking_study": ("Masking study", "table"),
     "aggregate_gradcam": ("Grad-CAM", "facts"),
+    "check_explanations": ("Faithfulness of the maps", "table"),
     "evaluate_systems": ("Scores", "scores"),
     "infer_clip": ("Speech, beside its recording", "generated"),
     "infer_new_video": ("Speech of new videos", "generated"),

@@ -12,7 +12,8 @@ import torch
 
 from gpu.subjects import PRECISIONS, Trial, precision
 from rtmri_speech.acoustic.predict import predict_db
-from rtmri_speech.explain.gradcam import Band, grad_cam
+from rtmri_speech.explain.bands import Band
+from rtmri_speech.explain.gradcam import grad_cam
 from rtmri_speech.vocoder.data import Excerpts
 
 STEPS = 3

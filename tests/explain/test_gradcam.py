@@ -11,7 +11,8 @@ from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import AcousticBundle, predict_db
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
-from rtmri_speech.explain.gradcam import Band, grad_cam
+from rtmri_speech.explain.bands import Band
+from rtmri_speech.explain.gradcam import grad_cam
 from rtmri_speech.explain.sequences import enlarged
 from rtmri_speech.signal.mel import MelSpec
 

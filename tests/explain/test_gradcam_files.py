@@ -12,8 +12,9 @@ import pytest
 from test_gradcam import random_frames, small_bundle
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.explain.bands import Band
 from rtmri_speech.explain.clips import ClipSettings, explain_clip
-from rtmri_speech.explain.gradcam import Band, grad_cam
+from rtmri_speech.explain.gradcam import grad_cam
 from rtmri_speech.explain.sequences import Interval, enlarged, open_sequence, write_sequence
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/mri_gradcam_formant.py"

@@ -8,7 +8,7 @@ import pytest
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
-from rtmri_speech.explain.gradcam import Band
+from rtmri_speech.explain.bands import Band
 from rtmri_speech.explain.study import Effect, agreement, draw_study, masking_study, write_table
 from rtmri_speech.synthesis.speech import Speech
 

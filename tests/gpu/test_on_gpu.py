@@ -23,7 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
 from rtmri_speech.acoustic.train import AcousticTask, train
 from rtmri_speech.errors import UserError
-from rtmri_speech.explain.gradcam import Band, grad_cam
+from rtmri_speech.explain.bands import Band
+from rtmri_speech.explain.gradcam import grad_cam
 from rtmri_speech.synthesis.synthesiser import LiveSynthesiser, Synthesiser
 from rtmri_speech.training.distributed import Processes
 from rtmri_speech.training.state import load_checkpoint

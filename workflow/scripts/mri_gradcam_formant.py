@@ -61,8 +61,8 @@ def main() -> int:
     from rtmri_speech.dataset.clip import require_id
     from rtmri_speech.dataset.sample import load_frames
     from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.explain.bands import Band
     from rtmri_speech.explain.clips import ClipSettings, checkpoint_mel, explain_clip, video_frames
-    from rtmri_speech.explain.gradcam import Band
     from rtmri_speech.explain.overlay import Style
     from rtmri_speech.explain.sequences import Interval
 
@@ -74,6 +74,7 @@ def main() -> int:
         reduction=maps.reduction,
         context=args.context,
         stride=maps.stride,
+        method=maps.method,
         scaling=maps.scaling,
         style=from_flags(Style, args),
     )

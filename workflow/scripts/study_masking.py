@@ -39,7 +39,7 @@ def main() -> int:
     from rtmri_speech.dataset.meta import load_mel_spec
     from rtmri_speech.dataset.scaler import Scaler
     from rtmri_speech.errors import UserError
-    from rtmri_speech.explain.gradcam import Band
+    from rtmri_speech.explain.bands import Band
     from rtmri_speech.explain.masking import ARTICULATORS, Polygon
     from rtmri_speech.explain.regions import Regions
     from rtmri_speech.explain.study import agreement, draw_study, masking_study, write_table

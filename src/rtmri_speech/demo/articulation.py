@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import importlib
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -40,8 +41,10 @@ at 0.4 of the cost."""
 GLOTTIS_PARAMETERS, TRACT_PARAMETERS = 11, 19
 F0, PRESSURE, LOWER_CHINK, UPPER_CHINK, CHINK_AREA, FLUTTER = 0, 1, 2, 3, 4, 9
 """Columns of a glottis state (Hz, dPa, cm, cm, cm2, %)."""
-HYOID_HEIGHT, JAW_ANGLE, LIP_DISTANCE, VELUM_SHAPE, VELUM_OPENING = 1, 3, 5, 6, 7
-"""Columns of a tract state (cm, degrees, cm, 1, cm2)."""
+HYOID_HEIGHT, JAW_ANGLE, LIP_PROTRUSION, LIP_DISTANCE, VELUM_SHAPE, VELUM_OPENING = 1, 3, 4, 5, 6, 7
+"""Columns of a tract state (cm, degrees, cm, cm, 1, cm2)."""
+TONGUE_BODY, TONGUE_TIP, TONGUE_BLADE = (8, 9), (10, 11), (12, 13)
+"""Columns of the forward and upward position of parts of the tongue, cm."""
 
 REST_SHAPE = "@"
 REST_TRACT = {LIP_DISTANCE: -0.15, JAW_ANGLE: -1.5, VELUM_SHAPE: 0.5, VELUM_OPENING: 0.6}
@@ -133,8 +136,16 @@ def engine() -> ModuleType:
         ) from error
 
 
-def speak(segments: list[Segment], voice: Voice, rng: np.random.Generator) -> Utterance:
-    """Synthesise phonemes and pauses in a voice; ``rng`` draws intonation and room noise."""
+def speak(
+    segments: list[Segment], voice: Voice, rng: np.random.Generator, moved: Mapping[int, float] | None = None
+) -> Utterance:
+    """Synthesise phonemes and pauses in a voice.
+
+    Parameters
+    ----------
+    rng : draws intonation and room noise.
+    moved : for columns of the tract state, what is added to them in every frame, within the model's limits.
+    """
     glottis, tract = _motion(segments)
     seconds = np.arange(len(tract)) * STATE_SAMPLES / ENGINE_RATE
     resting = _blend(_pausing(segments, seconds, REST_AFTER_SPEECH, REST_BEFORE_SPEECH), REST_BLEND)
@@ -149,6 +160,8 @@ def speak(segments: list[Segment], voice: Voice, rng: np.random.Generator) -> Ut
         + HYOID_SHARE * (tract[:, HYOID_HEIGHT] - HYOID_MIDDLE)
         + LARYNX_RISE * (semitones - REFERENCE_SEMITONES)
     ).clip(*HYOID_RANGE)
+    for column, step in (moved or {}).items():
+        tract[:, column] = (tract[:, column] + step).clip(*tract_limits()[column])
     speech = soxr.resample(_synthesise(tract, glottis), ENGINE_RATE, SAMPLING_RATE, "VHQ")
     frames = len(speech) // HOP_LENGTH
     speech = speech[: frames * HOP_LENGTH] * (LEVEL * 10 ** (voice.level_db / 20))
@@ -160,6 +173,12 @@ def speak(segments: list[Segment], voice: Voice, rng: np.random.Generator) -> Ut
         glottis=glottis,
         f0=np.where(_voiced(glottis), glottis[:, F0], 0.0),
     )
+
+
+@cache
+def tract_limits() -> list[tuple[float, float]]:
+    """Return the lowest and highest value of each column of a tract state."""
+    return [(float(column["min"]), float(column["max"])) for column in engine().get_param_info("tract")]
 
 
 def outlines(tract: np.ndarray) -> Outlines:

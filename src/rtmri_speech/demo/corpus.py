@@ -6,6 +6,7 @@ Clips are independent: any subset can be generated in any order and by any numbe
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,9 @@ def clip_id(clip: int) -> str:
     return f"{clip:03d}"
 
 
-def synthesise(clip: int, seed: int) -> Speech:
-    """Return clip number ``clip`` of the corpus ``seed`` as sound and articulation.
+def synthesise(clip: int, seed: int, moved: Mapping[int, float] | None = None) -> Speech:
+    """Return clip number ``clip`` of the corpus ``seed`` as sound and articulation, with the tract ``moved`` as in
+    `articulation.speak`.
 
     Raises
     ------
@@ -52,7 +54,19 @@ def synthesise(clip: int, seed: int) -> Speech:
     words = text.sentence(rng)
     voice = articulation.Voice.draw(rng)
     segments = text.segments(words, rng, voice.tempo)
-    return Speech(words, segments, voice, articulation.speak(segments, voice, _random(clip, seed, _SPEECH)))
+    utterance = articulation.speak(segments, voice, _random(clip, seed, _SPEECH), moved)
+    return Speech(words, segments, voice, utterance)
+
+
+def filmed(utterance: articulation.Utterance, clip: int, seed: int) -> tuple[picture.Pose, Iterator[np.ndarray]]:
+    """Return the pose of the head and the pictures, uint8 ``(256, 256)``, of an utterance of clip ``clip``.
+
+    Pose, head motion and noise depend on clip and seed alone, not on the utterance.
+    """
+    rng = _random(clip, seed, _PICTURE)
+    pose = picture.Pose.draw(rng)
+    outlines = map(articulation.outlines, utterance.tract)
+    return pose, picture.film(outlines, articulation.glottal_width(utterance.glottis), pose, rng)
 
 
 def make_clip(clip: int, seed: int, video: Path, audio: Path, description: Path) -> None:
@@ -67,14 +81,10 @@ def make_clip(clip: int, seed: int, video: Path, audio: Path, description: Path)
     description : JSON of `describe`, plus the pose of the head.
     """
     speech = synthesise(clip, seed)
-    rng = _random(clip, seed, _PICTURE)
-    pose = picture.Pose.draw(rng)
-    utterance = speech.utterance
-    outlines = map(articulation.outlines, utterance.tract)
-    frames = picture.film(outlines, articulation.glottal_width(utterance.glottis), pose, rng)
+    pose, frames = filmed(speech.utterance, clip, seed)
     rate = Fraction(articulation.SAMPLING_RATE, articulation.HOP_LENGTH)
     write_video(video, frames, rate, crf=VIDEO_QUALITY)
-    write_wav(audio, utterance.audio, articulation.SAMPLING_RATE)
+    write_wav(audio, speech.utterance.audio, articulation.SAMPLING_RATE)
     save_json(description, describe(speech, clip, seed) | {"pose": dataclasses.asdict(pose)})
 
 

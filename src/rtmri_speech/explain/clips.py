@@ -11,7 +11,10 @@ import numpy as np
 
 from rtmri_speech.acoustic.context import Context
 from rtmri_speech.acoustic.predict import AcousticBundle, read_acoustic_checkpoint
-from rtmri_speech.explain.gradcam import Band, Reduction, grad_cam
+from rtmri_speech.errors import UserError
+from rtmri_speech.explain.bands import Band, filters
+from rtmri_speech.explain.gradcam import Reduction, grad_cam
+from rtmri_speech.explain.maps import model_maps
 from rtmri_speech.explain.overlay import Style, legend, overlay, save_picture, stretched
 from rtmri_speech.explain.sequences import (
     SIZE,
@@ -25,6 +28,7 @@ from rtmri_speech.explain.sequences import (
     write_sequence,
 )
 from rtmri_speech.settings.data import Resampling
+from rtmri_speech.settings.use import Method
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import frames_at_rate, resize
 
@@ -42,6 +46,7 @@ class ClipSettings:
     reduction: Reduction = "mean"
     context: Context = "sequence"
     stride: int | None = None
+    method: Method = "gradcam"
     scaling: Scaling = "clip"
     style: Style = field(default_factory=Style)
 
@@ -71,36 +76,30 @@ def explain_clip(
     Raises
     ------
     UserError
-        As `grad_cam`; or an interval is outside the clip.
+        As `model_maps`; an interval is outside the clip; or there are target frames, and the method is not Grad-CAM.
     """
     directory, rate = Path(directory), bundle.mel.frame_rate
     cuts = {interval.name: interval.frames(len(frames), rate) for interval in settings.intervals}
-    result = grad_cam(
-        bundle,
-        frames,
-        settings.bands,
-        settings.target_frames,
-        reduction=settings.reduction,
-        context=settings.context,
-        stride=settings.stride,
-    )
+    bins = filters(settings.bands, bundle.mel)
+    sequences, details = _maps(bundle, frames, settings)
     centres = bundle.mel.centre_frequencies()
     for band in settings.bands:
-        maps, sequence = result.sequences[band.name], sequence_path(directory, band.name)
+        maps, sequence = sequences[band.name], sequence_path(directory, band.name)
         scale = write_sequence(sequence, maps, settings.scaling)
         facts = {
             "clip": source,
             "band": band.name,
+            "method": settings.method,
             "band_hz": [band.low, band.high],
-            "bins": result.bins[band.name].tolist(),
-            "centres_hz": [round(float(hertz), 3) for hertz in centres[result.bins[band.name]]],
+            "bins": bins[band.name].tolist(),
+            "centres_hz": [round(float(hertz), 3) for hertz in centres[bins[band.name]]],
             "target": f"{settings.reduction} over time of the linear mel power",
             "context": settings.context,
             "cells": list(maps.shape[1:]),
             "frames": len(maps),
             "frame_rate": str(rate),
             **scale,
-            "detail_scale": {str(n): float(heat.max()) for n, heat in result.details[band.name].items()},
+            "detail_scale": {str(n): float(heat.max()) for n, heat in details[band.name].items()},
         }
         for name, run in cuts.items():
             write_cut(sequence, sequence_path(directory, band.name, name), run)
@@ -108,7 +107,7 @@ def explain_clip(
         average = sum(enlarged(heat, SIZE) for heat in maps) / len(maps)
         whole: tuple[np.ndarray, np.ndarray, float | None] = (np.mean(frames, axis=0), average, None)
         pictures = {"average": whole}
-        for number, heat in result.details[band.name].items():
+        for number, heat in details[band.name].items():
             seconds = number / float(rate)
             pictures[f"frame{number:04d}"] = (frames[number], stored[number], seconds)
             pictures[f"frame{number:04d}_detail"] = (frames[number], enlarged(heat, SIZE), seconds)
@@ -118,6 +117,26 @@ def explain_clip(
             save_picture(directory / f"gradcam_{band.name}_{name}.png", picture)
         # Written last: its existence marks a complete set.
         save_facts(directory, band.name, facts)
+
+
+def _maps(
+    bundle: AcousticBundle, frames: np.ndarray, settings: ClipSettings
+) -> tuple[dict[str, np.ndarray], dict[str, dict[int, np.ndarray]]]:
+    """The maps of each band, and of each of its target frames."""
+    how: dict[str, Any] = {
+        "reduction": settings.reduction,
+        "context": settings.context,
+        "stride": settings.stride,
+    }
+    if settings.method == "gradcam":
+        result = grad_cam(bundle, frames, settings.bands, settings.target_frames, **how)
+        return result.sequences, result.details
+    if settings.target_frames:
+        raise UserError(
+            "--target-frames", f"are not explained by {settings.method}", "leave them out, or use the method gradcam"
+        )
+    maps = model_maps(bundle, frames, settings.bands, settings.method, **how)
+    return maps, {name: {} for name in maps}
 
 
 def _drawn(frame: np.ndarray, heat: np.ndarray, style: Style, name: str, seconds: float | None) -> np.ndarray:

@@ -14,8 +14,7 @@ component: the map of a frame is then the ReLU of gradient times difference from
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -29,6 +28,7 @@ from rtmri_speech.acoustic.data import prepared_frames
 from rtmri_speech.acoustic.model import AcousticModel, PrincipalComponents
 from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.errors import UserError
+from rtmri_speech.explain.bands import Band, filters
 
 Reduction = Literal["mean", "sum"]
 """Reduction of a band's power over time."""
@@ -38,24 +38,6 @@ CHUNK_FRAMES = 8
 
 _NEPERS_PER_DB = math.log(10) / 10
 """Power is 10^(dB / 10), for magnitude and power mels alike."""
-
-
-@dataclass(frozen=True)
-class Band:
-    """A formant band: name, lowest and highest frequency, Hz."""
-
-    name: str
-    low: float
-    high: float
-
-    @classmethod
-    def parse(cls, text: str) -> Band:
-        """Return the band written as ``NAME:LOW-HIGH``, such as ``F1:300-900``."""
-        number = r"(\d+(?:\.\d*)?)"
-        match = re.fullmatch(rf"([A-Za-z0-9_-]+):{number}-{number}", text)
-        if not match or float(match[2]) >= float(match[3]):
-            raise UserError("--formant-band", f"is {text!r}", "write NAME:LOW-HIGH in Hz, such as F1:300-900")
-        return cls(match[1], float(match[2]), float(match[3]))
 
 
 @dataclass(frozen=True)
@@ -110,21 +92,19 @@ def grad_cam(
     """
     if reduction not in get_args(Reduction):
         raise UserError("--reduction", f"is {reduction!r}", f"give one of {', '.join(get_args(Reduction))}")
-    _require_size(bundle, frames)
+    require_size(bundle, frames)
     for number in target_frames:
         if not 0 <= number < len(frames):
             raise UserError("--target-frames", f"names frame {number}", f"the clip has frames 0 to {len(frames) - 1}")
-    bins = {band.name: bundle.mel.band(band.low, band.high) for band in bands}
-    if len(bins) < len(bands):
-        raise UserError("--formant-band", "gives two bands the same name", "give each band its own name")
+    bins = filters(bands, bundle.mel)
     last = stride in (None, bundle.model.cnn.stride)
     cut = None if last else _stage_of_stride(bundle.model, stride)
 
-    with _evaluating(bundle.model):
+    with evaluating(bundle.model):
         with torch.no_grad():
             maps = torch.cat([bundle.model.feature_maps(picture) for picture in _pictures(bundle, frames)])
             features = maps.mean((2, 3))
-        gradients, standardised = _feature_gradients(
+        gradients, standardised = feature_gradients(
             bundle, features, list(bins.values()), target_frames, reduction, context
         )
         weighted = (
@@ -145,7 +125,8 @@ def grad_cam(
     )
 
 
-def _require_size(bundle: AcousticBundle, frames: np.ndarray) -> None:
+def require_size(bundle: AcousticBundle, frames: np.ndarray) -> None:
+    """Refuse frames of another size than the model's, or none."""
     if not len(frames):
         raise UserError("video", "has no frames", "give a recording with at least one")
     if frames.shape[1:] != bundle.frame_size:
@@ -164,7 +145,7 @@ def _pictures(bundle: AcousticBundle, frames: np.ndarray) -> Iterator[torch.Tens
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Switch to evaluation mode and disable weight gradients; restore both afterwards."""
     modes = {module: module.training for module in model.modules()}
     wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
@@ -178,15 +159,16 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(wants)
 
 
-def _feature_gradients(
+def feature_gradients(
     bundle: AcousticBundle,
     features: torch.Tensor,
     bins: Sequence[np.ndarray],
-    target_frames: Sequence[int],
-    reduction: Reduction,
-    context: Context,
+    target_frames: Sequence[int] = (),
+    reduction: Reduction = "mean",
+    context: Context = "sequence",
 ) -> tuple[list[torch.Tensor], np.ndarray]:
-    """Gradients ``(T, C)`` of each band's target, then of each band's target frames, and the standardised mel."""
+    """Return the gradients ``(T, C)`` of each band's target, then of each band's target frames, and the standardised
+    mel; ``features`` are ``(T, C)``, ``bins`` the filters of each band."""
     features = features.clone().requires_grad_()
     # cuDNN has no LSTM backward pass in evaluation mode.
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
@@ -212,40 +194,71 @@ def _maps_of_last_stage(maps: torch.Tensor, gradients: Sequence[torch.Tensor]) -
 def _maps_of_stage(
     bundle: AcousticBundle, frames: np.ndarray, gradients: Sequence[torch.Tensor], stage: nn.Module
 ) -> list[np.ndarray]:
-    """Maps at an earlier stage, by a backward pass from the features; frames are independent there."""
+    parts = [
+        [torch.einsum("tc,tchw->thw", slope.mean((2, 3)), activation).relu_() for slope in slopes]
+        for activation, slopes in slopes_at(bundle, _pictures(bundle, frames), gradients, stage)
+    ]
+    return [torch.cat(maps).cpu().numpy() for maps in zip(*parts, strict=True)]
+
+
+def slopes_at(
+    bundle: AcousticBundle, pictures: Iterable[torch.Tensor], gradients: Sequence[torch.Tensor], stage: nn.Module | None
+) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
+    """Yield the activation of a stage for each block of pictures, and the gradient of each target there.
+
+    By a backward pass from the features, which is exact because frames are independent up to there.
+
+    Parameters
+    ----------
+    pictures : prepared, in blocks ``(t, 1, H, W)`` on the model's device.
+    gradients : of each target by the features of all frames, ``(T, C)``.
+    stage : of the backbone; None for the pictures themselves.
+
+    Yields
+    ------
+    ``(t, c, h, w)``, and one like it per target.
+    """
     held: list[torch.Tensor] = []
 
-    def cut(module: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
-        held.append(output.detach().requires_grad_())
+    def cut(activation: torch.Tensor) -> torch.Tensor:
+        held.append(activation.detach().requires_grad_())
         return held[-1]
 
-    parts: list[list[torch.Tensor]] = [[] for _ in gradients]
     first = 0
-    handle = stage.register_forward_hook(cut)
+    handle = None if stage is None else stage.register_forward_hook(lambda module, inputs, output: cut(output))
     try:
-        for picture in _pictures(bundle, frames):
+        for picture in pictures:
             run = slice(first, first + len(picture))
             first = run.stop
             with torch.enable_grad():
-                features = bundle.model.features(picture)
+                features = bundle.model.features(picture if handle else cut(picture))
             activation = held.pop()
-            for number, gradient in enumerate(gradients):
-                (slope,) = torch.autograd.grad(features, activation, gradient[run], retain_graph=True)
-                weights = slope.mean((2, 3))
-                parts[number].append(torch.einsum("tc,tchw->thw", weights, activation.detach()).relu_())
+            yield (
+                activation.detach(),
+                [torch.autograd.grad(features, activation, of[run], retain_graph=True)[0] for of in gradients],
+            )
     finally:
-        handle.remove()
-    return [torch.cat(part).cpu().numpy() for part in parts]
+        if handle is not None:
+            handle.remove()
+
+
+def stages(model: AcousticModel) -> dict[int, nn.Module]:
+    """Return the stages of the backbone by pixels per cell of their maps, the last one of each; principal components
+    have none."""
+    if isinstance(model.cnn, PrincipalComponents):
+        return {}
+    modules = dict(model.cnn.backbone.named_modules())
+    # timm's flattened backbones have stage names without dots.
+    return {
+        entry["reduction"]: modules[name if (name := entry["module"]) in modules else name.replace(".", "_")]
+        for entry in model.cnn.backbone.feature_info.info
+    }
 
 
 def _stage_of_stride(model: AcousticModel, stride: int) -> nn.Module:
-    """The last stage of the backbone whose maps have ``stride``."""
-    if isinstance(model.cnn, PrincipalComponents):
+    known = stages(model)
+    if not known:
         raise UserError("--stride", f"is {stride}", "leave it out: principal components have no stages")
-    stages: Mapping[int, str] = {entry["reduction"]: entry["module"] for entry in model.cnn.backbone.feature_info.info}
-    if stride not in stages:
-        raise UserError("--stride", f"is {stride}", f"this backbone has stages of {', '.join(map(str, stages))} pixels")
-    modules = dict(model.cnn.backbone.named_modules())
-    # timm's flattened backbones have stage names without dots.
-    name = stages[stride]
-    return modules[name if name in modules else name.replace(".", "_")]
+    if stride not in known:
+        raise UserError("--stride", f"is {stride}", f"this backbone has stages of {', '.join(map(str, known))} pixels")
+    return known[stride]

@@ -18,7 +18,8 @@ from rtmri_speech.atomic import replacing, save_text
 from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
-from rtmri_speech.explain.gradcam import Band
+from rtmri_speech.explain.bands import Band
+from rtmri_speech.explain.faithfulness import rank_correlation
 from rtmri_speech.explain.masking import Polygon, mask_weight, masked
 from rtmri_speech.explain.regions import mass_share, region_mask
 from rtmri_speech.explain.sequences import open_sequence
@@ -174,8 +175,7 @@ def agreement(effects: Sequence[Effect], band: str) -> float:
     pairs = [(e.change, e.gradcam_mass / e.area) for e in effects if e.band == band and e.alpha == darkest]
     if len(pairs) < 3 or not np.isfinite(pairs).all():
         return math.nan
-    change, density = (np.argsort(np.argsort(column)) for column in zip(*pairs, strict=True))
-    return float(np.corrcoef(change, density)[0, 1])
+    return rank_correlation(*np.transpose(pairs))
 
 
 def write_table(path: str | Path, effects: Sequence[Effect]) -> None:

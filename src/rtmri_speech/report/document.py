@@ -15,6 +15,7 @@ from rtmri_speech.evaluation.systems import SCORES_FILE, TITLES
 from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.comparison import comparison_table
 from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
+from rtmri_speech.report.faithfulness import faithfulness_table
 from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, floor_voicing_note, shown, span
 from rtmri_speech.report.page import Experiment, duration, read_scores
 from rtmri_speech.report.scores import NOT_MEASURED, read_intelligibility, vocoder_verdict
@@ -96,6 +97,14 @@ def results_document(experiment: Experiment, command: str) -> str:
             "## Where Grad-CAM finds the formant bands",
             "Average maps of the test clips over the regions of the head in `explain.regions`:",
             "\n".join(f"- {finding}" for finding in findings),
+        ]
+    if (measures := experiment.evaluation.parent / "faithfulness" / "faithfulness.json").exists():
+        parts += [
+            "## How far the maps can be believed",
+            "Maps of the test clips' formant bands by several methods, with 95 % bootstrap intervals over the clips"
+            " (`snakemake faithfulness`). [explanation.md](explanation.md) says what each column means. ↑ higher is"
+            " better, ↓ lower is better.",
+            faithfulness_table(json.loads(measures.read_text(encoding="utf-8"))),
         ]
     if experiment.benchmarks and (times := stage_times(experiment.benchmarks)):
         parts += [

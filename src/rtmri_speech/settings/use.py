@@ -11,6 +11,8 @@ from rtmri_speech.settings.fields import Count, Name, Section, Share, Whole, Wit
 
 Colormap = Literal["inferno", "viridis", "cividis", "jet"]
 Language = Literal["ja", "en"]
+Method = Literal["gradcam", "integrated_gradients", "occlusion"]
+"""Methods of maps: Grad-CAM, integrated gradients, or the effect of covering a place."""
 Hertz = Annotated[float, Within(ge=20, le=2000)]
 
 
@@ -127,10 +129,15 @@ class Look(Section):
 class GradCam(Look):
     """How the maps of a clip are made, all of it flags of ``mri_gradcam_formant.py``."""
 
+    method: Method = setting(
+        "gradcam",
+        "gradcam, as in the lab's system; integrated_gradients, which did best in docs/explanation.md, at ten times the"
+        " cost; or occlusion, slower still. The files are named gradcam in any case.",
+    )
     stride: Count | None = setting(
         None,
-        "Pixels per cell of the maps, in the CNN's input; an earlier stage is finer and requires a backward pass."
-        " Empty means the CNN's last stage, as in the lab's system.",
+        "Pixels per cell of Grad-CAM's maps, in the CNN's input; an earlier stage is finer and requires a backward"
+        " pass. Empty means the CNN's last stage, as in the lab's system.",
     )
     reduction: Literal["mean", "sum"] = setting("mean", "Reduction of a band's power over time.")
     scaling: Literal["clip", "frame"] = setting(

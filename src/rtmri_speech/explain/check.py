@@ -1,0 +1,217 @@
+"""Checks maps of the test clips by all measures of `faithfulness`, method by method, as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtmri_speech.acoustic.context import Context
+from rtmri_speech.acoustic.data import prepared_frames
+from rtmri_speech.acoustic.predict import AcousticBundle
+from rtmri_speech.dataset.sample import Sample, load_array, open_sample
+from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.mel_generator import spoken_frames
+from rtmri_speech.evaluation.metrics import summarise
+from rtmri_speech.evaluation.scores import null_for_nan
+from rtmri_speech.explain.bands import Band, filters
+from rtmri_speech.explain.faithfulness import (
+    Deletion,
+    in_cells,
+    peaks_inside,
+    randomised,
+    rank_correlation,
+)
+from rtmri_speech.explain.gradcam import stages
+from rtmri_speech.explain.maps import MOTION, model_maps, motion
+from rtmri_speech.explain.regions import Regions, mass_share, region_mask
+from rtmri_speech.explain.sequences import SIZE, enlarged
+from rtmri_speech.explain.study import Effect, agreement, masking_study
+from rtmri_speech.explain.truth import contrast
+from rtmri_speech.synthesis.synthesiser import Synthesiser
+
+FINEST = 32
+"""Most cells a side of the Grad-CAM stages that are checked: earlier ones show edges."""
+
+Maps = dict[str, np.ndarray]
+"""The maps ``(T, h, w)`` of each band."""
+
+
+def methods(bundle: AcousticBundle) -> dict[str, Callable[[AcousticBundle, np.ndarray, Sequence[Band], Context], Maps]]:
+    """Return the methods that are checked for a model, by title; the first is Grad-CAM at the last stage."""
+    coarsest_first = sorted(
+        (stride for stride in stages(bundle.model) if max(bundle.image_size) <= FINEST * stride), reverse=True
+    )
+
+    def by(method: str, stride: int | None = None) -> Callable[..., Maps]:
+        def maps(model: AcousticBundle, frames: np.ndarray, bands: Sequence[Band], context: Context) -> Maps:
+            return model_maps(model, frames, bands, method, context=context, stride=stride)
+
+        return maps
+
+    def moving(model: AcousticBundle, frames: np.ndarray, bands: Sequence[Band], context: Context) -> Maps:
+        return dict.fromkeys((band.name for band in bands), motion(model, frames))
+
+    of_stages = {f"Grad-CAM, stride {stride}": by("gradcam", stride) for stride in coarsest_first}
+    return {
+        **(of_stages or {"Grad-CAM": by("gradcam")}),
+        "integrated gradients": by("integrated_gradients"),
+        "occlusion": by("occlusion"),
+        MOTION: moving,
+    }
+
+
+def check(
+    bundle: AcousticBundle,
+    processed_dir: str | Path,
+    ids: Sequence[str],
+    bands: Sequence[Band],
+    *,
+    context: Context = "sequence",
+    regions: Regions | None = None,
+    truth_dir: str | Path | None = None,
+    progress: Callable[[Sequence[str]], Iterator[str]] = iter,
+) -> dict[str, Any]:
+    """Return the measures of every method and band.
+
+    Parameters
+    ----------
+    bundle : the model, with its normalisation layers, which `fold_batch_norm` takes away.
+    processed_dir : the dataset, with recordings.
+    ids : of clips that the model was not trained on.
+    regions : of the head; the first group is where the peaks should be.
+    truth_dir : with ``<id>_<band>.npy`` of `truth_map`.
+    progress : wraps the ids.
+
+    Returns
+    -------
+    ``clips``, ``context``; ``methods``, by title: ``model``, whether it is of the model; ``bands``, with `summarise` of
+    each measure over the clips, and ``masking`` without an interval; ``contrast``, if there is a truth of two bands;
+    ``cascade``, by method and band: the first clip's rank correlation as more layers are random; ``area`` of the first
+    group. Undefined values are None.
+
+    Raises
+    ------
+    UserError
+        There is no clip, a file is missing, or a band has no filter.
+    """
+    if not ids:
+        raise UserError("--clips", "names no clip", "give the test clips")
+    explain = methods(bundle)
+    inside = region_mask(next(iter(regions.whole_groups().values()))) if regions else None
+    parts = {name: region_mask(polygons) for name, polygons in regions.single().items()} if regions else {}
+    measured: dict[tuple[str, str], list[dict[str, float]]] = {}
+    contrasts: dict[str, list[dict[str, float]]] = {}
+    masses: dict[tuple[str, str], list[dict[str, float]]] = {}
+    cascade: dict[str, dict[str, dict[str, float]]] = {}
+    for number, id in enumerate(progress(ids)):
+        clip = _Clip(bundle, Path(processed_dir), open_sample(processed_dir, id), bands, context, number)
+        truth = (
+            {band.name: load_array(Path(truth_dir) / f"{id}_{band.name}.npy", 3) for band in bands} if truth_dir else {}
+        )
+        *partly, (_, random) = randomised(bundle, seed=number)
+        for title, method in explain.items():
+            maps = method(bundle, clip.frames, bands, context)
+            by_chance = method(random, clip.frames, bands, context)
+            if not number and title != MOTION:
+                steps = {what: method(model, clip.frames, bands, context) for what, model in partly} | {
+                    "all": by_chance
+                }
+                cascade[title] = {
+                    band: {what: rank_correlation(other[band], maps[band]) for what, other in steps.items()}
+                    for band in maps
+                }
+            for band, heat in maps.items():
+                row = clip.measures(heat, by_chance[band], band, inside)
+                if truth:
+                    there = in_cells(truth[band]).mean(0)
+                    row["truth"] = rank_correlation(in_cells(heat).mean(0), there)
+                    row["truth_randomised"] = rank_correlation(in_cells(by_chance[band]).mean(0), there)
+                measured.setdefault((title, band), []).append(row)
+                average = enlarged(heat.mean(0), SIZE)
+                masses.setdefault((title, band), []).append(
+                    {name: mass_share(average, mask) for name, mask in parts.items()}
+                )
+            if len(truth) == 2:
+                averages = ({band: in_cells(heat).mean(0) for band, heat in found.items()} for found in (maps, truth))
+                contrasts.setdefault(title, []).append({"contrast": contrast(*averages)})
+    effects = _effects(bundle, Path(processed_dir), ids, regions, bands, context) if regions else []
+    found = {
+        "clips": list(ids),
+        "context": context,
+        "methods": {
+            title: {
+                "model": title != MOTION,
+                "bands": {
+                    band.name: {
+                        **summarise(measured[title, band.name]),
+                        **({"masking": _agreement(effects, band.name, masses[title, band.name])} if effects else {}),
+                    }
+                    for band in bands
+                },
+                **summarise(contrasts.get(title, [])),
+            }
+            for title in explain
+        },
+        "cascade": cascade,
+        **({"area": float(inside.mean())} if inside is not None else {}),
+    }
+    return null_for_nan(found)
+
+
+def _truth(directory: str | Path | None, id: str, bands: Sequence[Band]) -> Maps:
+    if directory is None:
+        return {}
+    return {band.name: load_array(Path(directory) / f"{id}_{band.name}.npy", 3) for band in bands}
+
+
+class _Clip:
+    """A clip and what its measures share."""
+
+    def __init__(
+        self,
+        bundle: AcousticBundle,
+        processed_dir: Path,
+        sample: Sample,
+        bands: Sequence[Band],
+        context: Context,
+        seed: int,
+    ) -> None:
+        self.frames = np.asarray(sample.mri)
+        self.speech = spoken_frames(processed_dir, sample, bundle.mel)
+        bins = filters(bands, bundle.mel)
+        pictures = prepared_frames(self.frames, bundle.image_size, bundle.normalisation)
+        self._deletion = Deletion(bundle, pictures, bins, self.speech, context, seed)
+
+    def measures(
+        self, maps: np.ndarray, by_chance: np.ndarray, band: str, inside: np.ndarray | None
+    ) -> dict[str, float]:
+        return {
+            "randomised": rank_correlation(by_chance, maps),
+            "randomised_average": rank_correlation(in_cells(by_chance).mean(0), in_cells(maps).mean(0)),
+            **self._deletion.gaps(maps, band),
+            **({"peaks": peaks_inside(maps[self.speech], inside)} if inside is not None else {}),
+        }
+
+
+def _effects(
+    bundle: AcousticBundle,
+    processed_dir: Path,
+    ids: Sequence[str],
+    regions: Regions,
+    bands: Sequence[Band],
+    context: Context,
+) -> list[Effect]:
+    synthesiser = Synthesiser(bundle, {}, context)
+    return masking_study(synthesiser, bundle.scaler, processed_dir, ids, regions.single(), [1.0], bands)
+
+
+def _agreement(effects: Sequence[Effect], band: str, masses: Sequence[Mapping[str, float]]) -> float:
+    """`agreement` of the study with the mass of other maps, a mean over clips."""
+    return agreement(
+        [replace(effect, gradcam_mass=float(np.nanmean([clip[effect.mask] for clip in masses]))) for effect in effects],
+        band,
+    )

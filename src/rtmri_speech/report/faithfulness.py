@@ -1,0 +1,118 @@
+"""Tables of how far maps can be believed (`rtmri_speech.explain.check`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+MEASURES = {
+    "randomised": "randomised network ↓",
+    "randomised_average": "the same, average map ↓",
+    "deletion": "deletion ↑",
+    "insertion": "insertion ↑",
+    "peaks": "peaks in the tract ↑",
+    "masking": "masking study ↑",
+    "truth": "synthesiser's truth ↑",
+    "truth_randomised": "randomised network's truth",
+}
+"""Measures by name, with their headings."""
+
+JUDGED = ("deletion", "insertion", "peaks", "masking", "truth")
+"""Measures of which more is better; the map that leads in most of them, counted by band, does best."""
+
+
+def faithfulness_table(found: Mapping[str, Any]) -> str:
+    """Return the measures as Markdown: what does best, a line per map and band, and the cascade.
+
+    Parameters
+    ----------
+    found : of `check`.
+    """
+    methods = found["methods"]
+    known = [name for name in MEASURES if any(name in band for of in methods.values() for band in of["bands"].values())]
+    contrasted = any("contrast" in of for of in methods.values())
+    bands = next(iter(methods.values()))["bands"]
+    head = [
+        "map",
+        "band",
+        *(MEASURES[name] for name in known),
+        *([f"{' against '.join(bands)} ↑"] if contrasted else []),
+    ]
+    lines = [
+        [
+            title if not number else "",
+            band,
+            *(_cell(values.get(name)) for name in known),
+            *([_cell(of.get("contrast")) if not number else ""] if contrasted else []),
+        ]
+        for title, of in methods.items()
+        for number, (band, values) in enumerate(of["bands"].items())
+    ]
+    steps = list(
+        dict.fromkeys(step for of_bands in found["cascade"].values() for of in of_bands.values() for step in of)
+    )
+    cascade = [
+        [title if not number else "", band, *(_cell(of[step]) for step in steps)]
+        for title, of_bands in found["cascade"].items()
+        for number, (band, of) in enumerate(of_bands.items())
+    ]
+    return "\n\n".join(
+        [
+            _best(methods),
+            _table(head, lines),
+            f"Rank correlation of the maps of clip {found['clips'][0]} with those of a network that is random from the"
+            " output on:",
+            _table(["map", "band", *steps], cascade),
+        ]
+    )
+
+
+def leaders(methods: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """Return the map that leads in each of `JUDGED` and each band, of those that a model makes."""
+    found: dict[tuple[str, str], str] = {}
+    for band in next(iter(methods.values()))["bands"]:
+        for name in JUDGED:
+            values = {
+                title: mean
+                for title, of in methods.items()
+                if of["model"] and (mean := _mean(of["bands"][band].get(name))) is not None
+            }
+            if values:
+                found[name, band] = max(values, key=values.__getitem__)
+    return found
+
+
+def _best(methods: Mapping[str, Any]) -> str:
+    led = leaders(methods)
+    best = max(methods, key=lambda title: sum(leader == title for leader in led.values()))
+    count = sum(leader == best for leader in led.values())
+    models = methods[best]["bands"]
+    no_better = [
+        f"{MEASURES[name].rstrip(' ↑')} of {band}"
+        for name, band in led
+        for of in methods.values()
+        if not of["model"] and _mean(of["bands"][band][name]) >= _mean(models[band][name])
+    ]
+    sentence = f"The map that does best is **{best}**: it leads in {count} of {len(led)} columns of a band."
+    if no_better:
+        sentence += f" What moves, without any model, is as good in {', '.join(no_better)}."
+    return sentence
+
+
+def _mean(value: Mapping[str, float | None] | float | None) -> float | None:
+    mean = value["mean"] if isinstance(value, Mapping) else value
+    return None if mean is None or math.isnan(mean) else mean
+
+
+def _cell(value: Mapping[str, float | None] | float | None) -> str:
+    mean = _mean(value)
+    if mean is None:
+        return "–"
+    if not isinstance(value, Mapping) or value["low"] is None or math.isnan(value["low"]):
+        return f"{mean:.2f}"
+    return f"{mean:.2f} ({value['low']:.2f} – {value['high']:.2f})"
+
+
+def _table(head: list[str], lines: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])

@@ -137,6 +137,9 @@ class OnePlace(torch.nn.Module):
 
     channels, stride = 2, 8
 
+    def features(self, frames, recomputing=None):
+        return self(frames).mean((2, 3))
+
     def forward(self, frames, recomputing=None):
         cells = F.avg_pool2d(frames, 8)
         rows, columns = cells.shape[2] // 2, cells.shape[3] // 2
@@ -146,12 +149,11 @@ class OnePlace(torch.nn.Module):
         return torch.cat([upper, lower], 1)
 
 
-def test_a_band_that_depends_on_one_place_is_highlighted_only_there():
-    """F1's power rises with the upper left quarter alone, F2's with the lower right one alone."""
+def one_place_bundle():
+    """A model in which F1's power rises with the upper left quarter alone, F2's with the lower right one alone."""
     mel = MelSpec.preset("hifigan")
     model = AcousticModel(Network("test_efficientnet", rnn_hidden=2))
     model.cnn = OnePlace()
-    low, high = mel.band(300, 900), mel.band(900, 2500)
 
     class Through(torch.nn.Module):
         def forward(self, features):
@@ -160,11 +162,14 @@ def test_a_band_that_depends_on_one_place_is_highlighted_only_there():
     model.rnn = Through()
     with torch.no_grad():
         model.head.weight.zero_()
-        model.head.weight[low, 0] = 1
-        model.head.weight[high, 1] = 1
-    bundle = bundle_of(model, (64, 64), mel)
+        model.head.weight[mel.band(300, 900), 0] = 1
+        model.head.weight[mel.band(900, 2500), 1] = 1
+    return bundle_of(model, (64, 64), mel)
+
+
+def test_a_band_that_depends_on_one_place_is_highlighted_only_there():
     frames = np.full((4, 64, 64), 128, np.uint8)
-    sequences = grad_cam(bundle, frames, [F1, F2]).sequences
+    sequences = grad_cam(one_place_bundle(), frames, [F1, F2]).sequences
     for name, hot in (("F1", (slice(0, 4), slice(0, 4))), ("F2", (slice(4, 8), slice(4, 8)))):
         inside = np.zeros((8, 8), bool)
         inside[hot] = True

@@ -15,6 +15,7 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.explain.bands import Band
 from rtmri_speech.explain.clips import ClipSettings, explain_clip
 from rtmri_speech.explain.gradcam import grad_cam
+from rtmri_speech.explain.maps import model_maps
 from rtmri_speech.explain.sequences import Interval, enlarged, open_sequence, write_sequence
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/mri_gradcam_formant.py"
@@ -90,3 +91,17 @@ def test_the_script_refuses_before_loading_models(tmp_path):
     assert both.returncode == 2 and "exclude each other" in both.stderr
     missing = run("--mri-checkpoint", tmp_path / "m.pt", "--output-dir", tmp_path, "--video", "a.mp4")
     assert missing.returncode == 2 and "m.pt" in missing.stderr and "Traceback" not in missing.stderr
+
+
+def test_another_method_writes_the_same_files_and_is_named_in_them(tmp_path):
+    bundle, frames = small_bundle(), random_frames(5)
+    settings = ClipSettings(bands=(Band("F1", 300, 900),), method="integrated_gradients")
+    explain_clip(bundle, frames, tmp_path, settings, source="a0")
+    stored = open_sequence(tmp_path, "F1")
+    assert stored.facts["method"] == "integrated_gradients" and stored.facts["cells"] == [64, 64]
+    maps = model_maps(bundle, frames, settings.bands, "integrated_gradients")["F1"]
+    large = np.stack([enlarged(heat, (256, 256)) for heat in maps])
+    np.testing.assert_allclose(np.stack(list(stored.raw())), large, atol=1e-6 * large.max())
+    with pytest.raises(UserError, match="--target-frames: are not explained by occlusion"):
+        other = ClipSettings(bands=settings.bands, method="occlusion", target_frames=(1,))
+        explain_clip(bundle, frames, tmp_path, other, source="a0")

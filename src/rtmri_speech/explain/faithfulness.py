@@ -6,6 +6,7 @@ is measured.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from rtmri_speech.explain.maps import band_powers
 CELLS = 16
 """Cells a side."""
 
-SHARES = (0.05, 0.1, 0.2, 0.4)
+SHARES = (0.05, 0.15, 0.4)
 """Shares of the cells that are deleted or inserted first."""
 
 RANDOM_ORDERS = 3
@@ -51,10 +52,9 @@ def randomised(bundle: AcousticBundle, seed: int) -> Iterator[tuple[str, Acousti
     What is random, and the model; the last one is entirely random. Principal components are not trained and remain.
     """
     trained = bundle.model
-    generator = torch.random.get_rng_state()
-    torch.manual_seed(seed)
-    fresh = AcousticModel(trained.network)
-    torch.random.set_rng_state(generator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = AcousticModel(trained.network)
     layers = [f"cnn.{name}" for name, part in trained.cnn.named_modules() if any(True for _ in part.parameters(False))]
     steps = {"output layer": ["head"], "and LSTM": ["rnn"]}
     if layers:
@@ -64,9 +64,9 @@ def randomised(bundle: AcousticBundle, seed: int) -> Iterator[tuple[str, Acousti
     for what, names in steps.items():
         prefixes = tuple(f"{name}." for name in names)
         state |= {key: value for key, value in fresh.state_dict().items() if key.startswith(prefixes)}
-        model = AcousticModel(trained.network)
+        model = copy.deepcopy(trained)
         model.load_state_dict(state)
-        yield what, replace(bundle, model=model.eval().to(bundle.device))
+        yield what, replace(bundle, model=model)
 
 
 def peaks_inside(maps: np.ndarray, region: np.ndarray) -> float:

@@ -87,17 +87,21 @@ def _best(methods: Mapping[str, Any]) -> str:
     led = leaders(methods)
     best = max(methods, key=lambda title: sum(leader == title for leader in led.values()))
     count = sum(leader == best for leader in led.values())
-    models = methods[best]["bands"]
     no_better = [
         f"{MEASURES[name].rstrip(' ↑')} of {band}"
         for name, band in led
         for of in methods.values()
-        if not of["model"] and _mean(of["bands"][band][name]) >= _mean(models[band][name])
+        if not of["model"] and _at_least(of["bands"][band][name], methods[best]["bands"][band][name])
     ]
     sentence = f"The map that does best is **{best}**: it leads in {count} of {len(led)} columns of a band."
     if no_better:
         sentence += f" What moves, without any model, is as good in {', '.join(no_better)}."
     return sentence
+
+
+def _at_least(value: Any, other: Any) -> bool:
+    means = _mean(value), _mean(other)
+    return None not in means and means[0] >= means[1]
 
 
 def _mean(value: Mapping[str, float | None] | float | None) -> float | None:

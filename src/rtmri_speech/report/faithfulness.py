@@ -114,8 +114,13 @@ def _cell(value: Mapping[str, float | None] | float | None) -> str:
     if mean is None:
         return "–"
     if not isinstance(value, Mapping) or value["low"] is None or math.isnan(value["low"]):
-        return f"{mean:.2f}"
-    return f"{mean:.2f} ({value['low']:.2f} – {value['high']:.2f})"
+        return _number(mean)
+    return f"{_number(mean)} ({_number(value['low'])} – {_number(value['high'])})"
+
+
+def _number(value: float) -> str:
+    # Without the sign of -0.00.
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:

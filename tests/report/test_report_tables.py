@@ -51,6 +51,25 @@ def test_the_document_cites_further_clips_and_what_they_are_compared_with(experi
     assert "| ESTOI | 0.0500 | 0.0200 to 0.0800 | ± 0.01 | 3 | better |" in lines
 
 
+def test_the_document_includes_the_faithfulness_of_maps(experiment, tmp_path):
+    copied = tmp_path / "results" / "evaluation"
+    shutil.copytree(experiment.evaluation, copied)
+    told = replace(experiment, evaluation=copied)
+    assert "can be believed" not in results_document(told, "a command")
+    measured = {"deletion": {"mean": 0.5, "low": 0.4, "high": 0.6}, "masking": -0.001}
+    found = {
+        "clips": ["a2"],
+        "methods": {"occlusion": {"model": True, "bands": {"F1": measured}}},
+        "cascade": {"occlusion": {"F1": {"all": 0.1}}},
+    }
+    (tmp_path / "results" / "faithfulness").mkdir()
+    (tmp_path / "results" / "faithfulness" / "faithfulness.json").write_text(json.dumps(found))
+    lines = results_document(told, "a command").splitlines()
+    assert "## How far the maps can be believed" in lines
+    assert "| map | band | deletion ↑ | masking study ↑ |" in lines
+    assert "| occlusion | F1 | 0.50 (0.40 – 0.60) | 0.00 |" in lines
+
+
 @pytest.mark.parametrize(("floor", "told"), [(0.10, True), (0.12, True), (0.16, False), (None, False)])
 def test_a_low_voicing_error_of_the_floor_is_explained(floor, told):
     rows = {name: {"summary": {"vuv_error": {"mean": mean}}} for name, mean in (("window", 0.12), ("floor", floor))}

@@ -34,6 +34,7 @@ from rtmri_speech.explain.regions import Regions, mass_share, region_mask
 from rtmri_speech.explain.sequences import SIZE, enlarged
 from rtmri_speech.explain.study import Effect, agreement, masking_study
 from rtmri_speech.explain.truth import contrast
+from rtmri_speech.settings.use import Method
 from rtmri_speech.synthesis.synthesiser import Synthesiser
 
 FINEST = 32
@@ -51,7 +52,7 @@ def methods(bundle: AcousticBundle) -> dict[str, Callable[[AcousticBundle, np.nd
         (stride for stride in stages(bundle.model) if max(bundle.image_size) <= FINEST * stride), reverse=True
     )
 
-    def by(method: str, stride: int | None = None) -> Callable[..., Maps]:
+    def by(method: Method, stride: int | None = None) -> Callable[..., Maps]:
         def maps(model: AcousticBundle, frames: np.ndarray, bands: Sequence[Band], context: Context) -> Maps:
             return model_maps(model, frames, bands, method, context=context, stride=stride)
 

@@ -31,7 +31,7 @@ faults: environment
 	$(PYTEST) -m slow
 
 results: environment
-	$(BIN)/snakemake --cores $(CORES) all faithfulness
+	$(BIN)/snakemake --cores $(CORES) all evaluation faithfulness
 	$(BIN)/python workflow/scripts/score_further_clips.py --threads $(CORES)
 	$(BIN)/python workflow/scripts/write_results.py --pictures
 

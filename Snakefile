@@ -131,6 +131,7 @@ rule evaluation:
         rules.evaluate_mel_generator.output,
         JUDGED,
         UNDERSTOOD,
+        VOWELS,
         f"{RESULTS}/provenance/evaluation.json",
 
 

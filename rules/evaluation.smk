@@ -185,4 +185,42 @@ rule score_intelligibility:
         " --output {output.scores:q} {params.rows} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
+rule measure_formants:
+    """Formants of the vowels of the configured system, copy synthesis and Griffin-Lim against the recordings."""
+    input:
+        sounds=rules.evaluate_systems.output.sounds,
+        clips=f"{DATASET}/hifigan_filelists/test.txt",
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, TEST_CLIPS),
+        phonemes=PHONEME_FILES,
+    output:
+        errors=f"{EVALUATION}/formants/formants.json",
+        table=f"{EVALUATION}/formants/formants.md",
+        vowels=f"{EVALUATION}/formants/vowels.tsv",
+        space=f"{EVALUATION}/formants/vowel_space.png",
+    log:
+        f"{LOGS}/measure_formants.log",
+    benchmark:
+        f"{BENCHMARKS}/measure_formants.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(700),
+        runtime=more_on_retry(minutes_for(TEST_CLIPS, 20)),
+    params:
+        script=script("measure_formants.py"),
+        code=code_hash("evaluation.vowels"),
+        wavs=lambda wildcards, input: str(Path(input.wavs[0]).parent),
+        rows=lambda wildcards, input: flags(
+            generated=[f"{row}={input.sounds}/{row}" for row in (CONTEXTS[0], "ceiling", "griffin_lim")]
+        ),
+        phonemes=lambda wildcards: PHONEMES,
+        directory=subpath(output.errors, parent=True),
+    shell:
+        "python {params.script:q} --recorded {params.wavs:q} --input_file {input.clips:q} --phonemes {params.phonemes:q}"
+        " --output_dir {params.directory:q} {params.rows} > {log:q} 2>&1"
+
+
+# Requires phonemes with their times.
+VOWELS = rules.measure_formants.output if PHONEMES_KNOWN and TEST_CLIPS else []
 UNDERSTOOD = rules.score_intelligibility.output.scores if SETTINGS.evaluation.asr and TEST_CLIPS else []

@@ -86,6 +86,38 @@ rule film_gradcam:
         " --output {output:q} {params.settings} {params.label} > {log:q} 2>&1"
 
 
+rule export_articulators:
+    """The maps of a clip over time by articulator, beside the phonemes, for Praat and for statistics."""
+    input:
+        maps=[f"{GRADCAM}/{{id}}/gradcam_{band}{part}" for band in BANDS for part in ("_sequence.npy", ".json")],
+        regions=REGIONS or [],
+        phonemes=PHONEME_FILES,
+        meta=META,
+    output:
+        table=f"{GRADCAM}/{{id}}/articulators.tsv",
+        tiers=f"{GRADCAM}/{{id}}/articulators.TextGrid",
+    log:
+        f"{LOGS}/export_articulators/{{id}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export_articulators/{{id}}.tsv"
+    localrule: CLIPS_LOCAL
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(500),
+        runtime=more_on_retry(10),
+    params:
+        script=script("export_articulators.py"),
+        code=code_hash("explain.timeline"),
+        dataset=subpath(input.meta, parent=True),
+        gradcam=lambda wildcards: GRADCAM,
+        flags=flags(regions=REGIONS, bands=list(BANDS), phonemes=PHONEMES if PHONEMES_KNOWN else None),
+    shell:
+        "python {params.script:q} --gradcam_dir {params.gradcam:q} --processed_dir {params.dataset:q}"
+        " --clips {wildcards.id} {params.flags} > {log:q} 2>&1"
+
+
 rule aggregate_gradcam:
     """Average maps per band and per phoneme over the test clips, with the share of each head region."""
     input:
@@ -256,9 +288,10 @@ rule check_explanations:
 
 
 rule gradcam:
-    """Grad-CAM of the test clips: maps, films and averages."""
+    """Grad-CAM of the test clips: maps, films, averages, and articulators over time."""
     input:
         [f"{GRADCAM}/{id}/gradcam_{band}_overlay.mp4" for id in TEST_CLIPS for band in BANDS],
+        paths(rules.export_articulators.output.table, TEST_CLIPS) if REGIONS else [],
         rules.aggregate_gradcam.output,
         f"{RESULTS}/provenance/gradcam.json",
 

@@ -128,6 +128,33 @@ def annotation_text(path: Path) -> str:
         raise UserError(path, "is not Unicode text", "save it as UTF-8") from None
 
 
+def textgrid_text(tiers: Mapping[str, Sequence[Label]], seconds: float) -> str:
+    """Return tiers of intervals as a TextGrid (Praat's long text format), with empty intervals in the gaps.
+
+    Parameters
+    ----------
+    tiers : labels in order of time, without overlap, by name.
+    seconds : end of the tiers; labels are cut there.
+    """
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {seconds:g}"]
+    lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    for number, (name, labels) in enumerate(tiers.items(), 1):
+        intervals, end = [], 0.0
+        for label in [*labels, Label("", seconds, seconds)]:
+            start, stop = (min(max(time, end), seconds) for time in (label.start, label.end))
+            intervals += [Label("", end, start)] if start > end else []
+            intervals += [Label(label.text, start, stop)] if stop > start else []
+            end = max(end, stop)
+        quoted = name.replace('"', '""')
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{quoted}"']
+        lines += ["        xmin = 0", f"        xmax = {seconds:g}", f"        intervals: size = {len(intervals)}"]
+        for place, label in enumerate(intervals, 1):
+            text = label.text.replace('"', '""')
+            lines += [f"        intervals [{place}]:", f"            xmin = {label.start:.6g}"]
+            lines += [f"            xmax = {label.end:.6g}", f'            text = "{text}"']
+    return "\n".join(lines) + "\n"
+
+
 def _textgrid(path: Path, text: str) -> Tiers:
     if not text.strip():
         raise UserError(path, "is empty", _SAVE_AGAIN)

@@ -12,6 +12,7 @@ from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.evaluation.intelligibility import intelligibility_note, intelligibility_table
 from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.evaluation.systems import SCORES_FILE, TITLES
+from rtmri_speech.evaluation.vowels import formant_table
 from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.comparison import comparison_table
 from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
@@ -91,6 +92,15 @@ def results_document(experiment: Experiment, command: str) -> str:
     ]
     if (errors := experiment.evaluation / "mel_errors.json").exists():
         parts += ["## Errors of the mel generator", *_mel_errors(json.loads(errors.read_text(encoding="utf-8")))]
+    if (formants := experiment.evaluation / "formants" / "formants.json").exists():
+        parts += [
+            "## Formants of the vowels",
+            "Of the test clips' vowels against the recordings (`snakemake evaluation`): mean absolute and mean"
+            " difference in Hz, with 95 % bootstrap intervals over the clips; see [scores.md](scores.md#formants).",
+            formant_table(
+                json.loads(formants.read_text(encoding="utf-8")), {name: title for name, (title, _) in TITLES.items()}
+            ),
+        ]
     if (averages := experiment.evaluation.parent / "gradcam" / "aggregate" / "aggregate.json").exists():
         findings = json.loads(averages.read_text(encoding="utf-8"))["findings"]
         parts += [

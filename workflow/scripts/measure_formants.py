@@ -1,0 +1,68 @@
+"""Formants of the vowels of generated speech against the recordings: errors in Hz, all values, and the vowel space.
+
+Writes formants.json, formants.md, vowels.tsv and vowel_space.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rtmri_speech.errors import UserError, run_script
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--recorded", required=True, type=Path, metavar="DIR", help="directory of the recordings, <id>.wav"
+    )
+    parser.add_argument(
+        "--generated",
+        nargs="+",
+        required=True,
+        metavar="NAME=DIR",
+        help="rows: a name and a directory of <id>.wav; the names of scores.json get full titles",
+    )
+    parser.add_argument("--input_file", type=Path, help="file list of the clips (default: all of --recorded)")
+    parser.add_argument(
+        "--phonemes", type=Path, required=True, metavar="DIR", help="directory of <id>.json or <id>.TextGrid"
+    )
+    parser.add_argument("--output_dir", type=Path, required=True)
+    args = parser.parse_args()
+    rows = {}
+    for item in args.generated:
+        name, _, directory = item.partition("=")
+        if not name or not directory:
+            raise UserError("--generated", f"is {item!r}", "give NAME=DIR")
+        rows[name] = Path(directory)
+
+    from tqdm import tqdm
+
+    from rtmri_speech.atomic import save_json, save_text
+    from rtmri_speech.dataset.filelists import read_filelist
+    from rtmri_speech.evaluation.systems import TITLES
+    from rtmri_speech.evaluation.vowels import (
+        draw_vowel_space,
+        formant_errors,
+        formant_table,
+        measure_vowels,
+        write_vowels,
+    )
+
+    if args.input_file:
+        ids = read_filelist(args.input_file)
+    else:
+        ids = sorted(path.stem for path in args.recorded.glob("*.wav"))
+    vowels = measure_vowels(args.recorded, rows, ids, args.phonemes, progress=lambda ids: tqdm(ids, unit="clip"))
+    errors = formant_errors(vowels)
+    titles = {name: title for name, (title, _) in TITLES.items()}
+    table = formant_table(errors, titles)
+    save_json(args.output_dir / "formants.json", errors)
+    save_text(args.output_dir / "formants.md", f"{table}\n")
+    write_vowels(args.output_dir / "vowels.tsv", vowels)
+    draw_vowel_space(args.output_dir / "vowel_space.png", vowels, titles)
+    print(table)
+
+
+if __name__ == "__main__":
+    run_script(main)

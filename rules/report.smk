@@ -45,6 +45,7 @@ rule make_report:
         lists=expand(rules.write_filelist.output, split=SPLITS),
         phonemes=PHONEME_FILES,
         films=FILMS,
+        averages=rules.aggregate_gradcam.output.pictures if FILMS else [],
         provenance=SHOWN_RECORDS,
         template=[BASE / "src" / "rtmri_speech" / "report" / f"page.{kind}" for kind in ("html", "css", "js")],
         meta=META,

@@ -65,7 +65,7 @@ def test_the_page_says_what_differs_and_plays_both(opened, tmp_path, experiment)
     assert "3 clips are few" in told
     html = (output / "index.html").read_text(encoding="utf-8")
     data = json.loads(Elements(html).data)
-    assert [source["title"] for source in data["sources"]][:3] == ["Original", *names]
+    assert [source["title"] for source in data["sources"]][:3] == ["Recording", *names]
     assert (data["baseline"], data["configured"]) == tuple(source["name"] for source in data["sources"][1:3])
     for clip in data["clips"]:
         media = output / "media" / clip["id"]

@@ -5,12 +5,14 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 from report_experiment import HOSTILE, METRICS, ROWS
 
+from rtmri_speech.dataset.tiers import read_tiers
 from rtmri_speech.errors import UserError
 from rtmri_speech.report.measures import MEASURES
 from rtmri_speech.report.page import write_page
@@ -66,17 +68,55 @@ def test_the_sounds_come_in_the_order_of_the_keys(data):
     assert [source["name"] for source in data["sources"]] == ["original", "ceiling", "sequence", "floor"]
 
 
-def test_the_page_refers_only_to_files_beside_it(page, html, data):
+def test_the_page_refers_only_to_files_beside_it(page, html, data, experiment):
     for clip in data["clips"]:
         media = page / "media" / clip["id"]
         expected = {"video.mp4"} | {f"{s['name']}.{kind}" for s in data["sources"] for kind in ("wav", "png")}
-        expected |= {name for name, _ in clip.get("films", [])}
+        expected |= {name for name, _ in clip.get("films", [])} | {f"{name}.svg" for name in data["tracks"]}
+        expected |= {"phones.TextGrid"} if "phonemes" in clip else set()
         assert {path.name for path in media.iterdir()} == expected
+    assert (page / data["table"]).read_bytes() == (experiment.evaluation / "scores.csv").read_bytes()
     for tag, attributes in Elements(html).found:
         for key in ("src", "srcset", "href"):
             if attributes.get(key) and not attributes[key].startswith("data:"):
                 assert (page / attributes[key]).is_file(), f"{tag} {key}"
     assert not re.search(r"(https?:)?//[a-z]", re.sub(r"// .*", "", html))
+
+
+def test_phonemes_are_offered_as_a_textgrid(page, data):
+    tiers = read_tiers(page / "media" / "a2" / "phones.TextGrid")
+    seconds = data["clips"][0]["seconds"]
+    assert [(label.text, label.start, label.end) for label in tiers["phones"]] == [
+        ("a", 0, 0.9),
+        ("", 0.9, pytest.approx(seconds, abs=1e-3)),
+    ]
+
+
+def test_f0_and_formants_lie_over_the_mels_that_are_always_shown(page, data):
+    assert data["tracks"] == ["original", "ceiling", "sequence"]
+    drawn = ElementTree.parse(page / "media" / "a2" / "original.svg").getroot()
+    # One unit per frame, like the pixels of the mel.
+    assert drawn.attrib["viewBox"] == "0 0 54 100"
+    assert len(drawn) == 2
+
+
+def test_average_maps_are_shown_with_their_phonemes(experiment, tmp_path):
+    gradcam = tmp_path / "gradcam"
+    shutil.copytree(experiment.films, gradcam)
+    facts = {"phonemes": [{"phoneme": "<a>", "frames": 3}, {"phoneme": "m", "frames": 1}]}
+    (gradcam / "aggregate").mkdir()
+    (gradcam / "aggregate" / "aggregate.json").write_text(json.dumps({"bands": {"F1": facts}}))
+    for kind in ("average", "phonemes"):
+        (gradcam / "aggregate" / f"{kind}_F1.png").write_bytes(b"a picture")
+    told = replace(experiment, films=gradcam)
+    write_page(tmp_path / "page", told)
+    text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert (tmp_path / "page" / "figures" / "gradcam_phonemes_F1.png").read_bytes() == b"a picture"
+    assert "&lt;a&gt; · 3 frames" in text and "m · 1 frames" in text
+    assert "background-size: 200% 100%; background-position: 100% 0%" in text
+    (gradcam / "aggregate" / "aggregate.json").write_text("[]")
+    with pytest.raises(UserError, match=r"aggregate\.json"):
+        write_page(tmp_path / "page", told)
 
 
 def test_media_are_those_of_the_clip(page, experiment):

@@ -1,5 +1,6 @@
 """The page in a real browser, from disk: playback, switching, sorting, cursor, and no network requests."""
 
+import base64
 import json
 import shutil
 import time
@@ -168,6 +169,90 @@ def test_clips_sort_by_any_metric_the_worst_first(opened, experiment):
     title = opened.find_element("id", "clip-title").text
     assert title == opened.execute_script(IDS)[opened.execute_script(IDS).index(title)]
     assert opened.execute_script("return document.querySelector('#clips [aria-current=true] .id').textContent") == title
+
+
+HEARD = "return [...document.querySelectorAll('button.hear[data-heard=true]')].map((one) => one.dataset.source)"
+GRID_CLIPS = "return [...document.querySelectorAll('#grid tbody th')].map((head) => head.textContent)"
+
+
+def test_the_grid_plays_any_clip_by_any_system(opened, page):
+    opened.execute_script("document.getElementById('grid-section').scrollIntoView()")
+    wait_for(opened, "document.querySelectorAll('#grid tbody tr').length === 3")
+    order = opened.execute_script(IDS)
+    assert opened.execute_script(GRID_CLIPS) == order
+    assert opened.execute_script("return document.querySelectorAll('#grid td button').length") == 3 * 4
+    third = opened.find_elements("css selector", "#grid tbody tr")[2]
+    third.find_element("css selector", "[data-source=floor]").click()
+    wait_for(opened, "parseFloat(document.getElementById('time').textContent) > 0.1")
+    assert opened.find_element("id", "clip-title").text == order[2]
+    assert opened.execute_script(PRESSED) == "floor"
+    # The button in the table of scores is of the same clip and system.
+    assert opened.execute_script(HEARD) == ["floor", "floor"]
+    third.find_element("css selector", "[data-source=floor]").click()
+    assert opened.execute_script("return document.body.dataset.playing") == "false"
+    assert opened.execute_script(HEARD) == []
+
+
+def test_rows_of_the_scores_play_the_clip(opened):
+    title = opened.find_element("id", "clip-title").text
+    opened.find_element("css selector", "#scores [data-source=ceiling]").click()
+    wait_for(opened, "document.body.dataset.playing === 'true'")
+    assert (opened.find_element("id", "clip-title").text, opened.execute_script(PRESSED)) == (title, "ceiling")
+    press(opened, " ")
+
+
+LAYER = "return document.querySelector('.graph .layer').getBoundingClientRect().toJSON()"
+WINDOW = "return document.querySelector('.graph .window').getBoundingClientRect().toJSON()"
+
+
+def test_zoom_widens_the_pictures_and_follows_the_cursor(opened):
+    assert opened.execute_script(LAYER)["width"] == opened.execute_script(WINDOW)["width"]
+    press(opened, "+")
+    opened.find_element("id", "zoom-in").click()
+    layer, window = opened.execute_script(LAYER), opened.execute_script(WINDOW)
+    assert layer["width"] == pytest.approx(4 * window["width"], rel=1e-3)
+    for _ in range(6):
+        press(opened, "\ue014")
+    layer, window = opened.execute_script(LAYER), opened.execute_script(WINDOW)
+    seconds = opened.execute_script("return parseFloat(document.getElementById('time').textContent.split('/')[1])")
+    cursor = layer["x"] + layer["width"] * 1.5 / seconds
+    assert window["x"] <= cursor <= window["right"]
+    # A click is where the zoomed picture says.
+    from selenium.webdriver import ActionChains
+
+    graph = opened.find_elements("css selector", ".graph")[0]
+    ActionChains(opened).move_to_element(graph).click().perform()
+    middle = (window["x"] + window["width"] / 2 - layer["x"]) / layer["width"] * seconds
+    assert opened.execute_script(POSITION) == pytest.approx(middle, abs=0.02)
+    press(opened, "-")
+    press(opened, "-")
+    assert opened.execute_script(LAYER)["width"] == opened.execute_script(WINDOW)["width"]
+
+
+def test_each_clip_has_an_address_and_downloads(opened, page):
+    opened.execute_script("document.querySelector('#clips [data-place=\"0\"]').click()")
+    address = opened.current_url
+    assert address.endswith("#a2")
+    files = "return [...document.querySelectorAll('#downloads a')].map((a) => [a.getAttribute('href'), a.download])"
+    for file, name in opened.execute_script(files):
+        assert (page / file).is_file() and name.startswith("a2_")
+    opened.get("about:blank")
+    opened.get(address)
+    assert opened.find_element("id", "clip-title").text == "a2"
+    opened.execute_script("location.hash = 'a4'")
+    wait_for(opened, "document.getElementById('clip-title').textContent === 'a4'")
+
+
+def test_it_prints_without_its_controls(opened):
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    hidden = ["#play", "#sources", "#clips", "#grid", ".cursor", "#zoom-in"]
+    for control in hidden:
+        assert not opened.find_element("css selector", control).is_displayed(), control
+    for content in ("#clip-title", ".graph img", "#scores", "#clip-scores", ".plots img"):
+        assert opened.find_element("css selector", content).is_displayed(), content
+    pages = opened.execute_cdp_cmd("Page.printToPDF", {})["data"]
+    assert base64.b64decode(pages).startswith(b"%PDF")
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def test_text_is_shown_and_not_executed(opened):

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 TITLES = {
-    "sequence": ("Generated", "rtMRI to mel to speech; the LSTM sees the whole clip"),
+    "sequence": ("Generated, whole clip", "rtMRI to mel to speech; the LSTM sees the whole clip"),
     "window": ("Generated, by windows", "the LSTM sees the windows it was trained on, averaged where they overlap"),
     "causal": ("Generated, causal", "the LSTM sees the window that ends with the frame, as in live use"),
     "base_vocoder": ("Generated, base vocoder", "the predicted mel through the vocoder before its fine-tuning"),
@@ -368,6 +368,12 @@ def scores_table(scores: Mapping[str, Any], id: str | None = None) -> str:
 
 def write_scores(directory: str | Path, scores: Mapping[str, Any]) -> None:
     """Write ``scores.json``, and the values by row and clip as ``scores.csv``, to ``directory``."""
+    save_text(Path(directory) / TABLE_FILE, scores_csv(scores))
+    save_json(Path(directory) / SCORES_FILE, scores)
+
+
+def scores_csv(scores: Mapping[str, Any]) -> str:
+    """Return the values by row and clip as CSV; undefined ones are empty."""
     metrics = list(dict.fromkeys(name for row in scores["rows"].values() for name in row["summary"]))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -376,5 +382,4 @@ def write_scores(directory: str | Path, scores: Mapping[str, Any]) -> None:
         for id, values in row["clips"].items():
             cells = (values.get(metric) for metric in metrics)
             table.writerow([name, id, *("" if value is None or math.isnan(value) else repr(value) for value in cells)])
-    save_text(Path(directory) / TABLE_FILE, text.getvalue())
-    save_json(Path(directory) / SCORES_FILE, scores)
+    return text.getvalue()

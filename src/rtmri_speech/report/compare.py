@@ -19,7 +19,7 @@ from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.evaluation.further import COMPARED
 from rtmri_speech.evaluation.metrics import paired_differences, summarise
 from rtmri_speech.evaluation.scores import null_for_nan
-from rtmri_speech.evaluation.systems import SOUNDS, TITLES
+from rtmri_speech.evaluation.systems import SOUNDS, TABLE_FILE, TITLES, scores_csv
 from rtmri_speech.provenance import code_version
 from rtmri_speech.report.comparison import comparison_cells, comparison_head
 from rtmri_speech.report.experiments import (
@@ -31,8 +31,8 @@ from rtmri_speech.report.experiments import (
 )
 from rtmri_speech.report.figures import draw_plots
 from rtmri_speech.report.measures import MEASURES
-from rtmri_speech.report.media import write_media
-from rtmri_speech.report.page import clip_facts, duration, page_data
+from rtmri_speech.report.media import write_media, write_phones
+from rtmri_speech.report.page import clip_facts, duration, page_data, tracked
 from rtmri_speech.report.template import fill, note, scrolled, table
 
 _FEW = 8
@@ -67,12 +67,16 @@ def write_comparison(output: str | Path, experiments: Sequence[Finished], progre
     scores, wavs = _merged(experiments, ids, tuple(reasons))
     spec = load_mel_spec(first.processed_dir)
     catalogue = read_catalogue(first.processed_dir)
+    clips = []
     with replacing_directory(output / "media") as media:
         for id in progress(ids):
             sounds = {row: directory / f"{id}.wav" for row, directory in wavs.items()}
-            write_media(media / id, id, first.processed_dir, sounds, spec)
-    clips = [clip_facts(id, scores, catalogue, first.phonemes) for id in ids]
-    data = {**page_data(scores, list(wavs), clips, spec), "baseline": scores["baseline"]}
+            f0_range = scores["settings"].get("f0_range_hz")
+            write_media(media / id, id, first.processed_dir, sounds, spec, tracked(scores, list(wavs)), f0_range)
+            clips.append(clip_facts(id, scores, catalogue, first.phonemes))
+            write_phones(media / id, clips[-1])
+    data = {**page_data(scores, list(wavs), clips, spec), "baseline": scores["baseline"], "table": TABLE_FILE}
+    save_text(output / TABLE_FILE, scores_csv(scores))
     names = [one.name for one in experiments]
     judged = [_judged(first, other, ids, tuple(reasons)) for other in experiments[1:]]
     seconds = sum(clip["seconds"] for clip in scores["clips"].values())

@@ -260,7 +260,7 @@ def _main_rows(scores: Mapping[str, Any]) -> list[str]:
 def _legend(axis: Axes, theme: Theme) -> None:
     # Above the plot, so that it covers no curve.
     axis.legend(
-        fontsize=8, frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, labelcolor=theme.ink
+        fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.1, labelcolor=theme.ink
     )
 
 

@@ -9,6 +9,7 @@
   };
   const STEP_SECONDS = 0.25;
   const DRIFT_SECONDS = 0.06;
+  const NARROW_PHONEME = 22;
 
   // --- numbers -------------------------------------------------------------------------------------------------
   const shown = (value, measure) => {
@@ -56,13 +57,22 @@
     }
     const body = make("tbody");
     for (const row of data.rows) {
-      const line = make("tr", {}, make("th", { scope: "row", textContent: row.title, title: row.note }));
+      const head = make("th", { scope: "row", title: row.note });
+      if (data.sources.some((one) => one.name === row.name)) {
+        const button = make("button", { type: "button", className: "hear" });
+        button.addEventListener("click", () => toggle(current, row.name));
+        label(button, row.name, "this clip");
+        head.append(button, " ");
+      }
+      head.append(row.title);
+      const line = make("tr", {}, head);
       line.dataset.chosen = row.name === data.configured;
       for (const { measure, index } of columns) line.append(scoreCell(row, measure, index));
       body.append(line);
     }
     find("scores").replaceChildren(make("thead", {}, head), body);
     markSorted();
+    if (current >= 0) showHeard();
   };
   // Floor and ceiling are known, but the ceiling is not better.
   const spanless = (measure, index) => measure.better !== "zero" && !measure.span && ["floor", "ceiling"].every((name) => {
@@ -117,6 +127,7 @@
     const ends = index < 0 ? ["ascending", "descending"] : data.baseline ? ["worsened first", "improved first"] : ["worst first", "best first"];
     find("direction").textContent = ends[bestFirst ? 1 : 0];
     drawList(index);
+    drawGrid();
     markSorted();
   };
   const drawList = (index) => {
@@ -140,6 +151,39 @@
     });
     list.replaceChildren(...items);
   };
+
+  // --- the grid, clips by sounds; drawn when it is first near the window --------------------------------------------
+  const grid = find("grid");
+  let gridIsNear = false;
+  const drawGrid = () => {
+    if (!gridIsNear) return;
+    const head = make("tr", {}, make("th", { scope: "col", textContent: "Clip" }),
+      ...data.sources.map((one) => make("th", { scope: "col", textContent: one.title, title: one.note })));
+    const body = make("tbody");
+    for (const place of order) {
+      const clip = data.clips[place];
+      const line = make("tr", {}, make("th", { scope: "row", textContent: clip.title, title: clip.text || "" }));
+      for (const one of data.sources) {
+        const button = make("button", { type: "button", className: "hear" });
+        button.dataset.place = place;
+        label(button, one.name, clip.title);
+        line.append(make("td", {}, button));
+      }
+      body.append(line);
+    }
+    grid.replaceChildren(make("thead", {}, head), body);
+    if (current >= 0) showHeard();
+  };
+  grid.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) toggle(Number(button.dataset.place), button.dataset.source);
+  });
+  new IntersectionObserver((entries, observer) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    gridIsNear = true;
+    drawGrid();
+  }, { rootMargin: "600px" }).observe(find("grid-section"));
   list.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (button) choose(Number(button.dataset.place));
@@ -165,6 +209,31 @@
   let position = 0;
 
   const clipNow = () => data.clips[current];
+  const titleOf = (name) => data.sources.find((one) => one.name === name).title;
+  // A button that plays one sound: its face follows what is heard.
+  const label = (button, name, clip) => {
+    button.dataset.source = name;
+    button.textContent = "▶";
+    button.setAttribute("aria-label", `Play ${clip}, ${titleOf(name)}`);
+    button.title = titleOf(name);
+  };
+  const showHeard = () => {
+    for (const button of document.querySelectorAll("button.hear")) {
+      const place = button.dataset.place === undefined ? current : Number(button.dataset.place);
+      const heard = playing && place === current && button.dataset.source === source;
+      if ((button.dataset.heard === "true") === heard) continue;
+      button.dataset.heard = heard;
+      button.textContent = heard ? "❚❚" : "▶";
+    }
+  };
+  const toggle = (place, name) => {
+    if (playing && place === current && name === source) { pause(); return; }
+    if (playing) pause();
+    choose(place);
+    hear(name);
+    seek(0);
+    play();
+  };
   const path = (name) => `media/${clipNow().id}/${name}`;
   const soundOf = (name) => {
     if (!sounds[name]) {
@@ -248,6 +317,7 @@
   const place = () => {
     const share = position / clipNow().seconds;
     for (const cursor of cursors) cursor.style.left = `${100 * share}%`;
+    if (zoom > 1 && (share < from || share > from + 1 / zoom)) look(zoom, share + (playing ? 0.45 : 0) / zoom);
     find("position").value = Math.round(1000 * share);
     find("position").setAttribute("aria-valuetext", `${position.toFixed(2)} seconds`);
     find("time").textContent = `${position.toFixed(2)} / ${clipNow().seconds.toFixed(2)} s`;
@@ -259,11 +329,14 @@
     find("play").textContent = playing ? "❚❚" : "▶";
     find("play").setAttribute("aria-label", playing ? "Pause" : "Play");
     document.body.dataset.playing = playing;
+    showHeard();
   };
   const showSource = () => {
     for (const button of find("sources").children) button.setAttribute("aria-pressed", button.dataset.source === source);
     find("note").textContent = data.sources.find((one) => one.name === source).note;
     drawMels();
+    drawDownloads();
+    showHeard();
   };
 
   // --- mel pictures, each with a cursor ------------------------------------------------------------------------
@@ -276,12 +349,15 @@
     drawn = wanted;
     for (const panel of find("mels").querySelectorAll(".mel")) panel.dataset.heard = panel.dataset.name === source;
   };
+  // What is zoomed: a layer as wide as the whole clip, behind a window.
+  const windowed = (...children) => make("div", { className: "window" }, make("div", { className: "layer" }, ...children));
   const drawPanels = (names) => {
     const panels = names.map((name) => {
       const cursor = make("div", { className: "cursor" });
-      const title = data.sources.find((one) => one.name === name).title;
-      const graph = make("div", { className: "graph" },
-        make("img", { src: path(`${name}.png`), alt: `Mel spectrogram, ${title}`, loading: "lazy", draggable: false }), cursor);
+      const title = titleOf(name);
+      const pictures = [make("img", { src: path(`${name}.png`), alt: `Mel spectrogram, ${title}`, loading: "lazy", draggable: false })];
+      if (data.tracks.includes(name)) pictures.push(make("img", { src: path(`${name}.svg`), className: "tracks", alt: "", draggable: false }));
+      const graph = make("div", { className: "graph" }, windowed(...pictures, cursor));
       for (const [label, share] of data.frequency_ticks) {
         const tick = make("span", { className: "tick", textContent: label });
         tick.style.bottom = `${100 * share}%`;
@@ -289,7 +365,7 @@
       }
       graph.addEventListener("pointerdown", (event) => {
         // Read the position first: selecting another sound redraws the pictures.
-        const box = event.currentTarget.getBoundingClientRect();
+        const box = graph.querySelector(".layer").getBoundingClientRect();
         hear(name);
         seek(((event.clientX - box.left) / box.width) * clipNow().seconds);
       });
@@ -297,31 +373,86 @@
       panel.dataset.name = name;
       return panel;
     });
-    const axis = make("div", { className: "seconds" });
     const seconds = clipNow().seconds;
-    const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60].find((one) => seconds / one <= 8) || 300;
-    for (let tick = 0; tick < seconds; tick += step) {
-      const label = make("span", { className: "second", textContent: `${Number(tick.toFixed(1))} s` });
-      label.style.left = `${(100 * tick) / seconds}%`;
-      axis.append(label);
-    }
-    const strip = make("div", { className: "phonemes" });
-    strip.setAttribute("aria-hidden", "true");
     spoken = (clipNow().phonemes || []).map(([phoneme, begin, end]) => {
-      const element = make("span", { textContent: phoneme });
+      const element = make("span", {}, make("b", { textContent: phoneme }));
       element.style.left = `${(100 * begin) / seconds}%`;
       element.style.width = `${(100 * (end - begin)) / seconds}%`;
-      strip.append(element);
       return { element, begin, end };
     });
+    const strip = make("div", { className: "phonemes" }, windowed(...spoken.map(({ element }) => element)));
+    strip.setAttribute("aria-hidden", "true");
+    const axis = make("div", { className: "seconds" }, windowed());
     find("mels").replaceChildren(...panels, ...(spoken.length ? [strip] : []), axis);
     cursors = [...find("mels").querySelectorAll(".cursor")];
+    look(zoom, from + 0.5 / zoom);
   };
+
+  // --- zoom in time --------------------------------------------------------------------------------------------
+  let zoom = 1;
+  let from = 0;
+  const SHORTEST_VIEW = 0.25;
+  const look = (wanted, centre) => {
+    const seconds = clipNow().seconds;
+    zoom = Math.min(Math.max(wanted, 1), Math.max(seconds / SHORTEST_VIEW, 1));
+    from = Math.min(Math.max(centre - 0.5 / zoom, 0), 1 - 1 / zoom);
+    find("mels").style.setProperty("--zoom", zoom);
+    find("mels").style.setProperty("--from", from);
+    find("zoom-out").disabled = zoom <= 1;
+    drawAxis();
+  };
+  const zoomBy = (factor) => look(zoom * factor, position / clipNow().seconds);
+  let axisOf = "";
+  const drawAxis = () => {
+    const seconds = clipNow().seconds;
+    const layer = find("mels").querySelector(".seconds .layer");
+    const width = find("mels").querySelector(".seconds .window").clientWidth;
+    const strip = find("mels").querySelector(".phonemes");
+    // Labels that do not fit side by side alternate between two lines.
+    if (strip && spoken.length) strip.dataset.dense = (width * zoom) / seconds < NARROW_PHONEME * (spoken.length / seconds);
+    const step = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60].find((one) => seconds / zoom / one <= width / 60) || 300;
+    const wanted = [clipNow().id, step, zoom > 1].join(" ");
+    if (wanted === axisOf && layer.children.length) return;
+    axisOf = wanted;
+    layer.replaceChildren();
+    for (let tick = 0; tick < seconds; tick += step) {
+      const label = make("span", { className: "second", textContent: `${Number(tick.toFixed(2))} s` });
+      label.style.left = `${(100 * tick) / seconds}%`;
+      layer.append(label);
+    }
+  };
+  find("zoom-in").addEventListener("click", () => zoomBy(2));
+  find("zoom-out").addEventListener("click", () => zoomBy(0.5));
+  find("mels").addEventListener("wheel", (event) => {
+    const by = event.deltaX || (event.shiftKey ? event.deltaY : 0);
+    if (zoom <= 1 || !by) return;
+    event.preventDefault();
+    look(zoom, from + 0.5 / zoom + by / (find("mels").clientWidth * zoom));
+  }, { passive: false });
+  new ResizeObserver(() => { if (current >= 0) drawAxis(); }).observe(find("mels"));
+
+  // --- F0 and formants over the mel; downloads ---------------------------------------------------------------------
+  find("tracks-line").hidden = !data.tracks.length;
+  if (data.f0_range) find("f0-range").textContent = `(${data.f0_range.map((hertz) => hertz.toFixed(0)).join(" to ")} Hz from bottom to top)`;
+  const showTracks = () => { find("mels").dataset.tracks = find("tracks").checked; };
+  find("tracks").addEventListener("change", showTracks);
+  showTracks();
+  const drawDownloads = () => {
+    const id = clipNow().id;
+    const files = [[`${source}.wav`, `${titleOf(source)} (wav)`], ["video.mp4", "video"]];
+    if (clipNow().phonemes) files.push(["phones.TextGrid", "phonemes (TextGrid)"]);
+    find("downloads").replaceChildren("Download: ", ...files.flatMap(([file, text], number) => {
+      const link = make("a", { href: path(file), download: `${id}_${file}`, textContent: text });
+      return number ? [" · ", link] : [link];
+    }));
+  };
+  if (data.table) Object.assign(find("table"), { href: data.table, textContent: "Download the scores of every clip (csv)", hidden: false });
 
   const drawClipScores = () => {
     const columns = data.measures.map((measure, index) => ({ measure, index })).filter(({ measure }) => measure.main);
     const head = make("tr", {}, make("th", { scope: "col", textContent: "This clip" }),
-      ...columns.map(({ measure }) => make("th", { scope: "col", textContent: measure.title, title: measure.meaning })));
+      ...columns.map(({ measure }) => make("th", { scope: "col", title: measure.meaning }, `${measure.title} ${ARROWS[measure.better]}`,
+        make("span", { className: "unit", textContent: measure.unit || " " }))));
     const body = data.rows.map((row) => {
       const line = make("tr", {}, make("th", { scope: "row", textContent: row.title, title: row.note }),
         ...columns.map(({ measure, index }) => make("td", { textContent: shown(scoreOf(clipNow(), row.name, index), measure) })));
@@ -343,6 +474,7 @@
     if (films.some(([file]) => file === kept)) find("films").value = kept;
     load(film, films.length ? path(find("films").value) : "");
   };
+  let addressed = false;
   const choose = (index) => {
     if (index === current) return;
     if (current >= 0) pause();
@@ -350,8 +482,14 @@
     sounds = {};
     position = 0;
     current = index;
+    zoom = 1;
+    from = 0;
     const clip = clipNow();
     find("clip-title").textContent = clip.title;
+    find("clip-title").href = `#${encodeURIComponent(clip.id)}`;
+    // The address follows, once a clip has been chosen.
+    if (location.hash || addressed) history.replaceState(null, "", find("clip-title").href);
+    addressed = true;
     find("transcript").textContent = clip.text || "";
     find("transcript").hidden = !clip.text;
     load(video, path("video.mp4"));
@@ -401,6 +539,8 @@
     } else if (digit) hear(digit.name);
     else if (event.key === "ArrowLeft" && !scrolled) seek(now() - STEP_SECONDS);
     else if (event.key === "ArrowRight" && !scrolled) seek(now() + STEP_SECONDS);
+    else if (event.key === "+" || event.key === "=") zoomBy(2);
+    else if (event.key === "-") zoomBy(0.5);
     else if (event.key === "ArrowUp" && listening) step(-1);
     else if (event.key === "ArrowDown" && listening) step(1);
     else return;
@@ -411,7 +551,15 @@
     if (event.key === " " && event.target.closest("#player button, #clips button")) event.preventDefault();
   });
 
+  const addressedClip = () => {
+    let id = "";
+    try { id = decodeURIComponent(location.hash.slice(1)); } catch { return -1; }
+    return data.clips.findIndex((clip) => clip.id === id);
+  };
+  window.addEventListener("hashchange", () => { if (addressedClip() >= 0) choose(addressedClip()); });
+
   drawScores();
   sortClips();
-  choose(order[0]);
+  choose(addressedClip() >= 0 ? addressedClip() : order[0]);
+  if (addressedClip() >= 0) list.querySelector('[aria-current="true"]').scrollIntoView({ block: "nearest" });
 })();

@@ -17,14 +17,16 @@ from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.evaluation.intelligibility import intelligibility_note, table_cells
 from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.evaluation.phonemes import find_phonemes, read_phonemes, spoken_text
-from rtmri_speech.evaluation.systems import SOUNDS
+from rtmri_speech.evaluation.systems import SOUNDS, TABLE_FILE
 from rtmri_speech.provenance import code_version, inputs_digest, package_versions
 from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
 from rtmri_speech.report.figures import draw_plots
+from rtmri_speech.report.maps import copy_maps, maps_section
 from rtmri_speech.report.measures import known_measures, span
-from rtmri_speech.report.media import ORIGINAL, copy, write_media
+from rtmri_speech.report.media import ORIGINAL, copy, write_media, write_phones
 from rtmri_speech.report.scores import NOT_MEASURED, read_intelligibility, read_scores, vocoder_verdict
 from rtmri_speech.report.template import details, fill, note, table
+from rtmri_speech.report.tracks import can_track
 from rtmri_speech.signal.mel import MelSpec
 
 TITLE = "rtMRI to speech"
@@ -93,7 +95,10 @@ def write_page(output: str | Path, experiment: Experiment, progress: Callable[[A
     with replacing_directory(output / "media") as media:
         clips = [_clip(media / id, id, sources, scores, experiment, spec) for id in progress(list(scores["clips"]))]
     plots = draw_plots(scores, experiment.logs, output / "figures", experiment.phonemes is not None)
-    save_text(output / "index.html", render(page_data(scores, sources, clips, spec), plots, experiment, scores))
+    copy(experiment.evaluation / TABLE_FILE, output / TABLE_FILE)
+    copy_maps(experiment.films, output / "figures")
+    data = {**page_data(scores, sources, clips, spec), "table": TABLE_FILE}
+    save_text(output / "index.html", render(data, plots, experiment, scores))
 
 
 def page_data(
@@ -112,6 +117,8 @@ def page_data(
     playable = [ORIGINAL, *((row, rows[row]["title"], rows[row]["note"]) for row in sources)]
     return {
         "configured": scores["configured"],
+        "tracks": tracked(scores, sources),
+        "f0_range": scores["settings"].get("f0_range_hz"),
         "frame_rate": float(spec.frame_rate),
         "frequency_ticks": [
             [
@@ -159,6 +166,12 @@ def page_data(
     }
 
 
+def tracked(scores: Mapping[str, Any], sources: Sequence[str]) -> list[str]:
+    """Return the sounds whose F0 and formants are shown: those whose mels always are."""
+    shown = [ORIGINAL[0], *sources[:2]]
+    return shown if scores["settings"].get("f0_range_hz") and can_track() else []
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{_DIGITS}g}")
 
@@ -168,8 +181,10 @@ def _clip(
 ) -> dict[str, Any]:
     """Write the media of one clip; return its entry in the page's data."""
     sounds = {row: experiment.evaluation / SOUNDS / row / f"{id}.wav" for row in sources}
-    write_media(media, id, experiment.processed_dir, sounds, spec)
+    f0_range = scores["settings"].get("f0_range_hz")
+    write_media(media, id, experiment.processed_dir, sounds, spec, tracked(scores, sources), f0_range)
     clip = clip_facts(id, scores, experiment.catalogue, experiment.phonemes)
+    write_phones(media, clip)
     if films := _films(experiment.films, id, media):
         clip["films"] = films
     return clip
@@ -234,6 +249,7 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
         plots=plots,
         about=_about(experiment, scores, sizes),
         intelligibility=_intelligibility(experiment.evaluation),
+        maps=maps_section(experiment.films),
     )
 
 

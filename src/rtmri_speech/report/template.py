@@ -24,6 +24,7 @@ def fill(
     about: Sequence[str],
     comparison: str = "",
     intelligibility: str = "",
+    maps: str = "",
 ) -> str:
     """Return the HTML of a page.
 
@@ -33,7 +34,7 @@ def fill(
     scores : as in ``scores.json``.
     facts : the line under the title, plain text.
     plots : name of each plot in ``figures/`` to its caption.
-    about, comparison, intelligibility : HTML; ``comparison`` comes first on the page.
+    about, comparison, intelligibility, maps : HTML; ``comparison`` comes first on the page.
     """
     directory = Path(__file__).parent
     style, script, page = (
@@ -49,6 +50,7 @@ def fill(
         data=safe,
         comparison=comparison,
         intelligibility=intelligibility,
+        maps=maps,
         definitions=_definitions(scores),
         plots="\n".join(_plot(name, caption) for name, caption in plots.items()),
         about="\n".join(about),

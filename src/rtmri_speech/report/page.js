@@ -127,7 +127,7 @@
     const ends = index < 0 ? ["ascending", "descending"] : data.baseline ? ["worsened first", "improved first"] : ["worst first", "best first"];
     find("direction").textContent = ends[bestFirst ? 1 : 0];
     drawList(index);
-    drawGrid();
+    orderGrid();
     markSorted();
   };
   const drawList = (index) => {
@@ -152,27 +152,27 @@
     list.replaceChildren(...items);
   };
 
-  // --- the grid, clips by sounds; drawn when it is first near the window --------------------------------------------
+  // --- the grid, clips by sounds; drawn when it is first seen, then only put in order ----------------------------------
   const grid = find("grid");
-  let gridIsNear = false;
+  const lines = [];
+  const gridLine = (clip, place) => {
+    const line = make("tr", {}, make("th", { scope: "row", textContent: clip.title, title: clip.text || "" }));
+    for (const one of data.sources) {
+      const button = make("button", { type: "button", className: "hear" });
+      button.dataset.place = place;
+      label(button, one.name, clip.title);
+      line.append(make("td", {}, button));
+    }
+    return line;
+  };
+  const orderGrid = () => { if (lines.length) grid.tBodies[0].append(...order.map((place) => lines[place])); };
   const drawGrid = () => {
-    if (!gridIsNear) return;
     const head = make("tr", {}, make("th", { scope: "col", textContent: "Clip" }),
       ...data.sources.map((one) => make("th", { scope: "col", textContent: one.title, title: one.note })));
-    const body = make("tbody");
-    for (const place of order) {
-      const clip = data.clips[place];
-      const line = make("tr", {}, make("th", { scope: "row", textContent: clip.title, title: clip.text || "" }));
-      for (const one of data.sources) {
-        const button = make("button", { type: "button", className: "hear" });
-        button.dataset.place = place;
-        label(button, one.name, clip.title);
-        line.append(make("td", {}, button));
-      }
-      body.append(line);
-    }
-    grid.replaceChildren(make("thead", {}, head), body);
-    if (current >= 0) showHeard();
+    lines.push(...data.clips.map(gridLine));
+    grid.replaceChildren(make("thead", {}, head), make("tbody"));
+    orderGrid();
+    showHeard();
   };
   grid.addEventListener("click", (event) => {
     const button = event.target.closest("button");
@@ -181,9 +181,8 @@
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     observer.disconnect();
-    gridIsNear = true;
     drawGrid();
-  }, { rootMargin: "600px" }).observe(find("grid-section"));
+  }).observe(find("grid-section"));
   list.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (button) choose(Number(button.dataset.place));

@@ -20,7 +20,6 @@ def base():
 
 @pytest.mark.parametrize("pitch", [90, 120, 180, 220, 280])
 def test_a_gliding_voice_stays_voiced_at_its_pitch(base, pitch):
-    pytest.importorskip("pyworld")
     rate, hop = base.spec.sampling_rate, base.spec.hop_length
     time = np.arange(60 * hop) / rate
     phase = 2 * np.pi * np.cumsum(pitch * (1 + 0.1 * np.sin(2 * np.pi * 0.7 * time))) / rate

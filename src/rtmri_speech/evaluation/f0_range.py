@@ -9,9 +9,9 @@ import numpy as np
 
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.metrics import F0_SEARCH_HZ, harvest_f0, missing_libraries, speech_frames
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.signal.voice import F0_SEARCH_HZ, harvest_f0, speech_frames
 
 PROPOSAL_CLIPS, PROPOSAL_SECONDS = 24, 10.0
 """Maximum number of clips analysed, evenly spaced, and seconds of each: about a minute of CPU time."""
@@ -48,8 +48,8 @@ def propose_f0_range(wavs: Sequence[Path], sampling_rate: int, hop: int) -> tupl
 
     Quartiles are over each clip's voiced speech frames (`harvest_f0` in `F0_SEARCH_HZ`, `speech_frames`); over clips,
     the 10th percentile of the lower and the 90th of the upper ones are used (after De Looze and Hirst, *Detecting
-    changes in key and range for the automatic modelling and coding of intonation*, 2008). Without a voiced clip, or
-    without pyworld, it is `F0_SEARCH_HZ`.
+    changes in key and range for the automatic modelling and coding of intonation*, 2008). Without a voiced clip it is
+    `F0_SEARCH_HZ`.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def propose_f0_range(wavs: Sequence[Path], sampling_rate: int, hop: int) -> tupl
         skipped here; scoring or training refuses them.
     sampling_rate, hop : of the frames, Hz and samples.
     """
-    if not wavs or "pyworld" in missing_libraries():
+    if not wavs:
         return F0_SEARCH_HZ
     chosen = dict.fromkeys(wavs[number * len(wavs) // PROPOSAL_CLIPS] for number in range(PROPOSAL_CLIPS))
     quartiles = [found for path in chosen if (found := _quartiles(path, sampling_rate, hop)) is not None]

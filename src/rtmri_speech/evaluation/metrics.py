@@ -4,7 +4,7 @@ All compare two signals of the same sampling rate without alignment: nothing is 
 the metric's name says so. A metric that is undefined for a clip (no voiced frame, too short) is NaN and ignored by
 `summarise`.
 
-Extras: ``metrics`` installs pystoi and pyworld, ``pesq`` installs pesq; `score_pair` omits metrics whose library is not
+Extras: ``metrics`` installs pystoi, ``pesq`` installs pesq; `score_pair` omits metrics whose library is not
 installed.
 """
 
@@ -22,12 +22,7 @@ import numpy as np
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import LOG_FLOOR, MelSpec
-
-SPEECH_RANGE_DB = 40.0
-"""Range below the clip's loudest frame in which a frame counts as speech, dB."""
-
-SILENCE_DBFS = -80.0
-"""Level below which a frame is silence in any clip."""
+from rtmri_speech.signal.voice import F0_SEARCH_HZ, harvest_f0, speech_frames
 
 SPECTRAL_RANGE_DB = 80.0
 """Range of the log-spectral distance below the reference's largest magnitude; below it is noise."""
@@ -36,15 +31,6 @@ STFT_RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
 """Transform, hop and Hann window in samples, of Yamamoto et al., *Parallel WaveGAN* (2020)."""
 
 MCEP_ORDER = 24
-
-F0_SEARCH_HZ = (71.0, 800.0)
-"""WORLD's default range of F0, for an unknown speaker."""
-
-VOICED_CORRELATION = 0.3
-"""Minimum correlation of adjacent periods of voiced speech; Praat's 0.45 assumes no scanner noise."""
-
-_PERIOD_TOLERANCE = 0.05
-_PERIODS, _LEAST_WINDOW_S = 2, 0.02
 
 LAG_LIMIT_MS = 300.0
 """Largest lag searched."""
@@ -77,18 +63,6 @@ def mel_bands(n_mels: int) -> dict[str, slice]:
     return {
         name: slice(round(low * n_mels / 64), round(high * n_mels / 64)) for name, (low, high) in _BAND_EDGES.items()
     }
-
-
-def speech_frames(audio: np.ndarray, hop: int) -> np.ndarray:
-    """Return which frames are speech, bool ``(N // hop,)``.
-
-    Frame t is the samples ``[t hop, (t + 1) hop)``; it is speech if its RMS is within `SPEECH_RANGE_DB` of the loudest
-    frame's and above `SILENCE_DBFS` re full scale. Otherwise the clip's overall level has no effect.
-    """
-    count = len(audio) // hop
-    level = np.sqrt(np.mean(np.asarray(audio[: count * hop], np.float64).reshape(count, hop) ** 2, axis=1))
-    threshold = max(level.max(initial=0) * 10 ** (-SPEECH_RANGE_DB / 20), 10 ** (SILENCE_DBFS / 20))
-    return level >= threshold
 
 
 def silence_agreement(reference: np.ndarray, generated: np.ndarray, hop: int) -> float:
@@ -171,60 +145,6 @@ def stft_distance(reference: np.ndarray, generated: np.ndarray) -> float:
         log_distance = np.mean(np.abs(np.log(np.maximum(a, LOG_FLOOR) / np.maximum(b, LOG_FLOOR))))
         distances.append(convergence + log_distance)
     return float(np.mean(distances))
-
-
-def harvest_f0(
-    audio: np.ndarray, sampling_rate: int, hop: int, f0_range: tuple[float, float] = F0_SEARCH_HZ
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return Harvest's F0 in Hz, 0 where unvoiced, at the middle of each frame, and those times in s; ``(N // hop,)``.
-
-    Frame t is the samples ``[t hop, (t + 1) hop)``, as in `speech_frames`. Library pyworld (Morise, *Harvest*, 2017). A
-    frame is voiced if Harvest finds an F0 and the signal is periodic at it (`period_correlation` of at least
-    `VOICED_CORRELATION`); Harvest alone finds an F0 in nearly all speech. Of the unvoiced speech frames Harvest alone
-    detects 25 % on clips of the embedded corpus and 9 % on a scanner recording, with the correlation 59 % and 50 %; of
-    the voiced frames 99 % and 95 %, with the correlation 96 % and 80 %.
-    """
-    import pyworld
-
-    signal = np.ascontiguousarray(audio, np.float64)
-    low, high = f0_range
-    # Harvest's times are multiples of frame_period from 0: with half a frame, every odd one is a frame's middle.
-    f0, times = pyworld.harvest(
-        signal, sampling_rate, f0_floor=low, f0_ceil=high, frame_period=1000 * hop / sampling_rate / 2
-    )
-    middles = slice(1, 2 * (len(signal) // hop), 2)
-    f0, times = np.ascontiguousarray(f0[middles]), np.ascontiguousarray(times[middles])
-    f0[period_correlation(signal, sampling_rate, f0, times) < VOICED_CORRELATION] = 0
-    return f0, times
-
-
-def period_correlation(audio: np.ndarray, sampling_rate: int, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return the correlation of the signal with itself one period of ``f0`` later, at most 1, float64 ``(T,)``.
-
-    Pearson's correlation of a window of two periods, or of 20 ms if that is longer, with the window one period later,
-    both centred on the frame; the maximum over periods within 5 % of ``1 / f0``. 0 without F0 and near the signal's
-    ends.
-
-    Parameters
-    ----------
-    audio : ``(N,)``.
-    f0, times : Hz, 0 where unvoiced, and seconds; ``(T,)``.
-    """
-    found = np.zeros(len(f0))
-    for frame in np.flatnonzero(f0 > 0):
-        period = sampling_rate / f0[frame]
-        width = math.ceil(max(_PERIODS * period, _LEAST_WINDOW_S * sampling_rate))
-        middle = round(times[frame] * sampling_rate)
-        low, high = (round(period * (1 + tolerance)) for tolerance in (-_PERIOD_TOLERANCE, _PERIOD_TOLERANCE))
-        for lag in range(low, high + 1):
-            first = middle - (width + lag) // 2
-            if first < 0 or first + width + lag > len(audio):
-                continue
-            a, b = audio[first : first + width], audio[first + lag : first + lag + width]
-            a, b = a - a.mean(), b - b.mean()
-            energy = math.sqrt(float(a @ a) * float(b @ b))
-            found[frame] = max(found[frame], float(a @ b) / energy if energy > 0 else 0.0)
-    return found
 
 
 def world_analysis(
@@ -460,7 +380,7 @@ def real_time_factor(seconds: float, samples: int, sampling_rate: int) -> float:
 
 def missing_libraries() -> dict[str, str]:
     """Return the libraries that are not installed, with the metrics that need them."""
-    needed = {"pystoi": "ESTOI", "pyworld": "MCD, F0 and V/UV", "pesq": "PESQ"}
+    needed = {"pystoi": "ESTOI", "pesq": "PESQ"}
     return {name: metrics for name, metrics in needed.items() if importlib.util.find_spec(name) is None}
 
 
@@ -507,16 +427,13 @@ def score_pair(
     scores = mel_errors(a, b, spec, scaler)
     scores["lsd_db"] = log_spectral_distance(a, b, hop)
     scores["stft_distance"] = stft_distance(a, b)
-    if "pyworld" not in missing:
-        alpha = warping_alpha(sampling_rate)
-        (f0_a, envelope_a), (f0_b, envelope_b) = (
-            world_analysis(signal, sampling_rate, hop, f0_range) for signal in (a, b)
-        )
-        cepstra_a, cepstra_b = mel_cepstra(envelope_a, alpha), mel_cepstra(envelope_b, alpha)
-        speech_a, speech_b = speech_frames(a, hop), speech_frames(b, hop)
-        scores["mcd_db"] = mel_cepstral_distortion(cepstra_a[speech_a], cepstra_b[speech_a])
-        scores["mcd_dtw_db"] = mel_cepstral_distortion_dtw(cepstra_a[speech_a], cepstra_b[speech_b])
-        scores |= f0_errors(f0_a, np.where(speech_b, f0_b, 0), speech_a)
+    alpha = warping_alpha(sampling_rate)
+    (f0_a, envelope_a), (f0_b, envelope_b) = (world_analysis(signal, sampling_rate, hop, f0_range) for signal in (a, b))
+    cepstra_a, cepstra_b = mel_cepstra(envelope_a, alpha), mel_cepstra(envelope_b, alpha)
+    speech_a, speech_b = speech_frames(a, hop), speech_frames(b, hop)
+    scores["mcd_db"] = mel_cepstral_distortion(cepstra_a[speech_a], cepstra_b[speech_a])
+    scores["mcd_dtw_db"] = mel_cepstral_distortion_dtw(cepstra_a[speech_a], cepstra_b[speech_b])
+    scores |= f0_errors(f0_a, np.where(speech_b, f0_b, 0), speech_a)
     if "pystoi" not in missing:
         scores["estoi"] = estoi(a, b, sampling_rate, notes)
     if "pesq" not in missing:

@@ -10,11 +10,11 @@ import numpy as np
 from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.f0_range import propose_f0_range
-from rtmri_speech.evaluation.metrics import F0_SEARCH_HZ
 from rtmri_speech.evaluation.sync import SyncAudit, SyncClip, audit_sync, sync_clip
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.video import read_frames
+from rtmri_speech.signal.voice import F0_SEARCH_HZ
 from rtmri_speech.start.recordings import Seen
 
 _STRETCH_S, _MOST_STRETCHES = 8.0, 24

@@ -3,6 +3,7 @@
 from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
 from rtmri_speech.settings.acoustic import Prediction
 from rtmri_speech.settings.acoustic import Training as AcousticTraining
+from rtmri_speech.settings.use import F0
 
 ACOUSTIC = SETTINGS.acoustic
 ACOUSTIC_MODEL = f"{RESULTS}/acoustic/mri_acoustic_model.pt"
@@ -11,6 +12,41 @@ ACOUSTIC_IN_USE = text(SETTINGS.synthesis.mri_checkpoint) or ACOUSTIC_MODEL
 MELS_PREDICTED = f"{RESULTS}/mels_ft_log_normalized"
 MELS_TRUE = f"{DATASET}/mels_gt_log"
 PREDICTION_FLAGS = command_line_of(ACOUSTIC, Prediction)
+
+
+F0_TRACKS = f"{RESULTS}/acoustic/f0"
+
+
+rule track_f0:
+    """Track the F0 of training and validation clips, for a mel generator that predicts F0 too."""
+    input:
+        wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, SEEN_CLIPS),
+        mri=lambda wildcards: paths(rules.prepare_clip.output.mri, SEEN_CLIPS),
+        mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SEEN_CLIPS),
+        mask=lambda wildcards: paths(rules.prepare_clip.output.mask, SEEN_CLIPS),
+        lists=expand(rules.write_filelist.output, split=TRAINED_SPLITS),
+        meta=META,
+    output:
+        paths(f"{F0_TRACKS}/{{id}}.npy", SEEN_CLIPS),
+    log:
+        f"{LOGS}/track_f0.log",
+    benchmark:
+        f"{BENCHMARKS}/track_f0.tsv"
+    conda:
+        "../envs/rtmri.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_on_retry(1000),
+        runtime=more_on_retry(minutes_for(SEEN_CLIPS, 10)),
+    params:
+        script=script("track_f0.py"),
+        code=code_hash("dataset.f0", "evaluation.f0_range"),
+        dataset=subpath(input.meta, parent=True),
+        directory=subpath(output[0], parent=True),
+        settings=command_line_of(SETTINGS.evaluation, F0),
+    shell:
+        "python {params.script:q} --processed_dir {params.dataset:q} --output_dir {params.directory:q} {params.settings}"
+        " > {log:q} 2>&1"
 
 
 rule train_acoustic:
@@ -22,6 +58,7 @@ rule train_acoustic:
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, SEEN_CLIPS),
         mel_db=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SEEN_CLIPS),
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, SEEN_CLIPS),
+        f0=rules.track_f0.output if ACOUSTIC.pitch else [],
         begin=text(ACOUSTIC.resume_ckpt) or [],
         meta=META,
     output:
@@ -43,7 +80,11 @@ rule train_acoustic:
         script=script("train_mri_acoustic_model.py"),
         dataset=subpath(input.meta, parent=True),
         stage=ACOUSTIC_STAGE_VERSION,
-        places=flags(log_dir=f"{RESULTS}/acoustic/logs", state_dir=f"{STATES}/acoustic"),
+        places=flags(
+            log_dir=f"{RESULTS}/acoustic/logs",
+            state_dir=f"{STATES}/acoustic",
+            f0_dir=F0_TRACKS if ACOUSTIC.pitch else None,
+        ),
         settings=f"{command_line_of(SETTINGS.windows)} {command_line_of(ACOUSTIC, AcousticTraining)}",
     shell:
         "python {params.script:q} --gpus {resources.gpu} --processed_dir {params.dataset:q} --out_ckpt {output.model:q}"

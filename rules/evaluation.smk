@@ -1,7 +1,7 @@
 # Scores of the test clips: the system in each context, and the reference systems (docs/scores.md).
 
 from rtmri_speech.evaluation import JUDGED_CLIPS
-from rtmri_speech.settings.use import F0, Recognition
+from rtmri_speech.settings.use import Recognition
 
 EVALUATION = f"{RESULTS}/evaluation"
 

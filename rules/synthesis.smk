@@ -16,6 +16,8 @@ SPEECH_LOCAL = CLIPS_LOCAL and not SPEECH_GPUS
 SPEECH_MB = SYNTHESIS.memory_mb or (2000 if BY_TORCH else 1000)
 SPEECH_CODE = code_hash("synthesis.speech", "synthesis.checkpoints" if BY_TORCH else "pack.speak")
 
+# Written beside the mel by a mel generator trained here that predicts F0.
+PREDICTS_F0 = ACOUSTIC.pitch and not SYNTHESIS.mri_checkpoint
 IS_UNTRAINED = SYNTHESIS.vocoder != "hifigan"
 UNTRAINED_VOCODER = f"{RESULTS}/vocoder/{SYNTHESIS.vocoder.replace('-', '_')}.json"
 SPEAKING_VOCODER = UNTRAINED_VOCODER if IS_UNTRAINED else text(SYNTHESIS.hifigan_checkpoint) or VOCODER_CHECKPOINT
@@ -131,6 +133,7 @@ rule infer_clip:
         mel=f"{INFER}/{{id}}_mel.npy",
         log_mel=f"{INFER}/{{id}}_mel_log.npy",
         figure=f"{INFER}/{{id}}_mel.png",
+        f0=[f"{INFER}/{{id}}_f0.npy"] if PREDICTS_F0 else [],
     log:
         f"{LOGS}/infer_clip/{{id}}.log",
     benchmark:
@@ -165,6 +168,7 @@ rule infer_new_video:
         mel=f"{INFER_NEW}/{{new_id}}_mel.npy",
         log_mel=f"{INFER_NEW}/{{new_id}}_mel_log.npy",
         figure=f"{INFER_NEW}/{{new_id}}_mel.png",
+        f0=[f"{INFER_NEW}/{{new_id}}_f0.npy"] if PREDICTS_F0 else [],
     log:
         f"{LOGS}/infer_new_video/{{new_id}}.log",
     benchmark:
@@ -229,6 +233,7 @@ rule infer_masked:
         mel=f"{MASKED}/{{mask}}/infer/{{id}}_mel.npy",
         log_mel=f"{MASKED}/{{mask}}/infer/{{id}}_mel_log.npy",
         figure=f"{MASKED}/{{mask}}/infer/{{id}}_mel.png",
+        f0=[f"{MASKED}/{{mask}}/infer/{{id}}_f0.npy"] if PREDICTS_F0 else [],
     log:
         f"{LOGS}/infer_masked/{{mask}}/{{id}}.log",
     benchmark:

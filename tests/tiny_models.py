@@ -46,14 +46,17 @@ def write_noise(directory, training):
     write_filelist(directory / "validation.txt", ["v"])
 
 
-def write_acoustic(path, seed=0, spec=SPEC, size=SIZE, normalisation="unit", backbone="test_efficientnet"):
+def write_acoustic(path, seed=0, spec=SPEC, size=SIZE, normalisation="unit", backbone="test_efficientnet", pitch=False):
     """A mel generator with random weights, without training state."""
     torch.manual_seed(seed)
-    network = Network(backbone, rnn_hidden=8, n_mels=spec.n_mels)
+    network = Network(backbone, rnn_hidden=8, n_mels=spec.n_mels, pitch=pitch)
     model = AcousticModel(network)
     if backbone == PRINCIPAL_COMPONENTS:
         axes = np.random.default_rng(seed).normal(0, 1 / SIDE, (SIDE**2, network.components))
         model.cnn.fit(np.full(SIDE**2, 0.4, np.float32), np.float32(axes), np.ones(network.components, np.float32))
+    if pitch:
+        # Voiced throughout.
+        torch.nn.init.constant_(model.head.bias[spec.n_mels + 1], 2.0)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(
         {

@@ -78,6 +78,10 @@ def check_named(settings: Settings, checkout: Path, said: Iterable[Said]) -> Non
     asr, language = settings.evaluation.asr, settings.evaluation.language
     if asr and (sentence := missing_recognition(language)):
         raise UserError("evaluation.asr", f"is {asr}, but {sentence}", "install what is missing, or leave it empty")
+    if settings.synthesis.vocoder == "world" and not (settings.acoustic.pitch or settings.synthesis.mri_checkpoint):
+        raise UserError(
+            "synthesis.vocoder", "is world, which needs F0", "add acoustic: {pitch: true}, or choose another vocoder"
+        )
     if given := settings.evaluation.f0_range:
         # Imports the audio readers, which planning otherwise does not need.
         from rtmri_speech.evaluation.f0_range import require_f0_range
@@ -92,7 +96,7 @@ def _value(settings: Settings, key: str) -> Any:
 
 def _check_vocoder_config(settings: Settings, files: Mapping[str, Path]) -> None:
     """Check that the vocoder's config has the dataset's mel, as far as can be determined without its weights."""
-    if settings.synthesis.vocoder == "griffin-lim":
+    if settings.synthesis.vocoder != "hifigan":
         # No vocoder is trained or used.
         return
     path = files["vocoder.config"]

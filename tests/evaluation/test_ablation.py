@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from rtmri_speech.acoustic.context import Prediction
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.errors import UserError
@@ -54,10 +55,10 @@ def test_the_error_is_that_of_speech_frames_in_db(dataset):
         # The first half is no speech, and the last frame has no sound.
         wrong = np.where(np.arange(len(mri))[:, None] < 19, 50.0, 3.0)
         wrong[-1] = 50
-        return true + wrong
+        return Prediction(true + wrong, None)
 
     assert data.scores(off_by_three)["test"]["error_db"] == pytest.approx(3, abs=1e-4)
-    exact = data.scores(lambda mri: true)["test"]
+    exact = data.scores(lambda mri: Prediction(true, None))["test"]
     assert exact["error_db"] == 0 and exact["estoi"] > data.baselines()["Mean mel"]["test"]["estoi"]
 
 

@@ -1,5 +1,7 @@
 """Errors of the mel generator on held-out clips against sums written out."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.evaluation import mel_generator as module
+from rtmri_speech.evaluation.ridge import Pictures
 from rtmri_speech.signal.audio import write_wav
 
 
@@ -18,6 +21,7 @@ class Bundle:
         self.clips = [open_sample(directory, f"a{number}") for number in range(6)]
         self.seen = tuple(f"a{number}" for number in range(5))
         self.mel = load_mel_spec(directory)
+        self.model = SimpleNamespace(network=SimpleNamespace(pitch=True))
 
     def predict(self, mri, context):
         for clip in self.clips:
@@ -40,6 +44,7 @@ def errors(tiny_processed, monkeypatch):
         wave = level * np.sin(np.arange(len(level)) / 3)
         write_wav(tiny_processed / "wavs" / f"{clip.id}.wav", wave, bundle.mel.sampling_rate)
     monkeypatch.setattr(module, "predict_db", lambda bundle, mri, context: bundle.predict(mri, context))
+    monkeypatch.setattr(module.context, "predict", lambda *_: SimpleNamespace(f0=np.full(len(_[1]), 120.0)))
     return bundle, module.mel_generator_errors(bundle, tiny_processed, ["validation", "test"])
 
 
@@ -71,26 +76,24 @@ def test_a_perfect_model_has_no_error_unless_frames_are_shuffled(errors):
         assert part["systems"]["control: model, frames shuffled"]["all"] > 0.1
 
 
-def test_f0_is_that_of_a_recording_whose_pitch_follows_the_picture(make_tiny_processed, tmp_path, monkeypatch):
-    """Pulses at a pitch that the bar's height sets; the row without a picture has no correlation."""
-    lengths = (("training", (120, 110)), ("validation", (8,)), ("test", (90,)))
-    directory = make_tiny_processed(tmp_path / "processed", lengths)
-    spec = load_mel_spec(directory)
+def test_f0_of_the_model_is_measured_beside_its_baselines(make_tiny_processed, tmp_path, monkeypatch):
+    """A voice of 200 Hz: a model that says so has no error, the median neither, and neither moves."""
+    directory = make_tiny_processed(tmp_path / "processed", (("training", (60, 60)), ("validation", (60,))))
+    bundle = SimpleNamespace(mel=load_mel_spec(directory), model=SimpleNamespace(network=SimpleNamespace(pitch=True)))
     (directory / "wavs").mkdir()
-    for path in sorted((directory / "samples").iterdir()):
-        frames = open_sample(directory, path.name).mri
-        height = frames.astype(float).mean(2).argmax(1) / frames.shape[1]
-        pitch = np.repeat(120 + 120 * np.convolve(height, np.ones(5) / 5, "same"), spec.hop_length)
-        phase = np.cumsum(pitch / spec.sampling_rate)
-        wave = sum(np.sin(2 * np.pi * harmonic * phase) / harmonic for harmonic in range(1, 8))
-        write_wav(directory / "wavs" / f"{path.name}.wav", 0.1 * wave, spec.sampling_rate)
-    parts, training = {"test": ["a3"], "validation": []}, ["a0", "a1"]
-    pictures = module.Pictures(directory, training)
-    found = module._pitch_errors(directory, training, parts, spec, (80.0, 400.0), pictures)
-    assert list(found) == ["test"]
-    ridge, constant = (found["test"][name] for name in (module.RIDGE, module.ALWAYS_VOICED))
-    assert ridge["f0_correlation"] > 0.7
-    assert ridge["f0_rmse_cents"] < 0.8 * constant["f0_rmse_cents"]
-    assert constant["f0_correlation"] is None
-    monkeypatch.setattr(module, "missing_libraries", lambda: {"pyworld": "F0"})
-    assert module._pitch_errors(directory, training, parts, spec, None, pictures) == {}
+    time = np.arange(60 * bundle.mel.hop_length) / bundle.mel.sampling_rate
+    for path in (directory / "samples").iterdir():
+        voice = 0.1 * sum(np.sin(2 * np.pi * 200 * k * time) / k for k in range(1, 15))
+        write_wav(directory / "wavs" / f"{path.name}.wav", voice, bundle.mel.sampling_rate)
+    known = module.find_f0(directory, ["a0", "a1"], bundle.mel, (80, 400), Pictures(directory, ["a0", "a1"]))
+    said = {"sequence": 200.0, "window": 100.0, "causal": 0.0}
+    monkeypatch.setattr(
+        module.context, "predict", lambda _, mri, name: SimpleNamespace(f0=np.full(len(mri), said[name]))
+    )
+    found = module._f0_errors(known, bundle, ["a2"])
+    assert found["model, sequence"]["f0_rmse_cents"] == pytest.approx(0, abs=10)
+    assert found["model, window"]["f0_rmse_cents"] == pytest.approx(1200, abs=10)
+    assert found["model, causal"]["vuv_error"] > 0.8 and found["model, causal"]["f0_rmse_hz"] is None
+    assert found[module.ALWAYS_VOICED]["f0_rmse_cents"] == pytest.approx(0, abs=10)
+    bundle.model.network.pitch = False
+    assert set(module._f0_errors(known, bundle, ["a2"])) == {module.RIDGE, module.ALWAYS_VOICED}

@@ -30,7 +30,7 @@ class LeftMakesLow:
         mel = self._sample.mel_db.copy()
         mel[:, self.mel.band(0, 1500)] += 30 * lost[:, None]
         audio = 0.1 * np.random.default_rng(0).standard_normal(len(mel) * self.mel.hop_length)
-        return Speech(mel, {"g": audio.astype(np.float32)})
+        return Speech(mel, None, {"g": audio.astype(np.float32)})
 
 
 def test_only_the_dependent_band_is_affected_and_more_if_darker(tiny_processed, tmp_path):

@@ -166,7 +166,7 @@ def start(folder, *arguments, cwd):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", ["83.278", "99"])
-@pytest.mark.parametrize("vocoder", ["griffin-lim", "hifigan"])
+@pytest.mark.parametrize("vocoder", ["world", "hifigan"])
 def test_what_is_proposed_trains_and_speaks(tmp_path, rate, vocoder):
     folder = tmp_path / "録音 1"
     record(folder / "one.mp4", folder / "one.wav", 16.0, Fraction(rate))
@@ -195,3 +195,6 @@ def test_what_is_proposed_trains_and_speaks(tmp_path, rate, vocoder):
     settings = yaml.safe_load((tmp_path / "録音 1.yaml").read_text(encoding="utf-8"))
     spoken = sorted(Path(tmp_path, settings["results"], "infer").glob("*_generated.wav"))
     assert spoken
+    for wav in spoken:
+        f0 = np.load(wav.with_name(wav.name.replace("_generated.wav", "_f0.npy")))
+        assert f0.ndim == 1 and len(f0) and (f0 >= 0).all()

@@ -106,7 +106,7 @@ def test_a_pack_without_a_vocoder_speaks_as_the_checkpoint_does(tmp_path):
     make_pack(pack, mri, tmp_path / "griffin_lim.json", Pack("MIT", "nobody", "none is needed"))
     about = read_about(pack)
     assert sorted(about.graphs) == ["cnn.onnx", "recurrence.onnx"] and about.untrained == "griffin-lim"
-    with pytest.raises(UserError, match="untrained: is 'none'; give one of griffin-lim"):
+    with pytest.raises(UserError, match="untrained: is 'none'; give one of griffin-lim, world"):
         dataclasses.replace(about, untrained="none")
     frames = tiny_models.moving_bar(12)
     packed = load_pack(pack).speech(frames)

@@ -68,6 +68,7 @@ def main() -> None:
     from rtmri_speech.evaluation import systems
     from rtmri_speech.evaluation.baselines import training_frames
     from rtmri_speech.evaluation.f0_range import require_f0_range, training_f0_range
+    from rtmri_speech.evaluation.known_f0 import find_f0
     from rtmri_speech.evaluation.leak import caution, require_unseen
     from rtmri_speech.evaluation.ridge import RidgeMel
     from rtmri_speech.vocoder.blocks import BlockVocoder
@@ -101,13 +102,15 @@ def main() -> None:
         return load_vocoder(path, config, acoustic.device, bf16=args.bf16)
 
     training = read_filelist(lists / "training.txt")
+    speaking, ridge = vocoder(args.hifigan_checkpoint, args.hifigan_config), RidgeMel(args.processed_dir, training)
     made = systems.Systems(
         acoustic,
-        vocoder(args.hifigan_checkpoint, args.hifigan_config),
+        speaking,
         vocoder(args.base_checkpoint) if args.base_checkpoint else None,
         training_frames(args.processed_dir, training),
-        RidgeMel(args.processed_dir, training),
+        ridge,
         list(dict.fromkeys(args.context)),
+        find_f0(args.processed_dir, training, spec, f0_range, ridge.pictures) if speaking.needs_f0 else None,
     )
     with replacing_directory(args.output_dir / systems.SOUNDS) as sounds:
         seconds = systems.write_sounds(

@@ -58,7 +58,7 @@ def main() -> int:
             directory = args.output_dir / re.sub(r"\W+", "_", name) / f"seed{seed}"
             if args.no_train and not ablation.is_finished(directory):
                 continue
-            run = ablation.run_variant(data, settings, seed, directory)
+            run = ablation.run_variant(data, settings, seed, directory, args.output_dir / "f0")
             if isinstance(run, int):
                 return run
             runs[name].append(run)

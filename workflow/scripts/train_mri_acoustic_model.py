@@ -29,6 +29,7 @@ def arguments() -> argparse.ArgumentParser:
         type=Path,
         help="directory of the resumable state (default: .<out_ckpt stem>.state beside --out_ckpt)",
     )
+    add("--f0_dir", type=Path, help="F0 of the clips (track_f0.py), with --pitch")
     add("--provenance", type=Path, help="also write the provenance of the model to this JSON")
     add("--no_wait", action="store_true", help="refuse instead of waiting for another training with this state")
     add("--save_minutes", type=float, default=10.0, help="minutes between states")
@@ -63,6 +64,7 @@ def main() -> int:
         log_dir=args.log_dir or out.with_name(f"{out.stem}_logs"),
         state_dir=args.state_dir or out.with_name(f".{out.stem}.state"),
         ref_frames=from_flags(Windows, args).ref_frames,
+        f0_dir=args.f0_dir,
         provenance=args.provenance,
         channels_last=args.channels_last,
         use_reentrant=args.use_reentrant,

@@ -8,10 +8,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, get_args
+from typing import Any, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 
+from rtmri_speech.acoustic.pitch import split_outputs
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import Context
@@ -60,12 +61,26 @@ class MelGenerator(Protocol):
         ...
 
     def decode(self, features: np.ndarray) -> np.ndarray:
-        """Return the standardised mel, float32 ``(B, T, n_mels)``, of features ``(B, T, C)``."""
+        """Return the outputs of features ``(B, T, C)``, float32: standardised mel ``(B, T, n_mels)``, and two more
+        values a frame if it predicts F0 (`acoustic.pitch`)."""
         ...
 
 
+class Prediction(NamedTuple):
+    """Prediction for a clip: ``mel_db`` dB, float32 ``(T, n_mels)``; ``f0`` Hz, 0 where unvoiced, float32 ``(T,)``, or
+    None if the mel generator does not predict it."""
+
+    mel_db: np.ndarray
+    f0: np.ndarray | None
+
+
 def predict_db(generator: MelGenerator, frames: Iterable[np.ndarray], context: Context = "sequence") -> np.ndarray:
-    """Return the mel of a clip.
+    """Return the mel of a clip, dB, float32 ``(T, n_mels)``; see `predict`."""
+    return predict(generator, frames, context).mel_db
+
+
+def predict(generator: MelGenerator, frames: Iterable[np.ndarray], context: Context = "sequence") -> Prediction:
+    """Return mel and F0 of a clip.
 
     Parameters
     ----------
@@ -73,25 +88,23 @@ def predict_db(generator: MelGenerator, frames: Iterable[np.ndarray], context: C
     frames : gray frames uint8 ``(H, W)`` of its frame size, an array ``(T, H, W)`` or a stream.
     context : LSTM context.
 
-    Returns
-    -------
-    dB, float32 ``(T, n_mels)``.
-
     Raises
     ------
     UserError
         There are no frames, they have the wrong size, or the context is unknown.
     """
     features = generator.features(frames)
-    return generator.scaler.restore(decode_in_context(generator.decode, features, context, generator.ref_frames))
+    outputs = decode_in_context(generator.decode, features, context, generator.ref_frames)
+    mel, f0 = split_outputs(outputs, generator.mel.n_mels)
+    return Prediction(generator.scaler.restore(mel), f0)
 
 
 def decode_in_context(decode: Callable[[Array], Array], features: Array, context: Context, ref_frames: int) -> Array:
-    """Return the standardised mel ``(T, n_mels)`` of a clip's features ``(T, C)`` with the LSTM in ``context``.
+    """Return the outputs ``(T, O)`` of a clip's features ``(T, C)`` with the LSTM in ``context``.
 
     Parameters
     ----------
-    decode : from features ``(B, T, C)`` to mels ``(B, T, n_mels)``.
+    decode : from features ``(B, T, C)`` to outputs ``(B, T, O)``, such as the standardised mel.
     ref_frames : frames per window.
 
     Raises

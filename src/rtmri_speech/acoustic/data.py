@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -15,6 +16,8 @@ import torch
 from torch.utils.data import Dataset
 
 from rtmri_speech.acoustic.context import scaled_frames
+from rtmri_speech.acoustic.pitch import pitch_targets
+from rtmri_speech.dataset.f0 import read_f0
 from rtmri_speech.dataset.windows import WindowDataset
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import Augmentation, Normalisation
@@ -34,13 +37,15 @@ _STILL = Augmentation()
 
 class MicroBatch(NamedTuple):
     """Some segments: ``frames`` float32 ``(N, 1, H, W)`` in [0, 1], and their windows by ``starts`` int64 ``(P,)``,
-    ``mel`` float32 ``(P, R, n_mels)`` standardised and ``sound_mask`` float32 ``(P, R)``.
+    ``mel`` float32 ``(P, R, n_mels)`` standardised and ``sound_mask`` float32 ``(P, R)``; ``pitch`` float32 ``(P, R,
+    2)`` of `pitch_targets`, or ``(P, R, 0)`` if none is learnt.
     """
 
     frames: torch.Tensor
     starts: torch.Tensor
     mel: torch.Tensor
     sound_mask: torch.Tensor
+    pitch: torch.Tensor
 
 
 def moved(frames: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -109,6 +114,7 @@ class Segments(Dataset):
     augmentation : of pictures.
     image_size : height and width of the model's input, pixels; None for the stored frames' size.
     mel_floor_db : see `mel_floor`; None for mels as they are.
+    f0_dir : directory of `write_f0`; None if F0 and voicing are not learnt.
     """
 
     def __init__(
@@ -121,6 +127,7 @@ class Segments(Dataset):
         augmentation: Augmentation = _STILL,
         image_size: tuple[int, int] | None = None,
         mel_floor_db: float | None = None,
+        f0_dir: Path | None = None,
     ) -> None:
         self.windows, self._stretch, self._micro, self._normalisation = (
             windows,
@@ -135,8 +142,9 @@ class Segments(Dataset):
         self._firsts = np.split(firsts.astype(np.int64), np.cumsum(counts)[:-1])
         self._counts = -(-counts // stretch)
         self._before = np.concatenate([[0], np.cumsum(self._counts)])
-        self._image_size, self._mel_floor_db = image_size, mel_floor_db
+        self._image_size, self._mel_floor_db, self._f0_dir = image_size, mel_floor_db, f0_dir
         self._floors: dict[int, np.float32] = {}
+        self._pitch: dict[int, np.ndarray] = {}
         if not len(self):
             raise UserError(
                 windows.processed_dir, f"has no window in its {windows.split} part", "use clips of ref_frames or more"
@@ -174,7 +182,7 @@ class Segments(Dataset):
 
     def _together(self, keys: Sequence[Key]) -> MicroBatch:
         length = self.windows.ref_frames
-        frames, starts, mels, masks, count = [], [], [], [], 0
+        frames, starts, mels, masks, pitches, count = [], [], [], [], [], 0
         for key in keys:
             clip, firsts = self.segment(key)
             sample = self.windows.sample(clip)
@@ -189,10 +197,19 @@ class Segments(Dataset):
             frames.append(prepared_frames(self._moved(sample.mri[run], key), self.image_size, self._normalisation))
             mels.append(self.windows.scaler.standardise(self._target(clip, run))[inside])
             masks.append(np.asarray(sample.sound_mask[run], np.float32)[inside])
+            pitches.append(self.pitch(clip)[run][inside])
             starts.append(firsts - run.start + count)
             count += run.stop - run.start
-        together = (torch.from_numpy(np.concatenate(parts)) for parts in (starts, mels, masks))
+        together = (torch.from_numpy(np.concatenate(parts)) for parts in (starts, mels, masks, pitches))
         return MicroBatch(torch.cat(frames), *together)
+
+    def pitch(self, clip: int) -> np.ndarray:
+        """Return the `pitch_targets` of a clip, float32 ``(T, 2)``, or ``(T, 0)`` without a directory of F0."""
+        if clip not in self._pitch:
+            sample = self.windows.sample(clip)
+            none = np.zeros((len(sample.mri), 0), np.float32)
+            self._pitch[clip] = pitch_targets(read_f0(self._f0_dir, sample)) if self._f0_dir else none
+        return self._pitch[clip]
 
     def _target(self, clip: int, run: slice) -> np.ndarray:
         """The mel to learn of a run of frames, dB ``(T, n_mels)``."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from rtmri_speech.settings.acoustic import Loss
 
@@ -112,6 +113,45 @@ class MaskedMSEMAE(nn.Module):
             bins = self.slices.get(name, slice(0))
             rows.append(torch.stack([squares[..., bins].sum(), frames * len(range(*bins.indices(squares.shape[-1])))]))
         return torch.stack(rows)
+
+
+PITCH_WEIGHT = 0.3
+"""Of the loss of F0 and voicing beside that of the mel. Voicing gets worse on unseen clips with more."""
+
+
+def pitch_totals(target: torch.Tensor) -> torch.Tensor:
+    """Return the numbers of frames that the sums of `pitch_sums` are over, ``(3,)``."""
+    if not target.shape[-1]:
+        return target.new_zeros(3)
+    voiced, speech = (~target.isnan()).sum((0, 1)).to(target.dtype)
+    return torch.stack([voiced, speech, speech])
+
+
+def pitch_sums(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the sums over frames of the absolute error of F0, in units, of the cross-entropy of voicing, in nats, and
+    of wrong voicing, ``(3,)``; 0 where none is learnt.
+
+    Parameters
+    ----------
+    prediction, target : outputs of `acoustic.pitch` and `pitch_targets`, ``(P, R, 2)``, or ``(P, R, 0)`` for none. NaN
+        in the target is left out.
+    """
+    if not target.shape[-1]:
+        return target.new_zeros(3)
+    voiced, speech = (~target.isnan()).unbind(-1)
+    f0, logit = prediction[..., 0][voiced], prediction[..., 1][speech]
+    voicing = target[..., 1][speech]
+    sums = [
+        (f0 - target[..., 0][voiced]).abs().sum(),
+        functional.binary_cross_entropy_with_logits(logit, voicing, reduction="sum"),
+        ((logit > 0) != (voicing > 0)).sum().to(logit.dtype),
+    ]
+    return torch.stack(sums)
+
+
+def pitch_loss(sums: torch.Tensor, totals: torch.Tensor) -> torch.Tensor:
+    """Return the weighted loss, a scalar, of the sums of a batch or of a part of it over the totals of the whole."""
+    return PITCH_WEIGHT * _ratio(sums[:2], totals[:2]).sum()
 
 
 def _ratio(value: torch.Tensor, total: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from rtmri_speech.acoustic.pitch import PITCH_OUTPUTS
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import PRINCIPAL_COMPONENTS, SIDE, NetworkSettings
 from rtmri_speech.settings.fields import fields_of
@@ -46,6 +47,11 @@ class Network(NetworkSettings):
         return cls(
             **{field.name: getattr(settings, field.name) for field, _ in fields_of(NetworkSettings)}, n_mels=n_mels
         )
+
+    @property
+    def outputs(self) -> int:
+        """Values per frame: the mel's, and those of `acoustic.pitch`."""
+        return self.n_mels + self.pitch * PITCH_OUTPUTS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -221,7 +227,7 @@ class AcousticModel(nn.Module):
         self.cnn = PrincipalComponents(network.components) if linear else FrameEncoder(network)
         self.rnn = Recurrence(self.cnn.channels, network.rnn_hidden)
         self.dropout = nn.Dropout(network.dropout)
-        self.head = nn.Linear(network.rnn_hidden, network.n_mels)
+        self.head = nn.Linear(network.rnn_hidden, network.outputs)
 
     def feature_maps(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
         """Return the last feature maps ``(N, C, h, w)`` of frames ``(N, 1, H, W)``."""
@@ -232,7 +238,11 @@ class AcousticModel(nn.Module):
         return self.cnn.features(frames, recomputing)
 
     def decode(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the mel ``(B, T, n_mels)`` of features ``(B, T, C)``.
+        """Return the mel ``(B, T, n_mels)`` of features ``(B, T, C)``."""
+        return self.outputs(features)[..., : self.network.n_mels]
+
+    def outputs(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the mel and, with ``network.pitch``, the outputs of `acoustic.pitch`, ``(B, T, outputs)``.
 
         In float32 under autocast too: it is cheap, and a recurrence gathers rounding errors.
         """
@@ -242,7 +252,7 @@ class AcousticModel(nn.Module):
     def forward(
         self, frames: torch.Tensor, starts: torch.Tensor, length: int, recomputing: Recomputing | None = None
     ) -> torch.Tensor:
-        """Return the mels of windows over consecutive frames.
+        """Return the outputs of windows over consecutive frames.
 
         Parameters
         ----------
@@ -252,12 +262,12 @@ class AcousticModel(nn.Module):
 
         Returns
         -------
-        ``(P, R, n_mels)``.
+        ``(P, R, outputs)``, see `outputs`.
         """
         features = self.features(frames, recomputing)
         # One gather per position in the window: no index repeats, so the gradient's order of summation is fixed.
         windows = torch.stack([features.index_select(0, starts + place) for place in range(length)], 1)
-        return self.decode(windows)
+        return self.outputs(windows)
 
     def freeze_batch_norm(self) -> None:
         """Make batch normalisation use its running statistics without updating them."""

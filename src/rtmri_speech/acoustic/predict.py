@@ -94,9 +94,9 @@ class AcousticBundle:
             return frame_features(self, frames).cpu().numpy()
 
     def decode(self, features: np.ndarray) -> np.ndarray:
-        """Return the standardised mel of features; see `context.MelGenerator`."""
+        """Return the outputs of features; see `context.MelGenerator`."""
         with torch.inference_mode():
-            return self.model.decode(torch.from_numpy(features).to(self.device)).cpu().numpy()
+            return self.model.outputs(torch.from_numpy(features).to(self.device)).cpu().numpy()
 
 
 def read_acoustic_checkpoint(path: str | Path, *, memory_map: bool = False) -> dict[str, Any]:

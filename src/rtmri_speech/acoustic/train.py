@@ -30,7 +30,7 @@ from rtmri_speech.acoustic.data import (
     prepared_frames,
     validation_keys,
 )
-from rtmri_speech.acoustic.loss import LOGGED_BANDS, TERMS, MaskedMSEMAE
+from rtmri_speech.acoustic.loss import LOGGED_BANDS, TERMS, MaskedMSEMAE, pitch_loss, pitch_sums, pitch_totals
 from rtmri_speech.acoustic.model import (
     AcousticModel,
     Network,
@@ -93,6 +93,7 @@ class TrainingSettings(Training):
 
     Attributes
     ----------
+    f0_dir : F0 of the clips, from `dataset.f0.write_f0`, with ``pitch``.
     processed_dir, out_ckpt, log_dir, state_dir : the dataset, the best checkpoint, TensorBoard, the state.
     ref_frames : frames per window.
     provenance : JSON file for the provenance of the best checkpoint, which also contains it.
@@ -107,6 +108,7 @@ class TrainingSettings(Training):
     log_dir: Path
     state_dir: Path
     ref_frames: int = Windows.ref_frames
+    f0_dir: Path | None = None
     provenance: Path | None = None
     channels_last: bool = True
     use_reentrant: bool = False
@@ -154,23 +156,27 @@ class _Sums:
     totals: torch.Tensor
     absolute: torch.Tensor
     bands: torch.Tensor
+    pitch: torch.Tensor
+    pitch_totals: torch.Tensor
     loss: float = 0.0
     steps: int = 0
 
     @classmethod
     def zero(cls, device: torch.device) -> _Sums:
-        shapes = (len(TERMS),), (len(TERMS),), (), (len(LOGGED_BANDS), 2)
+        shapes = (len(TERMS),), (len(TERMS),), (), (len(LOGGED_BANDS), 2), (3,), (3,)
         return cls(*(torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes))
 
     @classmethod
     def restored(cls, saved: Mapping[str, Any], device: torch.device) -> _Sums:
-        return cls(**{name: value.to(device) if torch.is_tensor(value) else value for name, value in saved.items()})
+        kept = {name: value.to(device) if torch.is_tensor(value) else value for name, value in saved.items()}
+        # A state of before F0 was learnt has no sums of it.
+        return dataclasses.replace(cls.zero(device), **kept)
 
     def tensors(self) -> list[torch.Tensor]:
-        return [self.squares, self.totals, self.absolute, self.bands]
+        return [self.squares, self.totals, self.absolute, self.bands, self.pitch, self.pitch_totals]
 
-    def add(self, parts: list[torch.Tensor]) -> None:
-        for own, part in zip(self.tensors(), parts, strict=True):
+    def add(self, other: _Sums) -> None:
+        for own, part in zip(self.tensors(), other.tensors(), strict=True):
             own += part.detach()
 
     def metrics(self, part: str) -> dict[str, float]:
@@ -182,6 +188,9 @@ class _Sums:
         }
         for name, (squares, count) in zip(LOGGED_BANDS, self.bands.tolist(), strict=True):
             found[f"band/{part}_{name}"] = squares / max(count, 1.0)
+        if self.pitch_totals[1]:
+            f0, voicing, wrong = (self.pitch / self.pitch_totals.clamp(min=1)).tolist()
+            found |= {f"pitch/{part}_f0": f0, f"pitch/{part}_voicing": voicing, f"pitch/{part}_voicing_error": wrong}
         return found
 
 
@@ -200,8 +209,11 @@ class AcousticTask(Task):
             split: WindowDataset(settings.processed_dir, split, settings.ref_frames)
             for split in ("training", "validation")
         }
+        if settings.pitch and settings.f0_dir is None:
+            raise UserError("--pitch", "needs the F0 of the clips", "make it with track_f0.py and give --f0_dir")
         cut = settings.stretch, settings.micro_batch_size, settings.frame_normalisation
         common: dict[str, Any] = {"image_size": settings.image_size, "mel_floor_db": settings.mel_floor_db}
+        common["f0_dir"] = settings.f0_dir if settings.pitch else None
         self.segments = Segments(self.windows["training"], *cut, settings.seed, settings.augmentation, **common)
         self.validation = Segments(self.windows["validation"], *cut, None, **common)
         height, width = self.segments.image_size
@@ -262,7 +274,8 @@ class AcousticTask(Task):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return digests of data and design; see `Task.fingerprint`."""
-        return {"data": {split: _digest(windows) for split, windows in self.windows.items()}, **self._design()}
+        data = {segments.windows.split: _digest(segments) for segments in (self.segments, self.validation)}
+        return {"data": data, **self._design()}
 
     def _design(self) -> dict[str, Any]:
         """The fingerprint without the data."""
@@ -316,6 +329,10 @@ class AcousticTask(Task):
         for name, file in (("pretrained", settings.cnn_pretrained), ("resume_ckpt", settings.resume_ckpt)):
             if isinstance(file, Path) and file.is_file():
                 inputs[name] = provenance.contents_hash(file)
+        if settings.pitch:
+            for windows in parts:
+                tracks = [settings.f0_dir / f"{id}.npy" for id in windows.ids]
+                inputs[f"f0/{windows.split}"] = provenance.contents_hash(*tracks)
         hashes = provenance.clip_hashes(
             (id, [base / "samples" / id / name for name in SAMPLE_FILES]) for windows in parts for id in windows.ids
         )
@@ -338,8 +355,23 @@ class AcousticTask(Task):
             if file is not None:
                 _log.info(f"{file}: there is no such checkpoint yet; the training starts anew.")
             self._initialise_encoder()
+            self._initialise_pitch()
         if self.averaged is not None:
             self.averaged.load_state_dict(self.model.state_dict())
+
+    def _initialise_pitch(self) -> None:
+        """Begin with the training clips' mean F0, which a bias would take hundreds of steps to reach."""
+        if not self.settings.pitch:
+            return
+        f0 = np.concatenate([self.segments.pitch(clip)[:, 0] for clip in range(len(self.windows["training"].ids))])
+        if np.isnan(f0).all():
+            raise UserError(
+                self.settings.f0_dir,
+                "has no voiced frame of a training clip",
+                "check evaluation.f0_range",
+            )
+        with torch.no_grad():
+            self.model.head.bias[self.mel.n_mels] = float(np.nanmean(f0))
 
     def _initialise_encoder(self) -> None:
         """Compute principal components from the training clips, or load a CNN's pretrained weights, if any."""
@@ -430,6 +462,7 @@ class AcousticTask(Task):
             self.model.freeze_batch_norm()
         batch = [self.on_device(part) for part in batch]
         totals = group.total(torch.stack([self.criterion.totals(part.sound_mask, ramp) for part in batch]).sum(0))
+        pitch = group.total(torch.stack([pitch_totals(part.pitch) for part in batch]).sum(0))
         self.optimizer.zero_grad(set_to_none=True)
         value = torch.zeros((), device=group.device)
         for number, part in enumerate(batch):
@@ -438,14 +471,13 @@ class AcousticTask(Task):
             alone = contextlib.nullcontext() if last or group.size == 1 else model.no_sync()
             with alone:
                 with reduced_precision(group.device, self.precision):
-                    mel = model(part.frames, part.starts, settings.ref_frames, settings.recomputing)
-                squares, absolute = self.criterion.sums(mel, part.mel, part.sound_mask, ramp)
-                loss = self.criterion.loss(squares, totals, ramp)
+                    outputs = model(part.frames, part.starts, settings.ref_frames, settings.recomputing)
+                found = self._sums_of(outputs, part, ramp)
+                loss = self._loss(found, totals, pitch, ramp)
                 # Gradients are averaged over processes; scale so that the average is that of the batch's loss.
                 self.scaler.scale(loss * group.size).backward()
             value += loss.detach()
-            own = self.criterion.totals(part.sound_mask, ramp)
-            self.sums.add([squares, own, absolute, self.criterion.band_sums(mel, part.mel, part.sound_mask)])
+            self.sums.add(found)
         whole = group.total(value).item()
         require_finite(whole, "loss", self.steps)
         self.scaler.unscale_(self.optimizer)
@@ -462,6 +494,24 @@ class AcousticTask(Task):
         self.sums.loss += whole
         self.sums.steps += 1
         return {"loss": whole}
+
+    def _sums_of(self, outputs: torch.Tensor, part: MicroBatch, ramp: float) -> _Sums:
+        """Sums of the errors of the outputs ``(P, R, outputs)`` of a micro-batch."""
+        mel, pitch = outputs.split([self.mel.n_mels, outputs.shape[-1] - self.mel.n_mels], dim=-1)
+        squares, absolute = self.criterion.sums(mel, part.mel, part.sound_mask, ramp)
+        return _Sums(
+            squares,
+            self.criterion.totals(part.sound_mask, ramp),
+            absolute,
+            self.criterion.band_sums(mel, part.mel, part.sound_mask),
+            pitch_sums(pitch, part.pitch),
+            pitch_totals(part.pitch),
+        )
+
+    def _loss(self, sums: _Sums, totals: torch.Tensor, pitch: torch.Tensor, ramp: float) -> torch.Tensor:
+        """The loss of sums over the totals of the mel and of F0 and voicing."""
+        loss = self.criterion.loss(sums.squares, totals, ramp)
+        return loss + pitch_loss(sums.pitch, pitch) if self.settings.pitch else loss
 
     @property
     def _in_use(self) -> AcousticModel:
@@ -494,7 +544,7 @@ class AcousticTask(Task):
             part.copy_(self.group.total(part))
         scalars = {"loss/train": self.sums.loss / max(self.sums.steps, 1), **self.sums.metrics("train")}
         sums = self._validation_sums(stop)
-        val_loss = self.criterion.loss(sums.squares, sums.totals, 1.0).item()
+        val_loss = self._loss(sums, sums.totals, sums.pitch_totals, 1.0).item()
         scalars |= {"loss/val": val_loss, **sums.metrics("val"), "lr": self.learning_rate.rate}
         scalars |= {"ramp": self.criterion.ramp(self.steps)}
         self.sums = _Sums.zero(self.group.device)
@@ -537,10 +587,8 @@ class AcousticTask(Task):
         for batch in batches(self._validation_loader, stop):
             for part in map(self.on_device, batch):
                 with reduced_precision(self.group.device, self.precision):
-                    mel = model(part.frames, part.starts, self.settings.ref_frames)
-                squares, absolute = self.criterion.sums(mel, part.mel, part.sound_mask, 1.0)
-                bands = self.criterion.band_sums(mel, part.mel, part.sound_mask)
-                sums.add([squares, self.criterion.totals(part.sound_mask, 1.0), absolute, bands])
+                    outputs = model(part.frames, part.starts, self.settings.ref_frames)
+                sums.add(self._sums_of(outputs, part, 1.0))
         for part in sums.tensors():
             part.copy_(self.group.total(part))
         return sums
@@ -658,8 +706,9 @@ def _copied(value: Any) -> Any:
     return value
 
 
-def _digest(windows: WindowDataset) -> str:
-    """Hash of a split's ids, windows, scaler, mels and, for speed, each clip's first and last frame only."""
+def _digest(segments: Segments) -> str:
+    """Hash of a split's ids, windows, scaler, mels, F0 and, for speed, each clip's first and last frame only."""
+    windows = segments.windows
     digest = hashlib.sha256(windows.starts.tobytes())
     for array in (windows.scaler.mean, windows.scaler.std):
         digest.update(array.tobytes())
@@ -668,6 +717,7 @@ def _digest(windows: WindowDataset) -> str:
         digest.update(f"{id} {sample.mri.shape} {sample.mri.dtype}".encode())
         for array in (sample.mel_db, sample.sound_mask, sample.mri[:1], sample.mri[-1:]):
             digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(segments.pitch(clip).tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -6,8 +6,10 @@ ridge regression) are rows beside them.
 
 from __future__ import annotations
 
+import functools
+import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +17,23 @@ from typing import Any
 import numpy as np
 import yaml
 
-from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
+from rtmri_speech.acoustic.context import Prediction, predict
+from rtmri_speech.acoustic.predict import load_acoustic_model
 from rtmri_speech.acoustic.train import TrainingSettings, train
 from rtmri_speech.atomic import save_json
 from rtmri_speech.configuration import load_configuration
+from rtmri_speech.dataset.f0 import spoken_frames, write_f0
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.windows import window_starts_path, write_window_starts
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.mel_generator import Predict, baseline_systems, spoken_frames
-from rtmri_speech.evaluation.metrics import estoi
-from rtmri_speech.evaluation.ridge import RidgeMel
+from rtmri_speech.evaluation.f0_range import training_f0_range
+from rtmri_speech.evaluation.known_f0 import KnownF0, find_f0
+from rtmri_speech.evaluation.mel_generator import baseline_systems
+from rtmri_speech.evaluation.metrics import estoi, f0_errors
+from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
 from rtmri_speech.settings.acoustic import Acoustic, Training
 from rtmri_speech.settings.all import Settings
 from rtmri_speech.settings.fields import fields_of, plain
@@ -35,6 +41,7 @@ from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import read_json, read_text
 from rtmri_speech.vocoder.griffin_lim import griffin_lim
+from rtmri_speech.vocoder.world import world
 
 PARTS = ("validation", "test")
 
@@ -44,7 +51,19 @@ _SECTIONS = {"acoustic", "windows"}
 _RUN = "run.json"
 
 Scores = dict[str, dict[str, float]]
-"""Of each part, ``error_db`` and ``estoi``."""
+"""Of each part, by the names of `MEASURES`; those of F0 only where it is predicted."""
+
+MEASURES = {
+    "error_db": ("mel error, dB ↓", 2),
+    "estoi": ("ESTOI by Griffin-Lim ↑", 3),
+    "estoi_world": ("ESTOI by WORLD ↑", 3),
+    "f0_correlation": ("F0 correlation ↑", 2),
+    "vuv_error": ("V/UV error ↓", 2),
+}
+"""Column and digits of each."""
+
+Predict = Callable[[np.ndarray], Prediction]
+"""From frames ``(T, H, W)``."""
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -111,27 +130,50 @@ class HeldOut:
 
     processed_dir: Path
 
-    @property
+    @functools.cached_property
     def spec(self) -> MelSpec:
         """Mel of the dataset."""
         return load_mel_spec(self.processed_dir)
+
+    @functools.cached_property
+    def ridge(self) -> RidgeMel:
+        """Ridge regression on the training clips."""
+        return RidgeMel(self.processed_dir, self.ids("training"))
+
+    @functools.cached_property
+    def f0_range(self) -> tuple[float, float]:
+        """Range of the speakers' F0, Hz."""
+        return training_f0_range(self.processed_dir, self.spec)
+
+    @functools.cached_property
+    def known_f0(self) -> KnownF0 | None:
+        """F0 of the recordings, and by ridge regression; None without a voice."""
+        return find_f0(self.processed_dir, self.ids("training"), self.spec, self.f0_range, self.ridge.pictures)
+
+    def write_f0(self, directory: Path) -> None:
+        """Write the F0 that a mel generator learns, once."""
+        ids = [id for part in ("training", "validation") for id in self.ids(part)]
+        missing = [id for id in ids if not (directory / f"{id}.npy").exists()]
+        write_f0(self.processed_dir, missing, directory, self.spec, self.f0_range)
 
     def ids(self, part: str) -> list[str]:
         """Return the clips of a part."""
         return read_filelist(self.processed_dir / "hifigan_filelists" / f"{part}.txt", may_be_empty=part == "test")
 
     def scores(self, predict: Predict) -> Scores:
-        """Return the scores of what predicts a mel in dB ``(T, n_mels)`` from frames ``(T, H, W)``.
+        """Return the scores of what predicts a mel, and F0 or None, from frames ``(T, H, W)``.
 
         ``error_db`` is the root mean squared difference from the recording's mel over speech frames and bins, dB;
-        ``estoi`` that of the predicted mel by Griffin-Lim, mean over the clips. Parts without clips are left out.
+        ``estoi`` that of the predicted mel by Griffin-Lim, and ``estoi_world`` that of mel and F0 by WORLD, means over
+        the clips; ``f0_correlation`` and ``vuv_error`` are of the predicted F0 (`f0_errors`) over all speech frames.
+        Parts without clips are left out.
         """
         spec, found = self.spec, {}
         for part in PARTS:
-            squares, spoken = [], []
+            squares, spoken, by_world, tracks = [], [], [], []
             for id in self.ids(part):
                 clip = open_sample(self.processed_dir, id)
-                mel_db = predict(clip.mri)
+                mel_db, f0 = predict(clip.mri)
                 speech = spoken_frames(self.processed_dir, clip, spec) & (clip.sound_mask > 0)
                 squares.append(((mel_db - clip.mel_db) ** 2)[speech].ravel())
                 wave = self.processed_dir / "wavs" / f"{id}.wav"
@@ -139,19 +181,33 @@ class HeldOut:
                 made = griffin_lim(spec, spec.linear_from_db(mel_db).T)
                 length = min(len(recording), len(made))
                 spoken.append(estoi(recording[:length], made[:length], spec.sampling_rate))
+                if f0 is not None and self.known_f0:
+                    voiced = world(spec, spec.log_from_db(mel_db.T), f0)
+                    by_world.append(estoi(recording[:length], voiced[:length], spec.sampling_rate))
+                    tracks.append((self.known_f0.spoken(clip), f0))
             if squares:
                 found[part] = {
                     "error_db": float(np.sqrt(np.concatenate(squares).mean())),
                     "estoi": float(np.nanmean(spoken)),
                 }
+            if tracks:
+                truth, predicted = map(np.concatenate, zip(*tracks, strict=True))
+                errors = f0_errors(truth, predicted, ~np.isnan(truth))
+                found[part] |= {"estoi_world": float(np.nanmean(by_world))}
+                found[part] |= {name: errors[name] for name in MEASURES if not math.isnan(errors.get(name, math.nan))}
         return found
 
     def baselines(self) -> dict[str, Scores]:
         """Return the scores of what needs no training, by name."""
-        training = self.ids("training")
-        scaler, ridge = Scaler.load(self.processed_dir / "scaler.json"), RidgeMel(self.processed_dir, training)
-        systems = baseline_systems(self.processed_dir, training, scaler, ridge)
-        return {name[:1].upper() + name[1:]: self.scores(predict) for name, predict in systems.items()}
+        scaler = Scaler.load(self.processed_dir / "scaler.json")
+        systems = baseline_systems(self.processed_dir, self.ids("training"), scaler, self.ridge)
+        regressed = self.known_f0 and self.known_f0.ridge.predict
+
+        def scores(name: str, mel_of: Callable[[np.ndarray], np.ndarray]) -> Scores:
+            f0_of = regressed if name == RIDGE else None
+            return self.scores(lambda mri: Prediction(mel_of(mri), f0_of(mri) if f0_of else None))
+
+        return {name[:1].upper() + name[1:]: scores(name, mel_of) for name, mel_of in systems.items()}
 
 
 def is_finished(directory: Path) -> bool:
@@ -160,7 +216,7 @@ def is_finished(directory: Path) -> bool:
     return path.exists() and "scores" in read_json(path, missing="run it again", remedy="delete it and run it again")
 
 
-def run_variant(data: HeldOut, settings: Settings, seed: int, directory: Path) -> dict[str, Any] | int:
+def run_variant(data: HeldOut, settings: Settings, seed: int, directory: Path, f0_dir: Path) -> dict[str, Any] | int:
     """Train one variant with one seed and score it; a run that was made before is read, and a stopped one goes on.
 
     Parameters
@@ -169,6 +225,7 @@ def run_variant(data: HeldOut, settings: Settings, seed: int, directory: Path) -
     settings : whole settings of the variant.
     seed : of the training.
     directory : of this run.
+    f0_dir : of F0 to learn, made where a variant needs it.
 
     Returns
     -------
@@ -192,21 +249,23 @@ def run_variant(data: HeldOut, settings: Settings, seed: int, directory: Path) -
     for part in ("training", "validation"):
         if not window_starts_path(data.processed_dir, part, ref_frames).exists():
             write_window_starts(data.processed_dir, part, ref_frames)
+    if acoustic.pitch:
+        data.write_f0(f0_dir)
     directory.mkdir(parents=True, exist_ok=True)
     save_json(directory / _RUN, record)
     model, begun = directory / "model.pt", time.process_time()
-    code = train(_training(data, acoustic, ref_frames, seed, directory, model))
+    code = train(_training(data, acoustic, ref_frames, seed, directory, model, f0_dir))
     record["seconds"] += time.process_time() - begun
     save_json(directory / _RUN, record)
     if code == 0:
         bundle = load_acoustic_model(model, scaler=Scaler.load(data.processed_dir / "scaler.json"))
-        record["scores"] = data.scores(lambda mri: predict_db(bundle, mri, acoustic.context))
+        record["scores"] = data.scores(lambda mri: predict(bundle, mri, acoustic.context))
         save_json(directory / _RUN, record)
     return code or record
 
 
 def _training(
-    data: HeldOut, acoustic: Acoustic, ref_frames: int, seed: int, directory: Path, model: Path
+    data: HeldOut, acoustic: Acoustic, ref_frames: int, seed: int, directory: Path, model: Path, f0_dir: Path
 ) -> TrainingSettings:
     shared = {field.name: getattr(acoustic, field.name) for field, _ in fields_of(Training)}
     return TrainingSettings(
@@ -216,6 +275,7 @@ def _training(
         log_dir=directory / "logs",
         state_dir=directory / "state",
         ref_frames=ref_frames,
+        f0_dir=f0_dir,
     )
 
 
@@ -232,7 +292,7 @@ def ablation_table(
     """
     head = ["", "settings", "seeds"]
     for part in PARTS:
-        head += [f"{part}: mel error, dB ↓", f"{part}: ESTOI ↑"]
+        head += [f"{part}: {title}" for title, _ in MEASURES.values()]
     rows = [[name, "", "–", *_cells([scores]), "–"] for name, scores in baselines.items()]
     for name, made in runs.items():
         if not made:
@@ -248,8 +308,8 @@ def ablation_table(
 def _cells(scores: Sequence[Scores]) -> Iterable[str]:
     """Mean over seeds, with the lowest and the highest if there are several."""
     for part in PARTS:
-        for name, digits in (("error_db", 2), ("estoi", 3)):
-            values = [one[part][name] for one in scores if part in one]
+        for name, (_, digits) in MEASURES.items():
+            values = [one[part][name] for one in scores if name in one.get(part, {})]
             if not values:
                 yield "–"
                 continue

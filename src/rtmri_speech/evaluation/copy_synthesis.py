@@ -16,6 +16,7 @@ from rtmri_speech.evaluation.f0_range import propose_f0_range
 from rtmri_speech.evaluation.metrics import score_pair
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import log_mel
+from rtmri_speech.signal.voice import harvest_f0
 from rtmri_speech.vocoder.griffin_lim import GRIFFIN_LIM_TITLE, griffin_lim
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ def score_copy_synthesis(
         audio = read_audio(path, sampling_rate=spec.sampling_rate)
         mel = spec.mel(audio)
         condition = log_mel(mel)
+        f0 = harvest_f0(audio, spec.sampling_rate, spec.hop_length, f0_range)[0] if vocoder.needs_f0 else None
         for system, speak in (
-            ("vocoder", lambda condition=condition: vocoder.synthesise(condition)),
+            ("vocoder", lambda condition=condition, f0=f0: vocoder.synthesise(condition, f0)),
             ("griffin_lim", lambda mel=mel: griffin_lim(spec, mel)),
         ):
             made = speak()

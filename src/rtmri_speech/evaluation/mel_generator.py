@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from rtmri_speech.acoustic.predict import AcousticBundle, predict_db
+from rtmri_speech.acoustic import context
+from rtmri_speech.acoustic.context import predict_db
+from rtmri_speech.acoustic.predict import AcousticBundle
+from rtmri_speech.dataset.f0 import spoken_frames
 from rtmri_speech.dataset.filelists import read_filelist
-from rtmri_speech.dataset.sample import Sample, open_sample
+from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, mean_mel, shuffled_in_time, training_frames
 from rtmri_speech.evaluation.f0_range import training_f0_range
-from rtmri_speech.evaluation.metrics import f0_errors, harvest_f0, missing_libraries, speech_frames
-from rtmri_speech.evaluation.ridge import RIDGE, Pictures, RidgeF0, RidgeMel
-from rtmri_speech.signal.audio import read_audio
-from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.evaluation.known_f0 import KnownF0, find_f0
+from rtmri_speech.evaluation.metrics import f0_errors
+from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
 
 ALWAYS_VOICED = "median F0, always voiced"
-
-LEAST_VOICED = 50
-"""Voiced training frames under which F0 is not regressed."""
-
-F0_CLIPS = 100
-"""Training clips that F0 is regressed on at most, evenly chosen: a quarter of a second of processor each."""
-
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """From frames ``(T, H, W)`` to a mel in dB ``(T, n_mels)``."""
@@ -74,10 +70,10 @@ def mel_generator_errors(
     -------
     ``{split: {"clips": n, "frames": n, "held_out": bool, "systems": {name: {"all": mse, "speech": mse}},
     "f0": {name: {metric: value}}}}``. Empty splits are omitted. ``f0`` has `f0_errors` over all speech frames of the
-    split, against WORLD's F0 of the recording, of ridge regression and of a median F0 in each frame; it is empty
-    without pyworld or without a voice in the training clips. A split is held out if the checkpoint lists none of its
-    clips as seen. Frames without sound are ignored; speech is that of the recording (`speech_frames`). The control is
-    the model in ``window`` context on the clip's frames in random order.
+    split, against WORLD's F0 of the recording, of ridge regression, of a median F0 in each frame, and of the model
+    if it predicts F0; it is empty without a voice in the training clips. A split is held out if the checkpoint lists
+    none of its clips as seen. Frames without sound are ignored; speech is that of the recording (`speech_frames`). The
+    control is the model in ``window`` context on the clip's frames in random order.
     """
     lists = Path(processed_dir) / "hifigan_filelists"
     training = read_filelist(lists / "training.txt")
@@ -89,63 +85,38 @@ def mel_generator_errors(
         "control: model, frames shuffled": lambda mri: predict_db(bundle, shuffled_in_time(mri, seed), "window"),
     }
     parts = {split: read_filelist(lists / f"{split}.txt", may_be_empty=True) for split in splits}
-    pitch = _pitch_errors(Path(processed_dir), training, parts, bundle.mel, f0_range, ridge.pictures)
-    return {
-        split: {**_measured(systems, Path(processed_dir), ids, bundle), "f0": pitch.get(split, {})}
-        for split, ids in parts.items()
-        if ids
-    }
-
-
-def _pitch_errors(
-    processed_dir: Path,
-    training: list[str],
-    parts: Mapping[str, list[str]],
-    spec: MelSpec,
-    f0_range: tuple[float, float] | None,
-    pictures: Pictures,
-) -> dict[str, dict[str, dict[str, float | None]]]:
-    """``{split: {system: `f0_errors`}}`` of the splits that have clips; see `mel_generator_errors`."""
-    if "pyworld" in missing_libraries():
-        return {}
-    where = f0_range or training_f0_range(processed_dir, spec)
-    chosen = training[:: -(-len(training) // F0_CLIPS)]
-    known = {id: _spoken_f0(processed_dir, id, spec, where) for id in chosen}
-    voiced = np.concatenate([f0[speech & (f0 > 0)] for f0, speech in known.values()])
-    if len(voiced) < LEAST_VOICED:
-        return {}
-    systems: dict[str, Predict] = {
-        RIDGE: RidgeF0(processed_dir, known, pictures).predict,
-        ALWAYS_VOICED: lambda mri: np.full(len(mri), np.median(voiced)),
-    }
-    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    where = f0_range or training_f0_range(processed_dir, bundle.mel)
+    known = find_f0(processed_dir, training, bundle.mel, where, ridge.pictures)
+    found = {}
     for split, ids in parts.items():
-        if not ids:
-            continue
-        truth, speech = map(
-            np.concatenate, zip(*(_spoken_f0(processed_dir, id, spec, where) for id in ids), strict=True)
-        )
-        frames = [open_sample(processed_dir, id).mri for id in ids]
-        found[split] = {
-            name: _defined(f0_errors(truth, np.concatenate([predict(mri) for mri in frames]), speech))
-            for name, predict in systems.items()
-        }
+        if ids:
+            found[split] = _measured(systems, Path(processed_dir), ids, bundle)
+            found[split]["f0"] = _f0_errors(known, bundle, ids) if known else {}
     return found
+
+
+def _f0_errors(known: KnownF0, bundle: AcousticBundle, ids: list[str]) -> dict[str, dict[str, float | None]]:
+    """`f0_errors` of each system over the clips' speech frames; the model's if it predicts F0."""
+    systems: dict[str, Predict] = {RIDGE: known.ridge.predict, ALWAYS_VOICED: known.constant}
+    if bundle.model.network.pitch:
+        for name in get_args(context.Context):
+            systems[f"model, {name}"] = functools.partial(_predicted_f0, bundle, name)
+    clips = [open_sample(known.processed_dir, id) for id in ids]
+    truth = np.concatenate([known.spoken(clip) for clip in clips])
+    speech = ~np.isnan(truth)
+    return {
+        name: _defined(f0_errors(truth, np.concatenate([predict(clip.mri) for clip in clips]), speech))
+        for name, predict in systems.items()
+    }
+
+
+def _predicted_f0(bundle: AcousticBundle, name: context.Context, mri: np.ndarray) -> np.ndarray:
+    return context.predict(bundle, mri, name).f0
 
 
 def _defined(errors: Mapping[str, float]) -> dict[str, float | None]:
     """What JSON can hold: None for a value that is not defined."""
     return {name: None if math.isnan(value) else value for name, value in errors.items()}
-
-
-def _spoken_f0(
-    processed_dir: Path, id: str, spec: MelSpec, f0_range: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """WORLD's F0 of a clip, Hz, 0 where unvoiced, and which frames are speech, ``(T,)`` each."""
-    clip = open_sample(processed_dir, id)
-    audio = read_audio(processed_dir / "wavs" / f"{id}.wav", sampling_rate=spec.sampling_rate)
-    f0 = harvest_f0(audio, spec.sampling_rate, spec.hop_length, f0_range)[0][: len(clip.mri)]
-    return np.pad(f0, (0, len(clip.mri) - len(f0))), spoken_frames(processed_dir, clip, spec)
 
 
 def _measured(
@@ -172,10 +143,3 @@ def _measured(
             name: {"all": float(error.mean()), "speech": float(error[speech].mean())} for name, error in pooled.items()
         },
     }
-
-
-def spoken_frames(processed_dir: Path, clip: Sample, spec: MelSpec) -> np.ndarray:
-    """Return which frames of the clip are speech, bool ``(T,)``; an incomplete last frame is not."""
-    recording = read_audio(processed_dir / "wavs" / f"{clip.id}.wav", sampling_rate=spec.sampling_rate)
-    speech = speech_frames(recording, spec.hop_length)[: len(clip.mri)]
-    return np.pad(speech, (0, len(clip.mri) - len(speech)))

@@ -101,7 +101,7 @@ class RidgeF0:
     Parameters
     ----------
     processed_dir : the dataset.
-    tracks : of each training clip by id, F0 in Hz, 0 where unvoiced, and which frames are speech, ``(T,)`` each.
+    tracks : of each training clip by id, F0 in Hz, 0 where unvoiced and NaN outside of speech, ``(T,)``.
     pictures : what to predict from, as of a `RidgeMel`.
 
     Raises
@@ -113,13 +113,13 @@ class RidgeF0:
     def __init__(
         self,
         processed_dir: str | Path,
-        tracks: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        tracks: Mapping[str, np.ndarray],
         pictures: Pictures,
     ) -> None:
         self._pictures = pictures
         voicing, logarithm = _Sums(pictures.width), _Sums(pictures.width)
-        for id, (f0, speech) in tracks.items():
-            features, voiced = pictures.features(open_sample(processed_dir, id).mri), speech & (f0 > 0)
+        for id, f0 in tracks.items():
+            features, speech, voiced = pictures.features(open_sample(processed_dir, id).mri), ~np.isnan(f0), f0 > 0
             voicing.add(features[speech], voiced[speech, None].astype(np.float64))
             logarithm.add(features[voiced], np.log(f0[voiced, None].astype(np.float64)))
         if logarithm.frames < 2:

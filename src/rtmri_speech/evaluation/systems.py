@@ -20,11 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rtmri_speech.acoustic.pitch import split_outputs
 from rtmri_speech.atomic import save_json, save_text
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, NearestFrames, mean_mel
+from rtmri_speech.evaluation.known_f0 import KnownF0
 from rtmri_speech.evaluation.metrics import missing_libraries, real_time_factor, score_pair, summarise
 from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_frames, read_phonemes
 from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
@@ -85,11 +88,13 @@ class Systems:
     base : the vocoder before fine-tuning, or None.
     look_up, ridge : nearest neighbours among the training frames, and ridge regression on them.
     contexts : of the LSTM, the configured one first.
+    f0 : of the rows without a network, for vocoders that need F0: of the recording with its mel, the median with the
+        mean mel, and by ridge regression with the mels of nearest neighbours and of ridge regression.
 
     Raises
     ------
     UserError
-        A vocoder reads another mel than the acoustic model predicts.
+        A vocoder reads another mel than the acoustic model predicts, or needs F0 and there is none.
     """
 
     acoustic: AcousticBundle
@@ -98,8 +103,11 @@ class Systems:
     look_up: NearestFrames
     ridge: RidgeMel
     contexts: Sequence[Context]
+    f0: KnownF0 | None = None
 
     def __post_init__(self) -> None:
+        if self.vocoder.needs_f0 and self.f0 is None:
+            raise UserError("the training clips", "have too little voiced speech for F0", "choose another vocoder")
         for vocoder in filter(None, (self.vocoder, self.base)):
             vocoder.spec.require_same(self.acoustic.mel, "the vocoder", str(self.acoustic.source))
 
@@ -120,6 +128,7 @@ class Systems:
         from rtmri_speech.acoustic.predict import frame_features
 
         spec, scaler, model = self.acoustic.mel, self.acoustic.scaler, self.acoustic.model
+        frames, known = sample.mri, self.f0
         with torch.inference_mode():
             start = time.perf_counter()
             features = frame_features(self.acoustic, sample.mri)
@@ -127,21 +136,22 @@ class Systems:
             predicted = {}
             for context in self.contexts:
                 start = time.perf_counter()
-                standardised = decode_in_context(model.decode, features, context, self.acoustic.ref_frames)
-                mel_db = scaler.restore(standardised.cpu().numpy()).T
-                predicted[context] = spec.log_from_db(mel_db)
-                audio = self.vocoder.synthesise(predicted[context])
+                outputs = decode_in_context(model.outputs, features, context, self.acoustic.ref_frames)
+                standardised, f0 = split_outputs(outputs.cpu().numpy(), spec.n_mels)
+                predicted[context] = spec.log_from_db(scaler.restore(standardised).T)
+                audio = self.vocoder.synthesise(predicted[context], f0)
                 yield context, audio, seconds_cnn + time.perf_counter() - start
         true_db = sample.mel_db.T
         true = spec.log_from_db(true_db)
         if self.base:
             yield "base_vocoder", self.base.synthesise(predicted[self.contexts[0]]), None
         floor = mean_mel(scaler, len(sample.mri)).T
-        yield "floor", self.vocoder.synthesise(spec.log_from_db(floor)), None
+        yield "floor", self.vocoder.synthesise(spec.log_from_db(floor), known and known.constant(frames)), None
         nearest = self.look_up.predict(sample.mri, min(NEIGHBOURS, self.look_up.count)).T
-        yield "look_up", self.vocoder.synthesise(spec.log_from_db(nearest)), None
-        yield "ridge", self.vocoder.synthesise(spec.log_from_db(self.ridge.predict(sample.mri).T)), None
-        yield "ceiling", self.vocoder.synthesise(true), None
+        regressed = known and known.ridge.predict(frames)
+        yield "look_up", self.vocoder.synthesise(spec.log_from_db(nearest), regressed), None
+        yield "ridge", self.vocoder.synthesise(spec.log_from_db(self.ridge.predict(frames).T), regressed), None
+        yield "ceiling", self.vocoder.synthesise(true, known and np.nan_to_num(known.spoken(sample))), None
         if self.base:
             yield "ceiling_base", self.base.synthesise(true), None
         yield "griffin_lim", griffin_lim(spec, spec.linear_from_db(true_db)), None

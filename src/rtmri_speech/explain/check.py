@@ -15,9 +15,9 @@ from rtmri_speech.acoustic.context import Context
 from rtmri_speech.acoustic.data import prepared_frames
 from rtmri_speech.acoustic.fold import fold_batch_norm
 from rtmri_speech.acoustic.predict import AcousticBundle
+from rtmri_speech.dataset.f0 import spoken_frames
 from rtmri_speech.dataset.sample import Sample, load_array, open_sample
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.mel_generator import spoken_frames
 from rtmri_speech.evaluation.metrics import summarise
 from rtmri_speech.evaluation.scores import null_for_nan
 from rtmri_speech.explain.bands import Band, filters

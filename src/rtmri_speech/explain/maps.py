@@ -16,6 +16,7 @@ import torch
 
 from rtmri_speech.acoustic.context import Context, decode_in_context
 from rtmri_speech.acoustic.data import prepared_frames
+from rtmri_speech.acoustic.pitch import split_outputs
 from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.bands import Band, filters
@@ -139,7 +140,8 @@ def band_powers(
     bins : filters of each band.
     """
     features = _features(bundle, pictures).cpu().numpy()
-    standardised = decode_in_context(bundle.decode, features, context, bundle.ref_frames)
+    outputs = decode_in_context(bundle.decode, features, context, bundle.ref_frames)
+    standardised, _ = split_outputs(outputs, bundle.mel.n_mels)
     power = 10 ** (bundle.scaler.restore(standardised).astype(np.float64) / 10)
     return {name: power[:, part].sum(1) for name, part in bins.items()}
 

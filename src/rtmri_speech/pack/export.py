@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rtmri_speech.acoustic.context import Context, predict_db
+from rtmri_speech.acoustic.context import Context
 from rtmri_speech.acoustic.fold import fold_batch_norm
 from rtmri_speech.acoustic.model import AcousticModel
 from rtmri_speech.acoustic.predict import AcousticBundle, load_acoustic_model, read_acoustic_checkpoint
@@ -33,7 +33,7 @@ from rtmri_speech.vocoder.engine import Vocoder, generator_graph, load_vocoder
 from rtmri_speech.vocoder.untrained import read_untrained
 
 MEL_TOLERANCE = 1e-4
-"""Maximum difference of standardised mels between torch and a pack."""
+"""Maximum difference of standardised mels, and of F0 and voicing, between torch and a pack."""
 
 SMALLEST_SNR = 90.0
 """Minimum signal-to-noise ratio of the pack's sound against torch's, dB."""
@@ -41,7 +41,7 @@ SMALLEST_SNR = 90.0
 _COMPARED_FRAMES = (1, 7)
 """Lengths at which a pack is compared; the second differs from the export's example."""
 
-_CARRIED_SETTINGS = {"backbone", "components", "output_stride", "rnn_hidden", "dropout", "n_mels"}
+_CARRIED_SETTINGS = {"backbone", "components", "output_stride", "rnn_hidden", "dropout", "n_mels", "pitch"}
 """Supported network settings; others are refused unless they have their default."""
 
 _CARRIED_PARTS = {"cnn", "rnn", "dropout", "head"}
@@ -101,6 +101,7 @@ def make_pack(
         context=context,
         ref_frames=acoustic.ref_frames,
         receptive_field=vocoder.receptive_field,
+        pitch=acoustic.model.network.pitch,
         graphs=digests(graphs),
         models={name: contents_hash(file) for name, file in files.items() if file},
         trainings={name: _training(content, files[name]) for name, content in trainings.items()},
@@ -177,13 +178,13 @@ def _require_equal(
     rng = np.random.default_rng(0)
     for count in _COMPARED_FRAMES:
         frames = rng.integers(0, 256, (count, *about.frame_size), dtype=np.uint8)
-        found, expected = (predict_db(model, frames, "sequence") for model in (generator, acoustic))
-        difference = np.abs(acoustic.scaler.standardise(found) - acoustic.scaler.standardise(expected)).max()
+        found, expected = (model.decode(model.features(frames)[None]) for model in (generator, acoustic))
+        difference = np.abs(found - expected).max()
         # Negated, so that NaN is refused too.
         if not difference <= MEL_TOLERANCE:
             raise _unequal(path, f"its mels differ from torch's by {difference:.1e} deviations")
-        log_mel = rng.normal(-4, 1, (acoustic.mel.n_mels, count)).astype(np.float32)
-        snr = signal_to_noise_db(vocoder.synthesise(log_mel), pack_vocoder.synthesise(log_mel))
+        log_mel, f0 = rng.normal(-4, 1, (acoustic.mel.n_mels, count)).astype(np.float32), rng.uniform(80, 300, count)
+        snr = signal_to_noise_db(vocoder.synthesise(log_mel, f0), pack_vocoder.synthesise(log_mel, f0))
         if not snr >= SMALLEST_SNR:
             raise _unequal(path, f"its sound differs from torch's, {snr:.0f} dB under it")
 

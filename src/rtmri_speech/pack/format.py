@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rtmri_speech.acoustic.context import LARGEST_PICTURE, LARGEST_WINDOW, Context
+from rtmri_speech.acoustic.pitch import PITCH_OUTPUTS
 from rtmri_speech.atomic import replacing
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
@@ -72,6 +73,7 @@ class About:
     models : SHA-256 of each source file by role.
     trainings : provenance of each model's training, if known; see `pack.export`.
     scores : evaluation scores, if added.
+    pitch : whether the mel generator predicts F0 and voicing too (`acoustic.pitch`).
     untrained : the vocoder of `vocoder.untrained` that is used if there is no graph of one.
     """
 
@@ -92,6 +94,7 @@ class About:
     models: dict[str, str]
     trainings: dict[str, Any]
     scores: dict[str, Any] | None = None
+    pitch: bool = False
     # Packs without a vocoder's graph, and without this entry, are from when there was one such vocoder.
     untrained: str = "griffin-lim"
 
@@ -109,6 +112,8 @@ class About:
             raise UserError("receptive_field", f"is {self.receptive_field}", f"give 0 to {_LONGEST_REACH} frames")
         if self.untrained not in UNTRAINED:
             raise UserError("untrained", f"is {self.untrained!r}", f"give one of {', '.join(UNTRAINED)}")
+        if len(self.graphs) < len(GRAPHS) and UNTRAINED[self.untrained].needs_f0 and not self.pitch:
+            raise UserError("untrained", f"is {self.untrained!r}, and the pack predicts no F0", _REMEDY)
         if sorted(self.graphs) not in map(sorted, KINDS):
             raise UserError("graphs", f"names {', '.join(self.graphs) or 'none'}", f"name {', '.join(GRAPHS)}")
 
@@ -184,9 +189,10 @@ def read_graph(path: str | Path, about: About, name: str) -> bytes:
 def require_ports(graph: bytes, about: About, name: str, source: str) -> None:
     """Refuse a graph whose input or output does not match the description, naming ``source``."""
     n_mels, features = about.mel["n_mels"], about.features
+    outputs = n_mels + about.pitch * PITCH_OUTPUTS
     wanted = {
         "cnn.onnx": (("uint8", (1, *about.image_size)), ("float32", (1, features))),
-        "recurrence.onnx": (("float32", (None, None, features)), ("float32", (None, None, n_mels))),
+        "recurrence.onnx": (("float32", (None, None, features)), ("float32", (None, None, outputs))),
         "vocoder.onnx": (("float32", (1, n_mels, None)), ("float32", (1, 1, None))),
     }[name]
     for what, found, (kind, shape) in zip(("input", "output"), ports(graph, source), wanted, strict=True):

@@ -19,7 +19,7 @@ CARRIED = {*_LSTM, "head.weight", "head.bias"}
 
 
 def recurrence_graph(model: AcousticModel, source: str) -> bytes:
-    """Return a graph from features ``(B, T, C)`` to standardised mel ``(B, T, n_mels)``; B and T are free.
+    """Return a graph from features ``(B, T, C)`` to `AcousticModel.outputs` ``(B, T, O)``; B and T are free.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def recurrence_graph(model: AcousticModel, source: str) -> bytes:
             "and one linear layer",
             "use torch (synthesis: {engine: torch})",
         )
-    channels, (n_mels, hidden) = weights["rnn.lstm.weight_ih_l0"].shape[1], weights["head.weight"].shape
+    channels, (outputs, hidden) = weights["rnn.lstm.weight_ih_l0"].shape[1], weights["head.weight"].shape
 
     def both(kind: str) -> list[np.ndarray]:
         return [_reordered(weights[f"rnn.lstm.{kind}_l0{end}"]) for end in _DIRECTIONS]
@@ -64,7 +64,7 @@ def recurrence_graph(model: AcousticModel, source: str) -> bytes:
         nodes,
         "recurrence",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["windows", "frames", channels])],
-        [helper.make_tensor_value_info("mel", TensorProto.FLOAT, ["windows", "frames", n_mels])],
+        [helper.make_tensor_value_info("mel", TensorProto.FLOAT, ["windows", "frames", outputs])],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     return serialised(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION))

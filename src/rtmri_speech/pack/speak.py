@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.acoustic.context import Context, frame_blocks, scaled_frames
+from rtmri_speech.acoustic.pitch import PITCH_OUTPUTS
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.graphs.run import Graph
 from rtmri_speech.pack.format import GRAPHS, About, read_about, read_graph
@@ -32,7 +33,7 @@ class PackMelGenerator:
         self.source, self.frame_size, self.ref_frames = source, about.frame_size, about.ref_frames
         self.mel, self.scaler = MelSpec.from_dict(about.mel), Scaler.from_dict(about.scaler, source)
         self._image_size, self._cnn, self._recurrence = about.image_size, cnn, recurrence
-        self._features = about.features
+        self._features, self._outputs = about.features, self.mel.n_mels + about.pitch * PITCH_OUTPUTS
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """Return the features of frames."""
@@ -42,8 +43,8 @@ class PackMelGenerator:
         return np.concatenate([self._cnn(scaled_frames(block, self._image_size), shape) for block in blocks])
 
     def decode(self, features: np.ndarray) -> np.ndarray:
-        """Return the standardised mel of features."""
-        return self._recurrence(features, (*features.shape[:2], self.mel.n_mels))
+        """Return the outputs of features."""
+        return self._recurrence(features, (*features.shape[:2], self._outputs))
 
 
 class PackVocoder(BlockVocoder):
@@ -60,7 +61,7 @@ class PackVocoder(BlockVocoder):
         super().__init__(MelSpec.from_dict(about.mel), about.receptive_field, block_frames)
         self._vocoder = vocoder
 
-    def samples(self, log_mel: np.ndarray) -> np.ndarray:
+    def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
         """Return the graph's samples for a whole log mel; see `BlockVocoder.samples`."""
         return self._vocoder(log_mel[None], (1, 1, log_mel.shape[1] * self.hop_length))[0, 0]
 

@@ -98,6 +98,10 @@ class NetworkSettings(Section):
         "Pixels per cell of the last feature map (at least 8 x 8 cells are recommended for Grad-CAM); empty means"
         " the backbone's default.",
     )
+    pitch: bool = setting(
+        False,
+        "Also learn F0 and voicing from the picture, as two further outputs: synthesis.vocoder world needs them.",
+    )
     # The limit keeps an LSTM from a malformed checkpoint within memory.
     rnn_hidden: Annotated[int, Within(ge=1, le=4096)] = setting(640, "Width of the LSTM, per direction.")
     dropout: ShareBelowOne = setting(0.5, "Dropout probability before the last layer.", adjustable=True)

@@ -41,10 +41,11 @@ class Synthesis(Section):
         "Engine for synthesis: pack (ONNX Runtime, four times faster), or torch (the checkpoints; for bfloat16,"
         " or a backbone that packs do not support).",
     )
-    vocoder: Literal["hifigan", "griffin-lim"] = setting(
+    vocoder: Literal["hifigan", "griffin-lim", "world"] = setting(
         "hifigan",
         "hifigan: the vocoder trained here, or the given one; others need no training: griffin-lim is better than one"
-        " of other voices that is trained little. evaluation/copy_synthesis.md compares the two.",
+        " of other voices that is trained little (evaluation/copy_synthesis.md compares the two); world is voiced where"
+        " the predicted mel is too smooth for others, and needs acoustic.pitch.",
     )
     bf16: bool = setting(
         False,

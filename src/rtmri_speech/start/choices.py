@@ -251,7 +251,9 @@ def window_of(ref_frames: int, rate: Fraction) -> int:
 
 def speaks_by(size: str, minutes: float) -> str:
     """Return ``synthesis.vocoder`` of a size (small, full) and minutes of training speech."""
-    return "hifigan" if size == "full" and minutes >= VOCODER_MINUTES else "griffin-lim"
+    if size == "small":
+        return "world"
+    return "hifigan" if minutes >= VOCODER_MINUTES else "griffin-lim"
 
 
 def dataset_bytes(frames: int, size: tuple[int, int], spec: MelSpec) -> int:

@@ -49,10 +49,12 @@ class Speech:
     Attributes
     ----------
     mel_db : predicted mel, dB, float32 ``(T, n_mels)``.
+    f0 : predicted F0, Hz, 0 where unvoiced, float32 ``(T,)``; None if it is not predicted.
     audio : samples in [-1, 1] by the vocoder's name, float32 ``(T * hop_length,)`` each.
     """
 
     mel_db: np.ndarray
+    f0: np.ndarray | None
     audio: Mapping[str, np.ndarray]
 
 
@@ -241,8 +243,9 @@ def speak_each(
 def write_speech(output_dir: str | Path, source: Source, speech: Speech, spec: MelSpec) -> None:
     """Write the output files of a clip.
 
-    ``<id>_mel.npy``, dB, and ``<id>_mel_log.npy``, natural logarithm, float32 ``(T, n_mels)``; ``<id>_mel.png``, the
-    true mel over the predicted one; ``<id>_original.wav``, the recording, and ``<id>_generated.wav``, both T hops long.
+    ``<id>_mel.npy``, dB, and ``<id>_mel_log.npy``, natural logarithm, float32 ``(T, n_mels)``; ``<id>_f0.npy``, Hz, 0
+    where unvoiced, float32 ``(T,)``, if it is predicted; ``<id>_mel.png``, the true mel over the predicted one;
+    ``<id>_original.wav``, the recording, and ``<id>_generated.wav``, both T hops long.
     Without sound there is no original. With several vocoders, each one's speech is in a subdirectory of its name.
     """
     output_dir, id = Path(output_dir), source.id
@@ -258,6 +261,8 @@ def write_speech(output_dir: str | Path, source: Source, speech: Speech, spec: M
             rows.insert(0, ("true", spec.db(spec.mel(recording)).T))
     save_npy(output_dir / f"{id}_mel.npy", speech.mel_db)
     save_npy(output_dir / f"{id}_mel_log.npy", spec.log_from_db(speech.mel_db).astype(np.float32))
+    if speech.f0 is not None:
+        save_npy(output_dir / f"{id}_f0.npy", speech.f0)
     draw_mels(output_dir / f"{id}_mel.png", id, rows, spec)
     for name, audio in speech.audio.items():
         directory = output_dir / name if len(speech.audio) > 1 else output_dir

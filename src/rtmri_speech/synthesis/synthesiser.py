@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from rtmri_speech.acoustic.context import Context, MelGenerator, predict_db
+from rtmri_speech.acoustic.context import Context, MelGenerator, predict
+from rtmri_speech.acoustic.pitch import split_outputs
 from rtmri_speech.errors import UserError
 from rtmri_speech.synthesis.speech import Speech
 from rtmri_speech.vocoder.blocks import BlockVocoder
@@ -46,9 +47,10 @@ class Synthesiser:
 
     def speech(self, frames: Iterable[np.ndarray]) -> Speech:
         """Return the speech for gray frames uint8 ``(H, W)``, holding one block of frames at a time in memory."""
-        mel_db = predict_db(self._acoustic, frames, self._context)
+        mel_db, f0 = predict(self._acoustic, frames, self._context)
         log_mel = np.float32(self.mel.log_from_db(mel_db).T)
-        return Speech(mel_db, {name: vocoder.synthesise(log_mel) for name, vocoder in self._vocoders.items()})
+        audio = {name: vocoder.synthesise(log_mel, f0) for name, vocoder in self._vocoders.items()}
+        return Speech(mel_db, f0, audio)
 
 
 class LiveSynthesiser:
@@ -94,5 +96,6 @@ class LiveSynthesiser:
         window: deque[np.ndarray] = deque(maxlen=acoustic.ref_frames)
         for frame in frames:
             window.append(acoustic.features(frame[None]))
-            standardised = acoustic.decode(np.concatenate(window)[None])[0, -1:]
+            outputs = acoustic.decode(np.concatenate(window)[None])[0, -1:]
+            standardised, _ = split_outputs(outputs, acoustic.mel.n_mels)
             yield np.float32(acoustic.mel.log_from_db(acoustic.scaler.restore(standardised)).T)

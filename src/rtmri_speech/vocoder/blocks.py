@@ -33,9 +33,11 @@ class BlockVocoder(ABC):
     ----------
     sampling_rate, hop_length : of the output, Hz and samples per frame.
     whole_clips : whether its samples depend on the whole clip: a stream then yields once, at the end of the mel.
+    needs_f0 : whether it synthesises from a mel and F0; others ignore F0.
     """
 
     whole_clips: ClassVar[bool] = False
+    needs_f0: ClassVar[bool] = False
 
     def __init__(self, spec: MelSpec, receptive_field: tuple[int, int], block_frames: int) -> None:
         if block_frames < 1:
@@ -44,15 +46,16 @@ class BlockVocoder(ABC):
         self.sampling_rate, self.hop_length = spec.sampling_rate, spec.hop_length
 
     @abstractmethod
-    def samples(self, log_mel: np.ndarray) -> np.ndarray:
-        """Return the samples, float32 ``(t * hop_length,)``, for a whole log mel, float32 ``(n_mels, t)``."""
+    def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
+        """Return the samples, float32 ``(t * hop_length,)``, for a whole log mel, float32 ``(n_mels, t)``, and F0."""
 
-    def synthesise(self, log_mel: np.ndarray) -> np.ndarray:
+    def synthesise(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
         """Return the waveform of a log mel.
 
         Parameters
         ----------
         log_mel : natural log of the linear mel, ``(n_mels, T)``.
+        f0 : Hz, 0 where unvoiced, ``(T,)``; required if `needs_f0`.
 
         Returns
         -------
@@ -61,8 +64,10 @@ class BlockVocoder(ABC):
         Raises
         ------
         UserError
-            The mel has the wrong shape or values that are not finite.
+            The mel has the wrong shape or values that are not finite, or F0 is missing.
         """
+        if self.whole_clips and (checked := self._checked(log_mel)).shape[1]:
+            return self.samples(checked, f0)
         return np.concatenate(list(self.stream([log_mel])) or [np.zeros(0, np.float32)])
 
     def stream(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

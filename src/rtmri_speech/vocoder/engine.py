@@ -45,7 +45,7 @@ class Vocoder(BlockVocoder):
             self.generator.halve()
         self.config, self.device = config, torch.device(device)
 
-    def samples(self, log_mel: np.ndarray) -> np.ndarray:
+    def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
         """Return the generator's samples for a whole log mel; see `BlockVocoder.samples`."""
         mel = torch.from_numpy(log_mel).to(self.device)
         with torch.inference_mode():

@@ -26,7 +26,7 @@ class GriffinLim(BlockVocoder):
     def __init__(self, spec: MelSpec) -> None:
         super().__init__(spec, receptive_field=(0, 0), block_frames=1)
 
-    def samples(self, log_mel: np.ndarray) -> np.ndarray:
+    def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
         """Return the samples for a log mel, clipped at full scale."""
         return np.clip(griffin_lim(self.spec, np.exp(log_mel)), -1, 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from rtmri_speech import atomic
@@ -11,8 +11,9 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import read_json, require_type
 from rtmri_speech.vocoder.blocks import BlockVocoder
 from rtmri_speech.vocoder.griffin_lim import GriffinLim
+from rtmri_speech.vocoder.world import World
 
-UNTRAINED: Mapping[str, Callable[[MelSpec], BlockVocoder]] = {"griffin-lim": GriffinLim}
+UNTRAINED: Mapping[str, type[GriffinLim] | type[World]] = {"griffin-lim": GriffinLim, "world": World}
 """What makes the vocoder of a mel, by the names that `synthesis.vocoder` has beside hifigan."""
 
 

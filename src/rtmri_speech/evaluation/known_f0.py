@@ -1,0 +1,71 @@
+"""F0 of a clip without a network: of its recording, regressed from its frames, and constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rtmri_speech.dataset.f0 import spoken_f0
+from rtmri_speech.dataset.sample import Sample, open_sample
+from rtmri_speech.evaluation.ridge import Pictures, RidgeF0
+from rtmri_speech.signal.mel import MelSpec
+
+LEAST_VOICED = 50
+"""Voiced training frames under which F0 is not regressed."""
+
+F0_CLIPS = 100
+"""Training clips that F0 is regressed on at most, evenly chosen: a quarter of a second of processor each."""
+
+
+@dataclass(frozen=True)
+class KnownF0:
+    """Sources of F0, Hz, 0 where unvoiced, ``(T,)``.
+
+    Attributes
+    ----------
+    processed_dir, spec, f0_range : the dataset, its mel, and the speakers' range, Hz.
+    ridge : the regression.
+    median : of the training clips' voiced frames, Hz.
+    """
+
+    processed_dir: Path
+    spec: MelSpec
+    f0_range: tuple[float, float]
+    ridge: RidgeF0
+    median: float
+
+    def constant(self, frames: np.ndarray) -> np.ndarray:
+        """Return the median F0 in each frame."""
+        return np.full(len(frames), self.median)
+
+    def spoken(self, clip: Sample) -> np.ndarray:
+        """Return that of the clip's recording, NaN outside of speech (`spoken_f0`)."""
+        return spoken_f0(self.processed_dir, clip, self.spec, self.f0_range)
+
+
+def find_f0(
+    processed_dir: str | Path,
+    training: Sequence[str],
+    spec: MelSpec,
+    f0_range: tuple[float, float],
+    pictures: Pictures,
+) -> KnownF0 | None:
+    """Return the sources of F0 of a dataset; None if its training clips have fewer than `LEAST_VOICED` voiced frames.
+
+    Parameters
+    ----------
+    training : its training clips; at most `F0_CLIPS` are used.
+    f0_range : of the speakers, Hz.
+    pictures : what to regress on.
+    """
+    processed_dir = Path(processed_dir)
+    chosen = training[:: -(-len(training) // F0_CLIPS)]
+    tracks = {id: spoken_f0(processed_dir, open_sample(processed_dir, id), spec, f0_range) for id in chosen}
+    voiced = np.concatenate([track[track > 0] for track in tracks.values()])
+    if len(voiced) < LEAST_VOICED:
+        return None
+    ridge = RidgeF0(processed_dir, tracks, pictures)
+    return KnownF0(processed_dir, spec, f0_range, ridge, float(np.median(voiced)))

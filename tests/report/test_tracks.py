@@ -9,8 +9,6 @@ from conftest import SPEC
 
 from rtmri_speech.report.tracks import dio_f0, draw_tracks
 
-pytest.importorskip("pyworld")
-
 
 def glide(low, high, seconds=1.5, rate=11413):
     """Pulses whose rate rises, silent in the last third."""

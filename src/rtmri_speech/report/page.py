@@ -26,7 +26,6 @@ from rtmri_speech.report.measures import known_measures, span
 from rtmri_speech.report.media import ORIGINAL, copy, write_media, write_phones
 from rtmri_speech.report.scores import NOT_MEASURED, read_intelligibility, read_scores, vocoder_verdict
 from rtmri_speech.report.template import details, fill, note, table
-from rtmri_speech.report.tracks import can_track
 from rtmri_speech.signal.mel import MelSpec
 
 TITLE = "rtMRI to speech"
@@ -169,7 +168,7 @@ def page_data(
 def tracked(scores: Mapping[str, Any], sources: Sequence[str]) -> list[str]:
     """Return the sounds whose F0 and formants are shown: those whose mels always are."""
     shown = [ORIGINAL[0], *sources[:2]]
-    return shown if scores["settings"].get("f0_range_hz") and can_track() else []
+    return shown if scores["settings"].get("f0_range_hz") else []
 
 
 def _rounded(value: float | None) -> float | None:

@@ -8,19 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.atomic import save_text
-from rtmri_speech.evaluation.metrics import VOICED_CORRELATION, missing_libraries, period_correlation, speech_frames
 from rtmri_speech.signal.formants import formant_tracks
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.signal.voice import VOICED_CORRELATION, period_correlation, speech_frames
 
 F0_COLOUR, FORMANT_COLOUR = "#5ce1ff", "#8dff7a"
 _HEIGHT = 100
 _STEPS = 8
 """Estimates per frame; DIO follows F0 in steps of about 5 ms."""
-
-
-def can_track() -> bool:
-    """Return whether the library of F0 is installed."""
-    return "pyworld" not in missing_libraries()
 
 
 def draw_tracks(path: Path, audio: np.ndarray, spec: MelSpec, f0_range: tuple[float, float]) -> None:

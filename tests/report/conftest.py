@@ -1,4 +1,6 @@
-"""A page made once for the tests that read it."""
+"""A page made once for the tests that read it, and a browser."""
+
+import shutil
 
 import pytest
 from report_experiment import make_experiment
@@ -7,6 +9,40 @@ from rtmri_speech.report.page import write_page
 from rtmri_speech.signal.mel import MelSpec
 
 SPEC = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=12)
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--mute-audio",
+    "--window-size=1280,900",
+]
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Chromium without a screen, with its logs; skips the test if it is not installed."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    from selenium.webdriver.chrome.service import Service
+
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture(scope="session")

@@ -12,26 +12,8 @@ from report_experiment import made_up_scores
 
 from rtmri_speech.report.page import page_data, render
 
-selenium = pytest.importorskip("selenium")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"),
-]
+pytestmark = pytest.mark.slow
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--mute-audio",
-    "--window-size=1280,900",
-]
 POSITION = "return parseFloat(document.getElementById('time').textContent)"
 CURSORS = "return [...document.querySelectorAll('.cursor')].map((cursor) => parseFloat(cursor.style.left))"
 PRESSED = "return document.querySelector('#sources [aria-pressed=true]').dataset.source"
@@ -40,22 +22,6 @@ BARS = """return [...document.querySelectorAll('#scores tbody tr')].map(
 SPANLESS = """return [...document.querySelectorAll('#scores th[data-measure]')].map(
     (head) => head.textContent.includes('no span'))"""
 IDS = "return [...document.querySelectorAll('#clips .id')].map((id) => id.textContent)"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture

@@ -231,7 +231,7 @@ rule move_articulators:
         "../envs/rtmri.yaml"
     threads: 1
     resources:
-        mem_mb=more_on_retry(700),
+        mem_mb=more_on_retry(450),
         runtime=more_on_retry(10),
     params:
         script=script("move_articulators.py"),

@@ -70,6 +70,20 @@ def test_the_document_includes_the_faithfulness_of_maps(experiment, tmp_path):
     assert "| occlusion | F1 | 0.50 (0.40 – 0.60) | 0.00 |" in lines
 
 
+def test_the_document_includes_the_formants_of_vowels(experiment, tmp_path):
+    copied = tmp_path / "results" / "evaluation"
+    shutil.copytree(experiment.evaluation, copied)
+    told = replace(experiment, evaluation=copied)
+    assert "vowels" not in results_document(told, "a command")
+    values = {"mean": 31.4, "low": None, "high": None}
+    measured = {f"F{number}{kind}": values for number in (1, 2, 3) for kind in ("_hz", "_bias_hz")}
+    (copied / "formants").mkdir()
+    (copied / "formants" / "formants.json").write_text(json.dumps({"ceiling": measured | {"vowels": 7}}))
+    lines = results_document(told, "a command").splitlines()
+    assert "## Formants of the vowels" in lines
+    assert "| Ceiling: copy synthesis | 31 | 31 | 31 | 31 | 31 | 31 | 7 |" in lines
+
+
 @pytest.mark.parametrize(("floor", "told"), [(0.10, True), (0.12, True), (0.16, False), (None, False)])
 def test_a_low_voicing_error_of_the_floor_is_explained(floor, told):
     rows = {name: {"summary": {"vuv_error": {"mean": mean}}} for name, mean in (("window", 0.12), ("floor", floor))}

@@ -10,7 +10,7 @@ BAND_WORDS = [f"{name}:{low:g}-{high:g}" for name, (low, high) in BANDS.items()]
 REGIONS = EXPLAIN.regions and text(of_checkout(EXPLAIN.regions, BASE))
 # Only the demo's synthesiser knows what the pictures show.
 TRUTH = (
-    [f"{FAITHFULNESS}/truth/{id}_{band}.npy" for id in TEST_CLIPS for band in BANDS]
+    [f"{FAITHFULNESS}/truth/{id}{part}" for id in TEST_CLIPS for part in ("_pictures.npy", "_power.npy", ".json")]
     if SETTINGS.corpus.source == "demo"
     else []
 )
@@ -216,12 +216,13 @@ rule masking_study:
 
 
 rule move_articulators:
-    """Where the pictures of a demo clip show what a band depends on, by moving each articulator of the synthesiser."""
+    """Pictures and sound of a demo clip with each articulator moved a little."""
     input:
         meta=META,
     output:
-        maps=expand(f"{FAITHFULNESS}/truth/{{{{id}}}}_{{band}}.npy", band=BANDS),
-        shares=f"{FAITHFULNESS}/truth/{{id}}.json",
+        pictures=f"{FAITHFULNESS}/truth/{{id}}_pictures.npy",
+        power=f"{FAITHFULNESS}/truth/{{id}}_power.npy",
+        movements=f"{FAITHFULNESS}/truth/{{id}}.json",
     log:
         f"{LOGS}/move_articulators/{{id}}.log",
     benchmark:
@@ -235,14 +236,13 @@ rule move_articulators:
         runtime=more_on_retry(10),
     params:
         script=script("move_articulators.py"),
-        code=code_hash("demo.moves", "explain.truth"),
+        code=code_hash("demo.moves"),
         dataset=subpath(input.meta, parent=True),
-        directory=subpath(output.shares, parent=True),
+        directory=subpath(output.movements, parent=True),
         seed=SETTINGS.corpus.demo.seed,
-        bands=flags(bands=BAND_WORDS),
     shell:
         "python {params.script:q} --clip {wildcards.id} --seed {params.seed} --processed_dir {params.dataset:q}"
-        " --output_dir {params.directory:q} {params.bands} > {log:q} 2>&1"
+        " --output_dir {params.directory:q} > {log:q} 2>&1"
 
 
 rule check_explanations:

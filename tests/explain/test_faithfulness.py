@@ -18,7 +18,7 @@ from rtmri_speech.explain.bands import Band, filters
 from rtmri_speech.explain.check import check, methods
 from rtmri_speech.explain.faithfulness import Deletion, in_cells, peaks_inside, randomised, rank_correlation
 from rtmri_speech.explain.regions import Regions
-from rtmri_speech.explain.truth import contrast, truth_map
+from rtmri_speech.explain.truth import Truth, contrast, truth_map
 from rtmri_speech.report.faithfulness import faithfulness_table, leaders
 from rtmri_speech.signal.audio import write_wav
 
@@ -136,9 +136,11 @@ def checked(tmp_path, monkeypatch):
     for id, frames in (("a4", 8), ("a5", 9)):
         noise = 0.1 * rng.standard_normal(frames * spec.hop_length)
         write_wav(processed / "wavs" / f"{id}.wav", noise, spec.sampling_rate)
-        for band in bands:
-            (tmp_path / "truth").mkdir(exist_ok=True)
-            np.save(tmp_path / "truth" / f"{id}_{band.name}.npy", rng.random((frames, 64, 64)))
+        moving = rng.integers(0, 256, (3, frames, 32, 32), dtype=np.uint8)
+        (tmp_path / "truth").mkdir(exist_ok=True)
+        np.save(tmp_path / "truth" / f"{id}_pictures.npy", moving)
+        np.save(tmp_path / "truth" / f"{id}_power.npy", rng.random((3, frames, spec.n_mels)))
+        (tmp_path / "truth" / f"{id}.json").write_text('{"movements": ["lips", "tongue"]}')
     halves = {
         "inside": {"left": [[0, 0], [120, 0], [120, 256], [0, 256]]},
         "outside": {
@@ -157,7 +159,7 @@ def test_every_method_has_every_measure(checked, tmp_path):
         assert of["model"] == (title != "motion")
         for values in of["bands"].values():
             assert {"randomised", "randomised_average", "deletion", "insertion", "peaks", "masking", "truth",
-                    "truth_randomised"} == set(values)  # fmt: skip
+                    "truth_randomised", "truth_network"} == set(values)  # fmt: skip
             assert values["deletion"]["n"] == 2
     # Without a model, there is nothing to randomise, and no difference between bands.
     moving = found["methods"]["motion"]
@@ -165,7 +167,10 @@ def test_every_method_has_every_measure(checked, tmp_path):
     assert moving["contrast"]["mean"] is None
     assert list(found["cascade"]) == [*stages, "integrated gradients"]
     table = faithfulness_table(found)
-    assert "| motion | low |" in table and "low against high" in table
+    assert "| motion | low |" in table and "| low against high: network ↑ |" in table
+    for of in found["movements"].values():
+        assert sum(of["network"].values()) == pytest.approx(1) and list(of["network"]) == ["lips", "tongue"]
+    assert "| lips | " in table
 
 
 def test_without_regions_and_truth_the_others_remain(checked):
@@ -175,9 +180,33 @@ def test_without_regions_and_truth_the_others_remain(checked):
     assert "synthesiser" not in faithfulness_table(found)
 
 
-def test_no_clip_and_a_missing_truth_are_refused(checked, tmp_path):
-    with pytest.raises(UserError, match=r"a4_low\.npy"):
+def test_a_missing_truth_or_one_of_other_frames_is_refused(checked, tmp_path):
+    with pytest.raises(UserError, match=r"a4\.json"):
         checked(truth_dir=tmp_path)
+    np.save(tmp_path / "truth" / "a4_pictures.npy", np.zeros((3, 2, 32, 32), np.uint8))
+    with pytest.raises(UserError, match=r"a4_pictures\.npy: holds uint8 of shape \(3, 2, 32, 32\); make it again by"):
+        checked(truth_dir=tmp_path / "truth")
+
+
+def test_the_networks_truth_is_what_it_predicts_from_moved_pictures(tmp_path):
+    """F1 depends on the upper left quarter alone: of two movements, only the one there changes the prediction."""
+    bundle = one_place_bundle()
+    still = np.full((3, 64, 64), 100, np.uint8)
+    lips, tongue = still.copy(), still.copy()
+    lips[:, :16, :16], tongue[:, 40:, 40:] = 200, 200
+    power = np.zeros((3, 3, bundle.mel.n_mels))
+    power[1], power[2] = 1, -4
+    np.save(tmp_path / "a_pictures.npy", np.stack([still, lips, tongue]))
+    np.save(tmp_path / "a_power.npy", power)
+    (tmp_path / "a.json").write_text('{"movements": ["lips", "tongue"]}')
+    truth = Truth.of_clip(tmp_path, "a", bundle, filters([F1, F2], bundle.mel), "sequence")
+    np.testing.assert_allclose(truth.shares("synthesiser")["F1"], [0.2, 0.8])
+    np.testing.assert_allclose(truth.shares("network")["F1"], [1, 0])
+    np.testing.assert_allclose(truth.shares("network")["F2"], [0, 1])
+    seen = truth.maps("network")["F1"]
+    assert seen[:, :16, :16].min() > 0 and seen[:, :16, :16].sum() == pytest.approx(seen.sum())
+    heard = truth.maps("synthesiser")["F1"]
+    assert heard[:, 40:, 40:].sum() == pytest.approx(4 * heard[:, :16, :16].sum())
 
 
 def test_stages_with_too_many_cells_are_left_out():

@@ -1,6 +1,7 @@
-"""Where the pictures of a demo clip show what the power of a formant band depends on, by moving each articulator.
+"""Pictures and sound of a demo clip with each articulator moved a little, to check explanations against.
 
-Writes <id>_<band>.npy (T, 64, 64) for check_explanations.py, and <id>.json with each movement's share of the change.
+Writes <id>_pictures.npy (1 + K, T, 256, 256), <id>_power.npy (1 + K, T, n_mels) and <id>.json with the K movements, for
+check_explanations.py; the first of each is the clip as it is.
 """
 
 from __future__ import annotations
@@ -10,26 +11,22 @@ from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
 
-SIDE = 64
-"""Height and width of the maps, pixels."""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", type=int, required=True, help="number of the clip")
     parser.add_argument("--seed", type=int, required=True, help="seed of the demo corpus")
     parser.add_argument("--processed_dir", type=Path, required=True, help="dataset, for its mel")
-    parser.add_argument("--bands", nargs="+", metavar="NAME:LOW-HIGH", default=["F1:300-900", "F2:900-2500"])
     parser.add_argument("--output_dir", type=Path, required=True)
     args = parser.parse_args()
+
+    import numpy as np
 
     from rtmri_speech.atomic import save_json, save_npy
     from rtmri_speech.dataset.meta import load_mel_spec
     from rtmri_speech.demo.articulation import HOP_LENGTH, SAMPLING_RATE
     from rtmri_speech.demo.corpus import clip_id
-    from rtmri_speech.demo.moves import changes
-    from rtmri_speech.explain.bands import Band
-    from rtmri_speech.explain.truth import truth_map
+    from rtmri_speech.demo.moves import MOVES, moved_clip
 
     spec = load_mel_spec(args.processed_dir)
     if (spec.sampling_rate, spec.hop_length) != (SAMPLING_RATE, HOP_LENGTH):
@@ -39,17 +36,10 @@ def main() -> None:
             f"the demo has {SAMPLING_RATE} and {HOP_LENGTH}; name its dataset",
         )
     id = clip_id(args.clip)
-    found = list(changes(args.clip, args.seed, spec, (SIDE, SIDE)))
-    shares = {}
-    for band in map(Band.parse, args.bands):
-        power = [change.power[:, spec.band(band.low, band.high)].sum(1) for change in found]
-        save_npy(
-            args.output_dir / f"{id}_{band.name}.npy",
-            truth_map([change.pixels for change in found], power).astype("float32"),
-        )
-        sizes = {change.name: abs(by).sum() for change, by in zip(found, power, strict=True)}
-        shares[band.name] = {name: round(float(size / sum(sizes.values())), 4) for name, size in sizes.items()}
-    save_json(args.output_dir / f"{id}.json", shares)
+    pictures, power = zip(*moved_clip(args.clip, args.seed, spec), strict=True)
+    save_npy(args.output_dir / f"{id}_pictures.npy", np.stack(pictures))
+    save_npy(args.output_dir / f"{id}_power.npy", np.stack(power))
+    save_json(args.output_dir / f"{id}.json", {"movements": list(MOVES)})
 
 
 if __name__ == "__main__":

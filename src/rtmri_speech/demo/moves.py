@@ -6,10 +6,8 @@ remain. These differences are the truth that maps of a model trained on the pict
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-import cv2
 import numpy as np
 
 from rtmri_speech.demo import articulation, corpus
@@ -28,49 +26,23 @@ MOVES: Mapping[str, Mapping[int, float]] = {
 """Movements, and their size: half the standard deviation of the parameter in the demo's clips (cm, degrees, cm2)."""
 
 
-@dataclass(frozen=True)
-class Change:
-    """What a movement changes in each frame.
-
-    Attributes
-    ----------
-    name : of the movement.
-    pixels : absolute difference of the picture, float32 ``(T, h, w)``, 0 to 255.
-    power : difference of the linear mel power, float64 ``(T, n_mels)``.
-    """
-
-    name: str
-    pixels: np.ndarray
-    power: np.ndarray
-
-
-def changes(clip: int, seed: int, spec: MelSpec, size: tuple[int, int]) -> Iterable[Change]:
-    """Yield what each of `MOVES` changes in clip number ``clip`` of the corpus ``seed``.
+def moved_clip(clip: int, seed: int, spec: MelSpec) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield pictures and sound of clip number ``clip`` of the corpus ``seed``: as it is, and with each of `MOVES`.
 
     Parameters
     ----------
     spec : mel of the sound; its frames must be the corpus's.
-    size : height and width of the differences, to which those of 256x256 pixels are averaged.
+
+    Yields
+    ------
+    Frames uint8 ``(T, 256, 256)``, and linear mel power float64 ``(T, n_mels)``.
 
     Raises
     ------
     UserError
         The extra ``demo`` is not installed.
     """
-    pictures, power = _seen_and_heard(clip, seed, spec, {})
-    for name, moved in MOVES.items():
-        other_pictures, other_power = _seen_and_heard(clip, seed, spec, moved)
-        difference = np.abs(np.float32(other_pictures) - pictures)
-        yield Change(
-            name,
-            np.stack([cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in difference]),
-            other_power - power,
-        )
-
-
-def _seen_and_heard(clip: int, seed: int, spec: MelSpec, moved: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
-    utterance = corpus.synthesise(clip, seed, moved).utterance
-    return (
-        np.stack(list(corpus.filmed(utterance, clip, seed)[1])),
-        10 ** (spec.mel_db(utterance.audio).T.astype(np.float64) / 10),
-    )
+    for moved in ({}, *MOVES.values()):
+        utterance = corpus.synthesise(clip, seed, moved).utterance
+        power = 10 ** (spec.mel_db(utterance.audio).T.astype(np.float64) / 10)
+        yield np.stack(list(corpus.filmed(utterance, clip, seed)[1])), power

@@ -16,7 +16,7 @@ from rtmri_speech.acoustic.data import prepared_frames
 from rtmri_speech.acoustic.fold import fold_batch_norm
 from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.dataset.f0 import spoken_frames
-from rtmri_speech.dataset.sample import Sample, load_array, open_sample
+from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.metrics import summarise
 from rtmri_speech.evaluation.scores import null_for_nan
@@ -33,7 +33,7 @@ from rtmri_speech.explain.maps import MOTION, model_maps, motion
 from rtmri_speech.explain.regions import Regions, mass_share, region_mask
 from rtmri_speech.explain.sequences import SIZE, enlarged
 from rtmri_speech.explain.study import Effect, agreement, masking_study
-from rtmri_speech.explain.truth import contrast
+from rtmri_speech.explain.truth import NETWORK, SYNTHESISER, Truth, contrast
 from rtmri_speech.settings.use import Method
 from rtmri_speech.synthesis.synthesiser import Synthesiser
 
@@ -89,15 +89,16 @@ def check(
     processed_dir : the dataset, with recordings.
     ids : of clips that the model was not trained on.
     regions : of the head; the first group is where the peaks should be.
-    truth_dir : with ``<id>_<band>.npy`` of `truth_map`.
+    truth_dir : output of ``move_articulators.py``.
     progress : wraps the ids.
 
     Returns
     -------
     ``clips``, ``context``; ``methods``, by title: ``model``, whether it is of the model; ``bands``, with `summarise` of
-    each measure over the clips, and ``masking`` without an interval; ``contrast``, if there is a truth of two bands;
-    ``cascade``, by method and band: the first clip's rank correlation as more layers are random; ``area`` of the first
-    group. Undefined values are None.
+    each measure over the clips, and ``masking`` without an interval; ``contrast`` and ``contrast_network``, if there is
+    a truth of two bands; ``cascade``, by method and band: the first clip's rank correlation as more layers are random;
+    ``movements``, by band: each movement's share of the change of sound and of prediction; ``area`` of the first group.
+    Undefined values are None.
 
     Raises
     ------
@@ -115,37 +116,29 @@ def check(
     contrasts: dict[str, list[dict[str, float]]] = {}
     masses: dict[tuple[str, str], list[dict[str, float]]] = {}
     cascade: dict[str, dict[str, dict[str, float]]] = {}
+    moved: list[Truth] = []
     for number, id in enumerate(progress(ids)):
-        clip = _Clip(trained, Path(processed_dir), open_sample(processed_dir, id), bands, context, number)
-        truth = (
-            {band.name: load_array(Path(truth_dir) / f"{id}_{band.name}.npy", 3) for band in bands} if truth_dir else {}
-        )
+        sample = open_sample(processed_dir, id)
+        truth = Truth.of_clip(truth_dir, id, trained, filters(bands, bundle.mel), context) if truth_dir else None
+        moved += [truth] if truth else []
+        clip = _Clip(trained, Path(processed_dir), sample, bands, context, inside, truth, number)
         *partly, (_, random) = ((what, _folded(model)) for what, model in randomised(bundle, seed=number))
         for title, method in explain.items():
             maps = method(trained, clip.frames, bands, context)
             by_chance = method(random, clip.frames, bands, context)
             if not number and title in cascaded:
-                steps = {what: method(model, clip.frames, bands, context) for what, model in partly} | {
-                    "all": by_chance
-                }
+                steps = {what: method(model, clip.frames, bands, context) for what, model in partly}
+                steps |= {"all": by_chance}
                 cascade[title] = {
                     band: {what: rank_correlation(other[band], maps[band]) for what, other in steps.items()}
                     for band in maps
                 }
             for band, heat in maps.items():
-                row = clip.measures(heat, by_chance[band], band, inside)
-                if truth:
-                    there = in_cells(truth[band]).mean(0)
-                    row["truth"] = rank_correlation(in_cells(heat).mean(0), there)
-                    row["truth_randomised"] = rank_correlation(in_cells(by_chance[band]).mean(0), there)
-                measured.setdefault((title, band), []).append(row)
+                measured.setdefault((title, band), []).append(clip.measures(heat, by_chance[band], band))
                 average = enlarged(heat.mean(0), SIZE)
-                masses.setdefault((title, band), []).append(
-                    {name: mass_share(average, mask) for name, mask in parts.items()}
-                )
-            if len(truth) == 2:
-                averages = ({band: in_cells(heat).mean(0) for band, heat in found.items()} for found in (maps, truth))
-                contrasts.setdefault(title, []).append({"contrast": contrast(*averages)})
+                shares = {name: mass_share(average, mask) for name, mask in parts.items()}
+                masses.setdefault((title, band), []).append(shares)
+            contrasts.setdefault(title, []).append(clip.contrasts(maps))
     effects = _effects(trained, Path(processed_dir), ids, regions, bands, context) if regions else []
     found = {
         "clips": list(ids),
@@ -160,11 +153,12 @@ def check(
                     }
                     for band in bands
                 },
-                **summarise(contrasts.get(title, [])),
+                **summarise(contrasts[title]),
             }
             for title in explain
         },
         "cascade": cascade,
+        **({"movements": _movements(moved)} if moved else {}),
         **({"area": float(inside.mean())} if inside is not None else {}),
     }
     return null_for_nan(found)
@@ -177,10 +171,18 @@ def _folded(bundle: AcousticBundle) -> AcousticBundle:
     return replace(bundle, model=model)
 
 
-def _truth(directory: str | Path | None, id: str, bands: Sequence[Band]) -> Maps:
-    if directory is None:
-        return {}
-    return {band.name: load_array(Path(directory) / f"{id}_{band.name}.npy", 3) for band in bands}
+def _movements(truths: Sequence[Truth]) -> dict[str, Any]:
+    """By band: each movement's share of the change, as mean over the clips, and the rank correlation of the two."""
+    found: dict[str, Any] = {}
+    for band in truths[0].shares(NETWORK):
+        shares = {
+            whose: np.mean([truth.shares(whose)[band] for truth in truths], axis=0) for whose in (SYNTHESISER, NETWORK)
+        }
+        found[band] = {
+            **{whose: dict(zip(truths[0].names, of.tolist(), strict=True)) for whose, of in shares.items()},
+            "rank_correlation": rank_correlation(*shares.values()),
+        }
+    return found
 
 
 class _Clip:
@@ -193,23 +195,48 @@ class _Clip:
         sample: Sample,
         bands: Sequence[Band],
         context: Context,
+        inside: np.ndarray | None,
+        truth: Truth | None,
         seed: int,
     ) -> None:
         self.frames = np.asarray(sample.mri)
-        self.speech = spoken_frames(processed_dir, sample, bundle.mel)
-        bins = filters(bands, bundle.mel)
+        self._speech = spoken_frames(processed_dir, sample, bundle.mel)
+        self._inside = inside
+        # Average maps of the truth, by whose it is and by band.
+        self._there = {whose: _averages(truth.maps(whose)) for whose in (SYNTHESISER, NETWORK)} if truth else {}
         pictures = prepared_frames(self.frames, bundle.image_size, bundle.normalisation)
-        self._deletion = Deletion(bundle, pictures, bins, self.speech, context, seed)
+        self._deletion = Deletion(bundle, pictures, filters(bands, bundle.mel), self._speech, context, seed)
 
-    def measures(
-        self, maps: np.ndarray, by_chance: np.ndarray, band: str, inside: np.ndarray | None
-    ) -> dict[str, float]:
-        return {
+    def measures(self, maps: np.ndarray, by_chance: np.ndarray, band: str) -> dict[str, float]:
+        """Return the measures of a band's map; ``by_chance`` is the randomised network's."""
+        here, elsewhere = in_cells(maps).mean(0), in_cells(by_chance).mean(0)
+        found = {
             "randomised": rank_correlation(by_chance, maps),
-            "randomised_average": rank_correlation(in_cells(by_chance).mean(0), in_cells(maps).mean(0)),
+            "randomised_average": rank_correlation(elsewhere, here),
             **self._deletion.gaps(maps, band),
-            **({"peaks": peaks_inside(maps[self.speech], inside)} if inside is not None else {}),
         }
+        if self._inside is not None:
+            found["peaks"] = peaks_inside(maps[self._speech], self._inside)
+        if self._there:
+            found |= {
+                "truth": rank_correlation(here, self._there[SYNTHESISER][band]),
+                "truth_randomised": rank_correlation(elsewhere, self._there[SYNTHESISER][band]),
+                "truth_network": rank_correlation(here, self._there[NETWORK][band]),
+            }
+        return found
+
+    def contrasts(self, maps: Maps) -> dict[str, float]:
+        """Return how far the maps tell two bands apart as each truth does; without two bands or a truth, nothing."""
+        if not self._there or len(maps) != 2:
+            return {}
+        return {
+            name: contrast(_averages(maps), self._there[whose])
+            for name, whose in (("contrast", SYNTHESISER), ("contrast_network", NETWORK))
+        }
+
+
+def _averages(maps: Maps) -> Maps:
+    return {band: in_cells(heat).mean(0) for band, heat in maps.items()}
 
 
 def _effects(

@@ -14,11 +14,14 @@ MEASURES = {
     "peaks": "peaks in the tract ↑",
     "masking": "masking study ↑",
     "truth": "synthesiser's truth ↑",
-    "truth_randomised": "randomised network's truth",
+    "truth_randomised": "randomised network's map",
+    "truth_network": "network's response ↑",
 }
 """Measures by name, with their headings."""
 
-JUDGED = ("deletion", "insertion", "peaks", "masking", "truth")
+CONTRASTS = {"contrast": "synthesiser", "contrast_network": "network"}
+
+JUDGED = ("deletion", "insertion", "peaks", "masking", "truth", "truth_network")
 """Measures of which more is better; the map that leads in most of them, counted by band, does best."""
 
 
@@ -31,20 +34,16 @@ def faithfulness_table(found: Mapping[str, Any]) -> str:
     """
     methods = found["methods"]
     known = [name for name in MEASURES if any(name in band for of in methods.values() for band in of["bands"].values())]
-    contrasted = any("contrast" in of for of in methods.values())
+    contrasts = [name for name in CONTRASTS if any(name in of for of in methods.values())]
     bands = next(iter(methods.values()))["bands"]
-    head = [
-        "map",
-        "band",
-        *(MEASURES[name] for name in known),
-        *([f"{' against '.join(bands)} ↑"] if contrasted else []),
-    ]
+    head = ["map", "band", *(MEASURES[name] for name in known)]
+    head += [f"{' against '.join(bands)}: {CONTRASTS[name]} ↑" for name in contrasts]
     lines = [
         [
             title if not number else "",
             band,
             *(_cell(values.get(name)) for name in known),
-            *([_cell(of.get("contrast")) if not number else ""] if contrasted else []),
+            *(_cell(of.get(name)) if not number else "" for name in contrasts),
         ]
         for title, of in methods.items()
         for number, (band, values) in enumerate(of["bands"].items())
@@ -64,8 +63,25 @@ def faithfulness_table(found: Mapping[str, Any]) -> str:
             f"Rank correlation of the maps of clip {found['clips'][0]} with those of a network that is random from the"
             " output on:",
             _table(["map", "band", *steps], cascade),
+            *(_movements(found["movements"]) if "movements" in found else []),
         ]
     )
+
+
+def _movements(found: Mapping[str, Any]) -> list[str]:
+    """What each movement changes in the sound and in the prediction."""
+    names = next(iter(found.values()))["synthesiser"]
+    head = ["movement", *(f"{band}, {whose}" for band in found for whose in ("synthesiser", "network"))]
+    lines = [
+        [name, *(f"{of[whose][name]:.2f}" for of in found.values() for whose in ("synthesiser", "network"))]
+        for name in names
+    ]
+    ranks = ", ".join(f"{_cell(of['rank_correlation'])} in {band}" for band, of in found.items())
+    return [
+        "Each movement's share of the change of a band's power, in the synthesiser's sound and in the network's"
+        f" prediction (rank correlation of the two {ranks}):",
+        _table(head, lines),
+    ]
 
 
 def leaders(methods: Mapping[str, Any]) -> dict[tuple[str, str], str]:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_processed
 from scipy.stats import spearmanr
 from test_gradcam import F1, F2, bundle_of, one_place_bundle, small_bundle
 
@@ -122,12 +121,11 @@ def test_contrast_ignores_what_bands_share():
 
 
 @pytest.fixture
-def checked(tmp_path, monkeypatch):
+def checked(tiny_processed, tmp_path, monkeypatch):
     """The measures of two clips of a tiny corpus, by an untrained network."""
     monkeypatch.setattr(faithfulness, "SHARES", (0.15,))
     monkeypatch.setattr("rtmri_speech.explain.maps.PLACES", 2)
-    processed = make_processed(tmp_path / "processed")
-    spec, scaler = load_mel_spec(processed), Scaler.load(processed / "scaler.json")
+    spec, scaler = load_mel_spec(tiny_processed), Scaler.load(tiny_processed / "scaler.json")
     torch.manual_seed(0)
     model = AcousticModel(Network("test_efficientnet", rnn_hidden=8, n_mels=spec.n_mels)).eval()
     bundle = AcousticBundle(model, "model.pt", (32, 32), (32, 32), "unit", 4, spec, scaler, None)
@@ -135,7 +133,7 @@ def checked(tmp_path, monkeypatch):
     bands = [Band("low", 0, 1500), Band("high", 1500, 5000)]
     for id, frames in (("a4", 8), ("a5", 9)):
         noise = 0.1 * rng.standard_normal(frames * spec.hop_length)
-        write_wav(processed / "wavs" / f"{id}.wav", noise, spec.sampling_rate)
+        write_wav(tiny_processed / "wavs" / f"{id}.wav", noise, spec.sampling_rate)
         moving = rng.integers(0, 256, (3, frames, 32, 32), dtype=np.uint8)
         (tmp_path / "truth").mkdir(exist_ok=True)
         np.save(tmp_path / "truth" / f"{id}_pictures.npy", moving)
@@ -148,7 +146,7 @@ def checked(tmp_path, monkeypatch):
             "lower": [[120, 128], [256, 128], [256, 256], [120, 256]],
         },
     }
-    return lambda **given: check(bundle, processed, ["a4", "a5"], bands, regions=Regions(halves), **given)
+    return lambda **given: check(bundle, tiny_processed, ["a4", "a5"], bands, regions=Regions(halves), **given)
 
 
 def test_every_method_has_every_measure(checked, tmp_path):

@@ -175,3 +175,20 @@ def test_a_directory_without_scores_is_refused(results, tmp_path):
     assert "nothing: holds no evaluation/scores.json; score its test clips first" in run.stderr
     with pytest.raises(UserError, match=r"further/scores\.json; score the further clips first"):
         open_finished(results[:1], "further")
+
+
+CHANGES = "return [...document.querySelectorAll('#clips .value')].map((value) => value.textContent)"
+
+
+@pytest.mark.slow
+def test_clips_are_sorted_by_the_change_in_a_browser(browser, opened, tmp_path):
+    write_comparison(tmp_path / "compare", opened)
+    browser.get_log("browser")
+    browser.get((tmp_path / "compare" / "index.html").as_uri())
+    assert browser.find_element("id", "direction").text == "worsened first"
+    assert browser.execute_script(CHANGES) == ["−0.300"] * 3
+    assert browser.find_element("id", "sort-label").text == "Clips by change in"
+    browser.find_element("css selector", "#scores tbody tr:nth-child(2) button.hear").click()
+    heard = "return document.querySelector('#sources [aria-pressed=true]').textContent"
+    assert browser.execute_script(heard) == f"3{opened[1].name}"
+    assert [entry["message"] for entry in browser.get_log("browser")] == []

@@ -1,7 +1,7 @@
 # `make listen` synthesises a clip with the demo's trained models, `make demo` trains them. `make test` runs the quick tests (before each
 # commit), `make faults` the slow ones: kills, full disks, damaged files, whole workflows, SLURM and a browser. All of them create the
 # environment in .venv if necessary. `make results` regenerates docs/results.md and README's pictures from the demo's results, which it
-# completes first.
+# completes first. `make api` makes pages of the modules from their docstrings.
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 
 LISTEN := results/listen
 
-.PHONY: listen demo test faults results lint environment
+.PHONY: listen demo test faults results api lint environment
 
 listen: environment
 	$(BIN)/python workflow/scripts/make_demo_corpus.py --out_dir $(LISTEN)/corpus --clips 1 --seed 11
@@ -34,6 +34,11 @@ results: environment
 	$(BIN)/snakemake --cores $(CORES) all evaluation faithfulness
 	$(BIN)/python workflow/scripts/score_further_clips.py --threads $(CORES)
 	$(BIN)/python workflow/scripts/write_results.py --pictures
+
+api: environment
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --builder html docs/api build/api
+	@echo "build/api/index.html"
 
 lint: environment
 	$(BIN)/ruff check .

@@ -76,7 +76,7 @@ class MaskedMSEMAE(nn.Module):
     def sums(
         self, prediction: torch.Tensor, target: torch.Tensor, sound_mask: torch.Tensor, ramp: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the weighted sums of squares of each term of `TERMS`, ``(4,)``, and that of |d|, a scalar.
+        """Return the weighted sums of squares of each term of `TERMS`, ``(4,)``, and of absolute values, a scalar.
 
         Parameters
         ----------

@@ -47,8 +47,8 @@ def griffin_lim(spec: MelSpec, mel: np.ndarray, iterations: int = GRIFFIN_LIM_IT
 
     Returns
     -------
-    float32 ``(T * hop_length,)``, in sync with the mel: frame t describes the video frame at samples ``[t hop, (t + 1)
-    hop)`` when centred, and starts at sample ``t hop`` with ``alignment="start"``.
+    float32 ``(T * hop_length,)``, in sync with the mel. Frame t describes the video frame at samples
+    ``[t hop, (t + 1) hop)`` when centred, and starts at sample ``t hop`` with ``alignment="start"``.
     """
     import librosa
     import scipy.signal

@@ -85,7 +85,7 @@ def write_comparison(output: str | Path, experiments: Sequence[Finished], progre
         scores,
         title=f"Comparison of {' and '.join(names)}",
         facts=[
-            f"{len(ids)} clips of all, {duration(seconds)}",
+            f"{len(ids)} clips in common, {duration(seconds)}",
             f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
             f"rtmri-speech {code_version()}",
         ],
@@ -191,7 +191,7 @@ def _judged(first: Finished, other: Finished, ids: Sequence[str], left_out: tupl
 
     cells, shown = compared("", ours, theirs, judged)
     sentence = f"{other.name} against {first.name}: {_in_words(cells)}."
-    parts = [f"<p><strong>{html.escape(sentence)}</strong></p>", shown]
+    parts = [f'<p class="verdict">{html.escape(sentence)}</p>', shown]
     if all("ceiling" in one.scores["rows"] for one in (first, other)):
         copies = clips(other, "ceiling"), clips(first, "ceiling")
         if copies[0] == copies[1]:

@@ -116,11 +116,11 @@ def check(
     contrasts: dict[str, list[dict[str, float]]] = {}
     masses: dict[tuple[str, str], list[dict[str, float]]] = {}
     cascade: dict[str, dict[str, dict[str, float]]] = {}
-    moved: list[Truth] = []
+    moved: list[dict[str, dict[str, dict[str, float]]]] = []
     for number, id in enumerate(progress(ids)):
         sample = open_sample(processed_dir, id)
         truth = Truth.of_clip(truth_dir, id, trained, filters(bands, bundle.mel), context) if truth_dir else None
-        moved += [truth] if truth else []
+        moved += [{whose: truth.shares(whose) for whose in (SYNTHESISER, NETWORK)}] if truth else []
         clip = _Clip(trained, Path(processed_dir), sample, bands, context, inside, truth, number)
         *partly, (_, random) = ((what, _folded(model)) for what, model in randomised(bundle, seed=number))
         for title, method in explain.items():
@@ -128,11 +128,7 @@ def check(
             by_chance = method(random, clip.frames, bands, context)
             if not number and title in cascaded:
                 steps = {what: method(model, clip.frames, bands, context) for what, model in partly}
-                steps |= {"all": by_chance}
-                cascade[title] = {
-                    band: {what: rank_correlation(other[band], maps[band]) for what, other in steps.items()}
-                    for band in maps
-                }
+                cascade[title] = _correlations(steps | {"all": by_chance}, maps)
             for band, heat in maps.items():
                 measured.setdefault((title, band), []).append(clip.measures(heat, by_chance[band], band))
                 average = enlarged(heat.mean(0), SIZE)
@@ -164,6 +160,13 @@ def check(
     return null_for_nan(found)
 
 
+def _correlations(steps: Mapping[str, Maps], maps: Maps) -> dict[str, dict[str, float]]:
+    return {
+        band: {what: rank_correlation(other[band], heat) for what, other in steps.items()}
+        for band, heat in maps.items()
+    }
+
+
 def _folded(bundle: AcousticBundle) -> AcousticBundle:
     """The model in another copy that is a seventh faster."""
     model = copy.deepcopy(bundle.model)
@@ -171,16 +174,17 @@ def _folded(bundle: AcousticBundle) -> AcousticBundle:
     return replace(bundle, model=model)
 
 
-def _movements(truths: Sequence[Truth]) -> dict[str, Any]:
+def _movements(clips: Sequence[dict[str, dict[str, dict[str, float]]]]) -> dict[str, Any]:
     """By band: each movement's share of the change, as mean over the clips, and the rank correlation of the two."""
     found: dict[str, Any] = {}
-    for band in truths[0].shares(NETWORK):
+    for band, names in clips[0][NETWORK].items():
         shares = {
-            whose: np.mean([truth.shares(whose)[band] for truth in truths], axis=0) for whose in (SYNTHESISER, NETWORK)
+            whose: {name: float(np.mean([clip[whose][band][name] for clip in clips])) for name in names}
+            for whose in (SYNTHESISER, NETWORK)
         }
         found[band] = {
-            **{whose: dict(zip(truths[0].names, of.tolist(), strict=True)) for whose, of in shares.items()},
-            "rank_correlation": rank_correlation(*shares.values()),
+            **shares,
+            "rank_correlation": rank_correlation(*(np.array([*of.values()]) for of in shares.values())),
         }
     return found
 

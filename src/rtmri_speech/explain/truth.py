@@ -83,10 +83,15 @@ class Truth:
         """Return the `truth_map` of each band, of `SYNTHESISER` or `NETWORK`."""
         return {band: truth_map(self.pixels, power) for band, power in self.power[whose].items()}
 
-    def shares(self, whose: str) -> dict[str, np.ndarray]:
-        """Return each movement's share of each band's change over the clip, ``(K,)``."""
-        totals = {band: np.abs(power).sum(1) for band, power in self.power[whose].items()}
-        return {band: total / total.sum() for band, total in totals.items()}
+    def shares(self, whose: str) -> dict[str, dict[str, float]]:
+        """Return, for each band, each movement's share of the band's change over the clip; NaN if nothing changes."""
+        found = {}
+        for band, power in self.power[whose].items():
+            totals = np.abs(power).sum(1)
+            whole = totals.sum()
+            shares = totals / whole if whole > 0 else np.full(len(totals), np.nan)
+            found[band] = dict(zip(self.names, shares.tolist(), strict=True))
+        return found
 
 
 def truth_map(pixels: Sequence[np.ndarray], power: Sequence[np.ndarray]) -> np.ndarray:

@@ -73,7 +73,7 @@ def _movements(found: Mapping[str, Any]) -> list[str]:
     names = next(iter(found.values()))["synthesiser"]
     head = ["movement", *(f"{band}, {whose}" for band in found for whose in ("synthesiser", "network"))]
     lines = [
-        [name, *(f"{of[whose][name]:.2f}" for of in found.values() for whose in ("synthesiser", "network"))]
+        [name, *(_cell(of[whose][name]) for of in found.values() for whose in ("synthesiser", "network"))]
         for name in names
     ]
     ranks = ", ".join(f"{_cell(of['rank_correlation'])} in {band}" for band, of in found.items())

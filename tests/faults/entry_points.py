@@ -29,6 +29,7 @@ from corrupt import NUMBERS_BEYOND_JSON, PLAIN_VALUES, YAML_VALUES
 from hypothesis import strategies as st
 
 from rtmri_speech.errors import UserError
+from rtmri_speech.evaluation.systems import scores_csv
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
@@ -142,7 +143,9 @@ def write_good_files(directory: Path) -> Path:
     _write_lab(directory / "lab", processed)
     _write_gradcam(directory / "gradcam" / "a0", len(np.load(processed / "samples" / "a0" / "mri.npy")), rng)
     report = _module(TESTS / "report" / "report_experiment.py")
-    _json(directory / "evaluation" / "scores.json", report.made_up_scores(["a4", "a5"], SPEC))
+    scores = report.made_up_scores(["a4", "a5"], SPEC)
+    _json(directory / "evaluation" / "scores.json", scores)
+    (directory / "evaluation" / "scores.csv").write_text(scores_csv(scores), encoding="utf-8")
     for row, id in itertools.product(report.ROWS, ("a4", "a5")):
         write_wav(directory / "evaluation" / "sounds" / row / f"{id}.wav", sound[: 8 * 420], 11413)
 

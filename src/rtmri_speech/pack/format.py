@@ -94,6 +94,7 @@ class About:
     models: dict[str, str]
     trainings: dict[str, Any]
     scores: dict[str, Any] | None = None
+    # Packs without this entry predict no F0.
     pitch: bool = False
     # Packs without a vocoder's graph, and without this entry, are from when there was one such vocoder.
     untrained: str = "griffin-lim"
@@ -123,6 +124,8 @@ def encoded(about: About) -> bytes:
     content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(about)}
     if GRAPHS[-1] in about.graphs:
         del content["untrained"]
+    if not about.pitch:
+        del content["pitch"]
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 

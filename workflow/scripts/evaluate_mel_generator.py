@@ -32,6 +32,8 @@ def main() -> int:
     if f0_range:
         require_f0_range(*f0_range, bundle.mel.sampling_rate)
     found = mel_generator_errors(bundle, args.processed_dir, args.parts, args.seed, f0_range)
+    if args.output:
+        save_json(args.output, found)
     for split, scores in found.items():
         print(
             f"{split}: {scores['clips']} clips, {scores['frames']} frames; mean squared error of the standardised mel"
@@ -44,8 +46,6 @@ def main() -> int:
             correlation = error["f0_correlation"]
             told = "" if correlation is None else f", F0 correlation {correlation:.3f}"
             print(f"    {name:34s} V/UV error {error['vuv_error']:.3f}{told}")
-    if args.output:
-        save_json(args.output, found)
     return 0
 
 

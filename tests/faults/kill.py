@@ -120,8 +120,11 @@ def cpu_seconds(mark: str) -> float:
 
 
 def kind_of(process: psutil.Process) -> str:
-    """Return the kind of a process: snakemake, or the script, shell or loader of a rule."""
-    words = process.cmdline()
+    """Return the kind of a process: snakemake, or the script, shell or loader of a rule; ``gone`` if it has ended."""
+    try:
+        words = process.cmdline()
+    except psutil.NoSuchProcess:
+        return "gone"
     if "snakemake" in words:
         return "snakemake's job" if "--target-jobs" in words else "snakemake"
     script = next((Path(word).stem for word in words if word.endswith(".py") and "/scripts/" in word), None)

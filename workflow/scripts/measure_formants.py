@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.errors import run_script
+from rtmri_speech.settings.flags import named_directories
 
 
 def main() -> None:
@@ -29,12 +30,7 @@ def main() -> None:
     )
     parser.add_argument("--output_dir", type=Path, required=True)
     args = parser.parse_args()
-    rows = {}
-    for item in args.generated:
-        name, _, directory = item.partition("=")
-        if not name or not directory:
-            raise UserError("--generated", f"is {item!r}", "give NAME=DIR")
-        rows[name] = Path(directory)
+    rows = named_directories("--generated", args.generated)
 
     from tqdm import tqdm
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
-from rtmri_speech.settings.flags import add_flags
+from rtmri_speech.settings.flags import add_flags, named_directories
 from rtmri_speech.settings.use import Recognition
 from rtmri_speech.threads import limit_threads
 
@@ -41,12 +41,7 @@ def main() -> None:
         parser.error("the following arguments are required: --asr")
     if args.output.suffix != ".json":
         raise UserError(args.output, "is not a .json file", "give --output a name ending in .json")
-    rows = {}
-    for item in args.generated:
-        name, _, directory = item.partition("=")
-        if not name or not directory:
-            raise UserError("--generated", f"is {item!r}", "give NAME=DIR")
-        rows[name] = Path(directory)
+    rows = named_directories("--generated", args.generated)
 
     limit_threads(args.threads)
 

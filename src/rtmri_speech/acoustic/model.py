@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from rtmri_speech.acoustic.pitch import PITCH_OUTPUTS
+from rtmri_speech.acoustic.pitch import outputs_of
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import PRINCIPAL_COMPONENTS, SIDE, NetworkSettings
 from rtmri_speech.settings.fields import fields_of
@@ -51,7 +51,7 @@ class Network(NetworkSettings):
     @property
     def outputs(self) -> int:
         """Values per frame: the mel's, and those of `acoustic.pitch`."""
-        return self.n_mels + self.pitch * PITCH_OUTPUTS
+        return outputs_of(self.n_mels, self.pitch)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-PITCH_OUTPUTS = 2
-
 REFERENCE_HZ, UNIT = 150.0, 0.3
 """Of the F0 output: a voice is within a few units of 0. The speaker's own mean is the bias of the last layer."""
+
+
+def outputs_of(n_mels: int, pitch: bool) -> int:
+    """Return the values per frame of a network with ``n_mels`` mel bins that predicts F0 and voicing or not."""
+    return n_mels + 2 * pitch
 
 
 def relative_f0(f0: np.ndarray) -> np.ndarray:

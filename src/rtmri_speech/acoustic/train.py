@@ -462,7 +462,7 @@ class AcousticTask(Task):
             self.model.freeze_batch_norm()
         batch = [self.on_device(part) for part in batch]
         totals = group.total(torch.stack([self.criterion.totals(part.sound_mask, ramp) for part in batch]).sum(0))
-        pitch = group.total(torch.stack([pitch_totals(part.pitch) for part in batch]).sum(0))
+        pitch = self._pitch_totals(batch)
         self.optimizer.zero_grad(set_to_none=True)
         value = torch.zeros((), device=group.device)
         for number, part in enumerate(batch):
@@ -507,6 +507,11 @@ class AcousticTask(Task):
             pitch_sums(pitch, part.pitch),
             pitch_totals(part.pitch),
         )
+
+    def _pitch_totals(self, batch: list[MicroBatch]) -> torch.Tensor:
+        """Frames with F0 and voicing in the batch over all processes; nothing is exchanged if they are not learnt."""
+        own = torch.stack([pitch_totals(part.pitch) for part in batch]).sum(0)
+        return self.group.total(own) if self.settings.pitch else own
 
     def _loss(self, sums: _Sums, totals: torch.Tensor, pitch: torch.Tensor, ramp: float) -> torch.Tensor:
         """The loss of sums over the totals of the mel and of F0 and voicing."""

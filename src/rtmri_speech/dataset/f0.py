@@ -20,7 +20,7 @@ _HIGHEST_HZ = 2000
 
 def spoken_frames(processed_dir: Path, clip: Sample, spec: MelSpec) -> np.ndarray:
     """Return which frames of the clip are speech, bool ``(T,)``; an incomplete last frame is not."""
-    return _padded(speech_frames(_recording(processed_dir, clip, spec), spec.hop_length), len(clip.mri))
+    return _spoken(_recording(processed_dir, clip, spec), clip, spec)
 
 
 def spoken_f0(processed_dir: Path, clip: Sample, spec: MelSpec, f0_range: tuple[float, float]) -> np.ndarray:
@@ -30,7 +30,7 @@ def spoken_f0(processed_dir: Path, clip: Sample, spec: MelSpec, f0_range: tuple[
     """
     recording = _recording(processed_dir, clip, spec)
     f0 = _padded(harvest_f0(recording, spec.sampling_rate, spec.hop_length, f0_range)[0], len(clip.mri))
-    return np.where(spoken_frames(processed_dir, clip, spec), f0, np.nan).astype(np.float32)
+    return np.where(_spoken(recording, clip, spec), f0, np.nan).astype(np.float32)
 
 
 def write_f0(
@@ -70,6 +70,10 @@ def read_f0(directory: str | Path, clip: Sample) -> np.ndarray:
     if track.dtype.kind != "f" or not ((track >= 0) & (track <= _HIGHEST_HZ) | np.isnan(track)).all():
         raise UserError(path, f"holds numbers that are no F0 from 0 to {_HIGHEST_HZ} Hz", remedy)
     return track.astype(np.float32, copy=False)
+
+
+def _spoken(recording: np.ndarray, clip: Sample, spec: MelSpec) -> np.ndarray:
+    return _padded(speech_frames(recording, spec.hop_length), len(clip.mri))
 
 
 def _recording(processed_dir: Path, clip: Sample, spec: MelSpec) -> np.ndarray:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rtmri_speech.acoustic.context import LARGEST_PICTURE, LARGEST_WINDOW, Context
-from rtmri_speech.acoustic.pitch import PITCH_OUTPUTS
+from rtmri_speech.acoustic.pitch import outputs_of
 from rtmri_speech.atomic import replacing
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
@@ -192,7 +192,7 @@ def read_graph(path: str | Path, about: About, name: str) -> bytes:
 def require_ports(graph: bytes, about: About, name: str, source: str) -> None:
     """Refuse a graph whose input or output does not match the description, naming ``source``."""
     n_mels, features = about.mel["n_mels"], about.features
-    outputs = n_mels + about.pitch * PITCH_OUTPUTS
+    outputs = outputs_of(n_mels, about.pitch)
     wanted = {
         "cnn.onnx": (("uint8", (1, *about.image_size)), ("float32", (1, features))),
         "recurrence.onnx": (("float32", (None, None, features)), ("float32", (None, None, outputs))),

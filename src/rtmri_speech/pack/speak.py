@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.acoustic.context import Context, frame_blocks, scaled_frames
-from rtmri_speech.acoustic.pitch import PITCH_OUTPUTS
+from rtmri_speech.acoustic.pitch import outputs_of
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.graphs.run import Graph
 from rtmri_speech.pack.format import GRAPHS, About, read_about, read_graph
@@ -33,7 +33,7 @@ class PackMelGenerator:
         self.source, self.frame_size, self.ref_frames = source, about.frame_size, about.ref_frames
         self.mel, self.scaler = MelSpec.from_dict(about.mel), Scaler.from_dict(about.scaler, source)
         self._image_size, self._cnn, self._recurrence = about.image_size, cnn, recurrence
-        self._features, self._outputs = about.features, self.mel.n_mels + about.pitch * PITCH_OUTPUTS
+        self._features, self._outputs = about.features, outputs_of(self.mel.n_mels, about.pitch)
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """Return the features of frames."""

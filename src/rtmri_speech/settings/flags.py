@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -145,3 +145,20 @@ def command_line_of(settings: Any, section: type | None = None, *only: str) -> s
                 value = [":".join(map(str, [name, *numbers])) for name, numbers in value.items()]
             words.append(command_line.flags({flag: value}))
     return " ".join(filter(None, words))
+
+
+def named_directories(flag: str, words: Iterable[str]) -> dict[str, Path]:
+    """Return the directories of a flag's words ``NAME=DIR`` by name, in order.
+
+    Raises
+    ------
+    UserError
+        A word has no name or no directory; the error names ``flag``.
+    """
+    rows = {}
+    for word in words:
+        name, _, directory = word.partition("=")
+        if not name or not directory:
+            raise UserError(flag, f"is {word!r}", "give NAME=DIR")
+        rows[name] = Path(directory)
+    return rows

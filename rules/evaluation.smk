@@ -92,6 +92,7 @@ rule evaluate_mel_generator:
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, CLIPS),
         # Speech frames and F0 are determined from the recordings.
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, CLIPS),
+        f0=rules.track_f0.output if ACOUSTIC.pitch else [],
     output:
         f"{EVALUATION}/mel_errors.json",
     log:
@@ -109,10 +110,11 @@ rule evaluate_mel_generator:
         script=script("evaluate_mel_generator.py"),
         code=code_hash("evaluation.mel_generator"),
         dataset=subpath(input.scaler, parent=True),
+        flags=flags(f0_dir=F0_TRACKS if ACOUSTIC.pitch else None),
         settings=command_line_of(SETTINGS.evaluation, F0),
     shell:
         "python {params.script:q} --processed_dir {params.dataset:q} --mri_checkpoint {input.model:q} --output {output:q}"
-        " --gpus {resources.gpu} {params.settings} > {log:q} 2>&1"
+        " --gpus {resources.gpu} {params.flags} {params.settings} > {log:q} 2>&1"
 
 
 rule compare_vocoder:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rtmri_speech.dataset.f0 import write_f0
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.evaluation.known_f0 import find_f0
@@ -46,3 +47,18 @@ def test_without_a_voice_there_is_none(dataset):
         write_wav(path, np.zeros(20000), load_mel_spec(dataset).sampling_rate)
     pictures = Pictures(dataset, ["a0", "a1"])
     assert find_f0(dataset, ["a0", "a1"], load_mel_spec(dataset), (80.0, 400.0), pictures) is None
+
+
+def test_tracks_made_before_are_read_and_others_tracked(dataset, tmp_path):
+    training, spec = ["a0", "a1"], load_mel_spec(dataset)
+    f0_dir = tmp_path / "f0"
+    write_f0(dataset, ["a0"], f0_dir, spec, (80.0, 400.0))
+    np.save(f0_dir / "a1.npy", np.full(len(open_sample(dataset, "a1").mri), 300, np.float32))
+    pictures = Pictures(dataset, training)
+    read = find_f0(dataset, training, spec, (80.0, 400.0), pictures, f0_dir)
+    tracked = find_f0(dataset, training, spec, (80.0, 400.0), pictures)
+    for id in ("a0", "a3"):
+        clip = open_sample(dataset, id)
+        np.testing.assert_array_equal(read.spoken(clip), tracked.spoken(clip))
+    assert (read.spoken(open_sample(dataset, "a1")) == 300).all()
+    assert read.median > tracked.median + 20

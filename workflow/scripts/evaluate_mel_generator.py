@@ -16,6 +16,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="JSON to write")
     parser.add_argument("--parts", nargs="+", default=["validation", "test"], help="sets to score; not training")
     parser.add_argument("--seed", type=int, default=0, help="seed of the control's frame order")
+    parser.add_argument("--f0_dir", type=Path, help="F0 of clips (track_f0.py) with the same range, to save time")
     add_flags(parser, F0)
     add_gpus_flag(parser)
     args = parser.parse_args()
@@ -31,7 +32,7 @@ def main() -> int:
     f0_range = from_flags(F0, args).f0_range
     if f0_range:
         require_f0_range(*f0_range, bundle.mel.sampling_rate)
-    found = mel_generator_errors(bundle, args.processed_dir, args.parts, args.seed, f0_range)
+    found = mel_generator_errors(bundle, args.processed_dir, args.parts, args.seed, f0_range, args.f0_dir)
     if args.output:
         save_json(args.output, found)
     for split, scores in found.items():

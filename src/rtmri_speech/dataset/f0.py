@@ -33,6 +33,11 @@ def spoken_f0(processed_dir: Path, clip: Sample, spec: MelSpec, f0_range: tuple[
     return np.where(_spoken(recording, clip, spec), f0, np.nan).astype(np.float32)
 
 
+def track_path(directory: str | Path, id: str) -> Path:
+    """Return the file of a clip's track in a directory of `write_f0`."""
+    return Path(directory) / f"{id}.npy"
+
+
 def write_f0(
     processed_dir: str | Path,
     ids: Iterable[str],
@@ -51,7 +56,7 @@ def write_f0(
     processed_dir = Path(processed_dir)
     for id in progress(list(ids)):
         track = spoken_f0(processed_dir, open_sample(processed_dir, id), spec, f0_range)
-        save_npy(Path(output_dir) / f"{id}.npy", track)
+        save_npy(track_path(output_dir, id), track)
 
 
 def read_f0(directory: str | Path, clip: Sample) -> np.ndarray:
@@ -62,7 +67,7 @@ def read_f0(directory: str | Path, clip: Sample) -> np.ndarray:
     UserError
         There is none of this clip, it is damaged, or of another length.
     """
-    path = Path(directory) / f"{clip.id}.npy"
+    path = track_path(directory, clip.id)
     remedy = "make it again with track_f0.py"
     track = load_array(path, dimensions=1)
     if len(track) != len(clip.mri):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtmri_speech.dataset.f0 import spoken_f0
+from rtmri_speech.dataset.f0 import read_f0, spoken_f0, track_path
 from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.evaluation.ridge import Pictures, RidgeF0
 from rtmri_speech.signal.mel import MelSpec
@@ -29,6 +29,7 @@ class KnownF0:
     processed_dir, spec, f0_range : the dataset, its mel, and the speakers' range, Hz.
     ridge : the regression.
     median : of the training clips' voiced frames, Hz.
+    f0_dir : see `find_f0`.
     """
 
     processed_dir: Path
@@ -36,6 +37,7 @@ class KnownF0:
     f0_range: tuple[float, float]
     ridge: RidgeF0
     median: float
+    f0_dir: Path | None = None
 
     def constant(self, frames: np.ndarray) -> np.ndarray:
         """Return the median F0 in each frame."""
@@ -43,7 +45,7 @@ class KnownF0:
 
     def spoken(self, clip: Sample) -> np.ndarray:
         """Return that of the clip's recording, NaN outside of speech (`spoken_f0`)."""
-        return spoken_f0(self.processed_dir, clip, self.spec, self.f0_range)
+        return _track(self.processed_dir, clip, self.spec, self.f0_range, self.f0_dir)
 
 
 def find_f0(
@@ -52,6 +54,7 @@ def find_f0(
     spec: MelSpec,
     f0_range: tuple[float, float],
     pictures: Pictures,
+    f0_dir: Path | None = None,
 ) -> KnownF0 | None:
     """Return the sources of F0 of a dataset; None if its training clips have fewer than `LEAST_VOICED` voiced frames.
 
@@ -60,12 +63,21 @@ def find_f0(
     training : its training clips; at most `F0_CLIPS` are used.
     f0_range : of the speakers, Hz.
     pictures : what to regress on.
+    f0_dir : directory of tracks that `write_f0` has made with the same range; other clips are tracked here.
     """
     processed_dir = Path(processed_dir)
     chosen = training[:: -(-len(training) // F0_CLIPS)]
-    tracks = {id: spoken_f0(processed_dir, open_sample(processed_dir, id), spec, f0_range) for id in chosen}
+    tracks = {id: _track(processed_dir, open_sample(processed_dir, id), spec, f0_range, f0_dir) for id in chosen}
     voiced = np.concatenate([track[track > 0] for track in tracks.values()])
     if len(voiced) < LEAST_VOICED:
         return None
     ridge = RidgeF0(processed_dir, tracks, pictures)
-    return KnownF0(processed_dir, spec, f0_range, ridge, float(np.median(voiced)))
+    return KnownF0(processed_dir, spec, f0_range, ridge, float(np.median(voiced)), f0_dir)
+
+
+def _track(
+    processed_dir: Path, clip: Sample, spec: MelSpec, f0_range: tuple[float, float], f0_dir: Path | None
+) -> np.ndarray:
+    if f0_dir is not None and track_path(f0_dir, clip.id).exists():
+        return read_f0(f0_dir, clip)
+    return spoken_f0(processed_dir, clip, spec, f0_range)

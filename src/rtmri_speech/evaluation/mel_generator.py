@@ -55,6 +55,7 @@ def mel_generator_errors(
     splits: Iterable[str] = ("validation", "test"),
     seed: int = 0,
     f0_range: tuple[float, float] | None = None,
+    f0_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Return mean squared errors of the standardised mel, for the model and its baselines, and what F0 a picture holds.
 
@@ -65,6 +66,7 @@ def mel_generator_errors(
     splits : splits to measure on. Training selected its checkpoint on ``validation``.
     seed : of the control's frame order.
     f0_range : of the speakers, Hz; None for `training_f0_range`.
+    f0_dir : of clips' F0, see `find_f0`.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def mel_generator_errors(
     }
     parts = {split: read_filelist(lists / f"{split}.txt", may_be_empty=True) for split in splits}
     where = f0_range or training_f0_range(processed_dir, bundle.mel)
-    known = find_f0(processed_dir, training, bundle.mel, where, ridge.pictures)
+    known = find_f0(processed_dir, training, bundle.mel, where, ridge.pictures, f0_dir)
     found = {}
     for split, ids in parts.items():
         if ids:

@@ -108,10 +108,11 @@ def test_average_maps_are_shown_with_their_phonemes(experiment, tmp_path):
     (gradcam / "aggregate" / "aggregate.json").write_text(json.dumps({"bands": {"F1": facts}}))
     for kind in ("average", "phonemes"):
         (gradcam / "aggregate" / f"{kind}_F1.png").write_bytes(b"a picture")
-    told = replace(experiment, films=gradcam)
+    told = replace(experiment, films=gradcam, settings={"explain": {"method": "occlusion"}})
     write_page(tmp_path / "page", told)
     text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert (tmp_path / "page" / "figures" / "gradcam_phonemes_F1.png").read_bytes() == b"a picture"
+    assert "Occlusion: average by formant band" in text and '"map_title":"Occlusion"' in text
     assert "&lt;a&gt; · 3 frames" in text and "m · 1 frames" in text
     assert "background-size: 200% 100%; background-position: 100% 0%" in text
     (gradcam / "aggregate" / "aggregate.json").write_text("[]")

@@ -225,6 +225,7 @@ def test_text_is_shown_and_not_executed(opened):
     opened.execute_script("document.querySelector('#clips [data-place=\"0\"]').click()")
     assert opened.find_element("id", "transcript").text == 'she said </script><b>"&amp;'
     assert opened.find_element("id", "film-figure").is_displayed()
+    assert opened.find_element("id", "map-title").text == "Grad-CAM"
     opened.execute_script("document.querySelector('#clips [data-place=\"1\"]').click()")
     assert not opened.find_element("id", "film-figure").is_displayed()
 

@@ -104,7 +104,7 @@ def results_document(experiment: Experiment, command: str) -> str:
     if (averages := experiment.evaluation.parent / "gradcam" / "aggregate" / "aggregate.json").exists():
         findings = json.loads(averages.read_text(encoding="utf-8"))["findings"]
         parts += [
-            "## Where Grad-CAM finds the formant bands",
+            f"## Where the maps find the formant bands ({experiment.map_title})",
             "Average maps of the test clips over the regions of the head in `explain.regions`:",
             "\n".join(f"- {finding}" for finding in findings),
         ]

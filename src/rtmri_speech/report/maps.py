@@ -1,4 +1,4 @@
-"""The section of the average Grad-CAM maps: of each band, and by phoneme."""
+"""The section of the average maps: of each band, and by phoneme."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ def copy_maps(gradcam: Path | None, figures: Path) -> None:
             copy(path, figures / f"{_PREFIX}{path.name}")
 
 
-def maps_section(gradcam: Path | None) -> str:
+def maps_section(gradcam: Path | None, title: str) -> str:
     """Return the section as HTML; empty without averages.
+
+    Parameters
+    ----------
+    gradcam : directory of the maps.
+    title : of their method.
 
     Raises
     ------
@@ -46,8 +51,8 @@ def maps_section(gradcam: Path | None) -> str:
         " picture has its own maximum (yellow); few frames give an uncertain map."
     )
     return (
-        '<section aria-labelledby="maps-title"><h2 id="maps-title">Average Grad-CAM by formant band and phoneme</h2>'
-        f"{''.join(parts)}{told}</section>"
+        f'<section aria-labelledby="maps-title"><h2 id="maps-title">{html.escape(title)}: average by formant band and'
+        f" phoneme</h2>{''.join(parts)}{told}</section>"
     )
 
 

@@ -468,6 +468,7 @@
   const chooseFilm = () => {
     const films = clipNow().films || [];
     find("film-figure").hidden = !films.length;
+    find("map-title").textContent = data.map_title;
     const kept = find("films").value;
     find("films").replaceChildren(...films.map(([file, title]) => make("option", { value: file, textContent: title })));
     if (films.some(([file]) => file === kept)) find("films").value = kept;

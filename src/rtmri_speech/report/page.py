@@ -26,6 +26,7 @@ from rtmri_speech.report.measures import known_measures, span
 from rtmri_speech.report.media import ORIGINAL, copy, write_media, write_phones
 from rtmri_speech.report.scores import NOT_MEASURED, read_intelligibility, read_scores, vocoder_verdict
 from rtmri_speech.report.template import details, fill, note, table
+from rtmri_speech.settings.use import METHOD_TITLES
 from rtmri_speech.signal.mel import MelSpec
 
 TITLE = "rtMRI to speech"
@@ -51,7 +52,7 @@ class Experiment:
     processed_dir : the dataset.
     evaluation : directory of ``scores.json`` and ``sounds``.
     logs : ``acoustic`` and ``vocoder`` to their TensorBoard directories, if any.
-    films : directory with ``<id>/*.mp4`` of the Grad-CAM, or None.
+    films : directory with ``<id>/*.mp4`` of the maps (`rtmri_speech.explain`), or None.
     phonemes : directory of phoneme files (`evaluation.phonemes`), or None.
     benchmarks : Snakemake's benchmark files, or None.
     settings : the configuration.
@@ -71,6 +72,11 @@ class Experiment:
     def catalogue(self) -> Catalogue:
         """What is known of the clips beside their files."""
         return read_catalogue(self.processed_dir)
+
+    @property
+    def map_title(self) -> str:
+        """Name of the method of the maps."""
+        return METHOD_TITLES[self.settings.get("explain", {}).get("method", "gradcam")]
 
 
 def write_page(output: str | Path, experiment: Experiment, progress: Callable[[Any], Any] = iter) -> None:
@@ -96,7 +102,7 @@ def write_page(output: str | Path, experiment: Experiment, progress: Callable[[A
     plots = draw_plots(scores, experiment.logs, output / "figures", experiment.phonemes is not None)
     copy(experiment.evaluation / TABLE_FILE, output / TABLE_FILE)
     copy_maps(experiment.films, output / "figures")
-    data = {**page_data(scores, sources, clips, spec), "table": TABLE_FILE}
+    data = {**page_data(scores, sources, clips, spec), "table": TABLE_FILE, "map_title": experiment.map_title}
     save_text(output / "index.html", render(data, plots, experiment, scores))
 
 
@@ -248,7 +254,7 @@ def render(data: Mapping[str, Any], plots: Mapping[str, str], experiment: Experi
         plots=plots,
         about=_about(experiment, scores, sizes),
         intelligibility=_intelligibility(experiment.evaluation),
-        maps=maps_section(experiment.films),
+        maps=maps_section(experiment.films, experiment.map_title),
     )
 
 

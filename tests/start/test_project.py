@@ -58,6 +58,8 @@ def test_one_recording_becomes_a_table_of_utterances(tmp_path):
     assert all(divide(clips, settings.split).splits.values())
     assert project.files == [folder.parent / f"mine.{name}" for name in ("yaml", "hifigan.json", "clips.tsv")]
     assert any("silences" in note for note in project.notes)
+    assert project.settings["synthesis"] == {"vocoder": "world"}
+    assert any(note.startswith("Vocoder: world, which needs no training") for note in project.notes)
 
 
 def test_words_of_an_annotation_are_the_texts_of_utterances(tmp_path):

@@ -267,8 +267,8 @@ def _speaker(project: Project, rate: Fraction) -> str:
     project.notes.append(
         "Vocoder: HiFi-GAN, trained on the recordings."
         if speaker == "hifigan"
-        else f"Vocoder: {speaker}, which needs no training; synthesis: {{vocoder: hifigan}} trains a HiFi-GAN, which takes"
-        " much speech and time."
+        else f"Vocoder: {speaker}, which needs no training; synthesis: {{vocoder: hifigan}} trains a HiFi-GAN, which"
+        " takes much speech and time."
     )
     return speaker
 

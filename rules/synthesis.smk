@@ -7,6 +7,19 @@ INFER = f"{RESULTS}/infer"
 INFER_NEW = f"{RESULTS}/infer_new"
 MASKED = f"{RESULTS}/masked"
 PACK = f"{RESULTS}/pack/model.pack"
+# The scales of a CNN in int8 are found on clips of the dataset.
+PACK_CALIBRATION = (
+    [
+        *expand(rules.write_filelist.output, split=TRAINED_SPLITS),
+        *[
+            file
+            for made in (rules.prepare_clip.output.mri, rules.prepare_clip.output.mel_db, rules.prepare_clip.output.mask)
+            for file in paths(made, SEEN_CLIPS)
+        ],
+    ]
+    if SETTINGS.pack.cnn == "int8"
+    else []
+)
 BY_TORCH = SYNTHESIS.engine == "torch"
 # Synthesis by torch uses a GPU if requested; a pack needs none.
 ANALYSIS_GPUS = SETTINGS.analysis.gpus
@@ -78,6 +91,7 @@ rule make_pack:
     """Export both models to a single file for ONNX Runtime (docs/packs.md)."""
     input:
         **SPEECH_MODEL_FILES,
+        calibration=PACK_CALIBRATION,
     output:
         pack=PACK,
     log:
@@ -93,7 +107,7 @@ rule make_pack:
     params:
         script=script("pack_model.py"),
         code=code_hash("pack.export"),
-        flags=flags(**SPEECH_MODELS, context=ACOUSTIC.context),
+        flags=flags(**SPEECH_MODELS, context=ACOUSTIC.context, calibration=DATASET if PACK_CALIBRATION else None),
         settings=command_line_of(SETTINGS.pack),
     shell:
         "python {params.script:q} --output {output:q} --threads {threads} {params.flags} {params.settings} > {log:q} 2>&1"

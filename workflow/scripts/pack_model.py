@@ -30,8 +30,10 @@ def parse() -> argparse.Namespace:
         "--hifigan-config", type=Path, help="config of the vocoder (default: config.json beside the checkpoint)"
     )
     add_flags(models, Prediction, "context")
+    add_flags(models, Pack, "cnn")
+    models.add_argument("--calibration", type=Path, metavar="DATASET", help="the mel generator's dataset, for int8")
     terms = parser.add_argument_group("what it is shared under; a voice is personal data")
-    add_flags(terms, Pack)
+    add_flags(terms, Pack, "licence", "speaker", "consent")
     # By hand they are said, not taken for not stated.
     parser.set_defaults(licence=None, speaker=None, consent=None)
     copy = parser.add_argument_group("a copy with scores")
@@ -70,6 +72,7 @@ def main() -> int:
             hifigan_config=args.hifigan_config,
             scaler_json=args.scaler_json,
             context=args.context,
+            calibration=args.calibration,
         )
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
     return 0

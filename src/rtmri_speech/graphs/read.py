@@ -21,7 +21,7 @@ _TENSOR = {1: "dims", 2: "data_type", 8: "name", 9: "raw_data"}
 _VALUE, _TYPE, _TENSOR_TYPE = {1: "name", 2: "type"}, {1: "tensor"}, {1: "elem_type", 2: "shape"}
 _SHAPE, _LENGTH = {1: "dim"}, {1: "value", 2: "name"}
 
-TYPES = {1: ("float32", 4), 2: ("uint8", 1), 6: ("int32", 4), 7: ("int64", 8), 9: ("bool", 1)}
+TYPES = {1: ("float32", 4), 2: ("uint8", 1), 3: ("int8", 1), 6: ("int32", 4), 7: ("int64", 8), 9: ("bool", 1)}
 """Supported element types by ONNX's number: name and size in bytes."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

@@ -14,13 +14,14 @@ from torch import nn
 
 from rtmri_speech.acoustic.context import Context
 from rtmri_speech.acoustic.fold import fold_batch_norm
-from rtmri_speech.acoustic.model import AcousticModel
+from rtmri_speech.acoustic.model import AcousticModel, PrincipalComponents
 from rtmri_speech.acoustic.predict import AcousticBundle, load_acoustic_model, read_acoustic_checkpoint
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.graphs.run import Graph
 from rtmri_speech.graphs.trace import require_onnx, traced
 from rtmri_speech.pack.format import KINDS, About, digests, require_ports, write_pack
+from rtmri_speech.pack.int8 import with_int8_cnn
 from rtmri_speech.pack.recurrence import recurrence_graph
 from rtmri_speech.pack.speak import models_of
 from rtmri_speech.provenance import contents_hash, inputs_digest, require_record
@@ -56,6 +57,7 @@ def make_pack(
     hifigan_config: str | Path | None = None,
     scaler_json: str | Path | None = None,
     context: Context = "sequence",
+    calibration: str | Path | None = None,
 ) -> None:
     """Write a pack.
 
@@ -63,10 +65,11 @@ def make_pack(
     ----------
     path : the pack.
     mri_checkpoint, hifigan_checkpoint : the models; the ``.json`` of a vocoder without training for a checkpoint.
-    terms : licence, speaker and consent.
+    terms : licence, speaker and consent, and the numbers of the CNN.
     hifigan_config : None for the ``config.json`` beside the checkpoint.
     scaler_json : for a checkpoint without a scaler.
     context : default LSTM context of the pack.
+    calibration : the mel generator's dataset, for a CNN in int8 (`pack.int8`).
 
     Raises
     ------
@@ -75,6 +78,8 @@ def make_pack(
         torch's; nothing is written.
     """
     require_onnx(path)
+    if terms.cnn == "int8" and calibration is None:
+        raise UserError("pack.cnn", "is int8 without a dataset", "give that of the mel generator (--calibration)")
     scaler = Scaler.load(scaler_json) if scaler_json else None
     acoustic = load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler)
     vocoder = load_vocoder(hifigan_checkpoint, hifigan_config)
@@ -110,6 +115,10 @@ def make_pack(
     for name, graph in graphs.items():
         require_ports(graph, about, name, f"{path}, {name}")
     _require_equal(path, about, graphs, acoustic, vocoder)
+    if terms.cnn == "int8":
+        if isinstance(acoustic.model.cnn, PrincipalComponents):
+            raise UserError("pack.cnn", "is int8, but principal components are no CNN", "leave it in float32")
+        about, graphs = with_int8_cnn(Path(path), about, graphs, calibration)
     write_pack(path, about, graphs)
 
 

@@ -13,7 +13,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rtmri_speech.acoustic.context import LARGEST_PICTURE, LARGEST_WINDOW, Context
 from rtmri_speech.acoustic.pitch import outputs_of
@@ -75,6 +75,7 @@ class About:
     scores : evaluation scores, if added.
     pitch : whether the mel generator predicts F0 and voicing too (`acoustic.pitch`).
     untrained : the vocoder of `vocoder.untrained` that is used if there is no graph of one.
+    cnn : numbers of ``cnn.onnx``, for information only.
     """
 
     licence: str
@@ -98,6 +99,8 @@ class About:
     pitch: bool = False
     # Packs without a vocoder's graph, and without this entry, are from when there was one such vocoder.
     untrained: str = "griffin-lim"
+    # Packs without this entry are from when there was one kind.
+    cnn: Literal["float32", "int8"] = "float32"
 
     def __post_init__(self) -> None:
         for name in ("licence", "speaker", "consent"):
@@ -126,6 +129,8 @@ def encoded(about: About) -> bytes:
         del content["untrained"]
     if not about.pitch:
         del content["pitch"]
+    if about.cnn == "float32":
+        del content["cnn"]
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 

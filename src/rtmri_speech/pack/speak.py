@@ -34,13 +34,20 @@ class PackMelGenerator:
         self.mel, self.scaler = MelSpec.from_dict(about.mel), Scaler.from_dict(about.scaler, source)
         self._image_size, self._cnn, self._recurrence = about.image_size, cnn, recurrence
         self._features, self._outputs = about.features, outputs_of(self.mel.n_mels, about.pitch)
+        self._latest: tuple[np.ndarray, np.ndarray] | None = None
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """Return the features of frames."""
         # One at a time: batches are no faster, and ONNX Runtime keeps the memory of the largest one.
-        blocks = frame_blocks(frames, 1, self.frame_size, self.source)
-        shape = (1, self._features)
-        return np.concatenate([self._cnn(scaled_frames(block, self._image_size), shape) for block in blocks])
+        return np.concatenate([self._of(block) for block in frame_blocks(frames, 1, self.frame_size, self.source)])
+
+    def _of(self, frame: np.ndarray) -> np.ndarray:
+        """Features ``(1, C)`` of one frame ``(1, H, W)``; those of the frame before it if that is the same."""
+        # Videos repeat frames where their rate was raised.
+        if self._latest is None or not np.array_equal(self._latest[0], frame):
+            features = self._cnn(scaled_frames(frame, self._image_size), (1, self._features))
+            self._latest = np.array(frame), features
+        return self._latest[1]
 
     def decode(self, features: np.ndarray) -> np.ndarray:
         """Return the outputs of features."""

@@ -73,13 +73,18 @@ class Synthesis(Section):
 
 @dataclasses.dataclass(frozen=True)
 class Pack(Section):
-    """Licence and consent stated in the pack; a voice is personal data."""
+    """Licence and consent stated in the pack, a voice being personal data; and how its CNN computes."""
 
     section: ClassVar[str] = "pack"
 
     licence: str = setting("not stated", "Licence of the pack.")
     speaker: str = setting("not stated", "Person whose voice and images the models were trained on.")
     consent: str = setting("not stated", "The speaker's consent.")
+    cnn: Literal["float32", "int8"] = setting(
+        "float32",
+        "Numbers the pack's CNN computes with: float32, or int8, which is faster and four times smaller and changes the"
+        " mel a little (docs/packs.md). The scales of int8 are found on training frames.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -165,7 +165,7 @@ def copy_audio(
         for block in _resampled(watched(), rate, sampling_rate):
             available += len(block)
             kept = block[: samples - written]
-            out.writeframesraw(_to_int16(kept * np.float32(gain)))
+            out.writeframesraw(to_int16(kept * np.float32(gain)))
             written += len(kept)
         while written < samples:
             zeros = min(samples - written, _BLOCK)
@@ -203,7 +203,7 @@ def write_wav(path: str | Path, audio: np.ndarray, sampling_rate: int) -> None:
         raise UserError(path, "would hold samples that are NaN or infinite", "correct the signal before it is written")
     with replacing(path) as temporary, temporary.open("wb") as file, wave.open(file, "wb") as out:
         _set_format(out, sampling_rate)
-        out.writeframes(_to_int16(audio))
+        out.writeframes(to_int16(audio))
 
 
 class WavSamples:
@@ -248,7 +248,8 @@ def _set_format(out: wave.Wave_write, sampling_rate: int) -> None:
     out.setframerate(sampling_rate)
 
 
-def _to_int16(audio: np.ndarray) -> bytes:
+def to_int16(audio: np.ndarray) -> bytes:
+    """Return samples in [-1, 1] as 16-bit integers, little-endian; rounded to 1/32767, and clipped."""
     return np.clip(np.rint(audio * FULL_SCALE), -FULL_SCALE - 1, FULL_SCALE).astype("<i2").tobytes()
 
 

@@ -63,6 +63,8 @@ class LiveSynthesiser:
 
     Attributes
     ----------
+    mel, frame_size : of the output; height and width of input frames, pixels.
+    block_frames, block_seconds : length of a block.
     look_ahead : future frames that a sample depends on, through the vocoder; the causal mel generator has none.
     latency_frames : maximum delay from the start of a frame to its samples: block size plus look-ahead, without
         computation.
@@ -74,9 +76,11 @@ class LiveSynthesiser:
         if vocoder.whole_clips:
             raise UserError("the vocoder", "synthesises whole clips only", "use a HiFi-GAN for a live stream")
         self._acoustic, self._vocoder = acoustic, vocoder
+        self.mel, self.frame_size, self.block_frames = acoustic.mel, acoustic.frame_size, vocoder.block_frames
+        self.block_seconds = self.block_frames / float(self.mel.frame_rate)
         self.look_ahead = vocoder.receptive_field[1]
-        self.latency_frames = vocoder.block_frames + self.look_ahead
-        self.latency = self.latency_frames / float(acoustic.mel.frame_rate)
+        self.latency_frames = self.block_frames + self.look_ahead
+        self.latency = self.latency_frames / float(self.mel.frame_rate)
 
     def stream(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield the samples of each block as soon as the frames it depends on have arrived.

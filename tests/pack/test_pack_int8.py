@@ -54,13 +54,13 @@ def test_the_same_models_and_dataset_give_the_same_bytes(int8_pack, tiny_checkpo
 
 def test_a_mel_that_changes_too_much_is_refused(tiny_checkpoints, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(int8, "LARGEST_CHANGE_DB", 1e-6)
-    with pytest.raises(UserError, match="int8 changes its mels by .*leave it in float32"):
+    with pytest.raises(UserError, match="int8 changes its mels by"):
         make_pack(tmp_path / "a.pack", *tiny_checkpoints, TERMS, calibration=dataset)
     assert not (tmp_path / "a.pack").exists()
 
 
 def test_what_int8_lacks_is_said(tiny_checkpoints, dataset, make_tiny_processed, tmp_path):
-    with pytest.raises(UserError, match="pack.cnn: is int8 without a dataset"):
+    with pytest.raises(UserError, match="is int8 without a dataset"):
         make_pack(tmp_path / "a.pack", *tiny_checkpoints, TERMS)
     other = make_tiny_processed(tmp_path / "other", spec=tiny_models.SPEC, size=(40, 32))
     with pytest.raises(UserError, match="frames of 40×32, and the mel generator was trained on 32×32"):

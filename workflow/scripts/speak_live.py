@@ -51,8 +51,8 @@ def main() -> int:
 
     live = load_live_pack(args.model, LIVE_BLOCK_FRAMES if args.block_frames is None else args.block_frames)
     print(
-        f"Samples follow their frames by at most {1000 * live.latency:.0f} ms ({live.block_frames} frames of a block and"
-        f" {live.look_ahead} ahead), and the time of the computation.",
+        f"Samples follow their frames by at most {1000 * live.latency:.0f} ms ({live.block_frames} frames of a block"
+        f" and {live.look_ahead} ahead), and the time of the computation.",
         file=sys.stderr,
     )
     if args.video == STREAM:

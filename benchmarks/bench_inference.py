@@ -1,9 +1,10 @@
-"""Speed of synthesis from a pack and with PyTorch: a single clip, many clips in one call, live, and in the workflow.
+"""Speed of synthesis from packs and with PyTorch: a single clip, many clips in one call, live, and in the workflow.
 
 Two sizes: the demo's (config/config.yaml with its vocoder, clips of 57 frames) and full size (EfficientNetV2-B2 at
 256x256, HiFi-GAN V1 with 512 channels, clips of 4 s or 109 frames). Mel generators have random weights and clips are
-noise; neither affects the time. Each row is a separate command; pack and PyTorch alternate. Time and peak memory are of
-the whole process, including start-up; medians are shown. --workflow N also synthesises N short clips through Snakemake.
+noise; neither affects the time. Each row is a separate command; packs and PyTorch alternate. Time and peak memory are
+of the whole process, including start-up; medians are shown, and the median of how many times less CPU than by PyTorch
+in the same round. --workflow N also synthesises N short clips through Snakemake.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=20, help="clips in one call")
     parser.add_argument("--repeats", type=int, default=3, help="repeats of each short measurement; the median is shown")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--size", choices=list(FRAMES), help="only this size")
+    parser.add_argument("--part", choices=["clips", "live"], help="only this part")
     parser.add_argument(
         "--workflow", type=int, default=0, metavar="N", help="also synthesise N clips of 12 frames through Snakemake"
     )
@@ -41,15 +44,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         print(f"{args.threads} threads, load {os.getloadavg()[0]:.1f}")
-        print(f"{'what':<56}{'wall s':>8}{'CPU s':>8}{'MB':>8}{'x real time':>13}")
-        report(
-            {"--help": [SCRIPT, "--help"], "import of torch and timm alone": ["-c", "import torch, timm"]}, args.repeats
-        )
-        for size in FRAMES:
-            models = made_models(place / size, size)
+        print(f"{'what':<56}{'wall s':>8}{'CPU s':>8}{'MB':>8}{'x real time':>13}{'x less CPU':>12}")
+        if args.part is None:
+            starts = {"--help": [SCRIPT, "--help"], "import of torch and timm alone": ["-c", "import torch, timm"]}
+            report(starts, args.repeats)
+        for size in FRAMES if args.size is None else [args.size]:
             write_clips(place / size / "processed", args.clips, FRAMES[size])
+            models = made_models(place / size, size)
+            if args.part == "live":
+                continue
             many = [f"c{number}" for number in range(args.clips)]
-            ways = {"from its pack": ["--model", place / size / "a.pack"], "by torch": models}
+            packs = {"from its pack": "float32", "from its pack in int8": "int8"}
+            ways = {way: ["--model", place / size / f"{cnn}.pack"] for way, cnn in packs.items()}
+            ways["by torch"] = models
             if size == "full":
                 ways["by torch, bf16"] = [*models, "--bf16"]
             common = ["--processed-dir", place / size / "processed", "--output-dir", place / "out"]
@@ -58,7 +65,8 @@ def main() -> None:
                 what = f"{size}, {name} of {SECONDS[size]:.1f} s"
                 commands = {f"{what}, {way}": [SCRIPT, *flags, *common, *clips] for way, flags in ways.items()}
                 report(commands, repeats, SECONDS[size] * len(clips))
-        live(place / "full" / "a.pack", models, args.threads)
+        if args.part != "clips" and args.size != "demo":
+            live(place / "full", models, args.threads)
         if args.workflow:
             workflow(place, models, args.workflow)
 
@@ -69,9 +77,13 @@ def report(commands: dict[str, list[object]], repeats: int, seconds: float = 0) 
     for _ in range(repeats):
         for name, command in commands.items():
             measured[name].append(resources([sys.executable, *map(str, command)]))
+    by_torch = [rows for name, rows in measured.items() if name.endswith("by torch")]
     for name, rows in measured.items():
         wall, processor, memory = sorted(rows, key=lambda row: row[1])[len(rows) // 2]
         speed = f"{seconds / wall:13.2f}" if seconds else ""
+        if by_torch:
+            ratios = sorted(other[1] / row[1] for row, other in zip(rows, by_torch[0], strict=True))
+            speed += f"{ratios[len(ratios) // 2]:12.2f}"
         print(f"{name:<56}{wall:8.2f}{processor:8.2f}{memory:8.0f}{speed}", flush=True)
 
 
@@ -100,7 +112,7 @@ def timed(command: list[str], **where: object) -> tuple[float, float]:
 
 
 def made_models(folder: Path, size: str) -> list[str]:
-    """Write the models of a size and their pack; return the flags for the models."""
+    """Write the models of a size and their packs; return the flags for the models."""
     # In a process of its own, because torch takes memory.
     writer = multiprocessing.get_context("spawn").Process(target=write_models, args=(folder, size))
     writer.start()
@@ -108,13 +120,12 @@ def made_models(folder: Path, size: str) -> list[str]:
     vocoder = ROOT / "models" / "demo_vocoder" / "g_00016200" if size == "demo" else folder / "g_00000000"
     models = ["--mri-checkpoint", str(folder / "mri_acoustic_model.pt"), "--hifigan-checkpoint", str(vocoder)]
     terms = ["--licence", "MIT", "--speaker", "nobody", "--consent", "none is needed"]
-    pack = folder / "a.pack"
-    command = [sys.executable, str(SCRIPTS / "pack_model.py"), *models, *terms, "--output", str(pack)]
-    wall, processor, memory = resources(command)
-    print(
-        f"{size}, pack of {pack.stat().st_size / 1e6:.0f} MB made".ljust(56)
-        + f"{wall:8.2f}{processor:8.2f}{memory:8.0f}"
-    )
+    for cnn in ("float32", "int8"):
+        pack = folder / f"{cnn}.pack"
+        how = ["--cnn", cnn, "--calibration", str(folder / "processed"), "--output", str(pack)]
+        wall, processor, memory = resources([sys.executable, str(SCRIPTS / "pack_model.py"), *models, *terms, *how])
+        what = f"{size}, {cnn} pack of {pack.stat().st_size / 1e6:.0f} MB made"
+        print(f"{what:<56}{wall:8.2f}{processor:8.2f}{memory:8.0f}", flush=True)
     return models
 
 
@@ -128,7 +139,6 @@ def write_models(folder: Path, size: str) -> None:
     from rtmri_speech.vocoder.config import read_config, write_config
     from rtmri_speech.vocoder.generator import Generator
 
-    folder.mkdir()
     if size == "full":
         config = dataclasses.replace(read_config(ROOT / "config" / "hifigan_v1_11413.json"), padding="official")
         write_config(folder / "config.json", config)
@@ -153,23 +163,29 @@ def write_models(folder: Path, size: str) -> None:
 def write_clips(processed: Path, count: int, frames: int) -> None:
     import numpy as np
 
+    from rtmri_speech.dataset.filelists import write_filelist
     from rtmri_speech.signal.audio import write_wav
 
     rng = np.random.default_rng(0)
+    for split in ("training", "validation"):
+        write_filelist(processed / "hifigan_filelists" / f"{split}.txt", ["c0"])
     for number in range(count):
-        (processed / "samples" / f"c{number}").mkdir(parents=True)
-        np.save(
-            processed / "samples" / f"c{number}" / "mri.npy", rng.integers(0, 256, (frames, 256, 256), dtype=np.uint8)
-        )
+        sample = processed / "samples" / f"c{number}"
+        sample.mkdir(parents=True)
+        np.save(sample / "mri.npy", rng.integers(0, 256, (frames, 256, 256), dtype=np.uint8))
+        np.save(sample / "mel_db.npy", np.zeros((frames, 64), np.float32))
+        np.save(sample / "mask.npy", np.ones(frames, np.float32))
         write_wav(processed / "wavs" / f"c{number}.wav", rng.normal(0, 0.1, frames * 420), 11413)
 
 
-def live(pack: Path, models: list[str], threads: int) -> None:
+def live(folder: Path, models: list[str], threads: int) -> None:
+    """Time live streams of a clip without waiting for its frames; loading is not included."""
     import numpy as np
     import torch
 
     from rtmri_speech.acoustic.predict import load_acoustic_model
     from rtmri_speech.pack.speak import load_live_pack
+    from rtmri_speech.synthesis.live import speak_live
     from rtmri_speech.synthesis.synthesiser import LIVE_BLOCK_FRAMES, LiveSynthesiser
     from rtmri_speech.vocoder.engine import load_vocoder
 
@@ -179,13 +195,14 @@ def live(pack: Path, models: list[str], threads: int) -> None:
         by_torch = LiveSynthesiser(
             load_acoustic_model(models[1], "cpu"), load_vocoder(models[3], block_frames=block_frames)
         )
-        for way, stream in (("from its pack", load_live_pack(pack, block_frames, threads)), ("by torch", by_torch)):
-            begin = time.perf_counter(), time.process_time()
-            samples = sum(map(len, stream.stream(frames)))
-            wall, processor = time.perf_counter() - begin[0], time.process_time() - begin[1]
+        packs = {cnn: load_live_pack(folder / f"{cnn}.pack", block_frames, threads) for cnn in ("float32", "int8")}
+        for way, stream in {**packs, "by torch": by_torch}.items():
+            begin = time.process_time()
+            pace = speak_live(stream, frames, lambda samples: None)
+            processor = time.process_time() - begin
             stated = f"{block_frames} + {stream.look_ahead} frames, {1000 * stream.latency:.0f} ms behind"
             what = f"full, live, {stated}, {way}"
-            print(f"{what:<56}{wall:8.2f}{processor:8.2f}{'':8}{samples / 11413 / wall:13.2f}", flush=True)
+            print(f"{what:<56}{pace.computing:8.2f}{processor:8.2f}{'':8}{pace.factor:13.2f}", flush=True)
 
 
 def workflow(place: Path, models: list[str], count: int) -> None:

@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=20, help="clips in one call")
     parser.add_argument("--repeats", type=int, default=3, help="repeats of each short measurement; the median is shown")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--bf16", action="store_true", help="also in bfloat16, which is slow where it is emulated")
     parser.add_argument("--size", choices=list(FRAMES), help="only this size")
     parser.add_argument("--part", choices=["clips", "live"], help="only this part")
     parser.add_argument(
@@ -57,7 +58,7 @@ def main() -> None:
             packs = {"from its pack": "float32", "from its pack in int8": "int8"}
             ways = {way: ["--model", place / size / f"{cnn}.pack"] for way, cnn in packs.items()}
             ways["by torch"] = models
-            if size == "full":
+            if size == "full" and args.bf16:
                 ways["by torch, bf16"] = [*models, "--bf16"]
             common = ["--processed-dir", place / size / "processed", "--output-dir", place / "out"]
             common += ["--threads", args.threads, "--clips"]

@@ -13,7 +13,11 @@ PACK_CALIBRATION = (
         *expand(rules.write_filelist.output, split=TRAINED_SPLITS),
         *[
             file
-            for made in (rules.prepare_clip.output.mri, rules.prepare_clip.output.mel_db, rules.prepare_clip.output.mask)
+            for made in (
+                rules.prepare_clip.output.mri,
+                rules.prepare_clip.output.mel_db,
+                rules.prepare_clip.output.mask,
+            )
             for file in paths(made, SEEN_CLIPS)
         ],
     ]

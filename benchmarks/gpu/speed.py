@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from bench_vocoder import official_forward, official_step
 
@@ -14,7 +16,9 @@ from gpu.subjects import CLIP_FRAMES, UTTERANCES, Trial, precision
 from rtmri_speech.acoustic.predict import predict_db
 from rtmri_speech.acoustic.train import AcousticTask
 from rtmri_speech.explain.gradcam import grad_cam
+from rtmri_speech.settings.acoustic import PRINCIPAL_COMPONENTS
 from rtmri_speech.signal.video import normalise_frames
+from rtmri_speech.threads import available_threads
 from rtmri_speech.training.loading import batches as loaded
 from rtmri_speech.training.loading import load
 from rtmri_speech.vocoder.data import Excerpts
@@ -27,7 +31,7 @@ LARGEST_BATCH = 512
 def speed(trial: Trial, seconds: float) -> None:
     """Measure in order of importance, for at most ``seconds``."""
     until = time.monotonic() + seconds
-    for measure in (acoustic, vocoder, synthesis, explanation, acoustic_batches, vocoder_batches):
+    for measure in (acoustic, vocoder, synthesis, packs, explanation, acoustic_batches, vocoder_batches):
         if time.monotonic() > until:
             trial.report.note(f"Not measured, out of time: {measure.__name__.replace('_', ' ')}.")
             continue
@@ -79,6 +83,8 @@ def acoustic(trial: Trial, until: float) -> None:
         ("segments, channels_last", "TF32", ours),
         ("segments, channels_last", "float16", ours),
         ("segments", "bfloat16", ours | {"channels_last": False}),
+        ("segments, with F0 (pitch)", "bfloat16", ours | {"pitch": True}),
+        ("principal components", "float32", ours | {"backbone": PRINCIPAL_COMPONENTS}),
     )
     epoch = f"epoch of {UTTERANCES}, min"
     trial.report.table(
@@ -243,6 +249,33 @@ def synthesis(trial: Trial, until: float) -> None:
         with precision("float32"):
             took = rate(trial, make, 3.0)
         trial.report.row(what, name, took, seconds / took)
+
+
+def packs(trial: Trial, until: float) -> None:
+    """Time what runs on the CPU beside a GPU: a pack's CNN by ONNX Runtime, and WORLD."""
+    frames, bundle = trial.frames(), trial.bundle()
+    seconds = len(frames) * 420 / 11413
+    trial.report.table(f"A clip of {seconds:.1f} s on the CPU", "part", "seconds", "times real time")
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        trial.report.row(f"a pack's CNN: {', '.join(missing)} is not installed", "-", "-")
+    else:
+        from rtmri_speech.graphs.run import Graph
+        from rtmri_speech.pack.export import acoustic_graphs
+
+        bundle.model.cpu()
+        cnn = Graph(acoustic_graphs(bundle)[0], "cnn.onnx", available_threads())
+        shape = 1, bundle.model.cnn.channels
+        took = rate(trial, lambda: [cnn(frame[None], shape) for frame in frames], 3.0)
+        trial.report.row("a pack's CNN, by ONNX Runtime", took, seconds / took)
+    if importlib.util.find_spec("pyworld") is None:
+        trial.report.row("WORLD: pyworld is not installed", "-", "-")
+        return
+    from rtmri_speech.vocoder.untrained import UNTRAINED
+
+    world, log_mel = UNTRAINED["world"](bundle.mel), trial.log_mel()
+    took = rate(trial, lambda: world.synthesise(log_mel, np.full(len(frames), 120.0)), 3.0)
+    trial.report.row("WORLD", took, seconds / took)
 
 
 def explanation(trial: Trial, until: float) -> None:

@@ -34,15 +34,11 @@ def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_beside(path)
     try:
-        yield temporary
-        if durable:
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        # Report the target, not the temporary file.
-        error.filename = str(path)
-        raise
+        with _named_finally(temporary, path):
+            yield temporary
+            if durable:
+                _synchronise(temporary)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,20 +48,48 @@ def replacing_directory(path: str | Path) -> Iterator[Path]:
     """Yield a new directory beside ``path`` that replaces it, with all that it holds, when the block succeeds.
 
     A job whose workflow was killed, and that still writes, thus writes nothing where the next workflow removes and
-    makes the same directory. As `replacing` otherwise.
+    makes the same directory. As `replacing` otherwise, but for a moment between two renames in which a kill leaves no
+    directory ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, former = _temporary_beside(path), _temporary_beside(path)
     temporary.mkdir()
     try:
-        yield temporary
-        if path.exists():
-            path.rename(former)
-        temporary.rename(path)
+        with _named_finally(temporary, path):
+            yield temporary
+            for written in temporary.rglob("*"):
+                if written.is_file():
+                    _synchronise(written)
+            if path.exists():
+                path.rename(former)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if former.exists():
+                    former.rename(path)
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(former, ignore_errors=True)
+
+
+def _synchronise(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    with path.open("rb+") as written:
+        os.fsync(written.fileno())
+
+
+@contextmanager
+def _named_finally(temporary: Path, path: Path) -> Iterator[None]:
+    """Let an `OSError` of the block name ``path``, or what is below it, instead of ``temporary`` or of nothing."""
+    try:
+        yield
+    except OSError as error:
+        failed = temporary if error.filename is None else Path(os.fsdecode(error.filename))
+        if failed.is_relative_to(temporary):
+            error.filename = str(path / failed.relative_to(temporary))
+        raise
 
 
 def _temporary_beside(path: Path) -> Path:

@@ -61,7 +61,7 @@ def some_of(names: Iterable[object], most: int) -> str:
 def run_script(main: Callable[[], int | None]) -> None:
     """Run a script's ``main`` and exit with its return code.
 
-    A `UserError` or a full disk is one sentence on stderr and exit code 2; any other exception is a bug and keeps its
+    A `UserError` or a full or failing disk is one sentence on stderr and exit code 2; any other exception is a bug and keeps its
     traceback.
     """
     # Before main imports torch: OpenMP's threads spin while waiting by default, which made training on two busy cores
@@ -101,11 +101,17 @@ def terminate_with_parent() -> None:
 
 
 def user_error(error: OSError) -> UserError | None:
-    """Return the `UserError` for a full disk, a missing file or a missing permission; None for other errors."""
+    """Return the `UserError` for a full or failing disk, a missing file or permission; None for other errors."""
     where = error.filename or "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             where, "no space is left on the disk", "free some and run the same command again; nothing was lost"
+        )
+    if error.errno in (errno.EIO, errno.EROFS, getattr(errno, "ESTALE", errno.EIO)):
+        return UserError(
+            where,
+            f"the disk failed ({os.strerror(error.errno)})",
+            "check the disk, or the connection to it, and run the same command again; nothing was lost",
         )
     if isinstance(error, FileNotFoundError):
         return UserError(where, "there is no such file", "check the path")

@@ -61,8 +61,8 @@ def some_of(names: Iterable[object], most: int) -> str:
 def run_script(main: Callable[[], int | None]) -> None:
     """Run a script's ``main`` and exit with its return code.
 
-    A `UserError` or a full or failing disk is one sentence on stderr and exit code 2; any other exception is a bug and keeps its
-    traceback.
+    A `UserError` or a full or failing disk is one sentence on stderr and exit code 2; any other exception is a bug and
+    keeps its traceback.
     """
     # Before main imports torch: OpenMP's threads spin while waiting by default, which made training on two busy cores
     # twenty times slower.

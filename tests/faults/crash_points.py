@@ -4,11 +4,11 @@
 
 Of an undisturbed run of each `Scenario`, every rename, removal, fsync and write of a file below its directory is
 recorded. The scenario is then run once for each `Fault`: killed before and after each rename, removal and fsync, and
-with ENOSPC and EIO from each rename, fsync and write. Each time it must leave only whole files under final names, end in
-one sentence if it can, and after the same command once more equal the undisturbed run, byte for byte.
+with ENOSPC and EIO from each rename, fsync and write. Each time it must leave only whole files under final names, end
+in one sentence if it can, and after the same command once more equal the undisturbed run, byte for byte.
 
-The operations are observed in Python (`Observed`). Libraries in C write by themselves: of their files, the fsync and the
-rename are among the points, the single writes are not.
+The operations are observed in Python (`Observed`). Libraries in C write by themselves: of their files, the fsync and
+the rename are among the points, the single writes are not.
 """
 
 import argparse
@@ -40,8 +40,8 @@ from kill import ended, start
 from tiny_models import TRAINED_VOCODER, write_noise
 from workflow_checkout import tiny_checkout
 
-TEMPORARY = re.compile(r"\.[0-9a-f]{8}-\d+-[0-9a-f]{8}(?=[./]|$)")
-"""What `rtmri_speech.atomic` puts into the name of a temporary file."""
+TEMPORARY = re.compile(r"(?<![^/])\.([^/]*)\.[0-9a-f]{8}-\d+-[0-9a-f]{8}(?=[./]|$)")
+"""A temporary file or directory of `rtmri_speech.atomic`."""
 
 EVENTS = re.compile(r"events\.out\.tfevents\.[^/]*")
 """A log of TensorBoard, named by time and process."""
@@ -137,7 +137,7 @@ class Observed:
         path = Path(os.fsdecode(path)).absolute()
         if not path.is_relative_to(self.directory):
             return None
-        return EVENTS.sub("events", TEMPORARY.sub("", path.relative_to(self.directory).as_posix()))
+        return EVENTS.sub("events", TEMPORARY.sub(r"\1", path.relative_to(self.directory).as_posix()))
 
     @contextlib.contextmanager
     def _at(self, kind: str, path) -> Iterator[None]:
@@ -364,7 +364,9 @@ class Result:
         """Return what is below a directory."""
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        names = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*")) if path.is_file()}
+        names = {
+            path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*")) if path.is_file()
+        }
         files = {name: path.read_bytes() for name, path in names.items() if not BY_PROCESS.fullmatch(name)}
         scalars = {}
         for folder in {path.parent for path in names.values() if EVENTS.fullmatch(path.name)}:

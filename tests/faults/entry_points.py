@@ -1,22 +1,17 @@
 """Entry points for user files: a small valid file of each kind, and the call that reads it as in the scripts.
 
-A `Kind` names a file among those that `write_good_files` writes, and a function that reads it as the scripts do. Each
-is called as ``read(file, results)`` and either works, writing only into ``results``, or raises a `UserError`.
+A `Kind` names a file among those that `write_good_files` writes, and a function that reads it as the scripts do.
 """
 
-import contextlib
 import dataclasses
 import functools
 import importlib.util
 import io
 import itertools
 import json
-import runpy
 import shutil
-import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,15 +20,16 @@ import numpy as np
 import soundfile
 import torch
 import yaml
+from corpus_entry_points import CORPUS_KINDS, write_corpus_files
 from corrupt import NUMBERS_BEYOND_JSON, PLAIN_VALUES, YAML_VALUES
 from hypothesis import strategies as st
+from kinds import Kind, run_script_here
 
+from rtmri_speech.dataset.clip import COLUMNS
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.systems import scores_csv
 
 TESTS = Path(__file__).parents[1]
-ROOT = TESTS.parent
-SCRIPTS = ROOT / "workflow" / "scripts"
 RATE = Fraction(11413, 420)
 FRAMES = 24
 
@@ -48,32 +44,6 @@ def _module(path: Path) -> Any:
 
 tiny_models = _module(TESTS / "tiny_models.py")
 SPEC, SIZE = tiny_models.SPEC, tiny_models.SIZE
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of file and how it is read.
-
-    Attributes
-    ----------
-    name : of the kind.
-    file : the valid file to damage, relative to the directory of good files.
-    read : what a script does with it; ``read(file, results)``.
-    share : relative number of inputs.
-    unpack, pack : to the structure of dicts, lists and values in the file and back, for damage deep inside; None where
-        there is none.
-    values : values to insert.
-    names_file : whether a refusal must name the file (a configuration's names the key).
-    """
-
-    name: str
-    file: str
-    read: Callable[[Path, Path], Any]
-    share: float = 1.0
-    unpack: Callable[[bytes], Any] | None = None
-    pack: Callable[[Any], bytes] | None = None
-    values: st.SearchStrategy = PLAIN_VALUES
-    names_file: bool = True
 
 
 # ---- sound files of every kind ----
@@ -103,8 +73,9 @@ def write_good_files(directory: Path) -> Path:
 
     tables = directory / "tables"
     tables.mkdir()
-    rows = ["id\tvideo\taudio\tstart\tend\tav_offset_ms"]
-    rows += [f"clip{n}\t../media/a.mp4\t../media/a.wav\t0.1\t0.5\t{n}" for n in range(3)]
+    rows = ["\t".join(COLUMNS)]
+    files = "../media/a.mp4\t../media/a.wav"
+    rows += [f"clip{n}\t{files}\t0.1\t0.5\t{n}\t\tone {n}\tspeaker\tsaid\t1\ta0.TextGrid" for n in range(3)]
     (tables / "clips.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (tables / "training.txt").write_text("a0|dummy|dummy\na1|dummy|dummy\na2|x|y\n", encoding="utf-8")
     polygon = [[8, 84], [43, 84], [45, 156], [8, 156]]
@@ -159,6 +130,7 @@ def write_good_files(directory: Path) -> Path:
     torch.save(backbone, directory / "models" / "backbone.pth")
     save_file(backbone, directory / "models" / "backbone.safetensors")
     _write_trained(directory, processed)
+    write_corpus_files(directory, scores, record, sound)
     return directory
 
 
@@ -429,7 +401,7 @@ def _report(file: Path, results: Path) -> None:
     good = file.parents[1]
     script = ["make_report.py", "--processed_dir", good / "processed", "--evaluation", good / "evaluation"]
     script += ["--output_dir", results / "report", "--settings", good / "tables" / "shown_settings.json"]
-    _run_script(*script, "--provenance", good / "tables" / "provenance.json")
+    run_script_here(*script, "--provenance", good / "tables" / "provenance.json")
 
 
 def _speak(file: Path, results: Path) -> None:
@@ -465,21 +437,6 @@ def _begin_vocoder(file: Path, results: Path) -> None:
     good = file.parents[2]
     base = file.with_name(file.name.replace("do_", "g_"))
     _train_vocoder(good / "processed", good / "models" / "config.json", results, steps=3, base=base)
-
-
-def _run_script(name: str, *arguments: Any) -> None:
-    """Run a script in this process; an error message becomes a `UserError`, other exceptions propagate."""
-    said, argv = io.StringIO(), sys.argv
-    sys.argv = [name, *map(str, arguments)]
-    try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            runpy.run_path(str(SCRIPTS / name), run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            line = said.getvalue().strip().split("\n")[-1]
-            raise UserError(line.removeprefix("error: ").removesuffix("."), "was refused", "see there") from None
-    finally:
-        sys.argv = argv
 
 
 # ---- structures in files ----
@@ -650,4 +607,5 @@ KINDS = [
         )
     ),
     Kind("checkpoint, backbone in safetensors", "models/backbone.safetensors", _begin_backbone, 1),
+    *CORPUS_KINDS,
 ]

@@ -61,21 +61,32 @@ def make_corpus(arguments: argparse.Namespace) -> None:
             last = clip_id(arguments.clips - 1)
             raise UserError("--only", f"is {arguments.only!r}", f"give an id of the corpus, 000 to {last}")
     engine()  # Checked before any process is started.
-    make = functools.partial(make_files, arguments.out_dir, arguments.seed, arguments.audio_only)
-    run(make, clips, arguments.jobs)
+    audio = arguments.out_dir / "audio"
+    if not arguments.audio_only:
+        run(functools.partial(make_files, arguments.out_dir, arguments.seed), clips, arguments.jobs)
+    elif arguments.only is not None:
+        run(functools.partial(make_sound, audio, arguments.seed), clips, arguments.jobs)
+    else:
+        from rtmri_speech.atomic import replacing_directory
+
+        with replacing_directory(audio) as whole:
+            run(functools.partial(make_sound, whole, arguments.seed), clips, arguments.jobs)
 
 
-def make_files(out_dir: Path, seed: int, audio_only: bool, clip: int) -> None:
+def make_files(out_dir: Path, seed: int, clip: int) -> None:
     """Make the files of a clip in ``out_dir``."""
-    from rtmri_speech.demo.corpus import clip_id, make_clip, make_speech
+    from rtmri_speech.demo.corpus import clip_id, make_clip
 
     name = clip_id(clip)
-    audio = out_dir / "audio" / f"{name}.wav"
-    if audio_only:
-        make_speech(clip, seed, audio)
-    else:
-        video, description = out_dir / "videos" / f"{name}.mp4", out_dir / "descriptions" / f"{name}.json"
-        make_clip(clip, seed, video, audio, description)
+    files = out_dir / "videos" / f"{name}.mp4", out_dir / "audio" / f"{name}.wav"
+    make_clip(clip, seed, *files, out_dir / "descriptions" / f"{name}.json")
+
+
+def make_sound(directory: Path, seed: int, clip: int) -> None:
+    """Make only the sound of a clip in ``directory``."""
+    from rtmri_speech.demo.corpus import clip_id, make_speech
+
+    make_speech(clip, seed, directory / f"{clip_id(clip)}.wav")
 
 
 def run(make: Callable[[int], None], clips: Iterable[int], jobs: int) -> None:

@@ -14,13 +14,17 @@ def main() -> None:
     parser.add_argument("--out_dir", type=Path, required=True, help="receives audio/, training.txt, validation.txt")
     args = parser.parse_args()
 
+    from rtmri_speech.atomic import replacing_directory
     from rtmri_speech.dataset.filelists import write_filelist
     from rtmri_speech.vocoder.config import read_config
     from rtmri_speech.vocoder.speech import prepare_speech
 
     rate = read_config(args.config).sampling_rate
-    for split, directories in {"training": args.speech, "validation": args.held_out}.items():
-        write_filelist(args.out_dir / f"{split}.txt", prepare_speech(directories, args.out_dir / "audio", rate, split))
+    parts = {"training": args.speech, "validation": args.held_out}
+    with replacing_directory(args.out_dir / "audio") as audio:
+        ids = {split: prepare_speech(directories, audio, rate, split) for split, directories in parts.items()}
+    for split, clips in ids.items():
+        write_filelist(args.out_dir / f"{split}.txt", clips)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from rtmri_speech.corpora.reading import Reading, nothing_found, require_directo
 from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.cutting import Utterance, with_margins
 from rtmri_speech.dataset.tiers import SENTENCES, read_tiers, spoken_labels
+from rtmri_speech.errors import UserError
 
 SIZE = (68, 68)
 RATE = Fraction(2318, 100)
@@ -87,7 +88,11 @@ def _add_file(reading: Reading, folder: Path, stem: str, file: Path, sentences: 
     if not labels:
         reading.add(Clip(f"{speaker.lower()}_{first}_{last}", file, title=stem, **common))
         return False
-    reading.expect(alignment, "sentences", len(labels), int(last) - int(first) + 1)
+    expected = int(last) - int(first) + 1
+    if len(labels) > expected:
+        # They are counted on from the file's first one, into those of the next file.
+        raise UserError(alignment, f"holds {len(labels)} sentences, and not {expected}", "take the file as distributed")
+    reading.expect(alignment, "sentences", len(labels), expected)
     spoken = [Utterance(label.start, label.end, label.text.strip()) for label in labels]
     for number, utterance in enumerate(with_margins(spoken, None), int(first)):
         reading.add(

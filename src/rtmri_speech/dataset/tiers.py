@@ -208,7 +208,7 @@ def _eaf(path: Path, text: str) -> Tiers:
                 tiers[name].append(Label(annotation.findtext("ANNOTATION_VALUE") or "", start, end))
         for tier in root.iter("TIER"):
             tiers[tier.attrib["TIER_ID"]] += _eaf_children(list(tier.iter("REF_ANNOTATION")), spans)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
         raise UserError(path, f"is no whole ELAN file ({error})", remedy) from None
     return tiers
 
@@ -254,7 +254,11 @@ def _json(path: Path, text: str) -> Tiers:
     tiers: Tiers = {}
     for name, value in tables.items():
         entries = value.get("entries") if isinstance(value, dict) else value
-        if isinstance(entries, list) and (labels := [label for entry in entries if (label := _json_label(entry))]):
+        try:
+            labels = [label for entry in entries if (label := _json_label(entry))] if isinstance(entries, list) else []
+        except OverflowError:
+            raise UserError(path, f"has a time in {name} that is no finite number of seconds", remedy) from None
+        if labels:
             if len(labels) < len(entries):
                 raise UserError(path, f"has entries in {name} without start, end and label", remedy)
             tiers[name] = labels

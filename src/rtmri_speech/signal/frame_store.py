@@ -6,6 +6,7 @@ becomes white, and the darkest black where values lie below 0.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import zlib
@@ -133,12 +134,14 @@ def open_frames(path: str | Path) -> Iterator[FrameStore]:
 
 def mat_sound(path: Path) -> tuple[int, np.ndarray]:
     """Return the rate (Hz) and samples, float32 ``(N,)``, of the ``AUDIO`` of a ``.mat`` file in mview's form."""
-    for entry in _mview(_load_mat(path)):
-        if entry["name"] == "AUDIO":
-            samples = np.asarray(entry["signal"])
-            scale = np.iinfo(samples.dtype).max if samples.dtype.kind == "i" else 1
-            return round(entry["rate"]), (samples.reshape(-1) / scale).astype(np.float32)
-    raise UserError(path, "holds no sound (no AUDIO in mview's form)", "give a wav or flac file beside it")
+    found = _signal(path, _load_mat(path), "AUDIO")
+    if found is None:
+        raise UserError(path, "holds no sound (no AUDIO in mview's form)", "give a wav or flac file beside it")
+    rate, samples = found
+    if samples.dtype.kind == "c":
+        raise UserError(path, "holds a sound of complex numbers", "give a wav or flac file beside it")
+    scale = np.iinfo(samples.dtype).max if samples.dtype.kind == "i" else 1
+    return round(rate), (samples.reshape(-1) / scale).astype(np.float32)
 
 
 def _directory(path: Path) -> FrameStore:
@@ -209,6 +212,8 @@ def _store(path: Path, array: Any, *, last: bool, rate: float | None = None, tur
     odd = [place for place in range(3) if len(set(lengths[:place] + lengths[place + 1 :])) == 1]
     default = 2 if last != turned else 0
     time = kept[odd[0] if len(odd) == 1 else default]
+    if math.prod(lengths) // array.shape[time] > _MOST_PIXELS:
+        raise UserError(path, f"has an array of shape {tuple(array.shape)}, larger than pictures are", _EXPORT)
 
     def read(number: int) -> np.ndarray:
         index = tuple(
@@ -246,23 +251,34 @@ def _first_line(error: Exception) -> str:
 
 def _mat(path: Path) -> FrameStore:
     content = _load_mat(path)
-    for entry in _mview(content):
-        if entry["name"] == "IMAGE":
-            return _store(path, entry["signal"], last=True, rate=entry["rate"])
+    if found := _signal(path, content, "IMAGE"):
+        rate, pictures = found
+        return _store(path, pictures, last=True, rate=rate)
     arrays = {
         name: array for name, array in content.items() if isinstance(array, np.ndarray) and array.dtype.kind in "biufc"
     }
     return _store(path, _chosen(path, arrays), last=True)
 
 
-def _mview(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The signals of a file in the form of the program mview: a row of structures NAME, SRATE, SIGNAL."""
+def _signal(path: Path, content: Mapping[str, Any], name: str) -> tuple[float, np.ndarray] | None:
+    """Rate and values of a signal in mview's form (a row of structures NAME, SRATE, SIGNAL), or None."""
     for value in content.values():
-        if isinstance(value, np.ndarray) and {"NAME", "SRATE", "SIGNAL"} <= set(value.dtype.names or ()):
-            for entry in value.reshape(-1):
-                name, rate = np.asarray(entry["NAME"]).reshape(-1), np.asarray(entry["SRATE"]).reshape(-1)
-                if len(name) and len(rate):
-                    yield {"name": str(name[0]), "rate": float(rate[0]), "signal": entry["SIGNAL"]}
+        if not isinstance(value, np.ndarray) or not {"NAME", "SRATE", "SIGNAL"} <= set(value.dtype.names or ()):
+            continue
+        for entry in value.reshape(-1):
+            named, rate, signal = (np.asarray(entry[field]) for field in ("NAME", "SRATE", "SIGNAL"))
+            if not named.size or str(named.reshape(-1)[0]) != name:
+                continue
+            if (
+                not rate.size
+                or rate.dtype.kind not in "iuf"
+                or not 0 < (first := float(rate.reshape(-1)[0])) < math.inf
+            ):
+                raise UserError(path, f"gives no rate of its {name}", _EXPORT)
+            if signal.dtype.kind not in "biufc":
+                raise UserError(path, f"its {name} holds no numbers", _EXPORT)
+            return first, signal
+    return None
 
 
 def _is_hdf5(path: Path) -> bool:

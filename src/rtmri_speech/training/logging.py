@@ -8,6 +8,7 @@ import logging
 import math
 import struct
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,15 +38,16 @@ class TrainingLog:
     resumed_step : the last step whose events are kept; later ones will be written again. None for a new training:
         existing event files are moved to ``<directory>.superseded``.
 
-    Attributes
-    ----------
-    writer : the `torch.utils.tensorboard.SummaryWriter`, for audio and figures.
+    Raises
+    ------
+    OSError
+        By each method, naming the directory: the disk is full or fails.
     """
 
     def __init__(self, directory: str | Path, resumed_step: int | None) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        directory = Path(directory)
+        self._directory = directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         for path in sorted(directory.glob("events.out.tfevents.*")):
             if resumed_step is None:
@@ -54,28 +56,53 @@ class TrainingLog:
                 path.replace(aside / path.name)
             else:
                 cut_events(path, resumed_step)
-        self.writer = SummaryWriter(str(directory))
+        self._writer = SummaryWriter(str(directory))
 
     def __enter__(self) -> Self:
+        self._hook, threading.excepthook = threading.excepthook, self._told_by_thread
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.writer.close()
+        try:
+            self._writer.close()
+        finally:
+            threading.excepthook = self._hook
+
+    def _told_by_thread(self, told: threading.ExceptHookArgs) -> None:
+        # The writer's thread fails in its own time, and its error is raised by the call after that.
+        if not issubclass(told.exc_type, OSError):
+            self._hook(told)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or str(self._directory)
+            raise
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write each value under its tag at ``step``."""
-        for tag, value in values.items():
-            self.writer.add_scalar(tag, value, step)
+        with self._named():
+            for tag, value in values.items():
+                self._writer.add_scalar(tag, value, step)
+
+    def sound(self, tag: str, samples: np.ndarray, sampling_rate: int, step: int) -> None:
+        """Write a sound, float ``(N,)`` in [-1, 1]."""
+        with self._named():
+            self._writer.add_audio(tag, samples[None], step, sampling_rate)
 
     def pictures(self, tag: str, rows: list[np.ndarray], step: int) -> None:
         """Write stacked mels ``(n_mels, T)`` as one picture, low frequencies at the bottom."""
-        self.writer.add_image(tag, stacked_picture(rows), step, dataformats="HWC")
+        with self._named():
+            self._writer.add_image(tag, stacked_picture(rows), step, dataformats="HWC")
 
     def flush(self) -> None:
         """Flush all events; call it before a state is saved, so that no saved step lacks its events."""
-        self.writer.flush()
+        with self._named():
+            self._writer.flush()
 
 
 def cut_events(path: str | Path, last_step: int) -> None:

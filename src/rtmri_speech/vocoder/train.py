@@ -543,8 +543,8 @@ class VocoderTask(Task):
             if number < SHOWN_CLIPS:
                 samples = made.cpu().numpy()
                 if first_time:
-                    log.writer.add_audio(f"gt/y_{number}", audio[None], self.steps, rate)
-                log.writer.add_audio(f"generated/y_hat_{number}", samples[None], self.steps, rate)
+                    log.sound(f"gt/y_{number}", audio, rate, self.steps)
+                log.sound(f"generated/y_hat_{number}", samples, rate, self.steps)
                 mels = [log_mel(spec.mel(signal)) for signal in (audio, samples)]
                 log.pictures(f"generated/y_hat_spec_{number}", mels, self.steps)
         return total / frames

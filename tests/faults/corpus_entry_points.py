@@ -250,6 +250,8 @@ def _write_h5(content: Any) -> bytes:
         for name, value in content.items():
             if isinstance(value, Shape):
                 file.create_dataset(name, value.lengths, "f8", chunks=(1,) * len(value.lengths))
+            elif name in file:
+                raise ValueError("there already")
             else:
                 file[name] = value
     return out.getvalue()

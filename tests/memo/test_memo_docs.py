@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from code_blocks import FENCED, INDENTED, code_lines
 from memo_commands import COMMANDS, ROOT, SCRIPTS
 
 PAGES = {"README.md": "docs/ja/README.md", "docs/from_the_memo.md": "docs/ja/from_the_memo.md"}
@@ -15,8 +16,6 @@ WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
 NUMBER_WORDS = {word: str(number) for number, word in enumerate(WORDS, 2)} | {"october": "10"}
 """``one`` is left out: it is an article more often than a number."""
 
-_FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+")
 _INLINE = re.compile(r"`([^`\n]+)`")
 
 
@@ -24,21 +23,9 @@ def read(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
 
-def without_comment(line: str) -> str:
-    """A line of code without its comment, which is in the reader's language."""
-    return re.sub(r"(^|\s+)#.*", "", line).rstrip()
-
-
-def code_lines(text: str) -> list[str]:
-    """Lines of the code blocks, in their order, comments out."""
-    blocks = [match[1] for match in _FENCED.finditer(text)]
-    blocks += [match[0] for match in _INDENTED.finditer(_FENCED.sub("", text))]
-    return [line.strip() for block in blocks for line in map(without_comment, block.splitlines()) if line.strip()]
-
-
 def prose(text: str) -> str:
     """The text without code blocks, inline code and the targets of links."""
-    text = _INLINE.sub(" ", _INDENTED.sub("\n", _FENCED.sub("\n", text)))
+    text = _INLINE.sub(" ", INDENTED.sub("\n", FENCED.sub("\n", text)))
     return re.sub(r"\]\([^)]*\)|https?://\S+", "]", text)
 
 
@@ -56,7 +43,7 @@ def numbers(text: str) -> Counter:
 def shape(text: str) -> list[str]:
     """Headings by their level and tables by their rows and columns, in their order."""
     outline = []
-    for line in _FENCED.sub("", text).splitlines():
+    for line in FENCED.sub("", text).splitlines():
         if match := re.match(r"(#+) ", line):
             outline.append(match[1])
         elif line.startswith("|"):
@@ -71,7 +58,7 @@ def test_the_same_commands(english, japanese):
 
 @pytest.mark.parametrize(("english", "japanese"), PAGES.items())
 def test_the_same_names_in_the_text(english, japanese):
-    found = [Counter(_INLINE.findall(_FENCED.sub("", read(page)))) for page in (japanese, english)]
+    found = [Counter(_INLINE.findall(FENCED.sub("", read(page)))) for page in (japanese, english)]
     assert found[0] - found[1] == found[1] - found[0] == Counter()
 
 

@@ -56,10 +56,12 @@ class TrainingLog:
                 path.replace(aside / path.name)
             else:
                 cut_events(path, resumed_step)
-        self._writer = SummaryWriter(str(directory))
+        # The writer begins to write at once.
+        self._hook, threading.excepthook = threading.excepthook, self._told_by_thread
+        with self._named():
+            self._writer = SummaryWriter(str(directory))
 
     def __enter__(self) -> Self:
-        self._hook, threading.excepthook = threading.excepthook, self._told_by_thread
         return self
 
     def __exit__(

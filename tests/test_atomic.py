@@ -1,10 +1,12 @@
 """Files are written atomically, with the bytes of NumPy's own writer."""
 
+import errno
 import io
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +79,37 @@ def test_a_directory_is_replaced_whole_or_not_at_all(tmp_path):
         "sounds/second",
         "sounds/second/a.wav",
     ]
+
+
+def test_a_failing_disk_names_the_file_as_it_would_be_and_keeps_the_former_directory(tmp_path, monkeypatch):
+    target = tmp_path / "sounds"
+    with replacing_directory(target) as temporary:
+        (temporary / "a").write_text("former")
+
+    def failing(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with pytest.raises(OSError) as error, replacing_directory(target) as temporary:
+        failing(temporary / "inner" / "b")
+    assert error.value.filename == str(target / "inner" / "b")
+    with pytest.raises(OSError) as error, replacing(target / "c") as temporary:
+        failing("/elsewhere")
+    assert error.value.filename == "/elsewhere"
+    rename = os.rename
+
+    def once(source, to):
+        if Path(source).name != "sounds" and Path(to) == target and not renamed:
+            renamed.append(to)
+            failing(source)
+        rename(source, to)
+
+    renamed = []
+    monkeypatch.setattr(os, "rename", once)
+    with pytest.raises(OSError), replacing_directory(target) as temporary:
+        (temporary / "a").write_text("new")
+    assert renamed
+    assert [(path.name, path.read_text()) for path in target.iterdir()] == [("a", "former")]
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_directory_that_another_removes_while_it_is_made_is_whole(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import os
 import pickle
 import subprocess
@@ -7,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from rtmri_speech.errors import JOB, UserError
+from rtmri_speech.errors import JOB, UserError, user_error
 
 
 def test_a_user_error_survives_pickling():
@@ -15,6 +16,12 @@ def test_a_user_error_survives_pickling():
     assert isinstance(error, UserError)
     assert str(error) == "clip.wav: is empty; record it again."
     assert (error.subject, error.fault, error.remedy) == ("clip.wav", "is empty", "record it again")
+
+
+def test_a_failing_disk_is_told_in_a_sentence():
+    said = str(user_error(OSError(errno.EIO, os.strerror(errno.EIO), "a.npy")))
+    assert said.startswith("a.npy: the disk failed (Input/output error); check the disk")
+    assert user_error(OSError(errno.EINVAL, "odd")) is None
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,8 @@ def test_rows_of_phones_give_words_and_sentences(tmp_path):
         ("a.eaf", b"<a>", "is no ELAN file"),
         ("a.eaf", ELAN.replace('TIME_SLOT_REF2="ts3"', 'TIME_SLOT_REF2="ts9"').encode(), "is no whole ELAN file"),
         ("a.eaf", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "declares entities"),
+        ("a.eaf", ELAN.replace('TIME_VALUE="', f'TIME_VALUE="{"9" * 400}').encode(), "is no whole ELAN file"),
+        ("a.json", f'{{"phones": [[0, {"9" * 400}, "a"]]}}'.encode(), "a time in phones that is no finite"),
         ("a.trans", b"0.1,0.2,hh\n", "line 1: is no start"),
     ],
 )

@@ -33,13 +33,9 @@ _SERVER.set_forkserver_preload(
 )
 
 
-def start(target: Callable[..., int], *arguments, environment: dict[str, str] | None = None, writes: int | None = None):
-    """Start ``target(*arguments)``; what it returns becomes the exit code.
-
-    ``writes``: the process is killed within its n-th writing of a file, when that is on the disk under its temporary
-    name only.
-    """
-    process = _SERVER.Process(target=_child, args=(target, arguments, environment or {}, writes))
+def start(target: Callable[..., int], *arguments, environment: dict[str, str] | None = None):
+    """Start ``target(*arguments)``; what it returns becomes the exit code."""
+    process = _SERVER.Process(target=_child, args=(target, arguments, environment or {}))
     process.start()
     return process
 
@@ -73,24 +69,11 @@ def terminated_when(
     return ended(process)
 
 
-def _child(target, arguments, environment, writes) -> None:
+def _child(target, arguments, environment) -> None:
     import torch
-
-    from rtmri_speech import atomic
 
     os.environ.update(environment)
     torch.set_num_threads(1)
-    if writes is not None:
-        count, flush = 0, os.fsync
-
-        def fsync(descriptor: int) -> None:
-            nonlocal count
-            count += 1
-            if count == writes:
-                os.kill(os.getpid(), signal.SIGKILL)
-            flush(descriptor)
-
-        atomic.os.fsync = fsync
     sys.exit(target(*arguments))
 
 

@@ -44,8 +44,6 @@ def resumed_to_the_end(settings, kills, longest, rng):
         code = killed_after(rng.uniform(0, longest), run, settings)
         assert code in (0, -signal.SIGKILL)
         killed += code != 0
-    for write in (1, 2, 3):
-        killed += ended(start(run, settings, writes=write)) != 0
     assert ended(start(run, settings)) == 0
     return killed
 
@@ -60,11 +58,11 @@ def pair(tiny_training):
     return made
 
 
-def test_twenty_kills_do_not_change_the_result(pair):
-    whole, killed = pair(epochs=40, early_stop=0, num_workers=1)
+def test_kills_at_random_moments_do_not_change_the_result(pair):
+    """Between the points of crash_points.py, with a loader."""
+    whole, killed = pair(epochs=20, early_stop=0, num_workers=1)
     assert ended(start(run, whole)) == 0
-    kills = resumed_to_the_end(killed, kills=20, longest=2.0, rng=random.Random(2))
-    assert kills >= 20
+    assert resumed_to_the_end(killed, kills=8, longest=2.0, rng=random.Random(2)) >= 4
     assert_same_ends(killed, whole)
 
 

@@ -179,7 +179,26 @@ def cut_off_h5(folder):
     return written(folder, "a.h5", (folder / "a.h5").read_bytes()[:3000])
 
 
+def vast_h5(folder, shape=(12, 10**6, 10**6)):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "a.h5", "w") as file:
+        file.create_dataset("frames", shape, "f8", chunks=(1, 10, 10))
+    return folder / "a.h5"
+
+
+def mview_with(folder, rate, signal):
+    entries = np.zeros((1, 1), dtype=[("NAME", object), ("SRATE", object), ("SIGNAL", object)])
+    entries[0, 0] = ("IMAGE", rate, signal)
+    scipy.io.savemat(folder / "a.mat", {"x": entries})
+    return folder / "a.mat"
+
+
 WRONG = {
+    "vast pictures": (vast_h5, "larger than frames are"),
+    "years of frames": (lambda folder: vast_h5(folder, (10**9, 20, 20)), "larger than frames are"),
+    "no rate": (lambda folder: mview_with(folder, np.nan, SQUARE), "gives no rate of its IMAGE"),
+    "a rate in letters": (lambda folder: mview_with(folder, "50", SQUARE), "gives no rate of its IMAGE"),
+    "no numbers in mview's form": (lambda folder: mview_with(folder, 50.0, "pictures"), "its IMAGE holds no numbers"),
     "a missing frame": (gap, r"has frame 5 \(a_0005.png\) after frame 3"),
     "a damaged picture": (damaged_png, "a_0004.png: is no PNG"),
     "another size": (other_size, r"and, at number 3, of \(10, 24\)"),

@@ -28,6 +28,9 @@ _NAMES = ("image", "recon", "mri", "frames", "video", "images", "data")
 _MOST_PIXELS = 1 << 26
 """Pixels of a picture, as of a video's."""
 
+_MOST_FRAMES = 10**7
+"""Frames of a store: some days of them."""
+
 _UNREADABLE_MAT = (ValueError, TypeError, OSError, EOFError, KeyError, IndexError, AttributeError, OverflowError)
 """What SciPy raises, besides its own error, for a damaged file."""
 
@@ -212,8 +215,8 @@ def _store(path: Path, array: Any, *, last: bool, rate: float | None = None, tur
     odd = [place for place in range(3) if len(set(lengths[:place] + lengths[place + 1 :])) == 1]
     default = 2 if last != turned else 0
     time = kept[odd[0] if len(odd) == 1 else default]
-    if math.prod(lengths) // array.shape[time] > _MOST_PIXELS:
-        raise UserError(path, f"has an array of shape {tuple(array.shape)}, larger than pictures are", _EXPORT)
+    if array.shape[time] > _MOST_FRAMES or math.prod(lengths) // array.shape[time] > _MOST_PIXELS:
+        raise UserError(path, f"has an array of shape {tuple(array.shape)}, larger than frames are", _EXPORT)
 
     def read(number: int) -> np.ndarray:
         index = tuple(
@@ -304,7 +307,10 @@ def _hdf5(path: Path) -> Iterator[FrameStore]:
             if isinstance(item, h5py.Dataset) and item.dtype.kind in "biufc":
                 arrays[name] = item
 
-        file.visititems(visit)
+        try:
+            file.visititems(visit)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise UserError(path, f"is a damaged HDF5 file ({_first_line(error)})", _EXPORT) from None
         matlab = path.suffix.lower() == ".mat"
         store = _store(path, _chosen(path, arrays), last=matlab, turned=matlab)
 

@@ -329,6 +329,10 @@ class TrainingState:
             "payload": dict(payload),
         }
         save_checkpoint(self.directory / f"state_{step:08d}.pt", content)
+        self.prune()
+
+    def prune(self) -> None:
+        """Remove all but the last ``keep`` files."""
         for _, path in self._files()[: -self._keep]:
             path.unlink()
 

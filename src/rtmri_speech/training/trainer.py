@@ -271,6 +271,7 @@ class _Trainer:
         task = self.task
         if task.ended is not None:
             _log.info(f"The training is finished ({task.ended}); raise {self.settings.longer} to go on.")
+            self._tidy()
         elif (self.validation_due or task.steps < task.total_steps) and self._train():
             _log.info(
                 f"{self.settings.state_dir}: stopped by a signal after step {task.steps} of {task.total_steps}; "
@@ -361,6 +362,13 @@ class _Trainer:
     def _is_state_due(self, checkpoint: bool) -> bool:
         minutes = self.task.intervals.state_minutes
         return checkpoint if minutes is None else time.monotonic() - self.saved_at >= 60 * minutes
+
+    def _tidy(self) -> None:
+        """Remove what a training leaves that is killed after its last state."""
+        if self.state is not None:
+            self.state.prune()
+            self.task.state_saved()
+            (self.settings.state_dir / PROGRESS_FILE).unlink(missing_ok=True)
 
     def save(self, *, validation_due: bool = False) -> None:
         """Save the state; the first process's."""

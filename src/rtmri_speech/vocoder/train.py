@@ -34,6 +34,7 @@ from rtmri_speech.training.state import (
     StopRequest,
     adamw_difference,
     load_checkpoint,
+    seed_random_generators,
 )
 from rtmri_speech.training.trainer import Intervals, Task, TrainerSettings
 from rtmri_speech.training.trainer import run as run_training
@@ -346,6 +347,8 @@ class VocoderTask(Task):
         self.error = float("inf")
         self.pair_errors: dict[int, float] = {}
         """Validation mel error of each pair written and kept by this training, by steps."""
+        # Nothing draws from them, but a state holds them: two equal trainings have equal states.
+        seed_random_generators(config.seed)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return digests of data, network and base."""

@@ -33,6 +33,15 @@ def test_griffin_lim_needs_no_vocoder_of_the_mel():
         check_named(load_configuration({**own, "synthesis": {}}), ROOT, [])
 
 
+def test_a_given_vocoder_may_have_another_frame_rate_and_no_other_window():
+    settings = yaml.safe_load((ROOT / "config" / "small.yaml").read_text(encoding="utf-8"))
+    (base,) = (ROOT / "models" / "base_vocoder").glob("g_*")
+    given = {**settings, "synthesis": {"hifigan_checkpoint": str(base)}}
+    check_named(load_configuration({**given, "mel": {"sampling_rate": 11409, "hop_length": 137}}), ROOT, [])
+    with pytest.raises(UserError, match=r"n_fft 2048 against 1024.*sampling_rate: 11413, hop_length: 137"):
+        check_named(load_configuration({**given, "mel": {"hop_length": 137, "n_fft": 1024}}), ROOT, [])
+
+
 def test_defaults_are_filled_in_at_every_depth():
     complete = load_configuration({"mel": {"n_mels": 80}})
     assert complete.mel.n_mels == 80

@@ -18,6 +18,7 @@ from rtmri_speech.settings.all import Settings
 from rtmri_speech.settings.use import Mask
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.vocoder.config import CONFIG_NAME, read_config
+from rtmri_speech.vocoder.interpolation import require_fit
 from rtmri_speech.vocoder.naming import discriminators_beside
 
 _FILES = (
@@ -99,8 +100,8 @@ def _check_vocoder_config(settings: Settings, files: Mapping[str, Path]) -> None
     if settings.synthesis.vocoder != "hifigan":
         # No vocoder is trained or used.
         return
-    path = files["vocoder.config"]
-    if given := files.get("synthesis.hifigan_checkpoint"):
+    path, given = files["vocoder.config"], files.get("synthesis.hifigan_checkpoint")
+    if given:
         path = files.get("synthesis.hifigan_config", given.with_name(CONFIG_NAME))
     if not path.is_file() and path.is_relative_to(settings.results):
         return
@@ -108,10 +109,13 @@ def _check_vocoder_config(settings: Settings, files: Mapping[str, Path]) -> None
     if config.mel is None and config.padding is None:
         # Which of the two is determined by the weights.
         config = dataclasses.replace(config, padding="lab" if settings.mel.preset == "lab" else "official")
+    if given:
+        require_fit(config.spec, spec, str(path), "the dataset (mel)")
+        return
     try:
         config.spec.require_same(spec, str(path), "the dataset (mel)")
     except UserError as error:
-        remedy = "name a config of the dataset's mel (vocoder.config, or that of a given vocoder), or change mel"
+        remedy = "name a config of the dataset's mel (vocoder.config), or change mel"
         raise UserError(error.subject, error.fault, remedy) from None
 
 
@@ -182,7 +186,9 @@ def check_models(
     if mri_checkpoint is not None:
         scaler = None if scaler_json is None else Scaler.load(scaler_json)
         load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler, mel=spec)
-    for checkpoint, config in ((hifigan_checkpoint, hifigan_config), (base, vocoder_config)):
-        if checkpoint is not None:
-            _, named = read_generator(checkpoint, config_of(checkpoint, config))
-            named.spec.require_same(spec, str(checkpoint), "the dataset (mel)")
+    if hifigan_checkpoint is not None:
+        _, named = read_generator(hifigan_checkpoint, config_of(hifigan_checkpoint, hifigan_config))
+        require_fit(named.spec, spec, str(hifigan_checkpoint), "the dataset (mel)")
+    if base is not None:
+        _, named = read_generator(base, config_of(base, vocoder_config))
+        named.spec.require_same(spec, str(base), "the dataset (mel)")

@@ -14,12 +14,15 @@ from lab_tree import lab_weights
 
 from rtmri_speech.acoustic.model import AcousticModel, Network
 from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
+from rtmri_speech.errors import UserError
 from rtmri_speech.graphs.run import Graph
 from rtmri_speech.pack.export import MEL_TOLERANCE, SMALLEST_SNR, make_pack, signal_to_noise_db
 from rtmri_speech.pack.format import GRAPHS, read_about, read_graph
 from rtmri_speech.pack.speak import load_live_pack, load_pack
 from rtmri_speech.settings.use import Pack
 from rtmri_speech.signal.audio import write_wav
+from rtmri_speech.synthesis.checkpoints import load_synthesiser
+from rtmri_speech.synthesis.models import Models
 from rtmri_speech.synthesis.synthesiser import LiveSynthesiser
 from rtmri_speech.vocoder.engine import load_vocoder
 
@@ -173,3 +176,20 @@ def test_the_command_writes_the_same_files_as_with_torch(tiny_pack, tiny_checkpo
     np.testing.assert_allclose(*mels, atol=1e-3)
     waves = [soundfile.read(tmp_path / name / "c0_generated.wav")[0] for name in ("pack", "torch")]
     np.testing.assert_allclose(*waves, atol=1e-3)
+
+
+def test_a_pack_with_a_vocoder_of_another_frame_rate_equals_torch(tmp_path):
+    spec = dataclasses.replace(tiny_models.SPEC, hop_length=137)
+    checkpoints = (
+        tiny_models.write_acoustic(tmp_path / "mri_acoustic_model.pt", spec=spec),
+        tiny_models.write_vocoder(tmp_path / "g_00000001"),
+    )
+    pack, frames = tmp_path / "a.pack", tiny_models.moving_bar(23)
+    make_pack(pack, *checkpoints, TERMS, context="window")
+    assert read_about(pack).vocoder_mel == tiny_models.SPEC.to_dict()
+    expected = load_synthesiser(Models(str(checkpoints[0]), (str(checkpoints[1]),), context="window")).speech(frames)
+    (audio,), (torchs,) = load_pack(pack).speech(frames).audio.values(), expected.audio.values()
+    assert audio.shape == (23 * 137,)
+    assert signal_to_noise_db(torchs, audio) >= SMALLEST_SNR
+    with pytest.raises(UserError, match="synthesises whole clips only"):
+        load_live_pack(pack)

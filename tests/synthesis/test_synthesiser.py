@@ -88,8 +88,20 @@ def test_frames_beyond_the_look_ahead_do_not_change_the_sound(models):
 def test_a_vocoder_of_another_mel_is_refused(models, tmp_path):
     other = dataclasses.replace(tiny_models.SPEC, fmax=5000.0)
     wrong = str(tiny_models.write_vocoder(tmp_path / "g_00000001", spec=other))
-    with pytest.raises(UserError, match=r"fmax 5706.5 against 5000.0"):
+    with pytest.raises(UserError, match=r"fmax 5000.0 against 5706.5"):
         load_synthesiser(dataclasses.replace(models, hifigan_checkpoints=(wrong,)))
+
+
+def test_a_vocoder_of_another_frame_rate_synthesises_clips_and_no_streams(models, tmp_path):
+    spec = dataclasses.replace(tiny_models.SPEC, hop_length=137)
+    faster = dataclasses.replace(
+        models, mri_checkpoint=str(tiny_models.write_acoustic(tmp_path / "mri_acoustic_model.pt", spec=spec))
+    )
+    speech = load_synthesiser(faster).speech(tiny_models.moving_bar(23))
+    (audio,) = speech.audio.values()
+    assert speech.mel_db.shape[0] == 23 and audio.shape == (23 * 137,)
+    with pytest.raises(UserError, match="hop_length 137 against 420"):
+        live(faster)
 
 
 def test_expected_numbers_are_checked_against_the_checkpoint(models):

@@ -73,6 +73,7 @@ def main() -> None:
     from rtmri_speech.evaluation.ridge import RidgeMel
     from rtmri_speech.vocoder.blocks import BlockVocoder
     from rtmri_speech.vocoder.engine import load_vocoder
+    from rtmri_speech.vocoder.interpolation import fitted
 
     spec = load_mel_spec(args.processed_dir)
     scaler = Scaler.load(args.scaler_json or args.processed_dir / "scaler.json")
@@ -99,7 +100,8 @@ def main() -> None:
     unsaid = require_unseen(ids, seen, catalogue.groups, catalogue.by)
 
     def vocoder(path: Path, config: Path | None = None) -> BlockVocoder:
-        return load_vocoder(path, config, acoustic.device, bf16=args.bf16)
+        loaded = load_vocoder(path, config, acoustic.device, bf16=args.bf16)
+        return fitted(loaded, acoustic.mel, str(path), str(acoustic.source))
 
     training = read_filelist(lists / "training.txt")
     speaking, ridge = vocoder(args.hifigan_checkpoint, args.hifigan_config), RidgeMel(args.processed_dir, training)

@@ -51,6 +51,7 @@ def load_system(results: str | Path, context: Context) -> Systems:
     """
     from rtmri_speech.acoustic.predict import load_acoustic_model
     from rtmri_speech.vocoder.engine import load_vocoder
+    from rtmri_speech.vocoder.interpolation import fitted
 
     opened = open_results(results)
     dataset, given = opened.dataset, opened.settings.get("synthesis", {})
@@ -64,6 +65,7 @@ def load_system(results: str | Path, context: Context) -> Systems:
         mel=load_mel_spec(dataset),
     )
     vocoder = load_vocoder(generator, device=acoustic.device)
+    vocoder = fitted(vocoder, acoustic.mel, str(generator), str(acoustic.source))
     training = read_filelist(dataset / "hifigan_filelists" / "training.txt")
     return Systems(acoustic, vocoder, None, training_frames(dataset, training), RidgeMel(dataset, training), [context])
 

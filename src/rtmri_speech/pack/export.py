@@ -31,6 +31,7 @@ from rtmri_speech.threads import available_threads
 from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.vocoder.blocks import BlockVocoder
 from rtmri_speech.vocoder.engine import Vocoder, generator_graph, load_vocoder
+from rtmri_speech.vocoder.interpolation import fitted
 from rtmri_speech.vocoder.untrained import read_untrained
 
 MEL_TOLERANCE = 1e-4
@@ -83,7 +84,7 @@ def make_pack(
     scaler = Scaler.load(scaler_json) if scaler_json else None
     acoustic = load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler)
     vocoder = load_vocoder(hifigan_checkpoint, hifigan_config)
-    acoustic.mel.require_same(vocoder.spec, str(mri_checkpoint), str(hifigan_checkpoint))
+    speaking = fitted(vocoder, acoustic.mel, str(hifigan_checkpoint), str(mri_checkpoint))
     untrained: dict[str, Any] = (
         {"untrained": read_untrained(hifigan_checkpoint)[0]} if not isinstance(vocoder, Vocoder) else {}
     )
@@ -107,6 +108,7 @@ def make_pack(
         ref_frames=acoustic.ref_frames,
         receptive_field=vocoder.receptive_field,
         pitch=acoustic.model.network.pitch,
+        vocoder_mel=None if speaking is vocoder else vocoder.spec.to_dict(),
         graphs=digests(graphs),
         models={name: contents_hash(file) for name, file in files.items() if file},
         trainings={name: _training(content, files[name]) for name, content in trainings.items()},
@@ -114,7 +116,7 @@ def make_pack(
     )
     for name, graph in graphs.items():
         require_ports(graph, about, name, f"{path}, {name}")
-    _require_equal(path, about, graphs, acoustic, vocoder)
+    _require_equal(path, about, graphs, acoustic, speaking)
     if terms.cnn == "int8":
         if isinstance(acoustic.model.cnn, PrincipalComponents):
             raise UserError("pack.cnn", "is int8, but principal components are no CNN", "leave it in float32")

@@ -24,6 +24,7 @@ from rtmri_speech.graphs.read import ports
 from rtmri_speech.settings.acoustic import Normalisation
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import UNREADABLE_ZIP, build, parse_json, read_json, require_type
+from rtmri_speech.vocoder.interpolation import require_fit
 from rtmri_speech.vocoder.untrained import UNTRAINED
 
 FORMAT, VERSION = "rtmri-speech pack", 1
@@ -74,6 +75,7 @@ class About:
     trainings : provenance of each model's training, if known; see `pack.export`.
     scores : evaluation scores, if added.
     pitch : whether the mel generator predicts F0 and voicing too (`acoustic.pitch`).
+    vocoder_mel : `MelSpec.to_dict` of the vocoder's mel if it has another frame rate than ``mel``.
     untrained : the vocoder of `vocoder.untrained` that is used if there is no graph of one.
     cnn : numbers of ``cnn.onnx``, for information only.
     """
@@ -97,6 +99,8 @@ class About:
     scores: dict[str, Any] | None = None
     # Packs without this entry predict no F0.
     pitch: bool = False
+    # Left out where the vocoder has the mel generator's.
+    vocoder_mel: dict[str, Any] | None = None
     # Packs without a vocoder's graph, and without this entry, are from when there was one such vocoder.
     untrained: str = "griffin-lim"
     # Packs without this entry are from when there was one kind.
@@ -127,6 +131,8 @@ def encoded(about: About) -> bytes:
     content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(about)}
     if GRAPHS[-1] in about.graphs:
         del content["untrained"]
+    if about.vocoder_mel is None:
+        del content["vocoder_mel"]
     if not about.pitch:
         del content["pitch"]
     if about.cnn == "float32":
@@ -174,6 +180,9 @@ def read_about(path: str | Path) -> About:
     spec, scaler = MelSpec.from_dict(about.mel, str(path)), Scaler.from_dict(about.scaler, path)
     if len(scaler.mean) != spec.n_mels:
         raise UserError(path, f"has {spec.n_mels} mel bins and a scaler of {len(scaler.mean)}", _REMEDY)
+    if about.vocoder_mel is not None:
+        own = MelSpec.from_dict(about.vocoder_mel, str(path))
+        require_fit(own, spec, str(path), "its mel generator")
     if about.frame_rate != str(spec.frame_rate):
         raise UserError(path, f"names the frame rate {about.frame_rate}, its mel has {spec.frame_rate}", _REMEDY)
     return about

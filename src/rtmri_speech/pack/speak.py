@@ -16,6 +16,7 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.synthesis.synthesiser import LIVE_BLOCK_FRAMES, LiveSynthesiser, Synthesiser
 from rtmri_speech.threads import available_threads
 from rtmri_speech.vocoder.blocks import BLOCK_FRAMES, BlockVocoder
+from rtmri_speech.vocoder.interpolation import fitted
 from rtmri_speech.vocoder.untrained import UNTRAINED
 
 
@@ -65,7 +66,7 @@ class PackVocoder(BlockVocoder):
     """
 
     def __init__(self, about: About, vocoder: Graph, block_frames: int = BLOCK_FRAMES) -> None:
-        super().__init__(MelSpec.from_dict(about.mel), about.receptive_field, block_frames)
+        super().__init__(MelSpec.from_dict(about.vocoder_mel or about.mel), about.receptive_field, block_frames)
         self._vocoder = vocoder
 
     def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
@@ -81,7 +82,7 @@ def models_of(
     generator = PackMelGenerator(source, about, cnn, recurrence)
     if vocoder is None:
         return generator, UNTRAINED[about.untrained](generator.mel)
-    return generator, PackVocoder(about, vocoder, block_frames)
+    return generator, fitted(PackVocoder(about, vocoder, block_frames), generator.mel, str(source), str(source))
 
 
 def load_pack(path: str | Path, context: Context | None = None, threads: int | None = None) -> Synthesiser:

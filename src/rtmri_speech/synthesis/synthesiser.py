@@ -12,6 +12,7 @@ from rtmri_speech.acoustic.pitch import split_outputs
 from rtmri_speech.errors import UserError
 from rtmri_speech.synthesis.speech import Speech
 from rtmri_speech.vocoder.blocks import BlockVocoder
+from rtmri_speech.vocoder.interpolation import fitted
 
 LIVE_BLOCK_FRAMES = 4
 """Frames per vocoder block in a live stream: fewer mean less latency and more recomputation of context."""
@@ -23,27 +24,29 @@ class Synthesiser:
     Parameters
     ----------
     acoustic : the mel generator.
-    vocoders : by name.
+    vocoders : by name; mels are interpolated for those of another frame rate.
     context : what the LSTM sees for a frame: ``sequence``, ``window`` or ``causal``.
 
     Attributes
     ----------
-    mel : output of the mel generator and input of the vocoders.
+    mel : output of the mel generator.
     frame_size : height and width of input frames, pixels.
 
     Raises
     ------
     UserError
-        A vocoder has another mel than the mel generator.
+        A vocoder has a mel of another window or other filters than the mel generator.
     """
 
     def __init__(
         self, acoustic: MelGenerator, vocoders: Mapping[str, BlockVocoder], context: Context = "sequence"
     ) -> None:
-        for name, vocoder in vocoders.items():
-            acoustic.mel.require_same(vocoder.spec, str(acoustic.source), f"the vocoder {name}")
+        self._vocoders = {
+            name: fitted(vocoder, acoustic.mel, f"the vocoder {name}", str(acoustic.source))
+            for name, vocoder in vocoders.items()
+        }
         self.mel, self.frame_size = acoustic.mel, acoustic.frame_size
-        self._acoustic, self._vocoders, self._context = acoustic, dict(vocoders), context
+        self._acoustic, self._context = acoustic, context
 
     def speech(self, frames: Iterable[np.ndarray]) -> Speech:
         """Return the speech for gray frames uint8 ``(H, W)``, holding one block of frames at a time in memory."""
@@ -74,7 +77,7 @@ class LiveSynthesiser:
     def __init__(self, acoustic: MelGenerator, vocoder: BlockVocoder) -> None:
         acoustic.mel.require_same(vocoder.spec, str(acoustic.source), "the vocoder")
         if vocoder.whole_clips:
-            raise UserError("the vocoder", "synthesises whole clips only", "use a HiFi-GAN for a live stream")
+            raise UserError("the vocoder", "synthesises whole clips only", "use a HiFi-GAN of this frame rate")
         self._acoustic, self._vocoder = acoustic, vocoder
         self.mel, self.frame_size, self.block_frames = acoustic.mel, acoustic.frame_size, vocoder.block_frames
         self.block_seconds = self.block_frames / float(self.mel.frame_rate)

@@ -27,6 +27,7 @@ CONFIG_NAME = "config.json"
 LATER_SETTINGS = (
     "lr_decay_steps",
     "augment_recording",
+    "augment_scanner",
     "smooth_mels",
     "smooth_start",
     "smooth_bins",
@@ -72,6 +73,7 @@ class VocoderConfig:
     augment_rate, augment_gain_db : ranges of random resampling (0.1: by 0.9 to 1.1) and random gain, if the mel is
         computed from the audio; 0 and ``[0, 0]`` for none.
     augment_recording : share of these excerpts that are changed as by another recording (`augmentation.recorded`).
+    augment_scanner : share that are changed as by a scanner instead (`scanner.in_scanner`).
     smooth_mels : share of the excerpts whose true mel is blurred as a predictor's; from step ``smooth_start`` on.
     smooth_bins, smooth_frames, mel_noise : how far at most, see `augmentation.Smoothing`.
     mel : of the input, if in the JSON; see `spec`.
@@ -120,6 +122,7 @@ class VocoderConfig:
     augment_rate: float = 0.0
     augment_gain_db: tuple[float, float] = (0.0, 0.0)
     augment_recording: float = 0.0
+    augment_scanner: float = 0.0
     smooth_mels: float = 0.0
     smooth_start: int = 0
     smooth_bins: float = 3.5
@@ -225,7 +228,7 @@ class VocoderConfig:
             list(self.augment_gain_db),
             "give the lowest and the highest gain",
         )
-        for name in ("augment_recording", "smooth_mels"):
+        for name in ("augment_recording", "augment_scanner", "smooth_mels"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "give a share from 0 to 1")
         for name in (
             *("mel_weight", "stft_weight", "discriminator_start"),

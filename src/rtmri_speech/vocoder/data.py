@@ -26,6 +26,7 @@ from rtmri_speech.training.state import seed_for_step
 from rtmri_speech.untrusted import read_array
 from rtmri_speech.vocoder.augmentation import Smoothing, recorded
 from rtmri_speech.vocoder.config import VocoderConfig
+from rtmri_speech.vocoder.scanner import in_scanner
 
 _log = logging.getLogger(__name__)
 
@@ -258,7 +259,9 @@ def _augmented(clip: VocoderClip, frames: int, config: VocoderConfig, rng: np.ra
     peak = np.abs(block).max()
     if gain > 1 and peak > 1:
         block /= peak
-    if config.augment_recording and rng.random() < config.augment_recording:
+    if config.augment_scanner and rng.random() < config.augment_scanner:
+        block = in_scanner(block, config.sampling_rate, rng)
+    elif config.augment_recording and rng.random() < config.augment_recording:
         block = recorded(block, config.sampling_rate, rng)
     return block
 

@@ -136,8 +136,9 @@ def test_smoothing_blurs_true_mels_and_leaves_the_audio_from_its_step_on(corpus)
             assert bool((one["mel"] != other["mel"]).any()) == (blurred and step >= 2)
 
 
-def test_other_recordings_are_drawn_for_their_share_and_the_mel_is_theirs(corpus):
-    config = dataclasses.replace(CONFIG, augment_recording=0.5)
+@pytest.mark.parametrize("kind", ["augment_recording", "augment_scanner"])
+def test_other_recordings_are_drawn_for_their_share_and_the_mel_is_theirs(corpus, kind):
+    config = dataclasses.replace(CONFIG, **{kind: 0.5})
     clips, changed = clips_of(corpus), 0
     for step in range(30):
         plain, batch = Excerpts(clips, CONFIG)[step], Excerpts(clips, config)[step]

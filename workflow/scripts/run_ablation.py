@@ -31,6 +31,7 @@ def main() -> int:
     add("--output_dir", type=Path, required=True, help="directory of the trainings")
     add("--seeds", type=int, default=3, help="trainings per variant (default %(default)s)")
     add("--no_train", action="store_true", help="write the table of the finished runs, and train nothing")
+    add("--vocoder", type=Path, help="HiFi-GAN to compare with Griffin-Lim and WORLD on the predicted mels")
     add("--page", type=Path, help="Markdown page whose section is written")
     add("--title", default="Results", help="title of the section (default %(default)s)")
     add("--threads", type=int, default=1, help="CPU cores to use")
@@ -42,6 +43,7 @@ def main() -> int:
     from rtmri_speech.atomic import save_text
     from rtmri_speech.errors import UserError
     from rtmri_speech.evaluation import ablation
+    from rtmri_speech.evaluation.predicted_speech import compared_vocoders, speech_scores, vocoder_table
 
     base = functools.reduce(ablation.laid_over, map(ablation.read_settings, args.configfile))
     overlays = ablation.read_settings(args.variants)
@@ -51,7 +53,8 @@ def main() -> int:
         overlays = {name: overlays[name] for name in args.only}
     variants = ablation.variants_of(base, overlays, args.variants)
     data = ablation.HeldOut(args.processed_dir)
-    runs = {name: [] for name in variants}
+    vocoders = compared_vocoders(data.spec, args.vocoder) if args.vocoder else {}
+    runs, predictors = {name: [] for name in variants}, {name: [] for name in variants}
     # Seed by seed, so that a stopped ablation has compared all variants.
     for seed in range(args.seeds):
         for name, settings in variants.items():
@@ -62,9 +65,17 @@ def main() -> int:
             if isinstance(run, int):
                 return run
             runs[name].append(run)
+            predictors[name].append((directory, settings))
             errors = ", ".join(f"{part} {scores['error_db']:.2f} dB" for part, scores in run["scores"].items())
             _log.info(f"{name}, seed {seed}: {errors}, {run['seconds']:.0f} CPU s.")
     table = ablation.ablation_table(data.baselines(), runs, overlays)
+    if vocoders:
+        predicting = {name: [predict] for name, predict in data.untrained().items()} | {
+            name: [data.trained(*one) for one in made] for name, made in predictors.items() if made
+        }
+        table += "\n\n" + vocoder_table(
+            {name: [speech_scores(data, one, vocoders) for one in made] for name, made in predicting.items()}
+        )
     print(table)
     if args.page:
         page = args.page.read_text(encoding="utf-8") if args.page.exists() else PAGE

@@ -48,7 +48,7 @@ PARTS = ("validation", "test")
 _SECTIONS = {"acoustic", "windows"}
 """What variants may change: they are trained on one dataset."""
 
-_RUN = "run.json"
+_RUN, _MODEL = "run.json", "model.pt"
 
 Scores = dict[str, dict[str, float]]
 """Of each part, by the names of `MEASURES`; those of F0 only where it is predicted."""
@@ -197,17 +197,26 @@ class HeldOut:
                 found[part] |= {name: errors[name] for name in MEASURES if not math.isnan(errors.get(name, math.nan))}
         return found
 
-    def baselines(self) -> dict[str, Scores]:
-        """Return the scores of what needs no training, by name."""
+    def untrained(self) -> dict[str, Predict]:
+        """Return what predicts without training, by name; only ridge regression predicts F0."""
         scaler = Scaler.load(self.processed_dir / "scaler.json")
         systems = baseline_systems(self.processed_dir, self.ids("training"), scaler, self.ridge)
         regressed = self.known_f0 and self.known_f0.ridge.predict
 
-        def scores(name: str, mel_of: Callable[[np.ndarray], np.ndarray]) -> Scores:
+        def predicting(name: str, mel_of: Callable[[np.ndarray], np.ndarray]) -> Predict:
             f0_of = regressed if name == RIDGE else None
-            return self.scores(lambda mri: Prediction(mel_of(mri), f0_of(mri) if f0_of else None))
+            return lambda mri: Prediction(mel_of(mri), f0_of(mri) if f0_of else None)
 
-        return {name[:1].upper() + name[1:]: scores(name, mel_of) for name, mel_of in systems.items()}
+        return {name[:1].upper() + name[1:]: predicting(name, mel_of) for name, mel_of in systems.items()}
+
+    def baselines(self) -> dict[str, Scores]:
+        """Return the scores of what needs no training, by name."""
+        return {name: self.scores(predict) for name, predict in self.untrained().items()}
+
+    def trained(self, directory: Path, settings: Settings) -> Predict:
+        """Return what the mel generator predicts that `run_variant` has trained in ``directory``."""
+        bundle = load_acoustic_model(directory / _MODEL, scaler=Scaler.load(self.processed_dir / "scaler.json"))
+        return lambda mri: predict(bundle, mri, settings.acoustic.context)
 
 
 def is_finished(directory: Path) -> bool:
@@ -253,13 +262,12 @@ def run_variant(data: HeldOut, settings: Settings, seed: int, directory: Path, f
         data.write_f0(f0_dir)
     directory.mkdir(parents=True, exist_ok=True)
     save_json(directory / _RUN, record)
-    model, begun = directory / "model.pt", time.process_time()
+    model, begun = directory / _MODEL, time.process_time()
     code = train(_training(data, acoustic, ref_frames, seed, directory, model, f0_dir))
     record["seconds"] += time.process_time() - begun
     save_json(directory / _RUN, record)
     if code == 0:
-        bundle = load_acoustic_model(model, scaler=Scaler.load(data.processed_dir / "scaler.json"))
-        record["scores"] = data.scores(lambda mri: predict(bundle, mri, acoustic.context))
+        record["scores"] = data.scores(data.trained(directory, settings))
         save_json(directory / _RUN, record)
     return code or record
 
@@ -293,22 +301,28 @@ def ablation_table(
     head = ["", "settings", "seeds"]
     for part in PARTS:
         head += [f"{part}: {title}" for title, _ in MEASURES.values()]
-    rows = [[name, "", "–", *_cells([scores]), "–"] for name, scores in baselines.items()]
+    rows = [[name, "", "–", *cells([scores], MEASURES), "–"] for name, scores in baselines.items()]
     for name, made in runs.items():
         if not made:
             continue
         seconds = np.mean([run["seconds"] for run in made])
         rows.append(
-            [name, _written(overlays[name]), str(len(made)), *_cells([run["scores"] for run in made]), f"{seconds:.0f}"]
+            [
+                name,
+                _written(overlays[name]),
+                str(len(made)),
+                *cells([run["scores"] for run in made], MEASURES),
+                f"{seconds:.0f}",
+            ]
         )
     lines = [[*head, "CPU s"], ["---"] * (len(head) + 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cells(scores: Sequence[Scores]) -> Iterable[str]:
-    """Mean over seeds, with the lowest and the highest if there are several."""
+def cells(scores: Sequence[Scores], measures: Mapping[str, tuple[str, int]]) -> Iterable[str]:
+    """Yield the mean over seeds of each part and measure, with the lowest and the highest if there are several."""
     for part in PARTS:
-        for name, (_, digits) in MEASURES.items():
+        for name, (_, digits) in measures.items():
             values = [one[part][name] for one in scores if name in one.get(part, {})]
             if not values:
                 yield "–"

@@ -59,7 +59,10 @@ class Synthesis(Section):
     )
     mri_checkpoint: Path | None = setting(None, "A mel generator to use instead of training one, such as the lab's.")
     scaler_json: Path | None = setting(None, "Scaler of a mel generator that does not contain it (the lab's).")
-    hifigan_checkpoint: Path | None = setting(None, "A vocoder, g_<steps>, to use instead of training one.")
+    hifigan_checkpoint: Path | None = setting(
+        None,
+        "A vocoder, g_<steps>, to use instead of training one. Mels of another frame rate are interpolated to its own.",
+    )
     hifigan_config: Path | None = setting(None, "Config of that vocoder. Empty means the config.json beside it.")
     new_videos: Path | None = setting(
         None, "Videos outside the corpus to synthesise - a directory, or a TSV as corpus.table."

@@ -7,8 +7,9 @@ loader, augmentation, CNN, LSTM with the last layer, loss, optimiser. For the vo
 discriminators' step, judging in the generator's step, mel, optimisers. Each part is computed by itself, forward and
 backward, on the same batch; CPU seconds of one thread, medians. Whole steps alternate: ours, ours with F0 (pitch), and
 the other program: the lab's with the same network (single windows of 4 frames, micro-batches of 2, float32, no
-augmentation), or the official HiFi-GAN step. The limit is the step's floating-point operations (of convolutions and
-matrix products, by torch's counter) over the measured speed of a product of two matrices of 1024x1024.
+augmentation), or the official HiFi-GAN step. The limit is the floating-point operations of the step's convolutions and
+matrix products, a backward pass counted as two forward passes, over the measured speed of a product of two matrices of
+1024x1024.
 """
 
 from __future__ import annotations
@@ -185,7 +186,9 @@ def mel_generator(what: str, args: argparse.Namespace, folder: Path) -> None:
 
     times = {"loader": still, "augmentation": max(loading - still, 0.0), **times}
     times["optimiser"] = seconds_of(optimise, rounds)
-    limit = operations(lambda: one.step(batch)) / product_speed()
+    # torch's counter takes the gradients of grouped convolutions for those of full ones: forward passes are counted.
+    forward = sum(operations(lambda p=part: model(p.frames, p.starts, length)) for part in batch)
+    limit = 3 * forward / product_speed()
     report(f"Mel generator, {what} size, {units['ours']} windows a step", times, taken, units, limit)
 
 
@@ -240,7 +243,10 @@ def vocoder(args: argparse.Namespace) -> None:
         marks.append(time.process_time())
         rows.append([after - before for before, after in itertools.pairwise(marks)])
     parts = dict(zip(names, map(statistics.median, zip(*rows[1:], strict=True)), strict=True))
-    limit = operations(ways["ours"]) / product_speed()
+    judged = sum(operations(lambda j=judge: j(audio[:, None])) for judge in judges)
+    # Of the discriminators: recording and generated with all gradients; then the recording, and the generated with the
+    # gradient of the sound alone.
+    limit = (3 * operations(lambda: ours.generator(mel)) + (2 * 3 + 1 + 2) * judged) / product_speed()
     units = dict.fromkeys(ways, args.batch)
     report(f"Vocoder, HiFi-GAN V1, {args.batch} excerpts of {config.segment_size} samples", parts, taken, units, limit)
 

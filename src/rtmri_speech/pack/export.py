@@ -83,6 +83,8 @@ def make_pack(
         raise UserError("pack.cnn", "is int8 without a dataset", "give that of the mel generator (--calibration)")
     scaler = Scaler.load(scaler_json) if scaler_json else None
     acoustic = load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler)
+    if terms.cnn == "int8" and isinstance(acoustic.model.cnn, PrincipalComponents):
+        raise UserError("pack.cnn", "is int8, but principal components are no CNN", "leave it in float32")
     vocoder = load_vocoder(hifigan_checkpoint, hifigan_config)
     speaking = fitted(vocoder, acoustic.mel, str(hifigan_checkpoint), str(mri_checkpoint))
     untrained: dict[str, Any] = (
@@ -118,8 +120,6 @@ def make_pack(
         require_ports(graph, about, name, f"{path}, {name}")
     _require_equal(path, about, graphs, acoustic, speaking)
     if terms.cnn == "int8":
-        if isinstance(acoustic.model.cnn, PrincipalComponents):
-            raise UserError("pack.cnn", "is int8, but principal components are no CNN", "leave it in float32")
         about, graphs = with_int8_cnn(Path(path), about, graphs, calibration)
     write_pack(path, about, graphs)
 

@@ -12,12 +12,12 @@ from rtmri_speech.settings.fields import Count, Name, Section, Share, Whole, Wit
 Colormap = Literal["inferno", "viridis", "cividis", "jet"]
 Language = Literal["ja", "en"]
 Method = Literal["gradcam", "integrated_gradients", "occlusion"]
+"""Methods of maps: Grad-CAM, integrated gradients, or the effect of covering a place."""
 METHOD_TITLES: dict[str, str] = {
     "gradcam": "Grad-CAM",
     "integrated_gradients": "Integrated gradients",
     "occlusion": "Occlusion",
 }
-"""Methods of maps: Grad-CAM, integrated gradients, or the effect of covering a place."""
 Hertz = Annotated[float, Within(ge=20, le=2000)]
 
 

@@ -107,3 +107,13 @@ def moving_bar(frames, seed=0, size=SIZE):
     place = (np.sin(np.arange(frames) / rng.uniform(1, 3)) + 1) / 2
     rows = np.arange(size[0])[None, :, None] / size[0]
     return np.uint8(20 + 200 * np.exp(-(((rows - place[:, None, None]) / 0.1) ** 2)) * np.ones((1, 1, size[1])))
+
+
+def write_pack(folder):
+    """Write a pack of `write_acoustic` and `write_vocoder` below ``folder``; return its path."""
+    from rtmri_speech.pack.export import make_pack
+    from rtmri_speech.settings.use import Pack
+
+    models = write_acoustic(folder / "mri.pt"), write_vocoder(folder / "g_00000001")
+    make_pack(folder / "a.pack", *models, Pack("MIT", "nobody", "none is needed"))
+    return folder / "a.pack"

@@ -454,34 +454,26 @@ def _processed(data: Path) -> None:
 
 def _train_mel_generator(data: Path, directory: Path, seed: int = 0, epochs: int = 2) -> int:
     """Two steps an epoch, with a state after each."""
-    from rtmri_speech.acoustic.train import TrainingSettings, train
+    from entry_points import acoustic_settings
+
+    from rtmri_speech.acoustic.train import train
     from rtmri_speech.settings.acoustic import Loss
 
-    return train(
-        TrainingSettings(
-            processed_dir=data / "processed",
-            out_ckpt=directory / "model.pt",
-            log_dir=directory / "logs",
-            state_dir=directory / "state",
-            provenance=directory / "model.json",
-            backbone="test_efficientnet",
-            rnn_hidden=8,
-            cnn_pretrained=False,
-            use_checkpoint=False,
-            num_workers=0,
-            loss=Loss(ramp_steps=3),
-            stretch=4,
-            epochs=epochs,
-            batch_size=4,
-            micro_batch_size=2,
-            max_train_steps=2,
-            picture_epochs=0,
-            save_minutes=0,
-            seed=seed,
-            device="cpu",
-            wait=False,
-        )
+    settings = acoustic_settings(
+        data / "processed",
+        directory,
+        provenance=directory / "model.json",
+        use_checkpoint=False,
+        loss=Loss(ramp_steps=3),
+        epochs=epochs,
+        batch_size=4,
+        micro_batch_size=2,
+        max_train_steps=2,
+        max_val_steps=None,
+        save_minutes=0,
+        seed=seed,
     )
+    return train(settings)
 
 
 def _speech(data: Path) -> None:

@@ -214,31 +214,31 @@ def _write_trained(directory: Path, processed: Path) -> None:
     _train_vocoder(processed, directory / "models" / "config.json", directory / "vocoder", steps=2)
 
 
-def acoustic_settings(processed: Path, run: Path, epochs: int = 1, **changed: Any) -> Any:
-    """A training of the mel generator that takes a step an epoch."""
+def acoustic_settings(processed: Path, run: Path, **changed: Any) -> Any:
+    """A training of the mel generator that takes a step an epoch, but for what is ``changed``."""
     from rtmri_speech.acoustic.train import TrainingSettings
     from rtmri_speech.settings.acoustic import Loss
 
-    return TrainingSettings(
-        processed_dir=processed,
-        out_ckpt=run / "model.pt",
-        log_dir=run / "logs",
-        state_dir=run / "state",
-        backbone="test_efficientnet",
-        rnn_hidden=8,
-        cnn_pretrained=False,
-        num_workers=0,
-        loss=Loss(ramp_steps=10),
-        stretch=4,
-        epochs=epochs,
-        batch_size=2,
-        max_train_steps=1,
-        max_val_steps=1,
-        picture_epochs=0,
-        device="cpu",
-        wait=False,
-        **changed,
-    )
+    usual: dict[str, Any] = {
+        "processed_dir": processed,
+        "out_ckpt": run / "model.pt",
+        "log_dir": run / "logs",
+        "state_dir": run / "state",
+        "backbone": "test_efficientnet",
+        "rnn_hidden": 8,
+        "cnn_pretrained": False,
+        "num_workers": 0,
+        "loss": Loss(ramp_steps=10),
+        "stretch": 4,
+        "epochs": 1,
+        "batch_size": 2,
+        "max_train_steps": 1,
+        "max_val_steps": 1,
+        "picture_epochs": 0,
+        "device": "cpu",
+        "wait": False,
+    }
+    return TrainingSettings(**usual | changed)
 
 
 def _train_vocoder(processed: Path, config: Path, run: Path, steps: int, base: Path | None = None) -> None:

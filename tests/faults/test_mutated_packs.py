@@ -13,10 +13,8 @@ import tiny_models
 from corrupt import corrupted
 
 from rtmri_speech.errors import UserError
-from rtmri_speech.pack.export import make_pack
 from rtmri_speech.pack.format import DESCRIPTION, GRAPHS, digests
 from rtmri_speech.pack.speak import load_pack
-from rtmri_speech.settings.use import Pack
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +25,7 @@ FRAMES = tiny_models.moving_bar(3)
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pack")
-    models = tiny_models.write_acoustic(folder / "mri.pt"), tiny_models.write_vocoder(folder / "g_00000001")
-    make_pack(folder / "a.pack", *models, Pack("MIT", "nobody", "none is needed"))
-    return folder / "a.pack"
+    return tiny_models.write_pack(folder)
 
 
 def members(pack):

@@ -9,9 +9,7 @@ import pytest
 import soundfile
 import tiny_models
 
-from rtmri_speech.pack.export import make_pack
 from rtmri_speech.pack.speak import load_live_pack
-from rtmri_speech.settings.use import Pack
 from rtmri_speech.signal.video import read_frames, write_video
 from rtmri_speech.synthesis.live import speak_live
 
@@ -21,9 +19,7 @@ SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "speak_live.py"
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory):
     folder = tmp_path_factory.mktemp("live")
-    models = tiny_models.write_acoustic(folder / "m.pt"), tiny_models.write_vocoder(folder / "g_00000001")
-    make_pack(folder / "a.pack", *models, Pack("MIT", "nobody", "none is needed"))
-    return folder / "a.pack"
+    return tiny_models.write_pack(folder)
 
 
 def run(pack, *words, given=None):

@@ -150,7 +150,7 @@ def train(settings: TrainingSettings) -> int:
 
 @dataclasses.dataclass
 class _Sums:
-    """Sums over the batches of an epoch for its metrics; part of the state."""
+    """Sums over batches for their metrics; those of the epoch are part of the state."""
 
     squares: torch.Tensor
     totals: torch.Tensor
@@ -178,6 +178,11 @@ class _Sums:
     def add(self, other: _Sums) -> None:
         for own, part in zip(self.tensors(), other.tensors(), strict=True):
             own += part.detach()
+
+    def total_over(self, group: Processes) -> None:
+        """Sum over all processes."""
+        for part in self.tensors():
+            part.copy_(group.total(part))
 
     def metrics(self, part: str) -> dict[str, float]:
         """Return ``metrics/<part>_{mse,mae}`` (weighted by band and time) and ``band/<part>_*`` (plain)."""
@@ -464,7 +469,7 @@ class AcousticTask(Task):
         totals = group.total(torch.stack([self.criterion.totals(part.sound_mask, ramp) for part in batch]).sum(0))
         pitch = self._pitch_totals(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        value = torch.zeros((), device=group.device)
+        value, step_sums = torch.zeros((), device=group.device), _Sums.zero(group.device)
         for number, part in enumerate(batch):
             last = number == len(batch) - 1
             # Gradients are exchanged once, with the last micro-batch.
@@ -477,7 +482,10 @@ class AcousticTask(Task):
                 # Gradients are averaged over processes; scale so that the average is that of the batch's loss.
                 self.scaler.scale(loss * group.size).backward()
             value += loss.detach()
-            self.sums.add(found)
+            step_sums.add(found)
+        # In each step, so that the state, which is the first process's, holds the sums of all of them.
+        step_sums.total_over(group)
+        self.sums.add(step_sums)
         whole = group.total(value).item()
         require_finite(whole, "loss", self.steps)
         self.scaler.unscale_(self.optimizer)
@@ -545,8 +553,6 @@ class AcousticTask(Task):
     def validate(self, log: TrainingLog | None, stop: StopRequest | None) -> None:
         """Validate at the end of an epoch; the log is by epoch."""
         settings = self.settings
-        for part in self.sums.tensors():
-            part.copy_(self.group.total(part))
         scalars = {"loss/train": self.sums.loss / max(self.sums.steps, 1), **self.sums.metrics("train")}
         sums = self._validation_sums(stop)
         val_loss = self._loss(sums, sums.totals, sums.pitch_totals, 1.0).item()
@@ -594,8 +600,7 @@ class AcousticTask(Task):
                 with reduced_precision(self.group.device, self.precision):
                     outputs = model(part.frames, part.starts, self.settings.ref_frames)
                 sums.add(self._sums_of(outputs, part, 1.0))
-        for part in sums.tensors():
-            part.copy_(self.group.total(part))
+        sums.total_over(self.group)
         return sums
 
     @torch.no_grad()

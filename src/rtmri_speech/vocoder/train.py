@@ -473,6 +473,9 @@ class VocoderTask(Task):
         if self.steps == self.total_steps:
             self.ended = f"all {self.length}"
         self._write_config()
+        if self.group.first:
+            # Killed after the state and before this, the pairs' errors in it would be of too many pairs from now on.
+            self.state_saved()
 
     def _set_length(self) -> None:
         run = self.run

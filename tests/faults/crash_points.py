@@ -447,7 +447,7 @@ def _write_checkpoint(data: Path, directory: Path) -> None:
 
 
 def _processed(data: Path) -> None:
-    from conftest import make_processed
+    from entry_points import make_processed
 
     make_processed(data / "processed")
 

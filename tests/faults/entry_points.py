@@ -43,6 +43,7 @@ def _module(path: Path) -> Any:
 
 
 tiny_models = _module(TESTS / "tiny_models.py")
+make_processed = _module(TESTS / "conftest.py").make_processed
 SPEC, SIZE = tiny_models.SPEC, tiny_models.SIZE
 
 
@@ -105,7 +106,7 @@ def write_good_files(directory: Path) -> Path:
     }
     _json(tables / "provenance.json", record)
 
-    processed = _module(TESTS / "conftest.py").make_processed(directory / "processed", spec=SPEC)
+    processed = make_processed(directory / "processed", spec=SPEC)
     for sample in (processed / "samples").iterdir():
         mel_db = np.load(sample / "mel_db.npy")
         write_wav(processed / "wavs" / f"{sample.name}.wav", sound[: len(mel_db) * 420], 11413)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from rtmri_speech.configuration import load_configuration
 from rtmri_speech.dataset.f0 import spoken_frames, write_f0
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.meta import load_mel_spec
-from rtmri_speech.dataset.sample import open_sample
+from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.windows import window_starts_path, write_window_starts
 from rtmri_speech.errors import UserError
@@ -160,6 +160,12 @@ class HeldOut:
         """Return the clips of a part."""
         return read_filelist(self.processed_dir / "hifigan_filelists" / f"{part}.txt", may_be_empty=part == "test")
 
+    def clips(self, part: str) -> Iterator[tuple[Sample, np.ndarray]]:
+        """Yield each clip of a part, with the samples of its recording, float32 ``(N,)``."""
+        for id in self.ids(part):
+            wav = self.processed_dir / "wavs" / f"{id}.wav"
+            yield open_sample(self.processed_dir, id), read_audio(wav, sampling_rate=self.spec.sampling_rate)
+
     def scores(self, predict: Predict) -> Scores:
         """Return the scores of what predicts a mel, and F0 or None, from frames ``(T, H, W)``.
 
@@ -171,30 +177,19 @@ class HeldOut:
         spec, found = self.spec, {}
         for part in PARTS:
             squares, spoken, by_world, tracks = [], [], [], []
-            for id in self.ids(part):
-                clip = open_sample(self.processed_dir, id)
+            for clip, recording in self.clips(part):
                 mel_db, f0 = predict(clip.mri)
                 speech = spoken_frames(self.processed_dir, clip, spec) & (clip.sound_mask > 0)
                 squares.append(((mel_db - clip.mel_db) ** 2)[speech].ravel())
-                wave = self.processed_dir / "wavs" / f"{id}.wav"
-                recording = read_audio(wave, sampling_rate=spec.sampling_rate)
                 made = griffin_lim(spec, spec.linear_from_db(mel_db).T)
-                length = min(len(recording), len(made))
-                spoken.append(estoi(recording[:length], made[:length], spec.sampling_rate))
+                spoken.append(estoi(recording, made, spec.sampling_rate))
                 if f0 is not None and self.known_f0:
                     voiced = world(spec, spec.log_from_db(mel_db.T), f0)
-                    by_world.append(estoi(recording[:length], voiced[:length], spec.sampling_rate))
+                    by_world.append(estoi(recording, voiced, spec.sampling_rate))
                     tracks.append((self.known_f0.spoken(clip), f0))
             if squares:
-                found[part] = {
-                    "error_db": float(np.sqrt(np.concatenate(squares).mean())),
-                    "estoi": float(np.nanmean(spoken)),
-                }
-            if tracks:
-                truth, predicted = map(np.concatenate, zip(*tracks, strict=True))
-                errors = f0_errors(truth, predicted, ~np.isnan(truth))
-                found[part] |= {"estoi_world": float(np.nanmean(by_world))}
-                found[part] |= {name: errors[name] for name in MEASURES if not math.isnan(errors.get(name, math.nan))}
+                error = {"error_db": float(np.sqrt(np.concatenate(squares).mean()))}
+                found[part] = error | speech_measures({"estoi": spoken, "estoi_world": by_world}, tracks)
         return found
 
     def untrained(self) -> dict[str, Predict]:
@@ -217,6 +212,25 @@ class HeldOut:
         """Return what the mel generator predicts that `run_variant` has trained in ``directory``."""
         bundle = load_acoustic_model(directory / _MODEL, scaler=Scaler.load(self.processed_dir / "scaler.json"))
         return lambda mri: predict(bundle, mri, settings.acoustic.context)
+
+
+def speech_measures(
+    similar: Mapping[str, Sequence[float]], tracks: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> dict[str, float]:
+    """Return the means of ESTOI, and `f0_errors` over all speech frames, of a part's clips: those in `MEASURES`.
+
+    Undefined values are left out.
+
+    Parameters
+    ----------
+    similar : ESTOI of each clip, by measure.
+    tracks : of each clip, F0 of the recording, Hz, NaN outside of speech, and the F0 to score, ``(T,)``.
+    """
+    scores = {name: float(np.nanmean(values)) for name, values in similar.items() if not np.isnan(values).all()}
+    if tracks:
+        truth, scored = map(np.concatenate, zip(*tracks, strict=True))
+        scores |= f0_errors(truth, scored, ~np.isnan(truth))
+    return {name: scores[name] for name in MEASURES if not math.isnan(scores.get(name, math.nan))}
 
 
 def is_finished(directory: Path) -> bool:

@@ -260,11 +260,13 @@ def f0_errors(reference: np.ndarray, generated: np.ndarray, judged: np.ndarray) 
 def estoi(reference: np.ndarray, generated: np.ndarray, sampling_rate: int, notes: list[str] | None = None) -> float:
     """Return the extended short-time objective intelligibility, at most 1 (Jensen and Taal, 2016); library pystoi.
 
-    Both signals are resampled to 10 kHz (soxr, very high quality). Needs 30 frames (384 ms) of speech within 40 dB of
-    the loudest frame; with less, or for silence, it is NaN, with a note.
+    The common length is compared, resampled to 10 kHz (soxr, very high quality). Needs 30 frames (384 ms) of speech
+    within 40 dB of the loudest frame; with less, or for silence, it is NaN, with a note.
     """
     import pystoi
 
+    length = min(len(reference), len(generated))
+    reference, generated = reference[:length], generated[:length]
     if not np.any(reference) or not np.any(generated):
         _note(notes, "ESTOI is not defined for silence; it is left out")
         return math.nan

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.errors import UserError
-from rtmri_speech.evaluation.ablation import MEASURES, PARTS, HeldOut, Predict, Scores, cells
-from rtmri_speech.evaluation.metrics import estoi, f0_errors
-from rtmri_speech.signal.audio import read_audio
+from rtmri_speech.evaluation.ablation import MEASURES, PARTS, HeldOut, Predict, Scores, cells, speech_measures
+from rtmri_speech.evaluation.metrics import estoi
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.voice import harvest_f0, speech_frames
 from rtmri_speech.vocoder.blocks import BlockVocoder
@@ -60,29 +57,22 @@ def speech_scores(data: HeldOut, predict: Predict, vocoders: Mapping[str, BlockV
         raise UserError(data.processed_dir, "its training clips have too little voiced speech", "compare no vocoders")
     found: dict[str, Scores] = {name: {} for name in vocoders}
     for part in PARTS:
-        heard: dict[str, list[float]] = {name: [] for name in vocoders}
-        tracks: dict[str, list[np.ndarray]] = {name: [] for name in vocoders}
-        for id in data.ids(part):
-            clip = open_sample(data.processed_dir, id)
+        similar: dict[str, list[float]] = {name: [] for name in vocoders}
+        tracks: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in vocoders}
+        for clip, recording in data.clips(part):
             mel_db, f0 = predict(clip.mri)
             log_mel = np.float32(spec.log_from_db(mel_db.T))
             f0 = known.ridge.predict(clip.mri) if f0 is None else f0
-            recording = read_audio(data.processed_dir / "wavs" / f"{id}.wav", sampling_rate=spec.sampling_rate)
             truth = known.spoken(clip)
             for name, vocoder in vocoders.items():
                 made = vocoder.synthesise(log_mel, f0)
-                length = min(len(recording), len(made))
-                heard[name].append(estoi(recording[:length], made[:length], spec.sampling_rate))
+                similar[name].append(estoi(recording, made, spec.sampling_rate))
                 spoken = np.zeros(len(truth))
                 own = harvest_f0(made, spec.sampling_rate, spec.hop_length, data.f0_range)[0]
                 spoken[: len(own)] = np.where(speech_frames(made, spec.hop_length), own, 0)[: len(spoken)]
-                tracks[name].append(np.stack([truth, spoken]))
+                tracks[name].append((truth, spoken))
         for name in vocoders if data.ids(part) else ():
-            truth, spoken = np.concatenate(tracks[name], axis=1)
-            errors = f0_errors(truth, spoken, ~np.isnan(truth))
-            defined = [value for value in heard[name] if not math.isnan(value)]
-            scores = {"estoi": float(np.mean(defined)) if defined else math.nan, **errors}
-            found[name][part] = {key: scores[key] for key in SPEECH_MEASURES if not math.isnan(scores[key])}
+            found[name][part] = speech_measures({"estoi": similar[name]}, tracks[name])
     return found
 
 

@@ -22,6 +22,7 @@ ORDER = [
     "untrusted",
     "paths",
     "atomic",
+    "markdown",
     "directory_lock",
     "workers",
     "code_version",

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from rtmri_speech.atomic import replacing
+from rtmri_speech.markdown import markdown_table
 
 RESULT, PAGE = "on_a_gpu.json", "on_a_gpu.md"
 PACKAGES = ("torch", "torchvision", "triton", "numpy", "timm", "opencv-python-headless", "av", "soundfile", "soxr")
@@ -111,9 +112,7 @@ def section(content: dict) -> list[str]:
         lines += [f"### {part['title']}", "", f"*{part['state']}{took}*", ""]
         for table in part["tables"]:
             lines += [f"**{table['title']}**", ""] if table["title"] else []
-            lines += ["| " + " | ".join(table["columns"]) + " |", "|---" * len(table["columns"]) + "|"]
-            lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in table["rows"]]
-            lines.append("")
+            lines += [markdown_table(table["columns"], (map(cell, row) for row in table["rows"])), ""]
         lines += [f"- {note}" for note in part["notes"]]
         lines += [""] if part["notes"] else []
     return lines[:-1]

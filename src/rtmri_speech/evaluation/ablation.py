@@ -34,6 +34,7 @@ from rtmri_speech.evaluation.known_f0 import KnownF0, find_f0
 from rtmri_speech.evaluation.mel_generator import baseline_systems
 from rtmri_speech.evaluation.metrics import estoi, f0_errors
 from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
+from rtmri_speech.markdown import markdown_table
 from rtmri_speech.settings.acoustic import Acoustic, Training
 from rtmri_speech.settings.all import Settings
 from rtmri_speech.settings.fields import fields_of, plain
@@ -329,8 +330,7 @@ def ablation_table(
                 f"{seconds:.0f}",
             ]
         )
-    lines = [[*head, "CPU s"], ["---"] * (len(head) + 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table([*head, "CPU s"], rows)
 
 
 def cells(scores: Sequence[Scores], measures: Mapping[str, tuple[str, int]]) -> Iterable[str]:

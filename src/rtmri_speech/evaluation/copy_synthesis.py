@@ -14,6 +14,7 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation import JUDGED_CLIPS
 from rtmri_speech.evaluation.f0_range import propose_f0_range
 from rtmri_speech.evaluation.metrics import score_pair
+from rtmri_speech.markdown import markdown_table
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import log_mel
 from rtmri_speech.signal.voice import harvest_f0
@@ -122,11 +123,11 @@ def verdict(scores: Mapping[str, Mapping[str, Sequence[float]]], vocoder: str) -
 
 def table(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Return the means as a Markdown table, with the number of clips on which the vocoder is better."""
-    lines = [f"| metric | copy synthesis | {GRIFFIN_LIM_TITLE} | clips better |", "|---|---|---|---|"]
+    lines = []
     for name, title in METRICS.items():
         ours, theirs = (np.array(scores[system][name]) for system in ("vocoder", "griffin_lim"))
         better = ours > theirs if name in HIGHER_IS_BETTER else ours < theirs
         known = [values[~np.isnan(values)] for values in (ours, theirs)]
-        means = " | ".join(f"{values.mean():.3f}" if len(values) else "–" for values in known)
-        lines.append(f"| {title} | {means} | {better.sum()} of {len(ours)} |")
-    return "\n".join(lines) + "\n"
+        means = (f"{values.mean():.3f}" if len(values) else "–" for values in known)
+        lines.append([title, *means, f"{better.sum()} of {len(ours)}"])
+    return markdown_table(["metric", "copy synthesis", GRIFFIN_LIM_TITLE, "clips better"], lines) + "\n"

@@ -22,6 +22,7 @@ from rtmri_speech.evaluation.metrics import summarise
 from rtmri_speech.evaluation.pronunciation import Language, Reading, words_and_phonemes
 from rtmri_speech.evaluation.recognition import LEAST_SECONDS, RECOGNITION_RATE
 from rtmri_speech.evaluation.scores import null_for_nan
+from rtmri_speech.markdown import markdown_table
 from rtmri_speech.signal.audio import read_audio
 
 ERRORS = {"phoneme_error": "phoneme error", "character_error": "character error", "word_error": "word error"}
@@ -184,8 +185,7 @@ def table_cells(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def intelligibility_table(scores: Mapping[str, Any]) -> str:
     """Return `table_cells` as a Markdown table."""
-    head, lines = table_cells(scores)
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
+    return markdown_table(*table_cells(scores))
 
 
 def _cell(summary: Mapping[str, float | None] | None) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.metrics import bootstrap_interval
+from rtmri_speech.markdown import markdown_table
 from rtmri_speech.untrusted import read_text
 
 KEY_COLUMNS = ["code", "system", "clip"]
@@ -104,11 +105,13 @@ def _result(name: str, by_listener: Mapping[str, Sequence[float]]) -> Result:
 
 def results_table(results: Sequence[Result]) -> str:
     """Return the results as a Markdown table."""
-    lines = ["| | mean | 95 % interval | answers | listeners |", "|---|---|---|---|---|"]
-    for one in results:
-        interval = f"{one.low:.2f} – {one.high:.2f}"
-        lines.append(f"| {one.name} | {one.mean:.2f} | {interval} | {one.answers} | {one.listeners} |")
-    return "\n".join(lines)
+    return markdown_table(
+        ["", "mean", "95 % interval", "answers", "listeners"],
+        (
+            [one.name, f"{one.mean:.2f}", f"{one.low:.2f} – {one.high:.2f}", one.answers, one.listeners]
+            for one in results
+        ),
+    )
 
 
 def _rows(path: Path, columns: Sequence[str], remedy: str) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ import numpy as np
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.ablation import MEASURES, PARTS, HeldOut, Predict, Scores, cells, speech_measures
 from rtmri_speech.evaluation.metrics import estoi
+from rtmri_speech.markdown import markdown_table
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.voice import harvest_f0, speech_frames
 from rtmri_speech.vocoder.blocks import BlockVocoder
@@ -89,4 +90,4 @@ def vocoder_table(found: Mapping[str, Sequence[Mapping[str, Scores]]]) -> str:
         for system, trainings in found.items()
         for vocoder in trainings[0]
     ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
+    return markdown_table(head, rows)

@@ -17,6 +17,7 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.metrics import summarise
 from rtmri_speech.evaluation.phonemes import Segment, find_phonemes, read_phonemes
 from rtmri_speech.evaluation.scores import null_for_nan
+from rtmri_speech.markdown import markdown_table
 from rtmri_speech.signal.audio import read_audio, sound_length
 from rtmri_speech.signal.formants import formant_tracks
 
@@ -169,7 +170,7 @@ def formant_table(errors: Mapping[str, Any], titles: Mapping[str, str]) -> str:
         ]
         for row, of in errors.items()
     ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
+    return markdown_table(head, lines)
 
 
 def write_vowels(path: str | Path, vowels: Sequence[Vowel]) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from rtmri_speech.evaluation.further import TRAINING_SPREAD
+from rtmri_speech.markdown import markdown_table
 from rtmri_speech.report.measures import MEASURES, shown
 
 NOT_JUDGED = "not judged"
@@ -62,6 +63,4 @@ def comparison_table(differences: Mapping[str, Mapping[str, float | None]], thei
     differences : of `paired_differences`.
     theirs : name of the compared system.
     """
-    head = comparison_head("ours", theirs)
-    lines = [head, ["---"] * len(head), *comparison_cells(differences)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown_table(comparison_head("ours", theirs), comparison_cells(differences))

@@ -13,6 +13,7 @@ from rtmri_speech.evaluation.intelligibility import intelligibility_note, intell
 from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.evaluation.systems import SCORES_FILE, TITLES
 from rtmri_speech.evaluation.vowels import formant_table
+from rtmri_speech.markdown import markdown_table
 from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.comparison import comparison_table
 from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
@@ -48,7 +49,7 @@ def results_document(experiment: Experiment, command: str) -> str:
     parts = [
         "# Results",
         f"Written by `{command}`; do not edit it by hand.",
-        _table(
+        markdown_table(
             ["", ""],
             [
                 ["date", f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"],
@@ -76,13 +77,13 @@ def results_document(experiment: Experiment, command: str) -> str:
         *_further(experiment.evaluation.parent / "further", main),
         "## All other metrics",
         "Means over the test clips; intervals and medians are in `scores.json`.",
-        _table(
+        markdown_table(
             ["", *(row["title"] for row in scores["rows"].values())],
             [[_heading(m), *(shown(_mean(row, m), m.digits) for row in scores["rows"].values())] for m in rest],
         ),
         "## Clip by clip",
         f"The row *{configured['title']}*.",
-        _table(
+        markdown_table(
             ["clip", *map(_heading, main)],
             [
                 [id, *(shown(values.get(m.name), m.digits) for m in main)]
@@ -121,7 +122,7 @@ def results_document(experiment: Experiment, command: str) -> str:
             "## Time and memory of the stages",
             "From Snakemake's benchmark files: wall-clock and CPU seconds, summed over the rule's jobs, and the maximum"
             " memory of one job. For a resumed training, only the last run is counted.",
-            _table(
+            markdown_table(
                 ["rule", "jobs", "s", "CPU s", "MB"],
                 [
                     [f"`{rule}`", t.jobs, f"{t.seconds:.0f}", f"{t.cpu_seconds:.0f}", f"{t.memory_mb:.0f}"]
@@ -166,7 +167,7 @@ def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
     )
     for split, scores in errors.items():
         floor = scores["systems"]["mean mel"]
-        yield _table(
+        yield markdown_table(
             [f"{split}: {scores['clips']} clips, {scores['frames']} frames", "all frames", "speech frames"],
             [
                 [name, *(f"{error[frames]:.4f} ({error[frames] / floor[frames]:.3f})" for frames in ("all", "speech"))]
@@ -182,7 +183,7 @@ def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
     )
     for split, scores in errors.items():
         if scores.get("f0"):
-            yield _table(
+            yield markdown_table(
                 [f"{split}: {scores['clips']} clips", "F0 correlation", "F0 RMSE, cents", "V/UV error"],
                 [
                     [name, *(_cell(error[key], digits) for key, digits in _F0_COLUMNS.items())]
@@ -207,7 +208,7 @@ def _scores(scores: Mapping[str, Any], measures: Sequence[Measure]) -> str:
         mean, low, high = (shown(summary[key], measure.digits) for key in ("mean", "low", "high"))
         return mean if summary["low"] is None else f"{mean} ({low} – {high})"
 
-    return _table(
+    return markdown_table(
         ["system", *map(_heading, measures)],
         [
             [row["title"], *(cell(row["summary"].get(measure.name), measure) for measure in measures)]
@@ -248,10 +249,3 @@ def _share_of_ceiling(scores: Mapping[str, Any]) -> str:
             " better than the floor beyond the intervals."
         )
     return " ".join(sentences)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    def line(cells: Iterable[object]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-
-    return "\n".join([line(head), line("---" for _ in head), *map(line, rows)])

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rtmri_speech.markdown import markdown_table
+
 MEASURES = {
     "randomised": "randomised network ↓",
     "randomised_average": "the same, average map ↓",
@@ -59,10 +61,10 @@ def faithfulness_table(found: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             _best(methods),
-            _table(head, lines),
+            markdown_table(head, lines),
             f"Rank correlation of the maps of clip {found['clips'][0]} with those of a network that is random from the"
             " output on:",
-            _table(["map", "band", *steps], cascade),
+            markdown_table(["map", "band", *steps], cascade),
             *(_movements(found["movements"]) if "movements" in found else []),
         ]
     )
@@ -80,7 +82,7 @@ def _movements(found: Mapping[str, Any]) -> list[str]:
     return [
         "Each movement's share of the change of a band's power, in the synthesiser's sound and in the network's"
         f" prediction (rank correlation of the two {ranks}):",
-        _table(head, lines),
+        markdown_table(head, lines),
     ]
 
 
@@ -137,7 +139,3 @@ def _cell(value: Mapping[str, float | None] | float | None) -> str:
 def _number(value: float) -> str:
     # Without the sign of -0.00.
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
-
-
-def _table(head: list[str], lines: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])

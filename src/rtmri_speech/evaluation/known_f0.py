@@ -21,23 +21,35 @@ F0_CLIPS = 100
 
 
 @dataclass(frozen=True)
+class Tracks:
+    """F0 of a dataset's recordings; see `find_f0`."""
+
+    processed_dir: Path
+    spec: MelSpec
+    f0_range: tuple[float, float]
+    f0_dir: Path | None
+
+    def of(self, clip: Sample) -> np.ndarray:
+        """Return the F0 of a clip, Hz, 0 where unvoiced and NaN outside of speech, ``(T,)``."""
+        if self.f0_dir is not None and track_path(self.f0_dir, clip.id).exists():
+            return read_f0(self.f0_dir, clip)
+        return spoken_f0(self.processed_dir, clip, self.spec, self.f0_range)
+
+
+@dataclass(frozen=True)
 class KnownF0:
     """Sources of F0, Hz, 0 where unvoiced, ``(T,)``.
 
     Attributes
     ----------
-    processed_dir, spec, f0_range : the dataset, its mel, and the speakers' range, Hz.
+    tracks : of the recordings.
     ridge : the regression.
     median : of the training clips' voiced frames, Hz.
-    f0_dir : see `find_f0`.
     """
 
-    processed_dir: Path
-    spec: MelSpec
-    f0_range: tuple[float, float]
+    tracks: Tracks
     ridge: RidgeF0
     median: float
-    f0_dir: Path | None = None
 
     def constant(self, frames: np.ndarray) -> np.ndarray:
         """Return the median F0 in each frame."""
@@ -45,7 +57,7 @@ class KnownF0:
 
     def spoken(self, clip: Sample) -> np.ndarray:
         """Return that of the clip's recording, NaN outside of speech (`spoken_f0`)."""
-        return _track(self.processed_dir, clip, self.spec, self.f0_range, self.f0_dir)
+        return self.tracks.of(clip)
 
 
 def find_f0(
@@ -65,19 +77,10 @@ def find_f0(
     pictures : what to regress on.
     f0_dir : directory of tracks that `write_f0` has made with the same range; other clips are tracked here.
     """
-    processed_dir = Path(processed_dir)
+    tracks = Tracks(Path(processed_dir), spec, f0_range, f0_dir)
     chosen = training[:: -(-len(training) // F0_CLIPS)]
-    tracks = {id: _track(processed_dir, open_sample(processed_dir, id), spec, f0_range, f0_dir) for id in chosen}
-    voiced = np.concatenate([track[track > 0] for track in tracks.values()])
+    tracked = {id: tracks.of(open_sample(processed_dir, id)) for id in chosen}
+    voiced = np.concatenate([track[track > 0] for track in tracked.values()])
     if len(voiced) < LEAST_VOICED:
         return None
-    ridge = RidgeF0(processed_dir, tracks, pictures)
-    return KnownF0(processed_dir, spec, f0_range, ridge, float(np.median(voiced)), f0_dir)
-
-
-def _track(
-    processed_dir: Path, clip: Sample, spec: MelSpec, f0_range: tuple[float, float], f0_dir: Path | None
-) -> np.ndarray:
-    if f0_dir is not None and track_path(f0_dir, clip.id).exists():
-        return read_f0(f0_dir, clip)
-    return spoken_f0(processed_dir, clip, spec, f0_range)
+    return KnownF0(tracks, RidgeF0(processed_dir, tracked, pictures), float(np.median(voiced)))

@@ -103,7 +103,7 @@ def _f0_errors(known: KnownF0, bundle: AcousticBundle, ids: list[str]) -> dict[s
     if bundle.model.network.pitch:
         for name in get_args(context.Context):
             systems[f"model, {name}"] = functools.partial(_predicted_f0, bundle, name)
-    clips = [open_sample(known.processed_dir, id) for id in ids]
+    clips = [open_sample(known.tracks.processed_dir, id) for id in ids]
     truth = np.concatenate([known.spoken(clip) for clip in clips])
     speech = ~np.isnan(truth)
     return {

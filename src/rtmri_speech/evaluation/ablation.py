@@ -31,7 +31,7 @@ from rtmri_speech.dataset.windows import window_starts_path, write_window_starts
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.f0_range import training_f0_range
 from rtmri_speech.evaluation.known_f0 import KnownF0, find_f0
-from rtmri_speech.evaluation.mel_generator import baseline_systems
+from rtmri_speech.evaluation.mel_generator import OfFrames, baseline_systems
 from rtmri_speech.evaluation.metrics import estoi, f0_errors
 from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
 from rtmri_speech.markdown import markdown_table
@@ -64,7 +64,7 @@ MEASURES = {
 """Column and digits of each."""
 
 Predict = Callable[[np.ndarray], Prediction]
-"""From frames ``(T, H, W)``."""
+"""From frames ``(T, H, W)`` to mel and F0."""
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class HeldOut:
         systems = baseline_systems(self.processed_dir, self.ids("training"), scaler, self.ridge)
         regressed = self.known_f0 and self.known_f0.ridge.predict
 
-        def predicting(name: str, mel_of: Callable[[np.ndarray], np.ndarray]) -> Predict:
+        def predicting(name: str, mel_of: OfFrames) -> Predict:
             f0_of = regressed if name == RIDGE else None
             return lambda mri: Prediction(mel_of(mri), f0_of(mri) if f0_of else None)
 

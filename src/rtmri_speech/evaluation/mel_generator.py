@@ -25,13 +25,13 @@ from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
 
 ALWAYS_VOICED = "median F0, always voiced"
 
-Predict = Callable[[np.ndarray], np.ndarray]
-"""From frames ``(T, H, W)`` to a mel in dB ``(T, n_mels)``."""
+OfFrames = Callable[[np.ndarray], np.ndarray]
+"""From frames ``(T, H, W)`` to a mel in dB ``(T, n_mels)``, or to F0 in Hz ``(T,)``, 0 where unvoiced."""
 
 
 def baseline_systems(
     processed_dir: str | Path, training: list[str], scaler: Scaler, ridge: RidgeMel
-) -> dict[str, Predict]:
+) -> dict[str, OfFrames]:
     """Return what predicts a mel without a network, by name: mean mel, nearest neighbours and ridge regression.
 
     Parameters
@@ -99,7 +99,7 @@ def mel_generator_errors(
 
 def _f0_errors(known: KnownF0, bundle: AcousticBundle, ids: list[str]) -> dict[str, dict[str, float | None]]:
     """`f0_errors` of each system over the clips' speech frames; the model's if it predicts F0."""
-    systems: dict[str, Predict] = {RIDGE: known.ridge.predict, ALWAYS_VOICED: known.constant}
+    systems: dict[str, OfFrames] = {RIDGE: known.ridge.predict, ALWAYS_VOICED: known.constant}
     if bundle.model.network.pitch:
         for name in get_args(context.Context):
             systems[f"model, {name}"] = functools.partial(_predicted_f0, bundle, name)
@@ -122,7 +122,7 @@ def _defined(errors: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _measured(
-    systems: dict[str, Predict], processed_dir: Path, ids: list[str], bundle: AcousticBundle
+    systems: dict[str, OfFrames], processed_dir: Path, ids: list[str], bundle: AcousticBundle
 ) -> dict[str, Any]:
     errors: dict[str, list[np.ndarray]] = {name: [] for name in systems}
     spoken, frames = [], 0

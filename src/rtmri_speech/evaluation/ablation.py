@@ -236,6 +236,11 @@ def speech_measures(
 
 def is_finished(directory: Path) -> bool:
     """Return whether `run_variant` has trained and scored a variant in ``directory``."""
+    return "scores" in _recorded(directory)
+
+
+def _recorded(directory: Path) -> dict[str, Any]:
+    """What `run_variant` has recorded in ``directory``; empty if nothing."""
     path = directory / _RUN
     return path.exists() and "scores" in read_json(path, missing="run it again", remedy="delete it and run it again")
 
@@ -263,11 +268,9 @@ def run_variant(data: HeldOut, settings: Settings, seed: int, directory: Path, f
     """
     acoustic, ref_frames = settings.acoustic, settings.windows.ref_frames
     own = {"acoustic": plain(acoustic) | {"seed": seed}, "windows": plain(settings.windows)}
-    record: dict[str, Any] = {"settings": own, "seconds": 0.0}
-    if (directory / _RUN).exists():
-        record = read_json(directory / _RUN, missing="run it again", remedy="delete it and run it again")
-        if record.get("settings") != own:
-            raise UserError(directory, "has a run with other settings", "delete it, or give another --output_dir")
+    record: dict[str, Any] = _recorded(directory) or {"settings": own, "seconds": 0.0}
+    if record.get("settings") != own:
+        raise UserError(directory, "has a run with other settings", "delete it, or give another --output_dir")
     if "scores" in record:
         return record
     for part in ("training", "validation"):

@@ -11,6 +11,7 @@ installed.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import LOG_FLOOR, MelSpec
 from rtmri_speech.signal.voice import F0_SEARCH_HZ, harvest_f0, speech_frames
+
+_log = logging.getLogger(__name__)
 
 SPECTRAL_RANGE_DB = 80.0
 """Range of the log-spectral distance below the reference's largest magnitude; below it is noise."""
@@ -391,6 +394,14 @@ def score_pair(
     generated: np.ndarray,
     sampling_rate: int,
     hop: int,
+def report_missing_libraries() -> None:
+    """Log which metrics are left out because their library is not installed."""
+    for library, metrics in missing_libraries().items():
+        _log.info(
+            f"{library} is not installed, so {metrics} are left out (in the checkout: pip install -e '.[metrics,pesq]')"
+        )
+
+
     *,
     spec: MelSpec | None = None,
     scaler: Scaler | None = None,

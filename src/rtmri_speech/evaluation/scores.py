@@ -22,7 +22,7 @@ from rtmri_speech.atomic import save_json, save_text
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.f0_range import propose_f0_range, require_f0_range
-from rtmri_speech.evaluation.metrics import default_spec, missing_libraries, score_pair, summarise
+from rtmri_speech.evaluation.metrics import default_spec, report_missing_libraries, score_pair, summarise
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 
@@ -207,10 +207,7 @@ def score_directories(
     pairs, left_out = pair_wavs(reference_dir, generated_dir)
     for clip, sentence in left_out.items():
         _log.info(f"{clip}: {sentence}; left out")
-    for library, metrics in missing_libraries().items():
-        _log.info(
-            f"{library} is not installed, so {metrics} are left out (in the checkout: pip install -e '.[metrics,pesq]')"
-        )
+    report_missing_libraries()
     if spec is None:
         standards = _reference_standards([reference for reference, _ in pairs.values()], hop)
     else:

@@ -28,7 +28,7 @@ from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, NearestFrames, mean_mel
 from rtmri_speech.evaluation.known_f0 import KnownF0
-from rtmri_speech.evaluation.metrics import missing_libraries, real_time_factor, score_pair, summarise
+from rtmri_speech.evaluation.metrics import real_time_factor, report_missing_libraries, score_pair, summarise
 from rtmri_speech.evaluation.phonemes import PAUSE, find_phonemes, phoneme_of_frames, read_phonemes
 from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
 from rtmri_speech.evaluation.scores import library_versions, null_for_nan, read_pair
@@ -274,10 +274,7 @@ def score_sounds(
     and ``summary`` as in ``evaluate.py``'s files), ``mel_mse_by_bin`` and ``mel_mse_by_phoneme`` (means over frames of
     the squared error of the standardised mel), ``settings``.
     """
-    for library, metrics in missing_libraries().items():
-        _log.info(
-            f"{library} is not installed, so {metrics} are left out (in the checkout: pip install -e '.[metrics,pesq]')"
-        )
+    report_missing_libraries()
     directory, wavs = Path(directory), Path(processed_dir) / "wavs"
     jobs = [
         _Job(row, id, wavs / f"{id}.wav", directory / row / f"{id}.wav", spec, scaler, f0_range)

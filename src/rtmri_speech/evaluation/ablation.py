@@ -242,11 +242,11 @@ def is_finished(directory: Path) -> bool:
 def _recorded(directory: Path) -> dict[str, Any]:
     """What `run_variant` has recorded in ``directory``; empty if nothing."""
     path = directory / _RUN
-    return path.exists() and "scores" in read_json(path, missing="run it again", remedy="delete it and run it again")
+    return read_json(path, missing="run it again", remedy="delete it and run it again") if path.exists() else {}
 
 
 def run_variant(data: HeldOut, settings: Settings, seed: int, directory: Path, f0_dir: Path) -> dict[str, Any] | int:
-    """Train one variant with one seed and score it; a run that was made before is read, and a stopped one goes on.
+    """Train one variant with one seed and score it; a finished run is read, and a stopped one resumed.
 
     Parameters
     ----------

@@ -36,13 +36,12 @@ def mean_mel(scaler: Scaler, frames: int) -> np.ndarray:
 class NearestFrames:
     """Predicts a mel as the mean of the nearest training frames'.
 
-    Euclidean distance of gray frames, area-averaged to ``size`` x ``size`` pixels.
+    Euclidean distance of gray frames, area-averaged to `LOOKUP_SIZE` pixels a side.
 
     Parameters
     ----------
     frames : training frames, uint8 or float ``(N, H, W)``; a memory map is read block by block.
     mel_db : their mel in dB, ``(N, n_mels)``.
-    size : side of the compared frames, pixels.
 
     Raises
     ------
@@ -50,11 +49,10 @@ class NearestFrames:
         There is no frame, or the numbers of frames and mels differ.
     """
 
-    def __init__(self, frames: np.ndarray, mel_db: np.ndarray, size: int = LOOKUP_SIZE) -> None:
+    def __init__(self, frames: np.ndarray, mel_db: np.ndarray) -> None:
         if not len(frames) or len(frames) != len(mel_db):
             raise UserError("look-up", f"has {len(frames)} frames and {len(mel_db)} mels", "give one mel per frame")
-        self.size = size
-        self._pictures = reduced_frames(frames, size)
+        self._pictures = reduced_frames(frames, LOOKUP_SIZE)
         # Subtracting the mean leaves distances unchanged and improves float32 precision.
         self._mean = self._pictures.mean(axis=0)
         self._pictures -= self._mean
@@ -72,7 +70,7 @@ class NearestFrames:
             raise UserError("look-up", f"k is {k}", f"give 1 to {len(self._pictures)}, the number of training frames")
         found = np.empty((len(frames), k), np.int64)
         for first in range(0, len(frames), _BLOCK):
-            pictures = reduced_frames(frames[first : first + _BLOCK], self.size) - self._mean
+            pictures = reduced_frames(frames[first : first + _BLOCK], LOOKUP_SIZE) - self._mean
             # The frame's own squared norm is the same for all candidates.
             distances = self._energy - 2 * pictures @ self._pictures.T
             nearest = np.argpartition(distances, k - 1, axis=1)[:, :k]
@@ -80,7 +78,7 @@ class NearestFrames:
             found[first : first + _BLOCK] = np.take_along_axis(nearest, order, axis=1)
         return found
 
-    def predict(self, frames: np.ndarray, k: int = 5) -> np.ndarray:
+    def predict(self, frames: np.ndarray, k: int) -> np.ndarray:
         """Return the mean mel in dB of the ``k`` nearest training frames, float32 ``(T, n_mels)``."""
         return self._mel_db[self.neighbours(frames, k)].mean(axis=1)
 

@@ -57,8 +57,13 @@ def default_spec(sampling_rate: int, hop: int) -> MelSpec:
     The transform is the power of two of at least four hops, as in the memo (2048 for 420), with 64 filters up to half
     the rate.
     """
-    n_fft = 1 << math.ceil(math.log2(4 * hop))
+    n_fft = _transform(hop)
     return MelSpec.preset("hifigan", sampling_rate=sampling_rate, hop_length=hop, n_fft=n_fft, win_length=n_fft)
+
+
+def _transform(hop: int) -> int:
+    """Length of the Fourier transform, samples: the power of two of at least four hops."""
+    return 1 << math.ceil(math.log2(4 * hop))
 
 
 def mel_bands(n_mels: int) -> dict[str, slice]:
@@ -125,7 +130,7 @@ def log_spectral_distance(reference: np.ndarray, generated: np.ndarray, hop: int
     Hann window and transform of the power of two of at least four hops, NumPy's FFT, every ``hop`` samples at the
     signals' own rate; both magnitudes are at least `SPECTRAL_RANGE_DB` under the reference's largest.
     """
-    n_fft = 1 << math.ceil(math.log2(4 * hop))
+    n_fft = _transform(hop)
     a, b = (_spectrogram(signal, n_fft, hop, n_fft) for signal in (reference, generated))
     floor = max(a.max() * 10 ** (-SPECTRAL_RANGE_DB / 20), LOG_FLOOR)
     difference = 20 * np.log10(np.maximum(a, floor) / np.maximum(b, floor))
@@ -197,8 +202,8 @@ def _warping_matrix(order: int, quefrencies: int, alpha: float) -> np.ndarray:
     return np.cos(np.outer(np.arange(quefrencies), linear)) @ onto
 
 
-def mel_cepstra(envelope: np.ndarray, alpha: float, order: int = MCEP_ORDER) -> np.ndarray:
-    """Return mel-cepstra, float64 ``(T, order + 1)``, of power envelopes ``(T, K)`` over ``[0, half the rate]``.
+def mel_cepstra(envelope: np.ndarray, alpha: float) -> np.ndarray:
+    """Return mel-cepstra, float64 ``(T, MCEP_ORDER + 1)``, of power envelopes ``(T, K)`` over ``[0, half the rate]``.
 
     Coefficients c of ``ln |H| = sum over m from 0 to order of c_m cos(m w')``, with w' the frequency warped by the
     all-pass constant ``alpha`` (Tokuda et al., 1994): the cosine series of half the log power, transformed to the
@@ -208,7 +213,7 @@ def mel_cepstra(envelope: np.ndarray, alpha: float, order: int = MCEP_ORDER) -> 
     cepstra = np.fft.irfft(log_magnitude, axis=-1)[..., : log_magnitude.shape[-1]]
     # The cosine coefficients of a real, even spectrum are twice its cepstrum, except the first and the last.
     cepstra[..., 1:-1] *= 2
-    return cepstra @ _warping_matrix(order, log_magnitude.shape[-1], alpha)
+    return cepstra @ _warping_matrix(MCEP_ORDER, log_magnitude.shape[-1], alpha)
 
 
 def _cepstral_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -389,11 +394,6 @@ def missing_libraries() -> dict[str, str]:
     return {name: metrics for name, metrics in needed.items() if importlib.util.find_spec(name) is None}
 
 
-def score_pair(
-    reference: np.ndarray,
-    generated: np.ndarray,
-    sampling_rate: int,
-    hop: int,
 def report_missing_libraries() -> None:
     """Log which metrics are left out because their library is not installed."""
     for library, metrics in missing_libraries().items():
@@ -402,6 +402,11 @@ def report_missing_libraries() -> None:
         )
 
 
+def score_pair(
+    reference: np.ndarray,
+    generated: np.ndarray,
+    sampling_rate: int,
+    hop: int,
     *,
     spec: MelSpec | None = None,
     scaler: Scaler | None = None,
@@ -457,13 +462,13 @@ def report_missing_libraries() -> None:
 
 
 def bootstrap_interval(
-    values: Sequence[float] | np.ndarray, confidence: float = 0.95, resamples: int = 5000, seed: int = 0
+    values: Sequence[float] | np.ndarray, confidence: float = 0.95, resamples: int = 5000
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the mean (Efron, 1979); NaN for fewer than two values."""
     values = np.asarray(values, np.float64)
     if len(values) < 2:
         return math.nan, math.nan
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     block = max(_RESAMPLED_AT_ONCE // len(values), 1)
     means = np.concatenate(
         [
@@ -475,17 +480,17 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def summarise(scores: Iterable[Mapping[str, float]], seed: int = 0) -> dict[str, dict[str, float]]:
+def summarise(scores: Iterable[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Return ``{metric: {mean, median, low, high, n}}`` over clips.
 
-    ``low`` and ``high`` bound the mean with 95 % confidence (`bootstrap_interval`, over clips, from ``seed``). ``n``
+    ``low`` and ``high`` bound the mean with 95 % confidence (`bootstrap_interval`, over clips). ``n``
     counts the values that are not NaN; the others are ignored. If ``n`` is 0, the rest is NaN.
     """
     scores = list(scores)
     summary = {}
     for name in dict.fromkeys(name for clip in scores for name in clip):
         values = np.array([clip[name] for clip in scores if name in clip and not math.isnan(clip[name])])
-        low, high = bootstrap_interval(values, seed=seed)
+        low, high = bootstrap_interval(values)
         summary[name] = {
             "mean": float(values.mean()) if len(values) else math.nan,
             "median": float(np.median(values)) if len(values) else math.nan,
@@ -500,7 +505,6 @@ def paired_differences(
     ours: Mapping[str, Mapping[str, float | None]],
     theirs: Mapping[str, Mapping[str, float | None]],
     metrics: Sequence[str],
-    seed: int = 0,
 ) -> dict[str, dict[str, float]]:
     """Return ``{metric: {mean, low, high, n}}`` of the differences ours - theirs, clip by clip.
 
@@ -516,7 +520,7 @@ def paired_differences(
     for name in metrics:
         pairs = [(clip.get(name), theirs[id].get(name)) for id, clip in ours.items() if id in theirs]
         values = np.array([b for a, c in pairs if a is not None and c is not None and not math.isnan(b := a - c)])
-        low, high = bootstrap_interval(values, 1 - 0.05 / len(metrics), resamples=20_000, seed=seed)
+        low, high = bootstrap_interval(values, 1 - 0.05 / len(metrics), resamples=20_000)
         mean = float(values.mean()) if len(values) else math.nan
         differences[name] = {"mean": mean, "low": low, "high": high, "n": len(values)}
     return differences

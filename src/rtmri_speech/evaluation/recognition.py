@@ -61,12 +61,8 @@ class Recogniser:
             "give the directory of a Whisper model in CTranslate2's format, or download one by name"
             " (python -c \"import faster_whisper; faster_whisper.download_model('base')\")"
         )
-        if Path(name).is_dir():
-            lacking = [
-                file for file in ("model.bin", "config.json", "tokenizer.json") if not (Path(name) / file).is_file()
-            ]
-            if lacking:
-                raise UserError(name, f"holds no {', '.join(lacking)}", remedy)
+        if Path(name).is_dir() and (lacking := [file for file in _FILES if not (Path(name) / file).is_file()]):
+            raise UserError(name, f"holds no {', '.join(lacking)}", remedy)
         try:
             self._whisper = WhisperModel(
                 name, device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True

@@ -1,5 +1,6 @@
 import errno
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -25,6 +26,18 @@ def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path):
     write(tmp_path / "cut", range(1, 5), None)
     write(tmp_path / "cut", range(3, 7), resumed_step=2)
     assert scalars(tmp_path / "cut") == scalars(tmp_path / "whole")
+
+
+def test_a_log_that_cannot_be_opened_leaves_the_errors_of_threads_as_they_were(monkeypatch, tmp_path):
+    def full(directory):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", full)
+    before = threading.excepthook
+    with pytest.raises(OSError) as error:
+        TrainingLog(tmp_path / "log", None)
+    assert error.value.filename == str(tmp_path / "log")
+    assert threading.excepthook is before
 
 
 def test_an_incomplete_last_record_is_removed(tmp_path):

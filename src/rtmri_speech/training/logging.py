@@ -57,9 +57,13 @@ class TrainingLog:
             else:
                 cut_events(path, resumed_step)
         # The writer begins to write at once.
-        self._hook, threading.excepthook = threading.excepthook, self._told_by_thread
-        with self._named():
-            self._writer = SummaryWriter(str(directory))
+        self._hook, threading.excepthook = threading.excepthook, self._report_of_thread
+        try:
+            with self._named():
+                self._writer = SummaryWriter(str(directory))
+        except OSError:
+            threading.excepthook = self._hook
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -72,10 +76,10 @@ class TrainingLog:
         finally:
             threading.excepthook = self._hook
 
-    def _told_by_thread(self, told: threading.ExceptHookArgs) -> None:
-        # The writer's thread fails in its own time, and its error is raised by the call after that.
-        if not issubclass(told.exc_type, OSError):
-            self._hook(told)
+    def _report_of_thread(self, failure: threading.ExceptHookArgs) -> None:
+        # An error of the writer's thread is raised by the next call, which names the directory.
+        if not issubclass(failure.exc_type, OSError):
+            self._hook(failure)
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -182,9 +186,9 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def advance(self, values: Mapping[str, float], steps: int = 1) -> None:
-        """Advance by ``steps`` and show ``values``."""
-        self._done += steps
+    def advance(self, values: Mapping[str, float]) -> None:
+        """Advance by a step and show ``values``."""
+        self._done += 1
         now = time.monotonic()
         rate = (self._done - self._first) / max(now - self._start, 1e-9)
         if now - self._written >= FILE_INTERVAL:
@@ -192,7 +196,7 @@ class Progress:
             self._write(values, rate)
         if self._bar is not None:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
-            self._bar.update(steps)
+            self._bar.update()
         elif now - self._last >= PLAIN_INTERVAL or self._done == self._total:
             self._last = now
             shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())

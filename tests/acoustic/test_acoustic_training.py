@@ -148,7 +148,7 @@ def test_training_continues_with_changed_coefficients_and_selects_the_best_afres
     said.clear()
     changed = dataclasses.replace(settings, epochs=3, loss=Loss(delta=(0.5, 0.9), ramp_steps=10))
     train(changed)
-    assert any("goes on from step" in s and "epochs 2 -> 3" in s and "loss.delta" in s for s in said)
+    assert any("resumes at step" in s and "epochs 2 -> 3" in s and "loss.delta" in s for s in said)
     assert any("judged anew" in sentence for sentence in said)
     assert load_checkpoint(changed.out_ckpt)["epoch"] == 3
     assert [step for step, _ in scalars(settings)["lr"]] == [1, 2, 3]
@@ -254,7 +254,7 @@ def test_a_nan_loss_stops_training_and_keeps_the_last_state(tiny_training, said,
         train(settings)
     monkeypatch.undo()
     assert train(settings) == 0
-    assert any("goes on from step 2" in sentence for sentence in said)
+    assert any("resumes at step 2" in sentence for sentence in said)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_a_full_disk_keeps_the_last_state(tiny_training, said, monkeypatch):
         train(settings)
     monkeypatch.undo()
     assert train(settings) == 0
-    assert any("goes on from step 3" in sentence for sentence in said)
+    assert any("resumes at step 3" in sentence for sentence in said)
 
 
 def test_two_processes_give_the_same_loss_curve_as_one(tiny_training, said, monkeypatch):
@@ -361,7 +361,7 @@ def test_the_script_starts_and_stops_several_processes(tiny_processed, tmp_path,
     command = [str(word) for word in (*command, epochs)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
-    assert f"goes on from step {step}" in run.stderr
+    assert f"resumes at step {step}" in run.stderr
     assert load_checkpoint(tmp_path / "m.pt")["provenance"]["made_by"][0]["settings"]["processes"] == 2
 
 

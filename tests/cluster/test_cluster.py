@@ -74,7 +74,7 @@ def test_a_cancelled_training_resumes_in_a_rerun(untrained, undisturbed, slurm):
     assert [job["JobState"] for job in workflow.jobs()] == ["CANCELLED"] * 3
     stopped_at = workflow.saved_steps()[-1]
     workflow.make(MODEL)
-    assert f"goes on from step {stopped_at}." in workflow.said_by("train_acoustic")
+    assert f"resumes at step {stopped_at}." in workflow.said_by("train_acoustic")
     assert_same_model(workflow.model, undisturbed.model)
     assert_no_step_lost_or_made_twice(workflow)
 
@@ -90,7 +90,7 @@ def test_a_training_out_of_time_resumes_by_a_retry(untrained, undisturbed, slurm
     first, second = workflow.jobs()
     assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
     assert first["EndTime"] < job["EndTime"]
-    assert "goes on from step" in workflow.said_by("train_acoustic")
+    assert "resumes at step" in workflow.said_by("train_acoustic")
     assert_same_model(workflow.model, undisturbed.model)
     assert_no_step_lost_or_made_twice(workflow)
 

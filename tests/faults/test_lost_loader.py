@@ -39,4 +39,4 @@ def test_losing_a_loader_process_is_reported_and_training_resumes(tmp_path, tiny
     )
     assert "Traceback" not in told
     assert ended(start(run_command, Command("", (*command, "--epochs", "1"), ""), tmp_path, said), within=600) == 0
-    assert "goes on from step" in said.read_text(encoding="utf-8")
+    assert "resumes at step" in said.read_text(encoding="utf-8")

@@ -39,7 +39,7 @@ def test_a_state_of_the_mel_generator_is_resumed(tiny_training, said):
     settings = tiny_training()
     before = put_state("acoustic", settings.state_dir, AcousticTask(settings, ALONE).fingerprint())
     assert train_acoustic(settings) == 0
-    assert said[0] == f"{settings.state_dir}: goes on from step 5."
+    assert said[0] == f"{settings.state_dir}: resumes at step 5."
     after = load_checkpoint(max(settings.state_dir.glob("state_*.pt")))["payload"]
     assert list(after) == list(before)
     assert list(after["scheduler"]) == list(before["scheduler"])
@@ -60,7 +60,7 @@ def test_a_state_of_the_vocoder_is_resumed(tmp_path, said):
     fingerprint = VocoderTask(config, *parts, run, ALONE).fingerprint()
     before = put_state("vocoder", run.state_directory, fingerprint)
     assert train_vocoder(config, *parts, run) == 0
-    assert said[0] == f"{run.state_directory}: goes on from step 5."
+    assert said[0] == f"{run.state_directory}: resumes at step 5."
     after = load_checkpoint(run.state_directory / "state_00000008.pt")["payload"]
     assert list(after) == list(before)
     assert after["learning_rate"]["rate"] == pytest.approx(before["learning_rate"]["rate"] * 0.9**2)

@@ -133,7 +133,7 @@ def test_a_finished_training_reports_how_to_extend_it(train):
     assert (code, done[-1]) == (0, "sum 15")
     code, done, said = train(steps=8)
     assert (code, done[0], done[-1]) == (0, "validated 8", "sum 28")
-    assert said == ["state: goes on from step 6 with changed steps 6 -> 8."]
+    assert said == ["state: resumes at step 6 with changed steps 6 -> 8."]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -192,8 +192,8 @@ def test_a_state_from_before_a_setting_was_made_with_its_default(tmp_path, said)
         state.save(3, {})
     defaults = {"fingerprint": {"network": {"width": 640, "heads": 1}}, "adjustable": {"lr": 0.1, "average": 0.0}}
     for heads, average, sentence in (
-        (1, 0.0, "goes on from step 3."),
-        (1, 0.9, "goes on from step 3 with changed average 0.0 -> 0.9."),
+        (1, 0.0, "resumes at step 3."),
+        (1, 0.9, "resumes at step 3 with changed average 0.0 -> 0.9."),
         (2, 0.0, "the training changed in network.heads 1 -> 2; it starts anew."),
     ):
         said.clear()

@@ -130,7 +130,7 @@ def test_a_stopped_training_resumes_bit_exactly(corpus):
     train_in(corpus, "whole", steps=11)
     train_in(corpus, "parts", steps=5)
     told = train_in(corpus, "parts", steps=11)
-    assert "goes on from step 5 with changed steps 5 -> 11" in told[0]
+    assert "resumes at step 5 with changed steps 5 -> 11" in told[0]
     for a, b in zip(contents(corpus / "whole", 11), contents(corpus / "parts", 11), strict=True):
         assert_equal(a, b)
 

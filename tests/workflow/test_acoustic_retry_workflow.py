@@ -32,7 +32,7 @@ def test_a_terminated_training_resumes_in_the_same_run(checkout):
     thread.join()
     assert stopped
     told = (results / "logs" / "train_acoustic.log").read_text(encoding="utf-8")
-    assert "goes on from step" in told
+    assert "resumes at step" in told
     assert "all 40 epochs" in told
     assert (results / "mels_ft_log_normalized" / "a2.npy").is_file()
     assert not (results / "mels_ft_log_normalized" / "b0.npy").exists(), "a test clip was exported for training"

@@ -21,8 +21,8 @@ TEST_SHARE, SPLIT_SEED = 0.1, 42
 """Share of the old training list drawn as the test split, which the lab's system lacks, and the seed."""
 
 _HEAD = """\
-# What inspect_lab_setup.py found, to go on with; config/schema.yaml describes every setting. The old directories are
-# read as they lie there and never written to.
+# Written by inspect_lab_setup.py, to continue with what it found; config/schema.yaml describes every setting. The old
+# directories are read in place and never written to.
 """
 
 _ABOUT = {

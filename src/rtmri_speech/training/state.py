@@ -305,10 +305,8 @@ class TrainingState:
                 for _, old in self._files():
                     self._set_aside(old)
                 return None
-            if changes:
-                _log.info(f"{self.directory}: goes on from step {step} with changed {', '.join(changes)}.")
-            else:
-                _log.info(f"{self.directory}: goes on from step {step}.")
+            changed = f" with changed {', '.join(changes)}" if changes else ""
+            _log.info(f"{self.directory}: resumes at step {step}{changed}.")
             with refusing_unfit(path):
                 restore_random_state(generators)
             return {**payload, "step": step, "adjustable": adjustable}

@@ -270,7 +270,7 @@ class _Trainer:
     def run(self) -> int:
         task = self.task
         if task.ended is not None:
-            _log.info(f"The training is finished ({task.ended}); raise {self.settings.longer} to go on.")
+            _log.info(f"The training is finished ({task.ended}); raise {self.settings.longer} to train further.")
             self._tidy()
         elif (self.validation_due or task.steps < task.total_steps) and self._train():
             _log.info(

@@ -119,7 +119,7 @@ def section(content: dict) -> list[str]:
 
 
 def cell(value: str | float) -> str:
-    """Format a number with three significant digits, or escape text for a table cell."""
+    """Format a number with three significant digits, or put text on one line."""
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return str(value).replace("|", "/").replace("\n", " ")
+    return str(value).replace("\n", " ")

@@ -8,7 +8,7 @@ from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import Look
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--gradcam-dir", type=Path, required=True, help="directory with <id>/gradcam_<band>_sequence.npy"
@@ -40,7 +40,6 @@ def main() -> int:
     )
     for sentence in facts["findings"]:
         print(sentence)
-    return 0
 
 
 if __name__ == "__main__":

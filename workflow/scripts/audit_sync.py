@@ -9,7 +9,7 @@ from pathlib import Path
 from rtmri_speech.errors import UserError, run_script
 
 
-def main() -> int | None:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="Add a clip's offset_ms to the av_offset_ms column of the clip table, and make the dataset again.",
@@ -55,7 +55,6 @@ def main() -> int | None:
 
     save_json(args.output, {**audit.to_dict(), "left_out": left_out})
     print(audit.table())
-    return None
 
 
 if __name__ == "__main__":

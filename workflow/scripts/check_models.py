@@ -7,7 +7,7 @@ from pathlib import Path
 from rtmri_speech.errors import run_script
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mel", required=True, help="JSON of the dataset's mel specification")
     parser.add_argument("--network", help="JSON of the network to be trained, if any")
@@ -23,7 +23,6 @@ def main() -> int:
     spec = MelSpec.from_dict(json.loads(args.mel), "--mel")
     network = args.network and json.loads(args.network)
     check_models(spec, network, **{name: getattr(args, name) for name in (*files, *given)})
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 from rtmri_speech.errors import run_script
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=Path, required=True, help="mri.npy of the unmasked clip")
     parser.add_argument("--masked-video", type=Path, required=True)
@@ -34,7 +34,6 @@ def main() -> int:
     write_video(args.video, (np.hstack(pair) for pair in pairs), spec.frame_rate, audio, spec.sampling_rate)
     rows = [("unmasked", load_array(args.mel, dimensions=2)), ("masked", load_array(args.masked_mel, dimensions=2))]
     draw_mels(args.figure, args.title, rows, spec)
-    return 0
 
 
 if __name__ == "__main__":

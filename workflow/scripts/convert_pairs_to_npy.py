@@ -13,7 +13,7 @@ from rtmri_speech.settings.data import Windows
 from rtmri_speech.settings.flags import add_flags
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processed_dir", type=Path, required=True)
     add_flags(parser, Windows)
@@ -32,7 +32,6 @@ def main() -> int:
             print(f"{target} exists; --overwrite replaces it.")
             continue
         print(f"{target}: {write_window_starts(args.processed_dir, part, args.ref_frames)} windows.")
-    return 0
 
 
 if __name__ == "__main__":

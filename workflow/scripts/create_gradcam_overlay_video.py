@@ -8,7 +8,7 @@ from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import Film
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--video", type=Path, required=True, help="video, or a dataset's mri.npy")
     parser.add_argument("--rate", help="frames per second of an mri.npy, a number or a fraction such as 11413/420")
@@ -51,7 +51,6 @@ def main() -> int:
         names=tuple(args.labels),
     )
     print(f"{args.output}: {count} frames")
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import Film
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--video", type=Path, required=True)
     parser.add_argument(
@@ -38,7 +38,6 @@ def main() -> int:
         name=args.label,
     )
     print(f"{args.output}: {count} frames")
-    return 0
 
 
 if __name__ == "__main__":

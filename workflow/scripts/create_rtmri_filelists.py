@@ -10,7 +10,7 @@ from pathlib import Path
 from rtmri_speech.errors import UserError, run_script
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wav_dir", type=Path, help="directory of the wavs")
     parser.add_argument("out_dir", type=Path, help="directory for training.txt, validation.txt and test.txt")
@@ -46,7 +46,6 @@ def main() -> int:
         if not target.exists() or read_filelist(target) != members:
             write_filelist(target, members)
         print(f"{split}: {len(members)} clips")
-    return 0
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def main() -> int:
+def main() -> None:
     args = parse()
     cutting = from_flags(Cutting, args)
     from rtmri_speech.corpora.cut import cut_recordings, write_table
@@ -47,7 +47,6 @@ def main() -> int:
     seconds = sum(clip.end - clip.start for clip in clips)
     print(f"{len(clips)} utterances of {len(recordings)} recordings, {seconds:.1f} s: {args.output}")
     print(f"corpus: {{source: table, table: {args.output}}}")
-    return 0
 
 
 if __name__ == "__main__":

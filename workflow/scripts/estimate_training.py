@@ -11,7 +11,7 @@ from pathlib import Path
 from rtmri_speech.errors import run_script
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, required=True, help="frames of the training clips")
     parser.add_argument("--vocoder_config", type=Path, required=True, help="HiFi-GAN's config JSON")
@@ -24,14 +24,13 @@ def main() -> int:
 
     settings = load_configuration(json.load(sys.stdin))
     if torch.cuda.is_available() and settings.acoustic.gpus:
-        return 0
+        return
     cost = cost_on_processor(settings, args.frames, args.vocoder_config)
     if cost.worth_reporting:
         print(
             f"PyTorch finds no GPU: training on this machine's processor takes up to {cost}."
             " workflow/scripts/start_project.py writes a configuration of small size, which takes minutes."
         )
-    return 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import F0
 
 
-def main() -> int | None:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="Files pair by stem; an ending _generated, _gen or _original is ignored.",
@@ -78,7 +78,6 @@ def main() -> int | None:
     table = scores.write(args.output)
     print(scores.table())
     print(f"{len(scores.clips)} clips; scores in {args.output} and {table}")
-    return None
 
 
 if __name__ == "__main__":

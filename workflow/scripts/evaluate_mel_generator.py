@@ -9,7 +9,7 @@ from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import F0
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processed_dir", type=Path, required=True)
     parser.add_argument("--mri_checkpoint", type=Path, required=True)
@@ -47,7 +47,6 @@ def main() -> int:
             correlation = error["f0_correlation"]
             told = "" if correlation is None else f", F0 correlation {correlation:.3f}"
             print(f"    {name:34s} V/UV error {error['vuv_error']:.3f}{told}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 from rtmri_speech.errors import run_script
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--processed_dir", type=Path, required=True, help="dataset")
     parser.add_argument(
@@ -24,7 +24,6 @@ def main() -> int:
         ids=args.clips,
         overwrite=args.overwrite,
     )
-    return 0
 
 
 if __name__ == "__main__":

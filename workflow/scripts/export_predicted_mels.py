@@ -10,7 +10,7 @@ from rtmri_speech.settings.acoustic import Prediction
 from rtmri_speech.settings.flags import add_flags, from_flags
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--processed_dir", type=Path, required=True, help="dataset")
     parser.add_argument("--mri_checkpoint", type=Path, required=True, help="checkpoint of the mel generator")
@@ -52,7 +52,6 @@ def main() -> int:
         context=settings.context,
         overwrite=args.overwrite,
     )
-    return 0
 
 
 if __name__ == "__main__":

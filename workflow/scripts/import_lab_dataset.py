@@ -8,7 +8,7 @@ from rtmri_speech.settings.data import Audio, Mel, Video
 from rtmri_speech.settings.flags import add_flags, from_flags
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lab_dir", type=Path, required=True, help="the processed directory of the older system")
     parser.add_argument("--out_dir", type=Path, required=True, help="the dataset")
@@ -26,7 +26,7 @@ def main() -> int:
     if args.clip is None:
         lab_scaler(args.lab_dir).save(args.out_dir / "scaler.json")
         print(f"{args.lab_dir}: its scaler is imported; it was fitted on all clips, validation and test included.")
-        return 0
+        return
     from rtmri_speech.dataset.process import DatasetSettings, Processing
     from rtmri_speech.signal.mel import MelSpec
 
@@ -34,7 +34,6 @@ def main() -> int:
     clip = LabClip(args.clip, args.video, args.audio, stored=StoredClip(args.stored))
     missing = import_clip(args.out_dir, clip, spec, size, from_flags(Audio, args).gain)
     Processing(args.out_dir, DatasetSettings(spec, size)).complete(clip.id, missing)
-    return 0
 
 
 if __name__ == "__main__":

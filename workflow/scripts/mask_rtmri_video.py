@@ -24,7 +24,7 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def main() -> int:
+def main() -> None:
     args = parse()
 
     from fractions import Fraction
@@ -50,7 +50,6 @@ def main() -> int:
     weight = mask_weight(polygons, size, mask.alpha, mask.blur_kernel)
     write_video(args.output, masked(frames, weight), rate, audio, sampling_rate, crf=args.crf)
     print(args.output)
-    return 0
 
 
 if __name__ == "__main__":

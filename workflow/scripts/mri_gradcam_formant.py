@@ -50,7 +50,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
+def main() -> None:
     args = parse()
     take_gpus(args.gpus)
     if (args.video is None) == (args.processed_dir is None) or (args.clips is None) != (args.processed_dir is None):
@@ -89,12 +89,11 @@ def main() -> int:
     if args.video is not None:
         frames = video_frames(args.video, bundle, args.resampling)
         explain_clip(bundle, frames, args.output_dir, settings, source=args.video.name)
-        return 0
+        return
     for id in args.clips:
         path = args.processed_dir / "samples" / require_id(id, "--clips") / "mri.npy"
         frames = load_frames(path)
         explain_clip(bundle, frames, args.output_dir / id, settings, source=id)
-    return 0
 
 
 if __name__ == "__main__":

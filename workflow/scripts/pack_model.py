@@ -52,7 +52,7 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def main() -> int:
+def main() -> None:
     args = parse()
 
     limit_threads(args.threads)
@@ -75,7 +75,6 @@ def main() -> int:
             calibration=args.calibration,
         )
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
-    return 0
 
 
 if __name__ == "__main__":

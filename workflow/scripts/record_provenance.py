@@ -21,7 +21,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main() -> None:
     args = arguments().parse_args()
 
     from rtmri_speech.atomic import save_json
@@ -32,7 +32,6 @@ def main() -> int:
         inputs += map(Path, listed.read_text(encoding="utf-8").splitlines())
     hashes = {file.as_posix(): contents_hash(file) for file in inputs}
     save_json(args.output, record(args.stage, {**maker(*args.modules), "settings": args.settings}, args.seed, hashes))
-    return 0
 
 
 if __name__ == "__main__":

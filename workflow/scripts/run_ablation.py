@@ -4,7 +4,7 @@
     python run_ablation.py --processed_dir results_mine/dataset --configfile config/mine.yaml \\
         --variants config/ablation.yaml --output_dir results_mine/ablation --page docs/ablation.md --title "My corpus"
 
-A stopped run goes on with the same command. Choose by the validation columns: test clips are for the last comparison.
+The same command resumes a stopped run. Choose by the validation columns: test clips are for the last comparison.
 """
 
 import argparse

@@ -116,7 +116,7 @@ def speaker_of(args: argparse.Namespace) -> "Synthesiser":
     return load_synthesiser(models)
 
 
-def main() -> int:
+def main() -> None:
     args = parse()
 
     limit_threads(args.threads)
@@ -147,7 +147,6 @@ def main() -> int:
         )
 
     speak_each(args.clips if args.processed_dir else clips, source, speaker, args.output_dir)
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import F0
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint_file", type=Path, required=True, help="g_<steps>")
     parser.add_argument("--config", type=Path, help="config of the vocoder (default: config.json beside it)")
@@ -49,7 +49,6 @@ def main() -> int:
         content = {"checkpoint": args.checkpoint_file.name, "ids": ids, "verdict": sentence, **scores}
         save_text(args.output.with_suffix(".md"), text)
         save_json(args.output, null_for_nan(content))
-    return 0
 
 
 if __name__ == "__main__":

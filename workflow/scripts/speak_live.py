@@ -36,7 +36,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
+def main() -> None:
     args = parse()
 
     limit_threads(args.threads)
@@ -70,7 +70,7 @@ def main() -> int:
     except BrokenPipeError:
         # The player was closed. What is left is not to be flushed to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return
     if not pace.speech:
         raise UserError(args.video, "has no frames", "give at least one")
     if args.output != STREAM:
@@ -80,7 +80,6 @@ def main() -> int:
         f" {1000 * pace.block:.0f} ms took {1000 * pace.slowest:.0f} ms.",
         file=sys.stderr,
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
+def main() -> None:
     args = parse()
 
     import torch
@@ -79,7 +79,6 @@ def main() -> int:
             f"  {command} infer_new --config 'synthesis={{new_videos: DIR}}'",
         ],
     )
-    return 0
 
 
 def show(title: str, lines: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from rtmri_speech.settings.flags import add_flags
 from rtmri_speech.settings.use import Darkening
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--processed-dir", type=Path, required=True, help="dataset")
     parser.add_argument("--clips", nargs="+", metavar="ID", required=True)
@@ -82,7 +82,6 @@ def main() -> int:
     for band in bands:
         rank = agreement(effects, band.name)
         print(f"{band.name}: rank correlation over masks of change and Grad-CAM density {rank:.2f}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main() -> None:
     from rtmri_speech.acoustic.predict import load_acoustic_model
     from rtmri_speech.atomic import replacing_directory
     from rtmri_speech.dataset.catalogue import read_catalogue
-    from rtmri_speech.dataset.filelists import read_filelist
+    from rtmri_speech.dataset.filelists import clips_of, filelist_of
     from rtmri_speech.dataset.meta import load_mel_spec
     from rtmri_speech.dataset.scaler import Scaler
     from rtmri_speech.evaluation import systems
@@ -77,11 +77,10 @@ def main() -> None:
 
     spec = load_mel_spec(args.processed_dir)
     scaler = Scaler.load(args.scaler_json or args.processed_dir / "scaler.json")
-    lists = args.processed_dir / "hifigan_filelists"
-    ids = args.clips or read_filelist(lists / "test.txt", may_be_empty=True)
+    ids = args.clips or clips_of(args.processed_dir, "test", may_be_empty=True)
     if not ids:
         raise UserError(
-            lists / "test.txt",
+            filelist_of(args.processed_dir, "test"),
             "names no clip, so there is nothing to score",
             "give split.test a share or name test clips",
         )
@@ -103,7 +102,7 @@ def main() -> None:
         loaded = load_vocoder(path, config, acoustic.device, bf16=args.bf16)
         return fitted(loaded, acoustic.mel, str(path), str(acoustic.source))
 
-    training = read_filelist(lists / "training.txt")
+    training = clips_of(args.processed_dir, "training")
     speaking, ridge = vocoder(args.hifigan_checkpoint, args.hifigan_config), RidgeMel(args.processed_dir, training)
     made = systems.Systems(
         acoustic,

@@ -32,11 +32,10 @@ def main() -> None:
     take_gpus(args.gpus)
 
     from rtmri_speech.acoustic.predict import export_predicted, load_acoustic_model
-    from rtmri_speech.dataset.filelists import read_filelist
+    from rtmri_speech.dataset.filelists import clips_of
     from rtmri_speech.dataset.meta import load_mel_spec
     from rtmri_speech.dataset.scaler import Scaler
 
-    lists = args.processed_dir / "hifigan_filelists"
     bundle = load_acoustic_model(
         args.mri_checkpoint,
         "cpu" if args.cpu else args.device,
@@ -48,7 +47,7 @@ def main() -> None:
         bundle,
         args.processed_dir,
         args.output_dir,
-        ids=args.clips or [id for part in args.parts or [] for id in read_filelist(lists / f"{part}.txt")] or None,
+        ids=args.clips or clips_of(args.processed_dir, *(args.parts or ())) or None,
         context=settings.context,
         overwrite=args.overwrite,
     )

@@ -21,7 +21,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from rtmri_speech.dataset.f0 import write_f0
-    from rtmri_speech.dataset.filelists import read_filelist
+    from rtmri_speech.dataset.filelists import clips_of
     from rtmri_speech.dataset.meta import load_mel_spec
     from rtmri_speech.evaluation.f0_range import require_f0_range, training_f0_range
 
@@ -31,11 +31,9 @@ def main() -> None:
         require_f0_range(*given, spec.sampling_rate)
     low, high = given or training_f0_range(args.processed_dir, spec)
     _log.info(f"F0 is sought from {low:g} to {high:g} Hz" + ("" if given else ", as the training clips propose"))
-    lists = args.processed_dir / "hifigan_filelists"
-    ids = [id for split in ("training", "validation") for id in read_filelist(lists / f"{split}.txt")]
     write_f0(
         args.processed_dir,
-        ids,
+        clips_of(args.processed_dir, "training", "validation"),
         args.output_dir,
         spec,
         (low, high),

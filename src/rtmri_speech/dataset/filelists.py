@@ -34,6 +34,17 @@ def read_filelist(path: str | Path, *, may_be_empty: bool = False) -> list[str]:
     return ids
 
 
+def filelist_of(processed_dir: str | Path, split: str) -> Path:
+    """Return the path of a split's file list in a dataset."""
+    return Path(processed_dir) / "hifigan_filelists" / f"{split}.txt"
+
+
+def clips_of(processed_dir: str | Path, *splits: str, may_be_empty: bool = False) -> list[str]:
+    """Return the ids of the clips in these splits of a dataset; see `read_filelist`."""
+    paths = [filelist_of(processed_dir, split) for split in splits]
+    return [id for path in paths for id in read_filelist(path, may_be_empty=may_be_empty)]
+
+
 @dataclass(frozen=True)
 class SplitAssignment:
     """The clips of each split, and those that a new split with this seed and these shares would move."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtmri_speech.dataset.clip import Clip
-from rtmri_speech.dataset.filelists import read_filelist, write_filelist
+from rtmri_speech.dataset.filelists import clips_of, filelist_of, write_filelist
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta, write_meta
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
@@ -67,7 +67,7 @@ class Processing:
 
     def scaler(self) -> None:
         """Write ``scaler.json`` from the clips of ``training.txt``."""
-        ids = read_filelist(self._filelist("training"))
+        ids = clips_of(self.processed_dir, "training")
         Scaler.of(open_sample(self.processed_dir, id) for id in ids).save(self.processed_dir / "scaler.json")
 
     def meta(self) -> None:
@@ -99,7 +99,7 @@ class Processing:
         if not made:
             raise UserError(self.processed_dir, "no clip could be made", "fix the errors above")
         for split, ids in splits.items():
-            write_filelist(self._filelist(split), [id for id in ids if id in made])
+            write_filelist(filelist_of(self.processed_dir, split), [id for id in ids if id in made])
         self.scaler()
         self.meta()
         for split in TRAINED_SPLITS:
@@ -122,6 +122,3 @@ class Processing:
             load_mel_spec(self.processed_dir).require_same(self.settings.spec, str(meta), "the flags")
         except UserError as error:
             raise UserError(error.subject, error.fault, remedy) from None
-
-    def _filelist(self, split: str) -> Path:
-        return self.processed_dir / "hifigan_filelists" / f"{split}.txt"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.sample import Sample, load_array, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
@@ -50,7 +50,7 @@ def write_window_starts(processed_dir: str | Path, split: str, ref_frames: int =
         No clip of the split is as long as a window.
     """
     processed_dir = Path(processed_dir)
-    ids = read_filelist(processed_dir / "hifigan_filelists" / f"{split}.txt")
+    ids = clips_of(processed_dir, split)
     lengths = [len(load_array(processed_dir / "samples" / id / "mask.npy", dimensions=1)) for id in ids]
     starts = window_starts(lengths, ref_frames)
     target = window_starts_path(processed_dir, split, ref_frames)
@@ -78,7 +78,7 @@ class WindowDataset:
 
     def __init__(self, processed_dir: str | Path, split: str, ref_frames: int = 4) -> None:
         self.processed_dir, self.split, self.ref_frames = Path(processed_dir), split, ref_frames
-        self.ids = read_filelist(self.processed_dir / "hifigan_filelists" / f"{split}.txt")
+        self.ids = clips_of(processed_dir, split)
         pairs = window_starts_path(processed_dir, split, ref_frames)
         self.starts = load_array(pairs, dimensions=2)
         clips = self.starts[:, :1]

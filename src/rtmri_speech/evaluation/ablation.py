@@ -23,7 +23,7 @@ from rtmri_speech.acoustic.train import TrainingSettings, train
 from rtmri_speech.atomic import save_json
 from rtmri_speech.configuration import load_configuration
 from rtmri_speech.dataset.f0 import spoken_frames, write_f0
-from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.dataset.scaler import Scaler
@@ -153,13 +153,13 @@ class HeldOut:
 
     def write_f0(self, directory: Path) -> None:
         """Write the F0 that a mel generator learns, once."""
-        ids = [id for part in ("training", "validation") for id in self.ids(part)]
+        ids = clips_of(self.processed_dir, "training", "validation")
         missing = [id for id in ids if not (directory / f"{id}.npy").exists()]
         write_f0(self.processed_dir, missing, directory, self.spec, self.f0_range)
 
     def ids(self, part: str) -> list[str]:
         """Return the clips of a part."""
-        return read_filelist(self.processed_dir / "hifigan_filelists" / f"{part}.txt", may_be_empty=part == "test")
+        return clips_of(self.processed_dir, part, may_be_empty=part == "test")
 
     def clips(self, part: str) -> Iterator[tuple[Sample, np.ndarray]]:
         """Yield each clip of a part, with the samples of its recording, float32 ``(N,)``."""

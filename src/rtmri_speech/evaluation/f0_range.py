@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
@@ -71,9 +71,7 @@ def propose_f0_range(wavs: Sequence[Path], sampling_rate: int, hop: int) -> tupl
 
 def training_f0_range(processed_dir: str | Path, spec: MelSpec) -> tuple[float, float]:
     """Return `propose_f0_range` of a dataset's training clips, Hz."""
-    directory = Path(processed_dir)
-    ids = read_filelist(directory / "hifigan_filelists" / "training.txt")
-    wavs = [directory / "wavs" / f"{id}.wav" for id in ids]
+    wavs = [Path(processed_dir) / "wavs" / f"{id}.wav" for id in clips_of(processed_dir, "training")]
     return propose_f0_range(wavs, spec.sampling_rate, spec.hop_length)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtmri_speech.dataset.clip import Clip
-from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta
 from rtmri_speech.dataset.process import DatasetSettings, Processing
 from rtmri_speech.dataset.results import open_results
@@ -66,7 +66,7 @@ def load_system(results: str | Path, context: Context) -> Systems:
     )
     vocoder = load_vocoder(generator, device=acoustic.device)
     vocoder = fitted(vocoder, acoustic.mel, str(generator), str(acoustic.source))
-    training = read_filelist(dataset / "hifigan_filelists" / "training.txt")
+    training = clips_of(dataset, "training")
     return Systems(acoustic, vocoder, None, training_frames(dataset, training), RidgeMel(dataset, training), [context])
 
 

@@ -14,7 +14,7 @@ from rtmri_speech.acoustic import context
 from rtmri_speech.acoustic.context import predict_db
 from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.dataset.f0 import spoken_frames
-from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, mean_mel, shuffled_in_time, training_frames
@@ -77,8 +77,7 @@ def mel_generator_errors(
     none of its clips as seen. Frames without sound are ignored; speech is that of the recording (`speech_frames`). The
     control is the model in ``window`` context on the clip's frames in random order.
     """
-    lists = Path(processed_dir) / "hifigan_filelists"
-    training = read_filelist(lists / "training.txt")
+    training = clips_of(processed_dir, "training")
     ridge = RidgeMel(processed_dir, training)
     systems = baseline_systems(processed_dir, training, bundle.scaler, ridge) | {
         "model, sequence": lambda mri: predict_db(bundle, mri, "sequence"),
@@ -86,7 +85,7 @@ def mel_generator_errors(
         "model, causal": lambda mri: predict_db(bundle, mri, "causal"),
         "control: model, frames shuffled": lambda mri: predict_db(bundle, shuffled_in_time(mri, seed), "window"),
     }
-    parts = {split: read_filelist(lists / f"{split}.txt", may_be_empty=True) for split in splits}
+    parts = {split: clips_of(processed_dir, split, may_be_empty=True) for split in splits}
     where = f0_range or training_f0_range(processed_dir, bundle.mel)
     known = find_f0(processed_dir, training, bundle.mel, where, ridge.pictures, f0_dir)
     found = {}

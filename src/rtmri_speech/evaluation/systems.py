@@ -22,7 +22,7 @@ import numpy as np
 
 from rtmri_speech.acoustic.pitch import split_outputs
 from rtmri_speech.atomic import save_json, save_text
-from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
@@ -165,8 +165,7 @@ def seen_clips(
     The acoustic checkpoint lists its clips, unless it is, or was initialised from, one of the lab's. Scaler and vocoder
     are trained on the training and validation file lists, unless named in ``elsewhere``.
     """
-    lists = Path(processed_dir) / "hifigan_filelists"
-    training, validation = (set(read_filelist(lists / f"{split}.txt")) for split in ("training", "validation"))
+    training, validation = (set(clips_of(processed_dir, split)) for split in ("training", "validation"))
     named = None if acoustic.seen is None else set(acoustic.seen)
     seen = {"scaler": training, "acoustic": named, "vocoder": training | validation}
     return seen | dict.fromkeys(elsewhere)

@@ -8,7 +8,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.sample import load_array
 from rtmri_speech.dataset.split import SPLITS
 from rtmri_speech.signal.mel import MelSpec
@@ -52,7 +52,7 @@ def split_sizes(processed_dir: str | Path, spec: MelSpec) -> dict[str, SplitSize
     """Return the size of each split of a dataset."""
     sizes = {}
     for split in SPLITS:
-        ids = read_filelist(Path(processed_dir) / "hifigan_filelists" / f"{split}.txt")
+        ids = clips_of(processed_dir, split)
         frames = sum(
             float(load_array(Path(processed_dir) / "samples" / id / "mask.npy", dimensions=1).sum()) for id in ids
         )

@@ -67,7 +67,7 @@ def main() -> None:
     from rtmri_speech.dataset.scaler import Scaler
     from rtmri_speech.evaluation import systems
     from rtmri_speech.evaluation.baselines import training_frames
-    from rtmri_speech.evaluation.f0_range import require_f0_range, training_f0_range
+    from rtmri_speech.evaluation.f0_range import sought_f0_range
     from rtmri_speech.evaluation.known_f0 import find_f0
     from rtmri_speech.evaluation.leak import caution, require_unseen
     from rtmri_speech.evaluation.ridge import RidgeMel
@@ -84,14 +84,7 @@ def main() -> None:
             "names no clip, so there is nothing to score",
             "give split.test a share or name test clips",
         )
-    given = from_flags(F0, args).f0_range
-    if given:
-        require_f0_range(*given, spec.sampling_rate)
-    f0_range = given or training_f0_range(args.processed_dir, spec)
-    _log.info(
-        f"F0 is sought from {f0_range[0]:g} to {f0_range[1]:g} Hz"
-        + ("" if given else ", as the training clips propose")
-    )
+    f0_range = sought_f0_range(from_flags(F0, args).f0_range, args.processed_dir, spec)
     precision: Precision = "bfloat16" if args.bf16 else "float32"
     acoustic = load_acoustic_model(args.mri_checkpoint, args.device, scaler=scaler, mel=spec, precision=precision)
     seen = systems.seen_clips(args.processed_dir, acoustic, args.trained_elsewhere)

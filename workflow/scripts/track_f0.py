@@ -1,14 +1,11 @@
 """Write the F0 of a dataset's training and validation clips, for a mel generator that learns it (acoustic.pitch)."""
 
 import argparse
-import logging
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
 from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import F0
-
-_log = logging.getLogger("rtmri_speech.scripts")
 
 
 def main() -> None:
@@ -23,20 +20,15 @@ def main() -> None:
     from rtmri_speech.dataset.f0 import write_f0
     from rtmri_speech.dataset.filelists import clips_of
     from rtmri_speech.dataset.meta import load_mel_spec
-    from rtmri_speech.evaluation.f0_range import require_f0_range, training_f0_range
+    from rtmri_speech.evaluation.f0_range import sought_f0_range
 
     spec = load_mel_spec(args.processed_dir)
-    given = from_flags(F0, args).f0_range
-    if given:
-        require_f0_range(*given, spec.sampling_rate)
-    low, high = given or training_f0_range(args.processed_dir, spec)
-    _log.info(f"F0 is sought from {low:g} to {high:g} Hz" + ("" if given else ", as the training clips propose"))
     write_f0(
         args.processed_dir,
         clips_of(args.processed_dir, "training", "validation"),
         args.output_dir,
         spec,
-        (low, high),
+        sought_f0_range(from_flags(F0, args).f0_range, args.processed_dir, spec),
         lambda clips: tqdm(clips, "F0", unit="clip", disable=None),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.voice import F0_SEARCH_HZ, harvest_f0, speech_frames
+
+_log = logging.getLogger(__name__)
 
 PROPOSAL_CLIPS, PROPOSAL_SECONDS = 24, 10.0
 """Maximum number of clips analysed, evenly spaced, and seconds of each: about a minute of CPU time."""
@@ -67,6 +70,21 @@ def propose_f0_range(wavs: Sequence[Path], sampling_rate: int, hop: int) -> tupl
     low = _FLOOR_OF_QUARTILE * np.percentile(lower, _LOWEST_CLIPS)
     high = _CEILING_OF_QUARTILE * np.percentile(upper, _HIGHEST_CLIPS)
     return float(round(low)), float(round(high))
+
+
+def sought_f0_range(given: tuple[float, float] | None, processed_dir: str | Path, spec: MelSpec) -> tuple[float, float]:
+    """Return the F0 range to search in a dataset, Hz, and log it: ``given``, or else `training_f0_range`.
+
+    Raises
+    ------
+    UserError
+        The given range cannot be searched (`require_f0_range`).
+    """
+    if given:
+        require_f0_range(*given, spec.sampling_rate)
+    low, high = given or training_f0_range(processed_dir, spec)
+    _log.info(f"F0 is sought from {low:g} to {high:g} Hz" + ("" if given else ", estimated from the training clips"))
+    return low, high
 
 
 def training_f0_range(processed_dir: str | Path, spec: MelSpec) -> tuple[float, float]:

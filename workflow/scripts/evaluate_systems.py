@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import get_args
 
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import UserError, run_script
-from rtmri_speech.settings.acoustic import Precision
+from rtmri_speech.settings.acoustic import Context, Precision
 from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import F0
 from rtmri_speech.threads import limit_threads
 
 _log = logging.getLogger("rtmri_speech.scripts")
 
-CONTEXTS = ("sequence", "window", "causal")
+CONTEXTS = get_args(Context)
 
 
 def main() -> None:

@@ -13,11 +13,12 @@ several HiFi-GAN checkpoints, the speech of each is in a directory of its name.
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
 from rtmri_speech.obsolete_flags import Ignored, add_code_dir
+from rtmri_speech.settings.acoustic import Context
 from rtmri_speech.settings.data import Audio, Video
 from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.threads import limit_threads
@@ -66,7 +67,7 @@ def parse() -> argparse.Namespace:
     how = parser.add_argument_group("how")
     how.add_argument(
         "--context",
-        choices=["sequence", "window", "causal"],
+        choices=get_args(Context),
         help="input of the LSTM for a frame (default: the pack's; sequence for checkpoints)",
     )
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; packs always use the CPU")

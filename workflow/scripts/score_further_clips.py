@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import get_args
 
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.settings.acoustic import Context
 from rtmri_speech.threads import limit_threads
 
 _log = logging.getLogger("rtmri_speech.scripts")
-
-CONTEXTS = ("sequence", "window", "causal")
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
         "--seed", type=int, default=9001, help="seed of the clips; not the demo's (default %(default)s)"
     )
     parser.add_argument(
-        "--context", choices=CONTEXTS, default="window", help="context of the LSTM (default: the demo's)"
+        "--context", choices=get_args(Context), default="window", help="context of the LSTM (default: the demo's)"
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU cores to use")
     args = parser.parse_args()

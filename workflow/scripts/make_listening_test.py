@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.settings.flags import named_directories
 
 _log = logging.getLogger("rtmri_speech.scripts")
 
@@ -29,12 +30,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the order and the names (default: %(default)s)")
     parser.add_argument("--output_dir", required=True, type=Path, help="gets sheet/, for the listeners, and key.csv")
     args = parser.parse_args()
-    systems: dict[str, Path] = {}
-    for item in args.sounds:
-        name, _, directory = item.partition("=")
-        if not name or not directory or name in systems:
-            raise UserError("--sounds", f"is {item!r}", "give NAME=DIR, each name once")
-        systems[name] = Path(directory)
+    systems = named_directories("--sounds", args.sounds)
 
     from rtmri_speech.dataset.filelists import read_filelist
     from rtmri_speech.report.listening import KEY_FILE, SHEET, write_listening_test

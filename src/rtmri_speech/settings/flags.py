@@ -153,12 +153,12 @@ def named_directories(flag: str, words: Iterable[str]) -> dict[str, Path]:
     Raises
     ------
     UserError
-        A word has no name or no directory; the error names ``flag``.
+        A word has no name, no directory, or the name of another; the error names ``flag``.
     """
-    rows = {}
+    rows: dict[str, Path] = {}
     for word in words:
         name, _, directory = word.partition("=")
-        if not name or not directory:
-            raise UserError(flag, f"is {word!r}", "give NAME=DIR")
+        if not name or not directory or name in rows:
+            raise UserError(flag, f"is {word!r}", "give NAME=DIR, each name once")
         rows[name] = Path(directory)
     return rows

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import UserError, run_script
-from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.flags import add_flags, from_flags, require_json
 from rtmri_speech.settings.use import F0
 
 
@@ -50,8 +50,7 @@ def main() -> None:
     from rtmri_speech.evaluation.leak import require_unseen
     from rtmri_speech.evaluation.scores import pair_wavs, score_directories
 
-    if args.output.suffix != ".json":
-        raise UserError(args.output, "is not a .json file", "give --output a name ending in .json")
+    require_json(args.output)
     seen = {}
     for item in args.seen:
         stage, _, path = item.partition("=")

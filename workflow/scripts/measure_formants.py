@@ -9,22 +9,12 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
-from rtmri_speech.settings.flags import named_directories
+from rtmri_speech.settings.flags import add_sounds, named_directories
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--recorded", required=True, type=Path, metavar="DIR", help="directory of the recordings, <id>.wav"
-    )
-    parser.add_argument(
-        "--generated",
-        nargs="+",
-        required=True,
-        metavar="NAME=DIR",
-        help="rows: a name and a directory of <id>.wav; the names of scores.json get full titles",
-    )
-    parser.add_argument("--input_file", type=Path, help="file list of the clips (default: all of --recorded)")
+    add_sounds(parser)
     parser.add_argument(
         "--phonemes", type=Path, required=True, metavar="DIR", help="directory of <id>.json or <id>.TextGrid"
     )
@@ -35,7 +25,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from rtmri_speech.atomic import save_json, save_text
-    from rtmri_speech.dataset.filelists import read_filelist
+    from rtmri_speech.dataset.filelists import recorded_ids
     from rtmri_speech.evaluation.systems import TITLES
     from rtmri_speech.evaluation.vowels import (
         draw_vowel_space,
@@ -45,10 +35,7 @@ def main() -> None:
         write_vowels,
     )
 
-    if args.input_file:
-        ids = read_filelist(args.input_file)
-    else:
-        ids = sorted(path.stem for path in args.recorded.glob("*.wav"))
+    ids = recorded_ids(args.recorded, args.input_file)
     vowels = measure_vowels(args.recorded, rows, ids, args.phonemes, progress=lambda ids: tqdm(ids, unit="clip"))
     errors = formant_errors(vowels)
     titles = {name: title for name, (title, _) in TITLES.items()}

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from rtmri_speech.errors import UserError, run_script
+from rtmri_speech.errors import run_script
 from rtmri_speech.evaluation import JUDGED_CLIPS
-from rtmri_speech.settings.flags import add_flags, from_flags
+from rtmri_speech.settings.flags import add_flags, from_flags, require_json
 from rtmri_speech.settings.use import F0
 
 
@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON to write; a table (.md) is written beside it")
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
-    if args.output and args.output.suffix != ".json":
-        raise UserError(args.output, "is not a .json file", "give --output a name ending in .json")
+    if args.output:
+        require_json(args.output)
 
     from rtmri_speech.atomic import save_json, save_text
     from rtmri_speech.dataset.filelists import read_filelist

@@ -5,25 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rtmri_speech.errors import UserError, run_script
-from rtmri_speech.settings.flags import add_flags, named_directories
+from rtmri_speech.errors import run_script
+from rtmri_speech.settings.flags import add_flags, add_sounds, named_directories, require_json
 from rtmri_speech.settings.use import Recognition
 from rtmri_speech.threads import limit_threads
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--recorded", required=True, type=Path, metavar="DIR", help="directory of the recordings, <id>.wav"
-    )
-    parser.add_argument(
-        "--generated",
-        nargs="+",
-        required=True,
-        metavar="NAME=DIR",
-        help="rows: a name and a directory of <id>.wav; the names ceiling and griffin_lim get full titles",
-    )
-    parser.add_argument("--input_file", type=Path, help="file list of the clips (default: all of --recorded)")
+    add_sounds(parser)
     parser.add_argument(
         "--transcripts", type=Path, metavar="DIR", help="directory of <id>.txt, <id>.json or <id>.TextGrid"
     )
@@ -39,8 +29,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.asr is None:
         parser.error("the following arguments are required: --asr")
-    if args.output.suffix != ".json":
-        raise UserError(args.output, "is not a .json file", "give --output a name ending in .json")
+    require_json(args.output)
     rows = named_directories("--generated", args.generated)
 
     limit_threads(args.threads)
@@ -48,7 +37,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from rtmri_speech.atomic import save_json, save_text
-    from rtmri_speech.dataset.filelists import read_filelist
+    from rtmri_speech.dataset.filelists import recorded_ids
     from rtmri_speech.evaluation.intelligibility import (
         RECORDING,
         intelligibility_note,
@@ -59,12 +48,7 @@ def main() -> None:
     from rtmri_speech.evaluation.recognition import Recogniser
     from rtmri_speech.evaluation.systems import TITLES
 
-    if args.input_file:
-        ids = read_filelist(args.input_file)
-    else:
-        ids = sorted(path.stem for path in args.recorded.glob("*.wav"))
-    if not ids:
-        raise UserError(args.recorded, "holds no .wav file", "give the directory of the recordings")
+    ids = recorded_ids(args.recorded, args.input_file)
     recogniser = Recogniser(args.asr, args.language, args.threads)
     wavs = {
         row: {id: directory / f"{id}.wav" for id in ids}

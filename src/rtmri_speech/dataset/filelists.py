@@ -45,6 +45,22 @@ def clips_of(processed_dir: str | Path, *splits: str, may_be_empty: bool = False
     return [id for path in paths for id in read_filelist(path, may_be_empty=may_be_empty)]
 
 
+def recorded_ids(directory: str | Path, filelist: str | Path | None = None) -> list[str]:
+    """Return the ids of a file list, or of all ``<id>.wav`` of a directory, sorted.
+
+    Raises
+    ------
+    UserError
+        As of `read_filelist`, or the directory holds no wav.
+    """
+    if filelist is not None:
+        return read_filelist(filelist)
+    ids = sorted(path.stem for path in Path(directory).glob("*.wav"))
+    if not ids:
+        raise UserError(directory, "holds no .wav file", "give the directory of the recordings")
+    return ids
+
+
 @dataclass(frozen=True)
 class SplitAssignment:
     """The clips of each split, and those that a new split with this seed and these shares would move."""

@@ -23,6 +23,7 @@ from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.f0_range import propose_f0_range, require_f0_range
 from rtmri_speech.evaluation.metrics import default_spec, report_missing_libraries, score_pair, summarise
+from rtmri_speech.settings.flags import require_json
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
 
@@ -62,8 +63,7 @@ class Scores:
             ``path`` does not end in ``.json``.
         """
         path = Path(path)
-        if path.suffix != ".json":
-            raise UserError(path, "is not a .json file", "give --output a name ending in .json")
+        require_json(path)
         save_json(path, null_for_nan(dataclasses.asdict(self)))
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")

@@ -147,6 +147,33 @@ def command_line_of(settings: Any, section: type | None = None, *only: str) -> s
     return " ".join(filter(None, words))
 
 
+def require_json(path: Path) -> None:
+    """Refuse another ending for the JSON of ``--output``, beside which a table is written.
+
+    Raises
+    ------
+    UserError
+        The path does not end in ``.json``.
+    """
+    if path.suffix != ".json":
+        raise UserError(path, "is not a .json file", "give --output a name ending in .json")
+
+
+def add_sounds(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for sounds that are compared with recordings; `named_directories` reads ``--generated``."""
+    parser.add_argument(
+        "--recorded", required=True, type=Path, metavar="DIR", help="directory of the recordings, <id>.wav"
+    )
+    parser.add_argument(
+        "--generated",
+        nargs="+",
+        required=True,
+        metavar="NAME=DIR",
+        help="rows: a name and a directory of <id>.wav; the names of scores.json get full titles",
+    )
+    parser.add_argument("--input_file", type=Path, help="file list of the clips (default: all of --recorded)")
+
+
 def named_directories(flag: str, words: Iterable[str]) -> dict[str, Path]:
     """Return the directories of a flag's words ``NAME=DIR`` by name, in order.
 

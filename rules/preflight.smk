@@ -90,5 +90,8 @@ def report_training_time():
         return
     words = ["--frames", str(frames), "--vocoder_config", VOCODER_CONFIG]
     run = run_before_jobs("estimate_training.py", *words, input=json.dumps(config))
-    if said := run.stdout.strip():
-        TERMINAL.warning(said)
+    *_, last = run.stdout.splitlines() or [""]
+    if run.returncode:
+        TERMINAL.warning(f"The time of the training could not be estimated ({last or run.returncode}).")
+    elif last:
+        TERMINAL.warning(last)

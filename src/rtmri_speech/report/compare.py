@@ -75,6 +75,8 @@ def write_comparison(output: str | Path, experiments: Sequence[Finished], progre
             write_media(media / id, id, first.processed_dir, sounds, spec, tracked(scores, list(wavs)), f0_range)
             clips.append(clip_facts(id, scores, catalogue, first.phonemes))
             write_phones(media / id, clips[-1])
+    with replacing_directory(output / "figures") as figures:
+        plots = draw_plots(scores, {}, figures)
     data = {**page_data(scores, list(wavs), clips, spec), "baseline": scores["baseline"], "table": TABLE_FILE}
     save_text(output / TABLE_FILE, scores_csv(scores))
     names = [one.name for one in experiments]
@@ -89,7 +91,7 @@ def write_comparison(output: str | Path, experiments: Sequence[Finished], progre
             f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
             f"rtmri-speech {code_version()}",
         ],
-        plots=draw_plots(scores, {}, output / "figures"),
+        plots=plots,
         about=_about(experiments),
         comparison=_section([*notes, *_few(ids)], judged),
     )

@@ -105,17 +105,6 @@ def lab_windows(array: np.ndarray) -> np.ndarray:
     return np.stack([array[first : first + REF_FRAMES] for first in range(len(array) - REF_FRAMES + 1)])
 
 
-def lab_window_split(count: int) -> dict[str, list[int]]:
-    """The training's own split of all windows, 80/10/10 at random with a generator seeded 42."""
-    import torch
-
-    sizes = [int(0.8 * count), int(0.1 * count)]
-    parts = torch.utils.data.random_split(
-        range(count), [*sizes, count - sum(sizes)], generator=torch.Generator().manual_seed(42)
-    )
-    return {name: list(part.indices) for name, part in zip(("training", "validation", "test"), parts, strict=True)}
-
-
 def _record(tree: LabTree, id: str, count: int, size: tuple[int, int], rng: np.random.Generator) -> None:
     """A bar that moves with the pitch of a voice of a few harmonics, its video and its 16-bit sound."""
     place = (np.sin(np.arange(count) / rng.uniform(1, 3) + rng.uniform(0, 6)) + 1) / 2

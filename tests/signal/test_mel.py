@@ -237,7 +237,6 @@ def test_decibels_and_natural_logarithm_are_exact_conversions():
         np.testing.assert_allclose(decibels, (20 if power == 1 else 10) * np.log10(shown), atol=1e-12)
         np.testing.assert_allclose(spec.linear_from_db(decibels), shown, rtol=1e-13)
         np.testing.assert_allclose(spec.log_from_db(decibels), log_mel(linear), atol=1e-13)
-        np.testing.assert_allclose(spec.db_from_log(log_mel(linear)), decibels, atol=1e-12)
     assert spec.log_from_db(np.array(-500.0)) == np.log(LOG_FLOOR)
     in_torch = log_mel_tensor(torch.from_numpy(magnitude)).numpy()
     np.testing.assert_allclose(in_torch, log_mel(magnitude), atol=1e-14)

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import tiny_models
-import torch
 
 from rtmri_speech.acoustic.predict import load_acoustic_model, predict_db
 from rtmri_speech.errors import UserError
@@ -114,9 +113,3 @@ def test_checkpoints_of_the_same_name_are_distinguished_by_directory(models, tmp
     assert list(Models("m", (*paths, str(tmp_path / "g_2"))).vocoder_names) == ["a_g_00000001", "b_g_00000001", "g_2"]
     with pytest.raises(UserError, match="shares the name"):
         _ = Models("m", (paths[0], paths[0])).vocoder_names
-
-
-def test_models_survive_their_json(models):
-    again = Models.from_json(models.to_json())
-    assert again == models
-    assert torch.load(again.mri_checkpoint, weights_only=True)["ref_frames"] == 4

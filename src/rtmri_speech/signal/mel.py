@@ -368,10 +368,6 @@ class MelSpec:
         """Return the natural logarithm of the linear mel whose decibels are ``db``, at least ``ln LOG_FLOOR``."""
         return np.maximum(np.asarray(db) / self._db_per_neper, math.log(LOG_FLOOR))
 
-    def db_from_log(self, log_mel: np.ndarray) -> np.ndarray:
-        """Return decibels of the linear mel whose natural logarithm is ``log_mel``."""
-        return np.asarray(log_mel) * self._db_per_neper
-
     def linear_from_db(self, db: np.ndarray) -> np.ndarray:
         """Return the linear mel whose decibels are ``db``."""
         return np.exp(np.asarray(db) / self._db_per_neper)

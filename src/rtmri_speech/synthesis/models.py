@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from rtmri_speech.errors import UserError
@@ -57,25 +55,3 @@ class Models:
             if names.count(name) > 1:
                 raise UserError(file, f"shares the name {name} with another checkpoint", "give each once")
         return dict(zip(names, self.hifigan_checkpoints, strict=True))
-
-    @property
-    def files(self) -> Sequence[Path]:
-        """All files of the models."""
-        generators = [file for file in map(Path, self.hifigan_checkpoints) if file.suffix != ".json"]
-        configs = [self.hifigan_config or file.parent / "config.json" for file in generators]
-        named = [self.mri_checkpoint, *self.hifigan_checkpoints, *configs, *filter(None, [self.scaler_json])]
-        return [Path(file).absolute() for file in named]
-
-    def to_json(self) -> str:
-        """Return the settings in one line, with absolute paths."""
-        settings = dataclasses.asdict(self)
-        for name in ("mri_checkpoint", "hifigan_config", "scaler_json"):
-            settings[name] = settings[name] and str(Path(settings[name]).absolute())
-        settings["hifigan_checkpoints"] = [str(Path(file).absolute()) for file in self.hifigan_checkpoints]
-        return json.dumps(settings)
-
-    @classmethod
-    def from_json(cls, text: str) -> Models:
-        """Return the models of `to_json`."""
-        settings = json.loads(text)
-        return cls(**{**settings, "hifigan_checkpoints": tuple(settings["hifigan_checkpoints"])})

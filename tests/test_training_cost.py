@@ -1,4 +1,4 @@
-"""How long a training takes on the processor, and whether it is told."""
+"""How long a training takes on the processor, and when it is reported."""
 
 import json
 import subprocess
@@ -56,7 +56,7 @@ def test_the_demo_and_the_small_size_are_small_and_full_size_is_not():
     assert not is_small(read("full_size.yaml"), 1500)
 
 
-def test_a_cost_is_told_in_days_hours_and_minutes():
+def test_a_cost_is_given_in_days_hours_and_minutes():
     assert str(Cost(5 * 86400, 3 * 3600)) == "5 days for the mel generator and 3 hours for the vocoder"
     assert str(Cost(100, 0)) == "2 minutes for the mel generator"
     assert Cost(1800, 1801).worth_reporting and not Cost(1800, 0).worth_reporting
@@ -72,7 +72,7 @@ def test_frames_are_those_of_cuts_and_of_whole_recordings(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_workflow_tells_before_it_trains_at_full_size_on_a_processor():
+def test_the_cost_of_full_size_on_a_processor_is_printed():
     run = subprocess.run(
         [
             *(sys.executable, ROOT / "workflow" / "scripts" / "estimate_training.py", "--frames", "20000"),

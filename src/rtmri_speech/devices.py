@@ -98,8 +98,8 @@ def _listed() -> dict[str, str]:
         return {}
     asked = subprocess.run([program, "--query-gpu=index,uuid", "--format=csv,noheader"], capture_output=True, text=True)
     if asked.returncode:
-        told = (asked.stdout + asked.stderr).strip().split("\n")[0]
-        raise UserError(program, f"fails ({told})", "repair the GPU driver, or request no GPU (gpus: 0)")
+        fault = (asked.stdout + asked.stderr).strip().split("\n")[0]
+        raise UserError(program, f"fails ({fault})", "repair the GPU driver, or request no GPU (gpus: 0)")
     return dict(re.split(r",\s*", line.strip(), maxsplit=1) for line in asked.stdout.splitlines() if line.strip())
 
 
@@ -112,7 +112,7 @@ def _locked(names: dict[str, str], count: int) -> list[str]:
     locks = {
         device: FileLock(directory / f"{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock") for device, name in names.items()
     }
-    told = False
+    reported = False
     while True:
         taken: list[str] = []
         for device, lock in locks.items():
@@ -125,9 +125,9 @@ def _locked(names: dict[str, str], count: int) -> list[str]:
         # All or none, so that two processes that need two GPUs each cannot deadlock.
         for device in taken:
             locks[device].release()
-        if not told:
+        if not reported:
             _log.info(f"Waiting for {count} free GPUs of {len(names)} (locks in {directory}).")
-            told = True
+            reported = True
         time.sleep(_POLL)
 
 

@@ -47,7 +47,7 @@ def check_named(settings: Settings, checkout: Path, said: Iterable[Said]) -> Non
     ----------
     settings : as `load_configuration` returns them.
     checkout : where names that are relative to the repository are looked up too.
-    said : where it stands what is said in the test clips, which is read.
+    said : the sources of what is said in the test clips; they are read.
 
     Raises
     ------

@@ -125,8 +125,8 @@ def test_faults_of_tracks_are_named(tiny_training, tiny_processed, f0_dir, said)
     clip = open_sample(tiny_processed, "a0")
     for content, told in (
         (np.zeros(3, np.float32), "has 3 frames where the clip has"),
-        (np.full(len(clip.mri), -5, np.float32), "holds numbers that are no F0"),
-        (np.zeros(len(clip.mri), np.int32), "holds numbers that are no F0"),
+        (np.full(len(clip.mri), -5, np.float32), "holds values that are not F0"),
+        (np.zeros(len(clip.mri), np.int32), "holds values that are not F0"),
     ):
         np.save(f0_dir / "a0.npy", content)
         with pytest.raises(UserError, match=rf"a0\.npy: {told}.*track_f0\.py"):

@@ -74,7 +74,7 @@ def test_one_speaker_left_out_is_the_test_part():
     assert not {clips[id].text.lower() for id in by_text["training"]} & {
         clips[id].text.lower() for id in by_text["validation"]
     }
-    with pytest.raises(UserError, match="'X', who says no clip; give one of F1, M1, M2"):
+    with pytest.raises(UserError, match="'X', who speaks in no clip; give one of F1, M1, M2"):
         divide(clips, replace(SETTINGS, test_speaker="X"))
 
 

@@ -168,17 +168,17 @@ def test_rows_of_phones_give_words_and_sentences(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
-        ("a.TextGrid", b"no tiers", "is no TextGrid"),
+        ("a.TextGrid", b"no tiers", "is not a TextGrid"),
         ("a.TextGrid", SHORT[:-12].encode(), "cut off"),
         ("a.TextGrid", SHORT.replace("0\n0.6\n2\n0\n", '0\n0.6\n"2"\n0\n').encode(), "cut off"),
         ("a.TextGrid", b"\xff\xff\x00", "not Unicode"),
         ("a.TextGrid", b"", "is empty"),
-        ("a.eaf", b"<a>", "is no ELAN file"),
-        ("a.eaf", ELAN.replace('TIME_SLOT_REF2="ts3"', 'TIME_SLOT_REF2="ts9"').encode(), "is no whole ELAN file"),
+        ("a.eaf", b"<a>", "is not an ELAN file"),
+        ("a.eaf", ELAN.replace('TIME_SLOT_REF2="ts3"', 'TIME_SLOT_REF2="ts9"').encode(), "is not a complete ELAN file"),
         ("a.eaf", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "declares entities"),
-        ("a.eaf", ELAN.replace('TIME_VALUE="', f'TIME_VALUE="{"9" * 400}').encode(), "is no whole ELAN file"),
-        ("a.json", f'{{"phones": [[0, {"9" * 400}, "a"]]}}'.encode(), "a time in phones that is no finite"),
-        ("a.trans", b"0.1,0.2,hh\n", "line 1: is no start"),
+        ("a.eaf", ELAN.replace('TIME_VALUE="', f'TIME_VALUE="{"9" * 400}').encode(), "is not a complete ELAN file"),
+        ("a.json", f'{{"phones": [[0, {"9" * 400}, "a"]]}}'.encode(), "a time in phones that is not a finite"),
+        ("a.trans", b"0.1,0.2,hh\n", "line 1: is not start"),
     ],
 )
 def test_other_files_are_refused(tmp_path, name, content, fault):

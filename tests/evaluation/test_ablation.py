@@ -112,7 +112,7 @@ def test_a_variant_of_the_data_is_refused():
         ablation.variants_of(BASE, {"wrong": {"acoustic": {"average": 2}}}, "v.yaml")
 
 
-@pytest.mark.parametrize(("content", "told"), [("[1, 2]", "is not a table of settings"), ("a: [", "is no YAML")])
+@pytest.mark.parametrize(("content", "told"), [("[1, 2]", "is not a table of settings"), ("a: [", "is not valid YAML")])
 def test_a_file_of_other_content_is_refused(tmp_path, content, told):
     (tmp_path / "v.yaml").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=rf"v\.yaml: {told}"):

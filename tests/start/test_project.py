@@ -176,7 +176,7 @@ def test_what_is_proposed_trains_and_speaks(tmp_path, rate, vocoder):
     assert begun.returncode == 0, begun.stderr
     assert f"--configfile={tmp_path / '録音 1.yaml'}" in begun.stdout
     again = start(folder, cwd=tmp_path)
-    assert again.returncode == 2 and "is there already" in again.stderr
+    assert again.returncode == 2 and "already exists" in again.stderr
 
     short = {
         "acoustic": {"epochs": 1, "max_train_steps": 2},

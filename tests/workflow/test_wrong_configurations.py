@@ -30,7 +30,7 @@ WRONG = {
     ),
     "a beginning not there": ({"acoustic": {"resume_ckpt": "m.pt"}}, "acoustic.resume_ckpt: names m.pt"),
     "phonemes not there": ({"corpus": {"phonemes": "音素"}}, "corpus.phonemes: names 音素"),
-    "a damaged TextGrid": ({"corpus": {"phonemes": "damaged"}}, "b0.TextGrid: is no TextGrid"),
+    "a damaged TextGrid": ({"corpus": {"phonemes": "damaged"}}, "b0.TextGrid: is not a TextGrid"),
     "regions that are none": (
         {"explain": {"regions": "regions.json"}},
         "regions.json: holds a region that is not a polygon",

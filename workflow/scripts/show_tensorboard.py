@@ -48,7 +48,7 @@ def require_free(host: str, port: int) -> None:
             asking.bind((host, port))
         except socket.gaierror as error:
             raise UserError(
-                f"--host {host}", f"is no name of this machine ({error})", "give localhost or 0.0.0.0"
+                f"--host {host}", f"is not a name of this machine ({error})", "give localhost or 0.0.0.0"
             ) from error
         except OSError as error:
             with socket.socket() as free:

@@ -61,7 +61,7 @@ def main() -> None:
     project = propose(found, directory, path, size, Path(__file__).parents[2])
     for file in project.files:
         if file.exists() and not args.force:
-            raise UserError(file, "is there already", "give --force to overwrite it, or another --output")
+            raise UserError(file, "already exists", "give --force to overwrite it, or another --output")
     project.write()
     show(f"Proposed, size {size}", project.notes)
     notes = gpu_notes(cuda, has_gpu())

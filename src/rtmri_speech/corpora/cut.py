@@ -83,7 +83,7 @@ def _cut(recording: Clip, cutting: Cutting) -> list[Clip]:
         found = _between_silences(recording, cutting)
     else:
         if duration is None:
-            raise UserError(recording.video, "does not say how long it is", "copy it into an mp4, or cut --by silence")
+            raise UserError(recording.video, "does not state its duration", "copy it into an mp4, or cut --by silence")
         found = [
             replace(one, start=one.start + offset, end=one.end + offset)
             for one in equal_stretches(duration, cutting.seconds)

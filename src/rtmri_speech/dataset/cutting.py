@@ -60,7 +60,7 @@ def utterances_of_tiers(
         raise UserError(source, f"has {wanted} (its tiers: {', '.join(tiers) or 'none'})", "name one of its tiers")
     labels = [label for label in tiers[name] if not label.pause and label.end > label.start]
     if not labels:
-        raise UserError(source, f"says nothing in its tier {name}", "name another tier")
+        raise UserError(source, f"has no label in its tier {name}", "name another tier")
     if name == find_tier(tiers, WORDS):
         return _joined(labels, pause, longest)
     return [

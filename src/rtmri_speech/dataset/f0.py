@@ -73,7 +73,7 @@ def read_f0(directory: str | Path, clip: Sample) -> np.ndarray:
     if len(track) != len(clip.mri):
         raise UserError(path, f"has {len(track)} frames where the clip has {len(clip.mri)}", remedy)
     if track.dtype.kind != "f" or not ((track >= 0) & (track <= _HIGHEST_HZ) | np.isnan(track)).all():
-        raise UserError(path, f"holds numbers that are no F0 from 0 to {_HIGHEST_HZ} Hz", remedy)
+        raise UserError(path, f"holds values that are not F0 from 0 to {_HIGHEST_HZ} Hz", remedy)
     return track.astype(np.float32, copy=False)
 
 

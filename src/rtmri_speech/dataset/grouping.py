@@ -123,7 +123,7 @@ def _without_speaker(clips: Mapping[str, Clip], speaker: str, by: By | None, sha
     test = sorted(id for id in clips if speakers[id] == speaker)
     if not test:
         known = ", ".join(sorted(set(speakers.values())))
-        raise UserError("split.test_speaker", f"is {speaker!r}, who says no clip", f"give one of {known}")
+        raise UserError("split.test_speaker", f"is {speaker!r}, who speaks in no clip", f"give one of {known}")
     others = {id: clip for id, clip in clips.items() if speakers[id] != speaker}
     if not others:
         raise UserError("split.test_speaker", f"is {speaker!r}, the only speaker", "leave it out")

@@ -68,7 +68,7 @@ def read_tiers(path: str | Path) -> Tiers:
     Raises
     ------
     UserError
-        The file is missing, of another kind, cut off, or has times that are no finite seconds.
+        The file is missing, of another kind, cut off, or has times that are not finite.
     """
     path = Path(path)
     text = annotation_text(path)
@@ -164,7 +164,7 @@ def _textgrid(path: Path, text: str) -> Tiers:
     tiers: Tiers = {}
     try:
         if [next(tokens), next(tokens)] != ["ooTextFile", "TextGrid"]:
-            raise UserError(path, "is no TextGrid", _SAVE_AGAIN)
+            raise UserError(path, "is not a TextGrid", _SAVE_AGAIN)
         _number(tokens), _number(tokens)
         for number in range(int(_number(tokens))):
             kind, name = str(next(tokens)), str(next(tokens))
@@ -176,7 +176,7 @@ def _textgrid(path: Path, text: str) -> Tiers:
                 labels.append(Label(str(next(tokens)), start, end))
             tiers[name if name not in tiers else f"{name} {number + 1}"] = labels
     except (StopIteration, ValueError, OverflowError):
-        raise UserError(path, "is no TextGrid, or is cut off", _SAVE_AGAIN) from None
+        raise UserError(path, "is not a TextGrid, or is cut off", _SAVE_AGAIN) from None
     return tiers
 
 
@@ -190,11 +190,11 @@ def _number(tokens: Iterator[str | float]) -> float:
 def _eaf(path: Path, text: str) -> Tiers:
     remedy = "save it with ELAN again"
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise UserError(path, "declares entities, which no ELAN file does", remedy)
+        raise UserError(path, "declares entities, as no ELAN file does", remedy)
     try:
         root = ElementTree.fromstring(text.encode())
     except (ElementTree.ParseError, ValueError) as error:
-        raise UserError(path, f"is no ELAN file ({error})", remedy) from None
+        raise UserError(path, f"is not an ELAN file ({error})", remedy) from None
     try:
         milliseconds = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
         times = {slot: int(value) / 1000 for slot, value in milliseconds.items() if value is not None}
@@ -209,7 +209,7 @@ def _eaf(path: Path, text: str) -> Tiers:
         for tier in root.iter("TIER"):
             tiers[tier.attrib["TIER_ID"]] += _eaf_children(list(tier.iter("REF_ANNOTATION")), spans)
     except (KeyError, ValueError, OverflowError) as error:
-        raise UserError(path, f"is no whole ELAN file ({error})", remedy) from None
+        raise UserError(path, f"is not a complete ELAN file ({error})", remedy) from None
     return tiers
 
 
@@ -257,7 +257,7 @@ def _json(path: Path, text: str) -> Tiers:
         try:
             labels = [label for entry in entries if (label := _json_label(entry))] if isinstance(entries, list) else []
         except OverflowError:
-            raise UserError(path, f"has a time in {name} that is no finite number of seconds", remedy) from None
+            raise UserError(path, f"has a time in {name} that is not a finite number of seconds", remedy) from None
         if labels:
             if len(labels) < len(entries):
                 raise UserError(path, f"has entries in {name} without start, end and label", remedy)
@@ -290,7 +290,7 @@ def _trans(path: Path, text: str) -> Tiers:
         rest = fields[4].rsplit(",", 1) if len(fields) == 5 else []
         if len(rest) < 2 or not _is_number(fields[0]) or not _is_number(fields[1]):
             raise UserError(
-                f"{path}, line {number}", "is no start,end,phone,word,sentence,index", "take the file as distributed"
+                f"{path}, line {number}", "is not start,end,phone,word,sentence,index", "take the file as distributed"
             )
         start, end = float(fields[0]), float(fields[1])
         phone, word, sentence = (field.strip().strip('"') for field in (fields[2], fields[3], rest[0]))

@@ -79,7 +79,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(read_text(path, missing="check the path", remedy=remedy))
     except yaml.YAMLError as error:
-        raise UserError(path, f"is no YAML ({str(error).splitlines()[0]})", remedy) from None
+        raise UserError(path, f"is not valid YAML ({str(error).splitlines()[0]})", remedy) from None
     if not isinstance(content, dict):
         raise UserError(path, "is not a table of settings", remedy)
     return content

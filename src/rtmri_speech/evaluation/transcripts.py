@@ -25,13 +25,13 @@ from rtmri_speech.evaluation.phonemes import find_phonemes, no_phonemes, read_ph
 
 @dataclass(frozen=True)
 class Said:
-    """Where it stands what is said in a clip.
+    """The sources of what is said in a clip.
 
     Attributes
     ----------
     alignment : a file of tiers, or a description of the clip in JSON; None where there is neither.
     begin, end : the clip in the time of that file, seconds; ``end`` is None for its end.
-    text : the words, where the clip's table, its set or a text file says them.
+    text : the words, if the clip's table, its set or a text file contains them.
     """
 
     alignment: Path | None
@@ -41,7 +41,7 @@ class Said:
 
 
 def said_in(clips: Mapping[str, Clip], directory: Path | None) -> dict[str, Said]:
-    """Return where it stands what is said in each clip, of those where it stands somewhere.
+    """Return the sources of what is said, of each clip that has one.
 
     Parameters
     ----------

@@ -181,18 +181,18 @@ def _differ(values: Iterator[str]) -> bool:
 def different_settings(experiments: Sequence[Finished]) -> list[list[str]]:
     """Return a row for each setting that differs: its name, and its value in each experiment.
 
-    Settings are those of the configurations, and those that the stages recorded where the configurations do not tell,
-    for example if one was changed after the results were made.
+    Settings are those of the configurations, and those that the stages recorded where the configurations do not
+    show them, for example if one was changed after the results were made.
     """
     rows = _different([one.results.settings for one in experiments], ["results"])
-    told = {(name.split(".")[-1], *values) for name, *values in rows}
+    configured = {(name.split(".")[-1], *values) for name, *values in rows}
     stages = set.intersection(*(set(one.records) for one in experiments))
     for stage in sorted(stages):
         recorded = _different([one.records[stage] for one in experiments])
         rows += [
             [f"{stage}, as recorded: {name}", *values]
             for name, *values in recorded
-            if (name.split(".")[-1], *values) not in told
+            if (name.split(".")[-1], *values) not in configured
         ]
     return rows
 

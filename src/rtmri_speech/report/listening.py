@@ -1,6 +1,6 @@
 """A listening test as a folder that opens without a server: opinion scores (MOS) or preferences (AB).
 
-The listener sees neither systems nor clips: sounds are named by a hash, and the key that tells them is beside the
+The listener sees neither systems nor clips: sounds are named by a hash, and the key that names them is beside the
 folder, not in it. The order is shuffled for each listener from the seed and the listener's name. Answers are downloaded
 as a CSV file, and `evaluation.listening` counts them.
 """
@@ -77,7 +77,7 @@ def write_listening_test(
             if kind == "mos"
             else [[names[a, id], names[b, id]] for id in ids for a, b in itertools.combinations(systems, 2)]
         )
-        # The page lists them in an order that tells nothing.
+        # The page lists them, in an order that reveals nothing.
         random.Random(seed).shuffle(trials)
         save_text(sheet / "index.html", _page({"kind": kind, "seed": seed, "language": language, "trials": trials}))
     key = io.StringIO()

@@ -46,13 +46,13 @@ def maps_section(gradcam: Path | None, title: str) -> str:
         parts.append(f'<h3>{html.escape(band)}</h3><div class="maps">{"".join(tiles)}</div>')
     if not parts:
         return ""
-    told = note(
+    explanation = note(
         "Mean over the test clips, each with the same weight: over all frames, and over those of one phoneme. Every"
         " picture has its own maximum (yellow); few frames give an uncertain map."
     )
     return (
         f'<section aria-labelledby="maps-title"><h2 id="maps-title">{html.escape(title)}: average by formant band and'
-        f" phoneme</h2>{''.join(parts)}{told}</section>"
+        f" phoneme</h2>{''.join(parts)}{explanation}</section>"
     )
 
 

@@ -91,7 +91,7 @@ class FrameStore:
         values = np.abs(picture) if picture.dtype.kind == "c" else picture
         values = values.astype(np.float64)
         if not np.isfinite(values).all():
-            raise UserError(self.path, f"has values in frame {number} that are no finite numbers", _EXPORT)
+            raise UserError(self.path, f"has values in frame {number} that are not finite numbers", _EXPORT)
         return values
 
     def _range(self) -> tuple[float, float]:
@@ -110,14 +110,14 @@ def open_frames(path: str | Path) -> Iterator[FrameStore]:
 
     A directory's frames are numbered by their names: ``a_0001.png``, ``a_0002.png`` and so on, PNG of 8 or 16 bits,
     gray or colour, or ``.npy`` of one picture each. An array has three axes, of which that of time is the one whose two
-    others are equal; where that does not tell, it is the first one, and in ``.mat`` files the last. In ``.mat`` and
+    others are equal; otherwise it is the first one, and in ``.mat`` files the last. In ``.mat`` and
     ``.h5`` files it is the only array of three axes, or the one called frames, images or recon; a ``.mat`` in mview's
     form (NAME, SRATE, SIGNAL) gives its ``IMAGE``.
 
     Raises
     ------
     UserError
-        Nothing is there or it is damaged, a number is left out, or which array holds the frames cannot be told.
+        Nothing is there or it is damaged, a number is left out, or which array holds the frames is not clear.
     """
     path = Path(path)
     if path.is_dir():
@@ -164,7 +164,7 @@ def _directory(path: Path) -> FrameStore:
             return _png(file)
         picture = read_array(file, missing="check the path", remedy=_EXPORT).squeeze()
         if picture.ndim != 2:
-            raise UserError(file, f"has shape {picture.shape}, and is no picture", _EXPORT)
+            raise UserError(file, f"has shape {picture.shape}, and is not a picture", _EXPORT)
         return picture
 
     return FrameStore(path, len(files), None, read)
@@ -198,7 +198,7 @@ def _png(file: Path) -> np.ndarray:
     # By the bytes: OpenCV opens no path with Japanese letters on Windows.
     picture = cv2.imdecode(np.frombuffer(file.read_bytes() or b"\0", np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None:
-        raise UserError(file, "is no PNG, or a damaged one", "copy or export it again")
+        raise UserError(file, "is not a PNG, or is damaged", "copy or export it again")
     if picture.ndim == 3:
         picture = cv2.cvtColor(picture[..., :3], cv2.COLOR_BGR2GRAY)
     return picture
@@ -208,7 +208,7 @@ def _store(path: Path, array: Any, *, last: bool, rate: float | None = None, tur
     """Frames of an array of three axes, besides axes of length 1; ``turned`` where its axes are in reverse order."""
     kept = [axis for axis, length in enumerate(array.shape) if length != 1]
     if len(kept) != 3:
-        raise UserError(path, f"has an array of shape {tuple(array.shape)}, which are no frames", _EXPORT)
+        raise UserError(path, f"has an array of shape {tuple(array.shape)}, which is not one of frames", _EXPORT)
     lengths = [array.shape[axis] for axis in kept]
     if 0 in lengths:
         raise UserError(path, "holds no frame", _EXPORT)
@@ -235,7 +235,9 @@ def _chosen(path: Path, arrays: Mapping[str, Any]) -> Any:
         able = {name: able[name] for name in able if name.rsplit("/", 1)[-1].lower() in _NAMES} or able
     if len(able) != 1:
         named = ", ".join(f"{name} {tuple(array.shape)}" for name, array in arrays.items()) or "none"
-        raise UserError(path, f"which of its arrays are the frames cannot be told ({named})", "call one of them frames")
+        raise UserError(
+            path, f"it is not clear which of its arrays are the frames ({named})", "call one of them frames"
+        )
     return next(iter(able.values()))
 
 
@@ -245,7 +247,7 @@ def _load_mat(path: Path) -> dict[str, Any]:
     try:
         return scipy.io.loadmat(path, squeeze_me=False, struct_as_record=True)
     except (*_UNREADABLE_MAT, zlib.error, struct.error, MemoryError, scipy.io.matlab.MatReadError) as error:
-        raise UserError(path, f"is no whole .mat file ({_first_line(error)})", _EXPORT) from None
+        raise UserError(path, f"is not a complete .mat file ({_first_line(error)})", _EXPORT) from None
 
 
 def _first_line(error: Exception) -> str:
@@ -299,7 +301,7 @@ def _hdf5(path: Path) -> Iterator[FrameStore]:
     try:
         file = h5py.File(path, "r")
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(path, f"is no HDF5 file, or is cut off ({_first_line(error)})", _EXPORT) from None
+        raise UserError(path, f"is not an HDF5 file, or is cut off ({_first_line(error)})", _EXPORT) from None
     with file:
         arrays: dict[str, Any] = {}
 

@@ -196,7 +196,7 @@ def split_for(clips: Mapping[str, Clip]) -> tuple[Split, Divided]:
 
 @dataclasses.dataclass(frozen=True)
 class FoundOffset:
-    """What stretches of the recordings say of the delay of the sound.
+    """The delay of the sound, of stretches of the recordings.
 
     Attributes
     ----------
@@ -215,21 +215,21 @@ class FoundOffset:
 
 
 def offset_of(audit: SyncAudit) -> FoundOffset | None:
-    """Return what the audit of stretches of the recordings says of all of them; None with too few to say anything.
+    """Return the offset that the audit of stretches of the recordings gives for all of them; None with too few.
 
     They agree if three in four of them could be measured and are within a frame (or 20 ms) of the median. That is clear
     if it is beyond `CLEAR_MS` and `CLEAR_FRAMES`.
     """
     known = [one for one in audit.clips.values() if not math.isnan(one.offset_ms)]
-    heard = [one.offset_ms for one in known if one.correlation >= LEAST_CORRELATION]
-    if len(heard) < LEAST_STRETCHES:
+    offsets = [one.offset_ms for one in known if one.correlation >= LEAST_CORRELATION]
+    if len(offsets) < LEAST_STRETCHES:
         return None
-    offset = float(np.median(heard))
-    apart = np.sort(np.abs(np.array(heard) - offset))
+    offset = float(np.median(offsets))
+    apart = np.sort(np.abs(np.array(offsets) - offset))
     spread = float(apart[math.ceil(0.75 * len(apart)) - 1])
-    agree = spread <= max(audit.frame_ms, _NEAR_MS) and len(heard) >= 0.75 * len(audit.clips)
+    agree = spread <= max(audit.frame_ms, _NEAR_MS) and len(offsets) >= 0.75 * len(audit.clips)
     far = abs(offset) > max(CLEAR_MS, CLEAR_FRAMES * audit.frame_ms)
-    return FoundOffset(round(offset, 1), round(spread, 1), len(heard), agree, agree and far)
+    return FoundOffset(round(offset, 1), round(spread, 1), len(offsets), agree, agree and far)
 
 
 def epochs_of(epochs: int, windows_a_step: int, frames: int) -> dict[str, int]:

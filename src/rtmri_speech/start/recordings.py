@@ -115,16 +115,16 @@ def look_at(clip: Clip) -> Seen:
     info = probe(clip.video, clip.frame_rate)
     if clip.audio is None and not track_rate(clip.video):
         raise UserError(clip.video, "has no sound of its own and no sound file", f"put {clip.video.stem}.wav beside it")
-    sound_rate, heard = sound_length(clip.audio or clip.video)
-    filmed = float(info.frames / info.rate) if info.frames else heard
-    if filmed is None:
-        raise UserError(clip.video, "does not say how long it is", "copy it into an mp4")
-    end = min(clip.end or filmed, filmed) if clip.start is not None or clip.end is not None else filmed
-    apart = 0.0 if heard is None or clip.end is not None else heard - clip.av_offset_ms / 1000 - filmed
-    if abs(apart) > max(float(TOLERATED_FRAMES / info.rate), TOLERATED_SHARE * filmed):
+    sound_rate, sound_s = sound_length(clip.audio or clip.video)
+    picture_s = float(info.frames / info.rate) if info.frames else sound_s
+    if picture_s is None:
+        raise UserError(clip.video, "does not state its duration", "copy it into an mp4")
+    end = min(clip.end or picture_s, picture_s) if clip.start is not None or clip.end is not None else picture_s
+    apart = 0.0 if sound_s is None or clip.end is not None else sound_s - clip.av_offset_ms / 1000 - picture_s
+    if abs(apart) > max(float(TOLERATED_FRAMES / info.rate), TOLERATED_SHARE * picture_s):
         raise UserError(
             clip.audio or clip.video,
-            f"is {heard:.2f} s of sound, {abs(apart):.2f} s {'longer' if apart > 0 else 'shorter'} than the picture",
+            f"is {sound_s:.2f} s of sound, {abs(apart):.2f} s {'longer' if apart > 0 else 'shorter'} than the picture",
             "check that the two belong together, or cut them to the same begin and end",
         )
     return Seen(clip, (info.height, info.width), info.rate, end - (clip.start or 0.0), sound_rate)

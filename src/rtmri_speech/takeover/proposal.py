@@ -69,10 +69,10 @@ def propose(found: Survey, faults: Sequence[Finding], sounds: Mapping[Path, Soun
     if not found.datasets:
         raise UserError(where, "holds no processed directory of the older system", "name the one that holds meta.json")
     dataset = max(found.datasets, key=lambda dataset: len(dataset.stored))
-    spec, heard = dataset.spec, sounds.get(dataset.path)
+    spec, audio = dataset.spec, sounds.get(dataset.path)
     if spec is None:
-        raise UserError(dataset.path / "meta.json", "does not say the mel", "copy it from where the samples were made")
-    if heard is None:
+        raise UserError(dataset.path / "meta.json", "states no mel", "copy it from where the samples were made")
+    if audio is None:
         raise UserError(where, f"holds no sound of the clips in {dataset.path}", "name the directory of the wavs too")
     bad = {id for finding in faults if finding.subject == dataset.path for id in finding.clips}
     kept = [id for id in dataset.stored if id not in bad]
@@ -87,7 +87,7 @@ def propose(found: Survey, faults: Sequence[Finding], sounds: Mapping[Path, Soun
     settings["corpus"] = {
         "source": "lab",
         "videos": str(filmed.path) if filmed else None,
-        "audio": str(heard.path),
+        "audio": str(audio.path),
     }
     if bad:
         settings["corpus"]["exclude"] = sorted(bad & dataset.stored.keys())
@@ -99,7 +99,7 @@ def propose(found: Survey, faults: Sequence[Finding], sounds: Mapping[Path, Soun
         "train_on": [],
     }
     settings["video"] = {"size": size}
-    settings["audio"] = {"gain": heard.gain}
+    settings["audio"] = {"gain": audio.gain}
     settings["mel"] = {name: getattr(spec, name) for name in _MEL_NUMBERS}
     if spec.preemphasis != PRESETS["lab"]["preemphasis"]:
         # Otherwise omitted, so that the fixed conventions use their own.

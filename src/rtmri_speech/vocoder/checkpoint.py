@@ -70,7 +70,7 @@ def load_official(module: nn.Module, state: Mapping[str, torch.Tensor], source: 
         if name not in state:
             raise UserError(source, f"does not fit its config: it lacks {name}", remedy)
         if not is_plain(state[name]):
-            raise UserError(source, f"{name} is no tensor of numbers", "give a file written by the training")
+            raise UserError(source, f"{name} is not a tensor of numbers", "give a file written by the training")
         if state[name].shape != tensor.shape:
             raise UserError(
                 source,

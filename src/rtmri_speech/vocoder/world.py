@@ -25,7 +25,7 @@ class World(BlockVocoder):
     """WORLD's synthesis as a vocoder: voiced sounds from a pulse each period, unvoiced ones from noise.
 
     A mel generator predicts a mean of many spectra, without harmonics, and its speech by `GriffinLim` is a whisper; the
-    F0 that it predicts beside the mel (`acoustic.pitch`) is heard here.
+    F0 that it predicts beside the mel (`acoustic.pitch`) is used here.
 
     Parameters
     ----------

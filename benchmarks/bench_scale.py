@@ -28,7 +28,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from workflow_checkout import ROOT, TINY_VOCODER
+
 RATE, HOP = 11413, 420
 
 # Python imports the module of this name at start-up.
@@ -49,30 +51,7 @@ def _record():
 atexit.register(_record)
 """
 
-VOCODER = {
-    "resblock": "2",
-    "batch_size": 4,
-    "learning_rate": 0.001,
-    "adam_b1": 0.8,
-    "adam_b2": 0.99,
-    "lr_decay": 0.999,
-    "seed": 1234,
-    "upsample_rates": [14, 10, 3],
-    "upsample_kernel_sizes": [28, 20, 9],
-    "upsample_initial_channel": 16,
-    "resblock_kernel_sizes": [3],
-    "resblock_dilation_sizes": [[1, 2]],
-    "segment_size": 2520,
-    "num_mels": 16,
-    "n_fft": 512,
-    "hop_size": HOP,
-    "win_size": 512,
-    "sampling_rate": RATE,
-    "fmin": 0,
-    "fmax": RATE / 2,
-    "mpd_divisor": 32,
-    "msd_divisor": 32,
-}
+VOCODER = TINY_VOCODER | {"batch_size": 4}
 
 
 def main() -> None:

@@ -53,9 +53,9 @@ def _on_one_line(text: str) -> str:
 
 
 def some_of(names: Iterable[object], most: int) -> str:
-    """Return up to ``most`` of ``names`` for a sentence, separated by commas, and dots if there are more."""
+    """Return up to ``most`` of ``names`` for a sentence, separated by commas, and the number of the others."""
     words = [str(name) for name in names]
-    return ", ".join([*words[:most], *(["..."] if words[most:] else [])])
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if words[most:] else "")
 
 
 def run_script(main: Callable[[], int | None]) -> None:

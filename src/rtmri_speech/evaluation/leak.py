@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rtmri_speech.errors import UserError
+from rtmri_speech.errors import UserError, some_of
 
 _NAMED = 5
 """Maximum number of clips named in the error."""
@@ -50,8 +50,7 @@ def require_unseen(
 
 def _require_none(told: Sequence[str], fault: str, remedy: str) -> None:
     if told:
-        more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
-        raise UserError("leak check", f"{fault} {', '.join(told[:_NAMED])}{more}", remedy)
+        raise UserError("leak check", f"{fault} {some_of(told, _NAMED)}", remedy)
 
 
 def caution(stages: Iterable[str]) -> str | None:

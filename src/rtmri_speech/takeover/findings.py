@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.dataset.sound import TOLERATED_FRAMES, TOLERATED_SHARE
+from rtmri_speech.errors import some_of
 from rtmri_speech.signal.audio import audio_blocks, read_audio
 from rtmri_speech.takeover.lab_dataset import StoredClip
 from rtmri_speech.takeover.survey import AcousticCheckpoint, ProcessedDirectory, Survey, VocoderCheckpoint
@@ -18,6 +19,9 @@ COMPARED_CLIPS = 3
 
 LOUD_DB = 40.0
 """Range below the clip's maximum that is compared; below it are quantisation and resampling errors."""
+
+_NAMED = 5
+"""Maximum number of clips named in a finding."""
 
 MEL_TOLERANCE_DB = 0.5
 """Tolerance for the median difference of a stored mel, dB; a wrong gain or convention gives more."""
@@ -118,21 +122,16 @@ def _clips(dataset: ProcessedDirectory, sounds: Sounds | None, found: Survey) ->
         if "wav" in frames or len(set(frames.values())) > 1:
             differing[id] = ", ".join(f"{name} {length}" for name, length in frames.items())
     if broken:
-        fault = f"{len(broken)} clips cannot be read ({_named(broken)})."
+        fault = f"{len(broken)} clips cannot be read ({some_of(sorted(broken), _NAMED)})."
         yield Finding("broken clips", dataset.path, fault, tuple(broken))
     if differing:
         first = next(iter(differing))
-        fault = f"{len(differing)} clips have arrays of several lengths ({_named(differing)}); "
+        fault = f"{len(differing)} clips have arrays of several lengths ({some_of(sorted(differing), _NAMED)}); "
         fault += f"of {first} in frames: {differing[first]}."
         yield Finding("lengths", dataset.path, fault, tuple(differing))
     if sounds and (lacking := sorted(dataset.stored.keys() - sounds.files.keys())):
-        fault = f"{len(lacking)} clips are not in {sounds.path} ({_named(lacking)})."
+        fault = f"{len(lacking)} clips are not in {sounds.path} ({some_of(lacking, _NAMED)})."
         yield Finding("missing sounds", dataset.path, fault, tuple(lacking))
-
-
-def _named(ids: Iterable[str], most: int = 5) -> str:
-    ids = sorted(ids)
-    return ", ".join(ids[:most]) + (f" and {len(ids) - most} more" if ids[most:] else "")
 
 
 def _scaler(dataset: ProcessedDirectory) -> Iterator[Finding]:

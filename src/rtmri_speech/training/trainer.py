@@ -189,7 +189,7 @@ def run(settings: TrainerSettings, task_of: Callable[[Processes], Task]) -> int:
 
     Parameters
     ----------
-    task_of : creates the task of this process; its second argument reports messages.
+    task_of : creates the task of this process.
 
     Raises
     ------

@@ -395,7 +395,7 @@ class VocoderTask(Task):
         """Whether to train in bfloat16: where it is wanted and the device computes in it."""
         computes = computes_bfloat16(self.group.device)
         if self.run.bf16 and not computes:
-            _log.info("Training in float32: the %s has no bfloat16 arithmetic.", self.group.device.type.upper())
+            _log.info(f"Training in float32: the {self.group.device.type.upper()} has no bfloat16 arithmetic.")
         return self.run.bf16 and computes
 
     def _build(self, padding: str) -> None:

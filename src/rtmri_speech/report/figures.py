@@ -285,7 +285,8 @@ def draw_mel(path: Path, mel_db: np.ndarray, top_db: float) -> None:
     """
     import cv2
 
+    from rtmri_speech.dataset.figure import write_png
+
     shade = np.clip((mel_db[::-1] - top_db) / _RANGE_DB + 1, 0, 1)
     picture = cv2.applyColorMap(np.rint(shade * 255).astype(np.uint8), cv2.COLORMAP_MAGMA)
-    with replacing(path) as temporary:
-        temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    write_png(path, picture)

@@ -23,7 +23,7 @@ from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.takeover.lab_dataset import StoredClip, lab_scaler, stored_clips
 from rtmri_speech.training.state import load_checkpoint
 from rtmri_speech.untrusted import require_type
-from rtmri_speech.vocoder.checkpoint import infer_padding, official_name
+from rtmri_speech.vocoder.checkpoint import generator_state, infer_padding, official_name
 from rtmri_speech.vocoder.config import CONFIG_NAME, VocoderConfig, read_config
 from rtmri_speech.vocoder.naming import PAIR_FILE, discriminators_beside, steps_of
 
@@ -194,10 +194,7 @@ def _acoustic(path: Path) -> AcousticCheckpoint | None:
 
 def _vocoder(path: Path, found: Survey) -> VocoderCheckpoint:
     content = load_checkpoint(path, "give a g_<steps> file of HiFi-GAN", memory_map=True)
-    state = content.get("generator")
-    if not isinstance(state, Mapping):
-        raise UserError(path, "holds no 'generator'", "give a g_<steps> file of HiFi-GAN")
-    names = {official_name(name): tensor for name, tensor in state.items()}
+    names = {official_name(name): tensor for name, tensor in generator_state(content, path).items()}
     first = names.get("conv_pre.weight_v", names.get("conv_pre.weight"))
     if first is None:
         raise UserError(path, "lacks conv_pre, so it is not a HiFi-GAN generator", "copy it again")

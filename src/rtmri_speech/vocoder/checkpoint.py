@@ -131,9 +131,7 @@ def read_generator(path: str | Path, config: VocoderConfig) -> tuple[Generator, 
         The file is unreadable, not a generator, or does not match ``config``.
     """
     content = load_checkpoint(path)
-    state = content.get("generator")
-    if not isinstance(state, dict):
-        raise UserError(path, "holds no 'generator'", "give a g_<steps> file")
+    state = generator_state(content, path)
     names = set(map(official_name, map(str, state)))
     config = dataclasses.replace(
         config, padding=infer_padding(names, config.padding or padding_of(content, path), path)
@@ -144,6 +142,14 @@ def read_generator(path: str | Path, config: VocoderConfig) -> tuple[Generator, 
     generator = Generator(config, folded="ups.0.weight_g" not in names)
     load_official(generator, state, path)
     return generator, config
+
+
+def generator_state(content: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """Return the generator's tensors in the content of a ``g_<steps>`` file; a file without is refused."""
+    state = content.get("generator")
+    if not isinstance(state, dict):
+        raise UserError(path, "holds no 'generator'", "give a g_<steps> file of HiFi-GAN")
+    return state
 
 
 def padding_of(content: Mapping[str, Any], path: str | Path) -> str | None:

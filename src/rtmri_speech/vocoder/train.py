@@ -41,6 +41,7 @@ from rtmri_speech.training.trainer import run as run_training
 from rtmri_speech.untrusted import require_type
 from rtmri_speech.vocoder import VOCODER_STAGE_VERSION
 from rtmri_speech.vocoder.checkpoint import (
+    generator_state,
     infer_padding,
     load_official,
     newest_pair,
@@ -291,12 +292,11 @@ class _Beginning:
                 )
             return cls(config.padding or "official")
         source, generator, rest = found
-        if not isinstance(generator.get("generator"), dict):
-            raise UserError(source, "holds no 'generator'", "give a g_<steps> file")
+        state = generator_state(generator, source)
         missing = [key for key in ("mpd", "msd") if not isinstance(rest.get(key), dict)]
         if rest and missing:
             raise UserError(discriminators_beside(source), f"lacks {' and '.join(missing)}", "give a do_ file")
-        padding = infer_padding(generator["generator"], config.padding or padding_of(generator, source), source)
+        padding = infer_padding(state, config.padding or padding_of(generator, source), source)
         if generator.get("mel") is not None:
             wanted = dataclasses.replace(config, padding=padding).spec
             MelSpec.from_dict(generator["mel"], str(source)).require_same(wanted, str(source), "the config")

@@ -160,6 +160,12 @@ def save_npy_rows(path: str | Path, rows: Iterable[np.ndarray], shape: tuple[int
     return count
 
 
+def copy_file(source: str | Path, target: str | Path) -> None:
+    """Copy a file, atomically."""
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
 def save_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented UTF-8 JSON with a final newline, atomically."""
     save_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

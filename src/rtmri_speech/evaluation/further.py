@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rtmri_speech.atomic import copy_file
 from rtmri_speech.dataset.clip import Clip
 from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta
@@ -92,7 +93,7 @@ def prepare(results: str | Path, directory: str | Path, clips: Sequence[Clip]) -
     for clip in clips:
         processing.frames(clip)
         processing.sound(clip)
-    (Path(directory) / META).write_bytes((dataset / META).read_bytes())
+    copy_file(dataset / META, Path(directory) / META)
 
 
 def speak_both(

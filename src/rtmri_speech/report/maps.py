@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rtmri_speech.atomic import copy_file
 from rtmri_speech.explain.aggregate import TILES
 from rtmri_speech.report.media import copy
 from rtmri_speech.report.template import note
@@ -21,7 +22,7 @@ def copy_maps(gradcam: Path | None, figures: Path) -> None:
     """Copy the pictures of the averages (`explain.aggregate`) of a Grad-CAM directory, if there are any."""
     for band, _ in _bands(gradcam):
         for path in _pictures(gradcam, band):
-            copy(path, figures / f"{_PREFIX}{path.name}")
+            copy_file(path, figures / f"{_PREFIX}{path.name}")
 
 
 def maps_section(gradcam: Path | None, title: str) -> str:

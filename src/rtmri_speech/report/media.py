@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rtmri_speech.atomic import replacing, save_text
-from rtmri_speech.dataset.sample import Sample, open_sample
+from rtmri_speech.atomic import copy_file, save_text
+from rtmri_speech.dataset.sample import Sample, open_sample, recording_of
 from rtmri_speech.dataset.tiers import Label, textgrid_text
 from rtmri_speech.report.figures import draw_mel
 from rtmri_speech.report.tracks import draw_tracks
@@ -55,7 +54,7 @@ def write_media(
         mels[name] = spec.db(spec.mel(audio))
         if name in tracked and f0_range:
             draw_tracks(media / f"{name}.svg", audio, spec, f0_range)
-        copy(wav, media / f"{name}.wav")
+        copy_file(wav, media / f"{name}.wav")
     for name, mel_db in mels.items():
         draw_mel(media / f"{name}.png", mel_db, mels[ORIGINAL[0]].max())
 
@@ -65,17 +64,6 @@ def write_phones(media: Path, clip: Mapping[str, Any]) -> None:
     if "phonemes" in clip:
         labels = [Label(*phoneme) for phoneme in clip["phonemes"]]
         save_text(media / "phones.TextGrid", textgrid_text({"phones": labels}, clip["seconds"]))
-
-
-def recording(processed_dir: Path, id: str) -> Path:
-    """Return the wav of a clip's recording."""
-    return processed_dir / "wavs" / f"{id}.wav"
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy a file, atomically."""
-    with replacing(target) as temporary:
-        shutil.copyfile(source, temporary)
 
 
 def _gray(sample: Sample) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rtmri_speech.atomic import replacing_directory, save_text
+from rtmri_speech.atomic import copy_file, replacing_directory, save_text
 from rtmri_speech.dataset.catalogue import Catalogue, read_catalogue
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.evaluation.intelligibility import intelligibility_note, table_cells
@@ -100,7 +100,7 @@ def write_page(output: str | Path, experiment: Experiment, progress: Callable[[A
     with replacing_directory(output / "media") as media:
         clips = [_clip(media / id, id, sources, scores, experiment, spec) for id in progress(list(scores["clips"]))]
     plots = draw_plots(scores, experiment.logs, output / "figures", experiment.phonemes is not None)
-    copy(experiment.evaluation / TABLE_FILE, output / TABLE_FILE)
+    copy_file(experiment.evaluation / TABLE_FILE, output / TABLE_FILE)
     copy_maps(experiment.films, output / "figures")
     data = {**page_data(scores, sources, clips, spec), "table": TABLE_FILE, "map_title": experiment.map_title}
     save_text(output / "index.html", render(data, plots, experiment, scores))
@@ -219,7 +219,7 @@ def _films(directory: Path | None, id: str, media: Path) -> list[list[str]]:
     films = []
     for path in sorted((directory / id).glob("*.mp4")) if directory else []:
         name = f"film_{path.name}"
-        copy(path, media / name)
+        copy_file(path, media / name)
         films.append([name, path.stem.removeprefix("gradcam_").replace("_", " ")])
     return films
 

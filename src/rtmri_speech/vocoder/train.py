@@ -12,7 +12,6 @@ import functools
 import itertools
 import logging
 import math
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -20,7 +19,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from rtmri_speech import atomic, provenance
+from rtmri_speech import provenance
+from rtmri_speech.atomic import copy_file
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.fields import marked
 from rtmri_speech.settings.vocoder import Training
@@ -457,8 +457,7 @@ class VocoderTask(Task):
             (beginning.source, generator_file),
             *([(discriminators_beside(beginning.source), discriminator_file)] if beginning.pair[1] else []),
         ):
-            with atomic.replacing(name(self.run.directory, beginning.steps)) as temporary:
-                shutil.copyfile(path, temporary)
+            copy_file(path, name(self.run.directory, beginning.steps))
 
     def load_state(self, saved: Mapping[str, Any]) -> None:
         """Resume; a changed learning rate scales the current one."""

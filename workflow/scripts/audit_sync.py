@@ -25,7 +25,7 @@ def main() -> None:
 
     from rtmri_speech.atomic import save_json
     from rtmri_speech.dataset.meta import load_mel_spec
-    from rtmri_speech.dataset.sample import open_sample
+    from rtmri_speech.dataset.sample import open_sample, recording_of
     from rtmri_speech.evaluation.sync import audit_sync, sync_clip
     from rtmri_speech.signal.audio import WavSamples
 
@@ -46,7 +46,7 @@ def main() -> None:
     for clip in tqdm(ids, unit="clip", disable=None):
         try:
             frames = open_sample(args.processed_dir, clip).mri
-            with WavSamples(args.processed_dir / "wavs" / f"{clip}.wav") as audio:
+            with WavSamples(recording_of(args.processed_dir, clip)) as audio:
                 clips[clip] = sync_clip(frames, audio, spec.sampling_rate, spec.hop_length)
         except UserError as error:
             left_out[clip] = str(error)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtmri_speech.atomic import save_npy
-from rtmri_speech.dataset.sample import Sample, load_array, open_sample
+from rtmri_speech.dataset.sample import Sample, load_array, open_sample, recording_of
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
@@ -82,7 +82,7 @@ def _spoken(recording: np.ndarray, clip: Sample, spec: MelSpec) -> np.ndarray:
 
 
 def _recording(processed_dir: Path, clip: Sample, spec: MelSpec) -> np.ndarray:
-    return read_audio(processed_dir / "wavs" / f"{clip.id}.wav", sampling_rate=spec.sampling_rate)
+    return read_audio(recording_of(processed_dir, clip.id), sampling_rate=spec.sampling_rate)
 
 
 def _padded(values: np.ndarray, frames: int) -> np.ndarray:

@@ -62,6 +62,16 @@ def open_sample(processed_dir: str | Path, id: str) -> Sample:
     return Sample(id, mri, mel_db, sound_mask)
 
 
+def recording_of(processed_dir: str | Path, id: str) -> Path:
+    """Return the path of a clip's wav in a processed directory."""
+    return Path(processed_dir) / "wavs" / f"{id}.wav"
+
+
+def load_mask(processed_dir: str | Path, id: str) -> np.ndarray:
+    """Return which frames of a clip have sound (`Sample.sound_mask`), ``(T,)``; see `load_array`."""
+    return load_array(Path(processed_dir) / "samples" / id / "mask.npy", dimensions=1)
+
+
 def load_frames(path: Path) -> np.ndarray:
     """Return the frames of an ``mri.npy``, ``(T, H, W)`` uint8 or the lab's floats in [0, 1], as a memory map."""
     frames = load_array(path, dimensions=3, memory_map=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from rtmri_speech.atomic import save_npy
 from rtmri_speech.dataset.clip import Clip
-from rtmri_speech.dataset.sample import load_frames
+from rtmri_speech.dataset.sample import load_frames, recording_of
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import WavSamples, copy_audio
 from rtmri_speech.signal.mel import MelSpec
@@ -29,7 +29,7 @@ def write_sound(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: floa
     Number of frames without sound (masked), or, negative, of surplus frames of sound at the end.
     """
     frames, available = write_wav_of(processed_dir, clip, spec, gain)
-    samples = WavSamples(Path(processed_dir) / "wavs" / f"{clip.id}.wav")
+    samples = WavSamples(recording_of(processed_dir, clip.id))
     mel_db = np.full((frames, spec.n_mels), np.float32(spec.db(np.zeros(1))[0]), np.float32)
     whole = spec.mel_db(samples).T
     mel_db[: len(whole)] = whole
@@ -63,7 +63,7 @@ def write_wav_of(processed_dir: str | Path, clip: Clip, spec: MelSpec, gain: flo
     processed_dir = Path(processed_dir)
     frames = len(load_frames(processed_dir / "samples" / clip.id / "mri.npy"))
     source = clip.audio or clip.video
-    wav = processed_dir / "wavs" / f"{clip.id}.wav"
+    wav = recording_of(processed_dir, clip.id)
     offset = clip.av_offset_ms / 1000
     available = copy_audio(
         source,

@@ -10,7 +10,7 @@ import numpy as np
 
 from rtmri_speech.atomic import save_npy
 from rtmri_speech.dataset.filelists import clips_of
-from rtmri_speech.dataset.sample import Sample, load_array, open_sample
+from rtmri_speech.dataset.sample import Sample, load_array, load_mask, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 
@@ -51,7 +51,7 @@ def write_window_starts(processed_dir: str | Path, split: str, ref_frames: int =
     """
     processed_dir = Path(processed_dir)
     ids = clips_of(processed_dir, split)
-    lengths = [len(load_array(processed_dir / "samples" / id / "mask.npy", dimensions=1)) for id in ids]
+    lengths = [len(load_mask(processed_dir, id)) for id in ids]
     starts = window_starts(lengths, ref_frames)
     target = window_starts_path(processed_dir, split, ref_frames)
     if not len(starts):

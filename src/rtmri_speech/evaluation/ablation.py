@@ -25,7 +25,7 @@ from rtmri_speech.configuration import load_configuration
 from rtmri_speech.dataset.f0 import spoken_frames, write_f0
 from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.meta import load_mel_spec
-from rtmri_speech.dataset.sample import Sample, open_sample
+from rtmri_speech.dataset.sample import Sample, open_sample, recording_of
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.windows import window_starts_path, write_window_starts
 from rtmri_speech.errors import UserError
@@ -164,8 +164,8 @@ class HeldOut:
     def clips(self, part: str) -> Iterator[tuple[Sample, np.ndarray]]:
         """Yield each clip of a part, with the samples of its recording, float32 ``(N,)``."""
         for id in self.ids(part):
-            wav = self.processed_dir / "wavs" / f"{id}.wav"
-            yield open_sample(self.processed_dir, id), read_audio(wav, sampling_rate=self.spec.sampling_rate)
+            recording = read_audio(recording_of(self.processed_dir, id), sampling_rate=self.spec.sampling_rate)
+            yield open_sample(self.processed_dir, id), recording
 
     def scores(self, predict: Predict) -> Scores:
         """Return the scores of what predicts a mel, and F0 or None, from frames ``(T, H, W)``.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtmri_speech.dataset.sample import load_array, open_sample
+from rtmri_speech.dataset.sample import load_mask, open_sample
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 
@@ -89,7 +89,7 @@ def training_frames(processed_dir: str | Path, ids: Iterable[str], most: int = L
     Full frames of one clip are in memory at a time.
     """
     ids = list(ids)
-    masks = (load_array(Path(processed_dir) / "samples" / id / "mask.npy", dimensions=1) for id in ids)
+    masks = (load_mask(processed_dir, id) for id in ids)
     audible = sum(int((mask > 0).sum()) for mask in masks)
     if not audible:
         raise UserError("look-up", "has no training clip", "check the file list training.txt")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.dataset.filelists import clips_of
+from rtmri_speech.dataset.sample import recording_of
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
@@ -89,7 +90,7 @@ def sought_f0_range(given: tuple[float, float] | None, processed_dir: str | Path
 
 def training_f0_range(processed_dir: str | Path, spec: MelSpec) -> tuple[float, float]:
     """Return `propose_f0_range` of a dataset's training clips, Hz."""
-    wavs = [Path(processed_dir) / "wavs" / f"{id}.wav" for id in clips_of(processed_dir, "training")]
+    wavs = [recording_of(processed_dir, id) for id in clips_of(processed_dir, "training")]
     return propose_f0_range(wavs, spec.sampling_rate, spec.hop_length)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from rtmri_speech.acoustic.pitch import split_outputs
 from rtmri_speech.atomic import save_json, save_text
 from rtmri_speech.dataset.filelists import clips_of
-from rtmri_speech.dataset.sample import Sample, open_sample
+from rtmri_speech.dataset.sample import Sample, open_sample, recording_of
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, NearestFrames, mean_mel
@@ -274,9 +274,8 @@ def score_sounds(
     the squared error of the standardised mel), ``settings``.
     """
     report_missing_libraries()
-    directory, wavs = Path(directory), Path(processed_dir) / "wavs"
     jobs = [
-        _Job(row, id, wavs / f"{id}.wav", directory / row / f"{id}.wav", spec, scaler, f0_range)
+        _Job(row, id, recording_of(processed_dir, id), Path(directory) / row / f"{id}.wav", spec, scaler, f0_range)
         for id in ids
         for row in rows
     ]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rtmri_speech.dataset.results import Results, open_results
+from rtmri_speech.dataset.sample import recording_of
 from rtmri_speech.errors import UserError, some_of
 from rtmri_speech.provenance import contents_hash, require_record
-from rtmri_speech.report.media import recording
 from rtmri_speech.report.scores import read_scores
 from rtmri_speech.untrusted import read_json, require_type
 
@@ -158,7 +158,7 @@ def shared_clips(experiments: Sequence[Finished]) -> tuple[list[str], list[str]]
 
 
 def _same_recording(one: Finished, other: Finished, id: str) -> bool:
-    first, second = (recording(experiment.processed_dir, id) for experiment in (one, other))
+    first, second = (recording_of(experiment.processed_dir, id) for experiment in (one, other))
     return first.resolve() == second.resolve() or contents_hash(first) == contents_hash(second)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtmri_speech.dataset.filelists import clips_of
-from rtmri_speech.dataset.sample import load_array
+from rtmri_speech.dataset.sample import load_mask
 from rtmri_speech.dataset.split import SPLITS
 from rtmri_speech.signal.mel import MelSpec
 
@@ -53,9 +53,7 @@ def split_sizes(processed_dir: str | Path, spec: MelSpec) -> dict[str, SplitSize
     sizes = {}
     for split in SPLITS:
         ids = clips_of(processed_dir, split)
-        frames = sum(
-            float(load_array(Path(processed_dir) / "samples" / id / "mask.npy", dimensions=1).sum()) for id in ids
-        )
+        frames = sum(float(load_mask(processed_dir, id).sum()) for id in ids)
         sizes[split] = SplitSize(len(ids), frames / float(spec.frame_rate))
     return sizes
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from rtmri_speech.atomic import copy_file
 from rtmri_speech.explain.aggregate import TILES
-from rtmri_speech.report.media import copy
 from rtmri_speech.report.template import note
 from rtmri_speech.untrusted import read_json, require_type
 

@@ -47,7 +47,7 @@ def write_media(
     """
     media.mkdir(parents=True, exist_ok=True)
     write_video(media / "video.mp4", _gray(open_sample(processed_dir, id)), spec.frame_rate)
-    wavs = {ORIGINAL[0]: recording(processed_dir, id), **sounds}
+    wavs = {ORIGINAL[0]: recording_of(processed_dir, id), **sounds}
     mels = {}
     for name, wav in wavs.items():
         audio = read_audio(wav, sampling_rate=spec.sampling_rate)

@@ -23,7 +23,7 @@ from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
 from rtmri_speech.report.figures import draw_plots
 from rtmri_speech.report.maps import copy_maps, maps_section
 from rtmri_speech.report.measures import known_measures, span
-from rtmri_speech.report.media import ORIGINAL, copy, write_media, write_phones
+from rtmri_speech.report.media import ORIGINAL, write_media, write_phones
 from rtmri_speech.report.scores import NOT_MEASURED, read_intelligibility, read_scores, vocoder_verdict
 from rtmri_speech.report.template import details, fill, note, table
 from rtmri_speech.settings.use import METHOD_TITLES

@@ -32,7 +32,7 @@ from rtmri_speech.dataset.figure import (
     draw_text,
     write_png,
 )
-from rtmri_speech.dataset.sample import load_frames
+from rtmri_speech.dataset.sample import load_frames, recording_of
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.data import Resampling
 from rtmri_speech.signal.audio import WavSamples, audio_blocks, track_rate, write_wav
@@ -88,7 +88,7 @@ class Source:
 def corpus_source(processed_dir: str | Path, id: str, spec: MelSpec, max_frames: int | None = None) -> Source:
     """Return a clip of a processed dataset: ``samples/<id>/mri.npy`` and ``wavs/<id>.wav``."""
     mri = load_frames(Path(processed_dir, "samples", require_id(id, "--clips"), "mri.npy"))
-    wav = Path(processed_dir, "wavs", f"{id}.wav")
+    wav = recording_of(processed_dir, id)
 
     def recording(samples: int) -> np.ndarray:
         with WavSamples(wav) as sound:

@@ -3,12 +3,9 @@
 import shutil
 
 import pytest
-from report_experiment import make_experiment
+from report_experiment import SPEC, make_experiment
 
 from rtmri_speech.report.page import write_page
-from rtmri_speech.signal.mel import MelSpec
-
-SPEC = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=12)
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = [

@@ -11,6 +11,9 @@ from rtmri_speech.evaluation.metrics import summarise
 from rtmri_speech.evaluation.systems import TITLES, write_scores
 from rtmri_speech.report.page import Experiment
 from rtmri_speech.signal.audio import write_wav
+from rtmri_speech.signal.mel import MelSpec
+
+SPEC = MelSpec.preset("hifigan", n_fft=512, win_length=512, n_mels=12)
 
 ROWS = ["sequence", "floor", "ceiling"]
 METRICS = ["estoi", "mel_mse", "lag_ms"]

@@ -7,8 +7,7 @@ import time
 from urllib.parse import unquote
 
 import pytest
-from conftest import SPEC
-from report_experiment import made_up_scores
+from report_experiment import SPEC, made_up_scores
 
 from rtmri_speech.report.page import page_data, render
 

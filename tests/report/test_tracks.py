@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import SPEC
+from report_experiment import SPEC
 
 from rtmri_speech.report.tracks import dio_f0, draw_tracks
 

@@ -22,7 +22,7 @@ ORDER = [
     "untrusted",
     "paths",
     "atomic",
-    "markdown",
+    "tables",
     "directory_lock",
     "workers",
     "code_version",

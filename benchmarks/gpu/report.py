@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from rtmri_speech.atomic import replacing
-from rtmri_speech.markdown import markdown_table
+from rtmri_speech.tables import markdown_table
 
 RESULT, PAGE = "on_a_gpu.json", "on_a_gpu.md"
 PACKAGES = ("torch", "torchvision", "triton", "numpy", "timm", "opencv-python-headless", "av", "soundfile", "soxr")

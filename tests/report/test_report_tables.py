@@ -11,7 +11,8 @@ from rtmri_speech.evaluation.metrics import score_pair
 from rtmri_speech.report.document import results_document
 from rtmri_speech.report.facts import SplitSize, StageTime, split_sizes, stage_times
 from rtmri_speech.report.figures import read_scalars
-from rtmri_speech.report.measures import MEASURES, floor_voicing_note, shown, span
+from rtmri_speech.report.measures import MEASURES, floor_voicing_note, span
+from rtmri_speech.tables import shown
 
 
 def cells(line):

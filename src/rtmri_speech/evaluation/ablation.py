@@ -34,12 +34,12 @@ from rtmri_speech.evaluation.known_f0 import KnownF0, find_f0
 from rtmri_speech.evaluation.mel_generator import OfFrames, baseline_systems
 from rtmri_speech.evaluation.metrics import estoi, f0_errors
 from rtmri_speech.evaluation.ridge import RIDGE, RidgeMel
-from rtmri_speech.markdown import markdown_table
 from rtmri_speech.settings.acoustic import Acoustic, Training
 from rtmri_speech.settings.all import Settings
 from rtmri_speech.settings.fields import fields_of, plain
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.tables import markdown_table
 from rtmri_speech.untrusted import read_json, read_text
 from rtmri_speech.vocoder.griffin_lim import griffin_lim
 from rtmri_speech.vocoder.world import world

@@ -14,10 +14,10 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation import JUDGED_CLIPS
 from rtmri_speech.evaluation.f0_range import propose_f0_range
 from rtmri_speech.evaluation.metrics import score_pair
-from rtmri_speech.markdown import markdown_table
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.mel import log_mel
 from rtmri_speech.signal.voice import harvest_f0
+from rtmri_speech.tables import markdown_table, shown
 from rtmri_speech.vocoder.griffin_lim import GRIFFIN_LIM_TITLE, griffin_lim
 
 if TYPE_CHECKING:
@@ -128,6 +128,6 @@ def table(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
         ours, theirs = (np.array(scores[system][name]) for system in ("vocoder", "griffin_lim"))
         better = ours > theirs if name in HIGHER_IS_BETTER else ours < theirs
         known = [values[~np.isnan(values)] for values in (ours, theirs)]
-        means = (f"{values.mean():.3f}" if len(values) else "–" for values in known)
+        means = (shown(values.mean() if len(values) else None, 3) for values in known)
         lines.append([title, *means, f"{better.sum()} of {len(ours)}"])
     return markdown_table(["metric", "copy synthesis", GRIFFIN_LIM_TITLE, "clips better"], lines) + "\n"

@@ -22,8 +22,8 @@ from rtmri_speech.evaluation.metrics import summarise
 from rtmri_speech.evaluation.pronunciation import Language, Reading, words_and_phonemes
 from rtmri_speech.evaluation.recognition import LEAST_SECONDS, RECOGNITION_RATE
 from rtmri_speech.evaluation.scores import null_for_nan
-from rtmri_speech.markdown import markdown_table
 from rtmri_speech.signal.audio import read_audio
+from rtmri_speech.tables import markdown_table, with_interval
 
 ERRORS = {"phoneme_error": "phoneme error", "character_error": "character error", "word_error": "word error"}
 
@@ -176,7 +176,7 @@ def table_cells(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return the header and one line per row: mean error rates with 95 % intervals, clips, CPU seconds."""
     lines = []
     for row in scores["rows"].values():
-        errors = [_cell(row["summary"].get(name)) for name in ERRORS]
+        errors = [with_interval(row["summary"].get(name), 2) for name in ERRORS]
         counted = row["summary"].get("phoneme_error", {}).get("n", 0)
         spent = row["cpu_seconds"]
         lines.append([row["title"], *errors, str(counted), "–" if spent is None else f"{spent:.0f}"])
@@ -186,13 +186,6 @@ def table_cells(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 def intelligibility_table(scores: Mapping[str, Any]) -> str:
     """Return `table_cells` as a Markdown table."""
     return markdown_table(*table_cells(scores))
-
-
-def _cell(summary: Mapping[str, float | None] | None) -> str:
-    if summary is None or summary["mean"] is None:
-        return "–"
-    interval = "" if summary["low"] is None else f" ({summary['low']:.2f} – {summary['high']:.2f})"
-    return f"{summary['mean']:.2f}{interval}"
 
 
 def intelligibility_note(scores: Mapping[str, Any]) -> str:

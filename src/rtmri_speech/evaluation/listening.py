@@ -13,7 +13,7 @@ import numpy as np
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.metrics import bootstrap_interval
-from rtmri_speech.markdown import markdown_table
+from rtmri_speech.tables import markdown_table
 from rtmri_speech.untrusted import read_text
 
 KEY_COLUMNS = ["code", "system", "clip"]

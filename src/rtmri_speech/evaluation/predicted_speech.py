@@ -10,9 +10,9 @@ import numpy as np
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.ablation import MEASURES, PARTS, HeldOut, Predict, Scores, cells, speech_measures
 from rtmri_speech.evaluation.metrics import estoi
-from rtmri_speech.markdown import markdown_table
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.voice import harvest_f0, speech_frames
+from rtmri_speech.tables import markdown_table
 from rtmri_speech.vocoder.blocks import BlockVocoder
 from rtmri_speech.vocoder.engine import load_vocoder
 from rtmri_speech.vocoder.griffin_lim import GRIFFIN_LIM_TITLE, GriffinLim

@@ -17,9 +17,9 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.metrics import summarise
 from rtmri_speech.evaluation.phonemes import Segment, find_phonemes, read_phonemes
 from rtmri_speech.evaluation.scores import null_for_nan
-from rtmri_speech.markdown import markdown_table
 from rtmri_speech.signal.audio import read_audio, sound_length
 from rtmri_speech.signal.formants import formant_tracks
+from rtmri_speech.tables import markdown_table, with_interval
 
 RECORDING = "recording"
 
@@ -148,13 +148,6 @@ def formant_errors(vowels: Sequence[Vowel]) -> dict[str, Any]:
 
 def formant_table(errors: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     """Return `formant_errors` as a Markdown table; ``titles`` of rows, where they have one."""
-
-    def cell(value: Mapping[str, float | None]) -> str:
-        if value["mean"] is None:
-            return "–"
-        interval = "" if value["low"] is None else f" ({value['low']:.0f} – {value['high']:.0f})"
-        return f"{value['mean']:.0f}{interval}".replace("-", "−")
-
     head = [
         "",
         *(f"{formant}, Hz ↓" for formant in FORMANTS),
@@ -164,8 +157,8 @@ def formant_table(errors: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     lines = [
         [
             titles.get(row, row),
-            *(cell(of[f"{formant}_hz"]) for formant in FORMANTS),
-            *(cell(of[f"{formant}_bias_hz"]) for formant in FORMANTS),
+            *(with_interval(of[f"{formant}_hz"], 0) for formant in FORMANTS),
+            *(with_interval(of[f"{formant}_bias_hz"], 0) for formant in FORMANTS),
             str(of["vowels"]),
         ]
         for row, of in errors.items()

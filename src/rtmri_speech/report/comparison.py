@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 from rtmri_speech.evaluation.further import TRAINING_SPREAD
-from rtmri_speech.markdown import markdown_table
-from rtmri_speech.report.measures import MEASURES, shown
+from rtmri_speech.report.measures import MEASURES
+from rtmri_speech.tables import markdown_table, shown
 
 NOT_JUDGED = "not judged"
 """Verdict on a measure whose spread between seeds was not measured."""

@@ -13,14 +13,14 @@ from rtmri_speech.evaluation.intelligibility import intelligibility_note, intell
 from rtmri_speech.evaluation.leak import caution
 from rtmri_speech.evaluation.systems import SCORES_FILE, TITLES
 from rtmri_speech.evaluation.vowels import formant_table
-from rtmri_speech.markdown import markdown_table
 from rtmri_speech.provenance import code_version, package_versions
 from rtmri_speech.report.comparison import comparison_table
 from rtmri_speech.report.facts import machine_kind, split_sizes, stage_times
 from rtmri_speech.report.faithfulness import faithfulness_table
-from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, floor_voicing_note, shown, span
+from rtmri_speech.report.measures import MEASURES, Measure, f0_range_note, floor_voicing_note, span
 from rtmri_speech.report.page import Experiment, duration, read_scores
 from rtmri_speech.report.scores import NOT_MEASURED, read_intelligibility, vocoder_verdict
+from rtmri_speech.tables import markdown_table, shown, with_interval
 
 _CEILING_MEASURES = ("estoi", "pesq_wb", "f0_correlation")
 """Measures reported as a share of the way from mean mel (floor) to copy synthesis (ceiling)."""
@@ -186,14 +186,10 @@ def _mel_errors(errors: Mapping[str, Any]) -> Iterable[str]:
             yield markdown_table(
                 [f"{split}: {scores['clips']} clips", "F0 correlation", "F0 RMSE, cents", "V/UV error"],
                 [
-                    [name, *(_cell(error[key], digits) for key, digits in _F0_COLUMNS.items())]
+                    [name, *(shown(error[key], digits) for key, digits in _F0_COLUMNS.items())]
                     for name, error in scores["f0"].items()
                 ],
             )
-
-
-def _cell(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _vocoders(settings: Mapping[str, Any]) -> str:
@@ -202,16 +198,10 @@ def _vocoders(settings: Mapping[str, Any]) -> str:
 
 
 def _scores(scores: Mapping[str, Any], measures: Sequence[Measure]) -> str:
-    def cell(summary: Mapping[str, Any] | None, measure: Measure) -> str:
-        if summary is None or summary["mean"] is None:
-            return "–"
-        mean, low, high = (shown(summary[key], measure.digits) for key in ("mean", "low", "high"))
-        return mean if summary["low"] is None else f"{mean} ({low} – {high})"
-
     return markdown_table(
         ["system", *map(_heading, measures)],
         [
-            [row["title"], *(cell(row["summary"].get(measure.name), measure) for measure in measures)]
+            [row["title"], *(with_interval(row["summary"].get(one.name), one.digits) for one in measures)]
             for row in scores["rows"].values()
         ],
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rtmri_speech.markdown import markdown_table
+from rtmri_speech.tables import markdown_table, shown, with_interval
 
 MEASURES = {
     "randomised": "randomised network ↓",
@@ -128,14 +128,4 @@ def _mean(value: Mapping[str, float | None] | float | None) -> float | None:
 
 
 def _cell(value: Mapping[str, float | None] | float | None) -> str:
-    mean = _mean(value)
-    if mean is None:
-        return "–"
-    if not isinstance(value, Mapping) or value["low"] is None or math.isnan(value["low"]):
-        return _number(mean)
-    return f"{_number(mean)} ({_number(value['low'])} – {_number(value['high'])})"
-
-
-def _number(value: float) -> str:
-    # Without the sign of -0.00.
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+    return with_interval(value, 2) if isinstance(value, Mapping) else shown(value, 2)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from rtmri_speech.tables import shown
 
 
 @dataclass(frozen=True)
@@ -180,14 +181,6 @@ def span(measure: Measure, rows: Mapping[str, Any]) -> tuple[float, float] | Non
     floor, ceiling = (end["mean"] if end[key] is None else end[key] for end, key in zip(ends, bounds, strict=True))
     apart = ceiling > floor if measure.better == "higher" else ceiling < floor
     return (ends[0]["mean"], ends[1]["mean"]) if apart else None
-
-
-def shown(value: float | None, digits: int) -> str:
-    """Format a value, with a true minus sign; a dash if undefined."""
-    if value is None or math.isnan(value):
-        return "–"
-    text = f"{value:.{digits}f}"
-    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
 def f0_range_note(settings: Mapping[str, Any]) -> str:

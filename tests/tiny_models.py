@@ -46,10 +46,19 @@ def write_noise(directory, training):
     write_filelist(directory / "validation.txt", ["v"])
 
 
-def write_acoustic(path, seed=0, spec=SPEC, size=SIZE, normalisation="unit", backbone="test_efficientnet", pitch=False):
+def write_acoustic(
+    path,
+    seed=0,
+    spec=SPEC,
+    size=SIZE,
+    normalisation="unit",
+    backbone="test_efficientnet",
+    pitch=False,
+    neighbours=0,
+):
     """A mel generator with random weights, without training state."""
     torch.manual_seed(seed)
-    network = Network(backbone, rnn_hidden=8, n_mels=spec.n_mels, pitch=pitch)
+    network = Network(backbone, rnn_hidden=8, n_mels=spec.n_mels, pitch=pitch, neighbours=neighbours)
     model = AcousticModel(network)
     if backbone == PRINCIPAL_COMPONENTS:
         axes = np.random.default_rng(seed).normal(0, 1 / SIDE, (SIDE**2, network.components))

@@ -168,10 +168,10 @@ def check_models(
     Raises
     ------
     UserError
-        timm has no such backbone, or a file is not a checkpoint of its kind or has another mel.
+        timm has no such backbone, or a file is not a checkpoint of its kind, or has another mel or other neighbours.
     """
     from rtmri_speech.acoustic.model import AcousticModel, Network, load_pretrained_backbone
-    from rtmri_speech.acoustic.predict import load_acoustic_model, read_acoustic_checkpoint
+    from rtmri_speech.acoustic.predict import load_acoustic_model, read_acoustic_checkpoint, require_neighbours
     from rtmri_speech.dataset.scaler import Scaler
     from rtmri_speech.vocoder.checkpoint import config_of, read_generator
 
@@ -181,6 +181,8 @@ def check_models(
             load_pretrained_backbone(model, pretrained)
     if resume_ckpt is not None:
         content = read_acoustic_checkpoint(resume_ckpt, memory_map=True)
+        if network is not None:
+            require_neighbours(content, network.get("neighbours", 0), resume_ckpt)
         if "mel" in content:
             MelSpec.from_dict(content["mel"], str(resume_ckpt)).require_same(spec, str(resume_ckpt), "the dataset")
     if mri_checkpoint is not None:

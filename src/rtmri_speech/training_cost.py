@@ -99,7 +99,7 @@ def _acoustic_seconds(settings: Settings, frames: int) -> float:
     model = AcousticModel(Network.of(acoustic, settings.mel.n_mels)).train()
     height, width = acoustic.image_size or settings.video.size
     together, each = acoustic.micro_batch_size, acoustic.stretch + length - 1
-    pictures = torch.rand(together * each, 1, height, width)
+    pictures = torch.rand(together * each, 2 * acoustic.neighbours + 1, height, width)
     starts = (torch.arange(together)[:, None] * each + torch.arange(acoustic.stretch)).flatten()
 
     def micro_batch() -> None:

@@ -48,6 +48,51 @@ def test_integrated_gradients_add_up_to_the_difference_in_power():
         assert found.sum() == pytest.approx(ends[1] - ends[0], rel=0.02)
 
 
+def test_maps_between_neighbours_are_of_all_channels_one_a_frame():
+    """Their sum is the difference in power; what is still adds nothing, since it has no differences either."""
+    bundle, frames = small_bundle(neighbours=1), random_frames(7)
+    frames[:, 32:] = frames[0, 32:]
+    found = integrated_gradients(bundle, frames, [F1])["F1"]
+    assert found.shape == frames.shape
+    pictures = torch.from_numpy(frames / np.float32(255))[:, None]
+    still = pictures.mean(0, keepdim=True).expand_as(pictures)
+    with torch.no_grad():
+        ends = [float(power_of(bundle, stacked(end), F1).mean()) for end in (still, pictures)]
+    assert found.sum() == pytest.approx(ends[1] - ends[0], rel=0.02)
+    assert np.abs(found[:, 32:]).max() < 1e-6 * np.abs(found).max()
+    assert model_maps(bundle, frames, [F1], "gradcam", stride=8)["F1"].shape == (7, 8, 8)
+
+
+def stacked(pictures):
+    """Each frame of a clip (T, 1, H, W) between its two neighbours."""
+    return torch.cat([torch.cat([pictures[:1], pictures[:-1]]), pictures, torch.cat([pictures[1:], pictures[-1:]])], 1)
+
+
+def test_grad_cam_between_neighbours_is_that_of_each_frames_own_input():
+    """Against the feature maps, and the whole network's gradient by them."""
+    bundle, frames = small_bundle(neighbours=1), random_frames(19)
+    pictures = stacked(torch.from_numpy(frames / np.float32(255))[:, None])
+    activation = bundle.model.feature_maps(pictures).detach().requires_grad_()
+    features = activation.mean((2, 3))
+    db = decode_in_context(bundle.model.decode, features, "window", bundle.ref_frames)
+    db = db * torch.tensor(bundle.scaler.std) + torch.tensor(bundle.scaler.mean)
+    (10 ** (db[:, bundle.mel.band(F1.low, F1.high)] / 10)).sum(1).mean().backward()
+    expected = (activation.grad.mean((2, 3), keepdim=True) * activation).sum(1).relu().detach().numpy()
+    found = model_maps(bundle, frames, [F1], "gradcam", context="window")["F1"]
+    np.testing.assert_allclose(found, expected, atol=1e-5 * expected.max())
+
+
+def test_a_place_that_is_covered_is_covered_before_differences_are_formed():
+    bundle, frames = small_bundle(neighbours=1), random_frames(5)
+    found = occlusion(bundle, frames, [F1])["F1"]
+    pictures = torch.from_numpy(frames / np.float32(255))[:, None]
+    covered = pictures.clone()
+    covered[:, :, 20:36, 36:52] = pictures.mean(0)[:, 20:36, 36:52]
+    with torch.no_grad():
+        powers = [power_of(bundle, stacked(clip), F1).numpy() for clip in (pictures, covered)]
+    np.testing.assert_allclose(found[:, 3, 5], (powers[0] - powers[1]) / 5, rtol=1e-3, atol=1e-5 * powers[0].max())
+
+
 class PowerOfClips(torch.nn.Module):
     """F1's mean power, with all frames of a clip as one input, since the LSTM connects them."""
 

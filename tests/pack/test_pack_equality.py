@@ -81,6 +81,26 @@ def test_principal_components_are_the_same(tmp_path, size, normalisation):
     assert_equal(tmp_path / "linear.pack", (checkpoint, vocoder), tiny_models.moving_bar(9, size=size))
 
 
+@pytest.mark.parametrize(("neighbours", "normalisation"), [(1, "unit"), (2, "frame")])
+def test_frames_between_their_neighbours_are_the_same(tmp_path, neighbours, normalisation):
+    settings = {"size": (48, 40), "normalisation": normalisation, "neighbours": neighbours}
+    checkpoint = tiny_models.write_acoustic(tmp_path / "mri.pt", **settings)
+    content = torch.load(checkpoint, weights_only=False)
+    torch.save({**content, "image_size": [32, 24]}, checkpoint)
+    vocoder = tiny_models.write_vocoder(tmp_path / "g_00000002")
+    make_pack(tmp_path / "a.pack", checkpoint, vocoder, TERMS)
+    assert read_about(tmp_path / "a.pack").neighbours == neighbours
+    # Repeated frames too, as in videos whose rate was raised.
+    for count in (1, 2, 30):
+        frames = np.repeat(tiny_models.moving_bar(count, size=(48, 40)), 3, axis=0)
+        assert_equal(tmp_path / "a.pack", (checkpoint, vocoder), frames)
+    live = load_live_pack(tmp_path / "a.pack", block_frames=2)
+    assert live.look_ahead == load_vocoder(vocoder).receptive_field[1] + neighbours
+    frames = tiny_models.moving_bar(25, size=(48, 40))
+    whole = load_pack(tmp_path / "a.pack", "causal").speech(frames).audio["vocoder"]
+    np.testing.assert_allclose(np.concatenate(list(live.stream(frames))), whole, atol=1e-4)
+
+
 def test_streams_and_float_frames_are_accepted(tiny_pack):
     frames = tiny_models.moving_bar(12)
     speaker = load_pack(tiny_pack)

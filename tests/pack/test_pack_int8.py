@@ -1,5 +1,6 @@
 """A pack with its CNN in 8-bit integers: near the one in float32, smaller, and refused where it is not near."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_the_same_models_and_dataset_give_the_same_bytes(int8_pack, tiny_checkpo
     assert (tmp_path / "again.pack").read_bytes() == int8_pack.read_bytes()
 
 
+def test_a_cnn_that_sees_neighbours_is_calibrated_on_them(dataset, tmp_path):
+    checkpoint = tiny_models.write_acoustic(tmp_path / "mri.pt", neighbours=1)
+    vocoder = tiny_models.write_vocoder(tmp_path / "g_00000001")
+    for cnn in ("float32", "int8"):
+        make_pack(tmp_path / cnn, checkpoint, vocoder, dataclasses.replace(TERMS, cnn=cnn), calibration=dataset)
+    frames = np.load(dataset / "samples" / "a5" / "mri.npy")
+    exact, found = (load_pack(tmp_path / cnn).speech(frames).mel_db for cnn in ("float32", "int8"))
+    assert 0 < np.abs(exact - found).max() < 0.1 * np.ptp(exact)
+
+
 def test_a_mel_that_changes_too_much_is_refused(tiny_checkpoints, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(int8, "LARGEST_CHANGE_DB", 1e-6)
     with pytest.raises(UserError, match="int8 changes its mels by"):
@@ -92,3 +103,15 @@ def test_repeated_frames_are_computed_once(tiny_pack):
     before = generator.features(frame)[0, 0]
     frame[:] = 7
     assert generator.features(frame)[0, 0] == 7 != before
+
+
+def test_a_frame_that_is_repeated_between_other_neighbours_is_computed_again(tiny_pack):
+    cnn = Counted()
+    about = dataclasses.replace(read_about(tiny_pack), neighbours=1)
+    frames = np.repeat(tiny_models.moving_bar(3), [4, 1, 3], axis=0)
+    means = frames.mean((1, 2))
+    expected = [(means[max(t - 1, 0)] + means[t] + means[min(t + 1, 7)]) / 3 for t in range(8)]
+    found = int8.PackMelGenerator(tiny_pack, about, cnn, None).features(frames)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
+    # Runs of equal stacks: aaa three times, aab, abc, bcc, ccc twice.
+    assert cnn.calls == 5

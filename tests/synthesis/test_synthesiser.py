@@ -54,11 +54,28 @@ def test_a_live_stream_equals_the_whole_clip_in_causal_context(models):
     np.testing.assert_allclose(heard, whole.audio["g_00000001"], atol=1e-5)
 
 
-@pytest.mark.parametrize("padding", ["official", "lab"])
-@pytest.mark.parametrize("block_frames", [1, 3])
-def test_samples_come_exactly_at_the_stated_delay(models, block_frames, padding, tmp_path):
-    stream, vocoder = live(models, block_frames, padding, tmp_path)
-    assert stream.latency_frames == block_frames + vocoder.receptive_field[1]
+def between(models, folder, neighbours):
+    """The models with a CNN that sees neighbours of each frame."""
+    checkpoint = tiny_models.write_acoustic(folder / "between.pt", neighbours=neighbours)
+    return dataclasses.replace(models, mri_checkpoint=str(checkpoint))
+
+
+def test_a_live_stream_between_neighbours_equals_the_whole_clip(models, tmp_path):
+    models = between(models, tmp_path, 2)
+    for count in (1, 3, 21):
+        frames = tiny_models.moving_bar(count)
+        stream, _ = live(models)
+        whole = load_synthesiser(dataclasses.replace(models, context="causal")).speech(frames)
+        heard = np.concatenate(list(stream.stream(frames)))
+        np.testing.assert_allclose(heard, whole.audio["g_00000001"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("block_frames", "padding", "neighbours"), [(1, "official", 0), (3, "official", 2), (1, "lab", 1), (3, "lab", 0)]
+)
+def test_samples_come_exactly_at_the_stated_delay(models, block_frames, padding, neighbours, tmp_path):
+    stream, vocoder = live(between(models, tmp_path, neighbours), block_frames, padding, tmp_path)
+    assert stream.latency_frames == block_frames + vocoder.receptive_field[1] + neighbours
     assert stream.latency == pytest.approx(stream.latency_frames * 420 / 11413)
     seen = 0
 

@@ -37,6 +37,7 @@ class MelGenerator(Protocol):
     source : its file.
     frame_size : height and width of input frames, pixels.
     ref_frames : frames per training window.
+    neighbours : frames before and after a frame that its features depend on.
     mel : of the prediction.
     scaler : of the mel in dB.
     """
@@ -51,6 +52,9 @@ class MelGenerator(Protocol):
     def ref_frames(self) -> int: ...  # noqa: D102
 
     @property
+    def neighbours(self) -> int: ...  # noqa: D102
+
+    @property
     def mel(self) -> MelSpec: ...  # noqa: D102
 
     @property
@@ -58,6 +62,10 @@ class MelGenerator(Protocol):
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """Return the features, float32 ``(T, C)``, of gray frames uint8 ``(H, W)`` of `frame_size`."""
+        ...
+
+    def stream(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the same features frame by frame, ``(1, C)``, each as soon as its `neighbours` have come."""
         ...
 
     def decode(self, features: np.ndarray) -> np.ndarray:
@@ -116,7 +124,7 @@ def decode_in_context(decode: Callable[[Array], Array], features: Array, context
         raise UserError("--context", f"is {context!r}", f"give one of {', '.join(get_args(Context))}")
     if context == "sequence":
         return decode(features[None])[0]
-    of_kind = _functions(features)
+    of_kind = functions_of(features)
     length = min(ref_frames, len(features))
     count = len(features) - length + 1
     mels = of_kind.concatenate(
@@ -139,11 +147,11 @@ def decode_in_context(decode: Callable[[Array], Array], features: Array, context
 
 def _windows(features: Array, first: int, end: int, length: int) -> Array:
     """Windows starting at frames ``[first, end)``, ``(end - first, length, C)``."""
-    return _functions(features).stack([features[first + place : end + place] for place in range(length)], 1)
+    return functions_of(features).stack([features[first + place : end + place] for place in range(length)], 1)
 
 
-def _functions(array: Any) -> Any:
-    """The module (NumPy or torch) of ``array``."""
+def functions_of(array: Any) -> Any:
+    """Return the module (NumPy or torch) of ``array``."""
     if isinstance(array, np.ndarray):
         return np
     import torch

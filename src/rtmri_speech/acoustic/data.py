@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 from rtmri_speech.acoustic.context import scaled_frames
+from rtmri_speech.acoustic.neighbours import around
 from rtmri_speech.acoustic.pitch import pitch_targets
 from rtmri_speech.dataset.f0 import read_f0
 from rtmri_speech.dataset.windows import WindowDataset
@@ -36,9 +37,9 @@ _STILL = Augmentation()
 
 
 class MicroBatch(NamedTuple):
-    """Some segments: ``frames`` float32 ``(N, 1, H, W)`` in [0, 1], and their windows by ``starts`` int64 ``(P,)``,
-    ``mel`` float32 ``(P, R, n_mels)`` standardised and ``sound_mask`` float32 ``(P, R)``; ``pitch`` float32 ``(P, R,
-    2)`` of `pitch_targets`, or ``(P, R, 0)`` if none is learnt.
+    """Some segments: ``frames`` float32 ``(N, 2 * neighbours + 1, H, W)`` in [0, 1], and their windows by ``starts``
+    int64 ``(P,)``, ``mel`` float32 ``(P, R, n_mels)`` standardised and ``sound_mask`` float32 ``(P, R)``; ``pitch``
+    float32 ``(P, R, 2)`` of `pitch_targets`, or ``(P, R, 0)`` if none is learnt.
     """
 
     frames: torch.Tensor
@@ -115,6 +116,7 @@ class Segments(Dataset):
     image_size : height and width of the model's input, pixels; None for the stored frames' size.
     mel_floor_db : see `mel_floor`; None for mels as they are.
     f0_dir : directory of `write_f0`; None if F0 and voicing are not learnt.
+    neighbours : of each frame in the model's input, see `around`.
     """
 
     def __init__(
@@ -128,6 +130,7 @@ class Segments(Dataset):
         image_size: tuple[int, int] | None = None,
         mel_floor_db: float | None = None,
         f0_dir: Path | None = None,
+        neighbours: int = 0,
     ) -> None:
         self.windows, self._stretch, self._micro, self._normalisation = (
             windows,
@@ -143,6 +146,7 @@ class Segments(Dataset):
         self._counts = -(-counts // stretch)
         self._before = np.concatenate([[0], np.cumsum(self._counts)])
         self._image_size, self._mel_floor_db, self._f0_dir = image_size, mel_floor_db, f0_dir
+        self._neighbours = neighbours
         self._floors: dict[int, np.float32] = {}
         self._pitch: dict[int, np.ndarray] = {}
         if not len(self):
@@ -194,7 +198,11 @@ class Segments(Dataset):
                     "make the clip and the pairs again",
                 )
             inside = (firsts - run.start)[:, None] + np.arange(length)
-            frames.append(prepared_frames(self._moved(sample.mri[run], key), self.image_size, self._normalisation))
+            # With the neighbours of its ends, all moved as one.
+            wide = slice(max(run.start - self._neighbours, 0), run.stop + self._neighbours)
+            pictures = prepared_frames(self._moved(sample.mri[wide], key), self.image_size, self._normalisation)
+            own = range(run.start - wide.start, run.stop - wide.start)
+            frames.append(around(pictures, own, self._neighbours))
             mels.append(self.windows.scaler.standardise(self._target(clip, run))[inside])
             masks.append(np.asarray(sample.sound_mask[run], np.float32)[inside])
             pitches.append(self.pitch(clip)[run][inside])

@@ -2,7 +2,7 @@
 
 The network is the lab's (EfficientNetV2-B2, mean over space, one bidirectional LSTM whose directions are added,
 dropout, a linear layer); its state dict has the names and shapes of the lab's checkpoint. Frames are ``(N, 1, H, W)``
-in [0, 1], mels ``(..., n_mels)`` standardised dB.
+in [0, 1], or between their neighbours (`acoustic.neighbours.around`), mels ``(..., n_mels)`` standardised dB.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from rtmri_speech.acoustic.neighbours import differences
 from rtmri_speech.acoustic.pitch import outputs_of
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import PRINCIPAL_COMPONENTS, SIDE, NetworkSettings
@@ -72,9 +73,14 @@ class FrameEncoder(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        stride = {} if network.output_stride is None else {"output_stride": network.output_stride}
+        options: dict[str, int] = {}
+        if network.output_stride is not None:
+            options["output_stride"] = network.output_stride
+        self._neighbours = network.neighbours
+        if self._neighbours:
+            options["in_chans"] = 2 * self._neighbours + 1
         try:
-            self.backbone = timm.create_model(network.backbone, features_only=True, out_indices=(-1,), **stride)
+            self.backbone = timm.create_model(network.backbone, features_only=True, out_indices=(-1,), **options)
         except (RuntimeError, AttributeError, TypeError, NotImplementedError, ValueError, AssertionError) as error:
             # timm has no specific exception for an unknown name or unsupported option.
             raise UserError(
@@ -86,8 +92,8 @@ class FrameEncoder(nn.Module):
         self.stride: int = self.backbone.feature_info.reduction()[-1]
 
     def forward(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
-        """Return the last feature map ``(N, C, h, w)`` of frames ``(N, 1, H, W)``."""
-        picture = frames.expand(-1, 3, -1, -1)
+        """Return the last feature map ``(N, C, h, w)`` of frames ``(N, 2 * neighbours + 1, H, W)``."""
+        picture = differences(frames) if self._neighbours else frames.expand(-1, 3, -1, -1)
         if recomputing is None or not torch.is_grad_enabled():
             return self.backbone(picture)[-1]
         parts = self._parts()
@@ -230,7 +236,7 @@ class AcousticModel(nn.Module):
         self.head = nn.Linear(network.rnn_hidden, network.outputs)
 
     def feature_maps(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
-        """Return the last feature maps ``(N, C, h, w)`` of frames ``(N, 1, H, W)``."""
+        """Return the last feature maps ``(N, C, h, w)`` of frames ``(N, 2 * neighbours + 1, H, W)``."""
         return self.cnn(frames, recomputing)
 
     def features(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
@@ -256,7 +262,7 @@ class AcousticModel(nn.Module):
 
         Parameters
         ----------
-        frames : ``(N, 1, H, W)``, each encoded by the CNN once for all windows.
+        frames : ``(N, 2 * neighbours + 1, H, W)``, each encoded by the CNN once for all windows.
         starts : int64 ``(P,)``, each window's first frame.
         length : frames per window, R.
 

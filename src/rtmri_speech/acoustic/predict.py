@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rtmri_speech.acoustic.context import (
 )
 from rtmri_speech.acoustic.data import prepared_frames
 from rtmri_speech.acoustic.model import AcousticModel, Network, load_weights
+from rtmri_speech.acoustic.neighbours import all_around
 from rtmri_speech.dataset.log_mels import export_each
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
@@ -84,6 +85,11 @@ class AcousticBundle:
     precision: Precision = "float32"
 
     @property
+    def neighbours(self) -> int:
+        """Frames before and after a frame that its features depend on."""
+        return self.model.network.neighbours
+
+    @property
     def device(self) -> torch.device:
         """Device of the model."""
         return self.model.head.weight.device
@@ -92,6 +98,12 @@ class AcousticBundle:
         """Return the CNN's features of each frame, float32 ``(T, C)``; see `context.MelGenerator`."""
         with torch.inference_mode():
             return frame_features(self, frames).cpu().numpy()
+
+    @torch.inference_mode()
+    def stream(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the features of each frame, float32 ``(1, C)``; see `context.MelGenerator`."""
+        for features in _features_of_blocks(self, frames, 1):
+            yield from features.cpu().numpy()[:, None]
 
     def decode(self, features: np.ndarray) -> np.ndarray:
         """Return the outputs of features; see `context.MelGenerator`."""
@@ -139,6 +151,22 @@ def _lab_network(state: Any, path: str | Path, remedy: str) -> dict[str, int]:
         raise UserError(path, "lacks the weights head.weight", remedy)
     n_mels, rnn_hidden = last.shape
     return {"rnn_hidden": rnn_hidden, "n_mels": n_mels}
+
+
+def neighbours_of(content: Mapping[str, Any]) -> int:
+    """Return the neighbours of each frame in the input of a checkpoint's network; 0 if it is from before them."""
+    return content.get("network", {}).get("neighbours", 0)
+
+
+def require_neighbours(content: Mapping[str, Any], neighbours: int, source: str | Path) -> None:
+    """Refuse a checkpoint to begin from with another number of neighbours: its weights can have the same shape, and are
+    of other channels."""
+    if (given := neighbours_of(content)) != neighbours:
+        raise UserError(
+            source,
+            f"was trained with {given} neighbours of each frame, not {neighbours}",
+            f"set acoustic: {{neighbours: {given}}}, or begin without it",
+        )
 
 
 def seen_by(content: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -210,12 +238,22 @@ def load_acoustic_model(
 
 def frame_features(bundle: AcousticBundle, frames: Iterable[np.ndarray]) -> torch.Tensor:
     """Return the CNN's features of each frame, float32 ``(T, C)`` on the model's device; see `predict_db`."""
-    parts = []
-    for block in frame_blocks(frames, CHUNK_FRAMES.get(bundle.device.type, 8), bundle.frame_size, bundle.source):
-        picture = prepared_frames(block, bundle.image_size, bundle.normalisation).to(bundle.device)
+    return torch.cat([*_features_of_blocks(bundle, frames, CHUNK_FRAMES.get(bundle.device.type, 8))])
+
+
+def _features_of_blocks(
+    bundle: AcousticBundle, frames: Iterable[np.ndarray], block_frames: int
+) -> Iterator[torch.Tensor]:
+    """Features ``(t, C)`` of the frames, about ``block_frames`` at a time."""
+    pictures = (
+        prepared_frames(block, bundle.image_size, bundle.normalisation)
+        for block in frame_blocks(frames, block_frames, bundle.frame_size, bundle.source)
+    )
+    for picture in all_around(pictures, bundle.neighbours):
+        # Not around the yield: the mode is the thread's, and the generator is left in between.
         with reduced_precision(bundle.device, bundle.precision):
-            parts.append(bundle.model.features(picture).float())
-    return torch.cat(parts)
+            features = bundle.model.features(picture.to(bundle.device)).float()
+        yield features
 
 
 def reduced_precision(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:

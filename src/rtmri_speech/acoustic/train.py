@@ -40,10 +40,13 @@ from rtmri_speech.acoustic.model import (
     load_pretrained_backbone,
     load_weights,
 )
+from rtmri_speech.acoustic.neighbours import all_around
 from rtmri_speech.acoustic.predict import (
     Precision,
+    neighbours_of,
     read_acoustic_checkpoint,
     reduced_precision,
+    require_neighbours,
     seen_by,
 )
 from rtmri_speech.acoustic.principal_axes import principal_axes
@@ -219,6 +222,7 @@ class AcousticTask(Task):
         cut = settings.stretch, settings.micro_batch_size, settings.frame_normalisation
         common: dict[str, Any] = {"image_size": settings.image_size, "mel_floor_db": settings.mel_floor_db}
         common["f0_dir"] = settings.f0_dir if settings.pitch else None
+        common["neighbours"] = settings.neighbours
         self.segments = Segments(self.windows["training"], *cut, settings.seed, settings.augmentation, **common)
         self.validation = Segments(self.windows["validation"], *cut, None, **common)
         height, width = self.segments.image_size
@@ -351,7 +355,11 @@ class AcousticTask(Task):
             if isinstance(self.model.cnn, PrincipalComponents):
                 self._initialise_encoder()
             weights = superseded.get("model")
-            taken = load_fitting_weights(self.model, weights if isinstance(weights, Mapping) else {})
+            weights = dict(weights) if isinstance(weights, Mapping) else {}
+            if neighbours_of(superseded["best"] or {}) != self.settings.neighbours:
+                # Those of the first convolution are of other channels, even if they have the same shape.
+                weights.pop(next(name for name, _ in self.model.named_parameters()), None)
+            taken = load_fitting_weights(self.model, weights)
             self.seen_before = seen_by(superseded["best"]) if superseded["best"] else None
             _log.info(f"{self.settings.state_dir}: warm start with {taken} of {len(self.model.state_dict())} tensors.")
         elif file is not None and file.is_file():
@@ -393,6 +401,7 @@ class AcousticTask(Task):
 
     def _begin_from(self, file: Path) -> None:
         content = read_acoustic_checkpoint(file)
+        require_neighbours(content, self.settings.neighbours, file)
         load_weights(self.model, content["model_state_dict"], file)
         self.seen_before = seen_by(content)
         optimiser = content.get("optimizer_state_dict")
@@ -610,12 +619,13 @@ class AcousticTask(Task):
         windows = self.windows["validation"]
         for clip, id in enumerate(windows.ids[:PICTURED_CLIPS]):
             sample = windows.sample(clip)
-            features = []
-            for first in range(0, len(sample.mri), 32):
-                frames = prepared_frames(
-                    sample.mri[first : first + 32], self.image_size, self.settings.frame_normalisation
-                )
-                features.append(model.features(frames.to(self.group.device)))
+            blocks = (
+                prepared_frames(sample.mri[first : first + 32], self.image_size, self.settings.frame_normalisation)
+                for first in range(0, len(sample.mri), 32)
+            )
+            features = [
+                model.features(frames.to(self.group.device)) for frames in all_around(blocks, self.settings.neighbours)
+            ]
             mel = decode_in_context(model.decode, torch.cat(features), "window", self.settings.ref_frames)
             yield id, [windows.scaler.standardise(sample.mel_db).T, mel.cpu().numpy().T]
 

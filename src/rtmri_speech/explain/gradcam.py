@@ -26,6 +26,7 @@ from torch import nn
 from rtmri_speech.acoustic.context import Context, decode_in_context
 from rtmri_speech.acoustic.data import prepared_frames
 from rtmri_speech.acoustic.model import AcousticModel, PrincipalComponents
+from rtmri_speech.acoustic.neighbours import all_around
 from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.bands import Band, filters
@@ -139,9 +140,12 @@ def require_size(bundle: AcousticBundle, frames: np.ndarray) -> None:
 
 
 def _pictures(bundle: AcousticBundle, frames: np.ndarray) -> Iterator[torch.Tensor]:
-    for first in range(0, len(frames), CHUNK_FRAMES):
-        chunk = frames[first : first + CHUNK_FRAMES]
-        yield prepared_frames(chunk, bundle.image_size, bundle.normalisation).to(bundle.device)
+    """The CNN's input for the frames of a clip, in blocks."""
+    blocks = (
+        prepared_frames(frames[first : first + CHUNK_FRAMES], bundle.image_size, bundle.normalisation)
+        for first in range(0, len(frames), CHUNK_FRAMES)
+    )
+    return (block.to(bundle.device) for block in all_around(blocks, bundle.neighbours))
 
 
 @contextmanager
@@ -206,11 +210,11 @@ def slopes_at(
 ) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
     """Yield the activation of a stage for each block of pictures, and the gradient of each target there.
 
-    By a backward pass from the features, which is exact because frames are independent up to there.
+    By a backward pass from the features, which is exact because the CNN's inputs are independent up to there.
 
     Parameters
     ----------
-    pictures : prepared, in blocks ``(t, 1, H, W)`` on the model's device.
+    pictures : the CNN's input, in blocks ``(t, 2 * neighbours + 1, H, W)`` on the model's device.
     gradients : of each target by the features of all frames, ``(T, C)``.
     stage : of the backbone; None for the pictures themselves.
 

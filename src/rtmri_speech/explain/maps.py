@@ -16,6 +16,7 @@ import torch
 
 from rtmri_speech.acoustic.context import Context, decode_in_context
 from rtmri_speech.acoustic.data import prepared_frames
+from rtmri_speech.acoustic.neighbours import all_around, around
 from rtmri_speech.acoustic.pitch import split_outputs
 from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.errors import UserError
@@ -83,12 +84,15 @@ def integrated_gradients(
 
     The gradient averaged over a straight path from the mean picture in every frame to the clip, times the difference
     (M. Sundararajan et al., *Axiomatic attribution for deep networks*, 2017). The sum is the difference in power
-    between the two ends, up to the error of `STEPS` midpoints.
+    between the two ends, up to the error of `STEPS` midpoints. With neighbours of each frame in the CNN's input, a map
+    has what all its channels add.
     """
     pictures = prepared_frames(frames, bundle.image_size, bundle.normalisation)
     start = pictures.mean(0, keepdim=True)
     bins = filters(bands, bundle.mel)
-    total = [torch.zeros_like(pictures) for _ in bins]
+    # Of the channels; what they add is the same for frames and for differences of frames.
+    apart = around(pictures - start, range(len(pictures)), bundle.neighbours)
+    total = [torch.zeros_like(apart) for _ in bins]
     with evaluating(bundle.model):
         for step in range(STEPS):
             between = start + (step + 0.5) / STEPS * (pictures - start)
@@ -96,7 +100,7 @@ def integrated_gradients(
             blocks = slopes_at(bundle, _blocks(bundle, between), gradients, None)
             for mean, slopes in zip(total, zip(*(of_block for _, of_block in blocks), strict=True), strict=True):
                 mean += torch.cat(slopes).cpu() / STEPS
-    return {name: (mean * (pictures - start))[:, 0].numpy() for name, mean in zip(bins, total, strict=True)}
+    return {name: (mean * apart).sum(1).numpy() for name, mean in zip(bins, total, strict=True)}
 
 
 def occlusion(
@@ -152,7 +156,8 @@ def _features(bundle: AcousticBundle, pictures: torch.Tensor) -> torch.Tensor:
 
 
 def _blocks(bundle: AcousticBundle, pictures: torch.Tensor) -> Iterator[torch.Tensor]:
-    return (block.to(bundle.device) for block in pictures.split(CHUNK_FRAMES))
+    """The CNN's input for the frames of a clip, in blocks."""
+    return (block.to(bundle.device) for block in all_around(pictures.split(CHUNK_FRAMES), bundle.neighbours))
 
 
 def _squares(side: int) -> list[slice]:

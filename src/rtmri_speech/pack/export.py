@@ -43,7 +43,16 @@ SMALLEST_SNR = 90.0
 _COMPARED_FRAMES = (1, 7)
 """Lengths at which a pack is compared; the second differs from the export's example."""
 
-_CARRIED_SETTINGS = {"backbone", "components", "output_stride", "rnn_hidden", "dropout", "n_mels", "pitch"}
+_CARRIED_SETTINGS = {
+    "backbone",
+    "components",
+    "output_stride",
+    "neighbours",
+    "rnn_hidden",
+    "dropout",
+    "n_mels",
+    "pitch",
+}
 """Supported network settings; others are refused unless they have their default."""
 
 _CARRIED_PARTS = {"cnn", "rnn", "dropout", "head"}
@@ -110,6 +119,7 @@ def make_pack(
         ref_frames=acoustic.ref_frames,
         receptive_field=vocoder.receptive_field,
         pitch=acoustic.model.network.pitch,
+        neighbours=acoustic.neighbours,
         vocoder_mel=None if speaking is vocoder else vocoder.spec.to_dict(),
         graphs=digests(graphs),
         models={name: contents_hash(file) for name, file in files.items() if file},
@@ -125,7 +135,8 @@ def make_pack(
 
 
 def acoustic_graphs(acoustic: AcousticBundle) -> tuple[bytes, bytes]:
-    """Return graphs of the CNN, frame uint8 ``(1, *image_size)`` to features ``(1, C)``, and of the recurrent part.
+    """Return graphs of the CNN, a frame between its neighbours uint8 ``(2 * neighbours + 1, *image_size)`` to features
+    ``(1, C)``, and of the recurrent part.
 
     Raises
     ------
@@ -136,9 +147,9 @@ def acoustic_graphs(acoustic: AcousticBundle) -> tuple[bytes, bytes]:
     _require_known(acoustic.model, source)
     model = copy.deepcopy(acoustic.model).float().eval()
     fold_batch_norm(model)
-    frame = torch.zeros(1, *acoustic.image_size, dtype=torch.uint8)
+    frame = torch.zeros(2 * acoustic.neighbours + 1, *acoustic.image_size, dtype=torch.uint8)
     what = f"{source}, backbone {model.network.backbone}"
-    cnn = traced(_FrameFeatures(model, acoustic.normalisation), frame, ("frame", "features"), what)
+    cnn = traced(_FrameFeatures(model, acoustic.normalisation, acoustic.neighbours), frame, ("frame", "features"), what)
     return cnn, recurrence_graph(model, source)
 
 
@@ -156,19 +167,23 @@ def _require_known(model: AcousticModel, source: str) -> None:
 
 
 class _FrameFeatures(nn.Module):
-    """Frames uint8 ``(N, H, W)`` to features ``(N, C)``, normalised as `signal.video.normalise_frames` does."""
+    """A frame between its neighbours, uint8 ``(2 * neighbours + 1, H, W)``, to features ``(1, C)``, normalised as
+    `signal.video.normalise_frames` does; without neighbours, any number of frames.
+    """
 
-    def __init__(self, model: AcousticModel, normalisation: Normalisation) -> None:
+    def __init__(self, model: AcousticModel, normalisation: Normalisation, neighbours: int = 0) -> None:
         super().__init__()
-        self.model, self.normalisation = model, normalisation
+        self.model, self.normalisation, self.neighbours = model, normalisation, neighbours
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         picture = frames.float()
         if self.normalisation == "unit":
-            return self.model.features((picture / 255)[:, None])
-        low = picture.amin((1, 2), keepdim=True)
-        spread = picture.amax((1, 2), keepdim=True) - low
-        return self.model.features(((picture - low) / spread.clamp(min=1))[:, None])
+            picture = (picture / 255)[:, None]
+        else:
+            low = picture.amin((1, 2), keepdim=True)
+            spread = picture.amax((1, 2), keepdim=True) - low
+            picture = ((picture - low) / spread.clamp(min=1))[:, None]
+        return self.model.features(picture.transpose(0, 1) if self.neighbours else picture)
 
 
 def _training(content: Mapping[str, Any], source: str | Path) -> dict[str, Any] | None:

@@ -1,8 +1,9 @@
 """File format of a pack: an uncompressed zip of a description and three ONNX graphs.
 
-``pack.json`` describes the pack; ``cnn.onnx`` maps a frame to features, ``recurrence.onnx`` features to the
-standardised mel, ``vocoder.onnx`` a log mel to samples; without the last, the description names a vocoder without
-training. It contains no executable code, and no date, path or machine name: the same models give the same bytes.
+``pack.json`` describes the pack; ``cnn.onnx`` maps a frame (between its neighbours, if it sees them) to features,
+``recurrence.onnx`` features to the standardised mel, ``vocoder.onnx`` a log mel to samples; without the last, the
+description names a vocoder without training. It contains no executable code, and no date, path or machine name: the
+same models give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rtmri_speech.atomic import replacing
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.graphs.read import ports
-from rtmri_speech.settings.acoustic import Normalisation
+from rtmri_speech.settings.acoustic import MOST_NEIGHBOURS, Normalisation
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import UNREADABLE_ZIP, build, parse_json, read_json, require_type
 from rtmri_speech.vocoder.interpolation import require_fit
@@ -78,6 +79,7 @@ class About:
     vocoder_mel : `MelSpec.to_dict` of the vocoder's mel if it has another frame rate than ``mel``.
     untrained : the vocoder of `vocoder.untrained` that is used if there is no graph of one.
     cnn : numbers of ``cnn.onnx``, for information only.
+    neighbours : frames before and after a frame in the CNN's input (`acoustic.neighbours`), N.
     """
 
     licence: str
@@ -105,6 +107,8 @@ class About:
     untrained: str = "griffin-lim"
     # Packs without this entry are from when there was one kind.
     cnn: Literal["float32", "int8"] = "float32"
+    # Packs without this entry see single frames.
+    neighbours: int = 0
 
     def __post_init__(self) -> None:
         for name in ("licence", "speaker", "consent"):
@@ -113,9 +117,13 @@ class About:
         for name, largest in (("frame_size", LARGEST_PICTURE), ("image_size", LARGEST_PICTURE)):
             if not all(1 <= side <= largest for side in getattr(self, name)):
                 raise UserError(name, f"is {getattr(self, name)}", f"give 1 to {largest} pixels a side")
-        for name, largest in (("ref_frames", LARGEST_WINDOW), ("features", _LARGEST_FEATURES)):
-            if not 1 <= getattr(self, name) <= largest:
-                raise UserError(name, f"is {getattr(self, name)}", f"give 1 to {largest}")
+        for name, least, largest in (
+            ("ref_frames", 1, LARGEST_WINDOW),
+            ("features", 1, _LARGEST_FEATURES),
+            ("neighbours", 0, MOST_NEIGHBOURS),
+        ):
+            if not least <= getattr(self, name) <= largest:
+                raise UserError(name, f"is {getattr(self, name)}", f"give {least} to {largest}")
         if not all(0 <= frames <= _LONGEST_REACH for frames in self.receptive_field):
             raise UserError("receptive_field", f"is {self.receptive_field}", f"give 0 to {_LONGEST_REACH} frames")
         if self.untrained not in UNTRAINED:
@@ -137,6 +145,8 @@ def encoded(about: About) -> bytes:
         del content["pitch"]
     if about.cnn == "float32":
         del content["cnn"]
+    if not about.neighbours:
+        del content["neighbours"]
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -208,7 +218,7 @@ def require_ports(graph: bytes, about: About, name: str, source: str) -> None:
     n_mels, features = about.mel["n_mels"], about.features
     outputs = outputs_of(n_mels, about.pitch)
     wanted = {
-        "cnn.onnx": (("uint8", (1, *about.image_size)), ("float32", (1, features))),
+        "cnn.onnx": (("uint8", (2 * about.neighbours + 1, *about.image_size)), ("float32", (1, features))),
         "recurrence.onnx": (("float32", (None, None, features)), ("float32", (None, None, outputs))),
         "vocoder.onnx": (("float32", (1, n_mels, None)), ("float32", (1, 1, None))),
     }[name]

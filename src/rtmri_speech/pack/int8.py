@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rtmri_speech.acoustic.context import predict_db, scaled_frames
+from rtmri_speech.acoustic.neighbours import around
 from rtmri_speech.dataset.filelists import read_filelist
 from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.errors import UserError
@@ -62,7 +63,7 @@ def with_int8_cnn(
                 "give the dataset that it was trained on",
             )
     cnn = GRAPHS[0]
-    smaller = {**graphs, cnn: in_int8(graphs[cnn], _spread(training, about.image_size))}
+    smaller = {**graphs, cnn: in_int8(graphs[cnn], _spread(training, about.image_size, about.neighbours))}
     changed = dataclasses.replace(about, graphs=digests(smaller))
     require_ports(smaller[cnn], changed, cnn, f"{path}, {cnn}")
     judged = validation[:JUDGED_CLIPS]
@@ -79,14 +80,17 @@ def with_int8_cnn(
     return changed, smaller
 
 
-def _spread(samples: Sequence[Sample], size: tuple[int, int]) -> list[np.ndarray]:
-    """Frames of the clips at even distances, uint8 ``(1, *size)`` each."""
+def _spread(samples: Sequence[Sample], size: tuple[int, int], neighbours: int) -> list[np.ndarray]:
+    """Frames of the clips at even distances, each between its neighbours, uint8 ``(2 * neighbours + 1, *size)``."""
     counts = np.cumsum([0, *(len(sample.mri) for sample in samples)])
     frames = []
     for place in np.linspace(0, counts[-1] - 1, min(CALIBRATION_FRAMES, int(counts[-1]))).astype(int):
         clip = int(np.searchsorted(counts, place, side="right")) - 1
         first = int(place - counts[clip])
-        frames.append(scaled_frames(samples[clip].mri[first : first + 1], size))
+        begin = max(first - neighbours, 0)
+        pictures = samples[clip].mri[begin : first + neighbours + 1]
+        (stack,) = around(pictures[:, None], range(first - begin, first - begin + 1), neighbours)
+        frames.append(scaled_frames(stack, size))
     return frames
 
 

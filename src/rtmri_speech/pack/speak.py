@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from rtmri_speech.acoustic.context import Context, frame_blocks, scaled_frames
+from rtmri_speech.acoustic.neighbours import all_around
 from rtmri_speech.acoustic.pitch import outputs_of
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.graphs.run import Graph
@@ -32,6 +33,7 @@ class PackMelGenerator:
 
     def __init__(self, source: Path, about: About, cnn: Graph, recurrence: Graph) -> None:
         self.source, self.frame_size, self.ref_frames = source, about.frame_size, about.ref_frames
+        self.neighbours = about.neighbours
         self.mel, self.scaler = MelSpec.from_dict(about.mel), Scaler.from_dict(about.scaler, source)
         self._image_size, self._cnn, self._recurrence = about.image_size, cnn, recurrence
         self._features, self._outputs = about.features, outputs_of(self.mel.n_mels, about.pitch)
@@ -39,15 +41,22 @@ class PackMelGenerator:
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """Return the features of frames."""
-        # One at a time: batches are no faster, and ONNX Runtime keeps the memory of the largest one.
-        return np.concatenate([self._of(block) for block in frame_blocks(frames, 1, self.frame_size, self.source)])
+        return np.concatenate([*self.stream(frames)])
 
-    def _of(self, frame: np.ndarray) -> np.ndarray:
-        """Features ``(1, C)`` of one frame ``(1, H, W)``; those of the frame before it if that is the same."""
+    def stream(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the features of each frame."""
+        # One at a time: batches are no faster, and ONNX Runtime keeps the memory of the largest one.
+        pictures = (block[:, None] for block in frame_blocks(frames, 1, self.frame_size, self.source))
+        for block in all_around(pictures, self.neighbours):
+            yield from map(self._of, block)
+
+    def _of(self, stack: np.ndarray) -> np.ndarray:
+        """Features ``(1, C)`` of a frame between its neighbours, ``(2 * neighbours + 1, H, W)``; those of the frame
+        before it if all are the same."""
         # Videos repeat frames where their rate was raised.
-        if self._latest is None or not np.array_equal(self._latest[0], frame):
-            features = self._cnn(scaled_frames(frame, self._image_size), (1, self._features))
-            self._latest = np.array(frame), features
+        if self._latest is None or not np.array_equal(self._latest[0], stack):
+            features = self._cnn(scaled_frames(stack, self._image_size), (1, self._features))
+            self._latest = np.array(stack), features
         return self._latest[1]
 
     def decode(self, features: np.ndarray) -> np.ndarray:

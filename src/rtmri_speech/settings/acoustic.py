@@ -28,6 +28,8 @@ Normalisation = Literal["unit", "frame"]
 """Normalisations of frames to [0, 1]."""
 PRINCIPAL_COMPONENTS = "principal_components"
 """The backbone that is no CNN."""
+MOST_NEIGHBOURS = 8
+"""Keeps the channels of a malformed checkpoint within memory."""
 SIDE = 32
 """Height and width of the pictures whose principal components are used, pixels."""
 Ramp = tuple[NotNegative, NotNegative]
@@ -98,6 +100,11 @@ class NetworkSettings(Section):
         "Pixels per cell of the last feature map (at least 8 x 8 cells are recommended for Grad-CAM); empty means"
         " the backbone's default.",
     )
+    neighbours: Annotated[int, Within(ge=0, le=MOST_NEIGHBOURS)] = setting(
+        0,
+        "Frames before and after each frame whose difference from it the CNN sees too, and thereby motion: 2 further"
+        " channels for each. Live synthesis waits for as many frames more.",
+    )
     pitch: bool = setting(
         False,
         "Also learn F0 and voicing from the picture, as two further outputs: synthesis.vocoder world needs them.",
@@ -112,6 +119,12 @@ class NetworkSettings(Section):
             raise UserError(
                 "acoustic.output_stride",
                 f"is {self.output_stride}, but principal components have no stages",
+                "leave it out, or name a CNN as the backbone",
+            )
+        if self.backbone == PRINCIPAL_COMPONENTS and self.neighbours:
+            raise UserError(
+                "acoustic.neighbours",
+                f"is {self.neighbours}, but principal components are of single frames",
                 "leave it out, or name a CNN as the backbone",
             )
 
@@ -223,6 +236,12 @@ class Training(NetworkSettings):
                 "acoustic.cnn_pretrained",
                 f"is {self.cnn_pretrained}, but principal components are computed from the training clips",
                 "leave it out, or name a CNN as the backbone",
+            )
+        if self.neighbours and self.cnn_pretrained:
+            raise UserError(
+                "acoustic.neighbours",
+                f"is {self.neighbours}, but pretrained weights are of single pictures",
+                "leave it out, or begin with random weights (cnn_pretrained: false)",
             )
 
 

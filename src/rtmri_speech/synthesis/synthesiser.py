@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -68,7 +69,8 @@ class LiveSynthesiser:
     ----------
     mel, frame_size : of the output; height and width of input frames, pixels.
     block_frames, block_seconds : length of a block.
-    look_ahead : future frames that a sample depends on, through the vocoder; the causal mel generator has none.
+    look_ahead : future frames that a sample depends on, through the vocoder, and through the neighbours in the CNN's
+        input; the causal LSTM adds none.
     latency_frames : maximum delay from the start of a frame to its samples: block size plus look-ahead, without
         computation.
     latency : the same in seconds.
@@ -81,7 +83,7 @@ class LiveSynthesiser:
         self._acoustic, self._vocoder = acoustic, vocoder
         self.mel, self.frame_size, self.block_frames = acoustic.mel, acoustic.frame_size, vocoder.block_frames
         self.block_seconds = self.block_frames / float(self.mel.frame_rate)
-        self.look_ahead = vocoder.receptive_field[1]
+        self.look_ahead = vocoder.receptive_field[1] + acoustic.neighbours
         self.latency_frames = self.block_frames + self.look_ahead
         self.latency = self.latency_frames / float(self.mel.frame_rate)
 
@@ -101,8 +103,11 @@ class LiveSynthesiser:
     def _log_mels(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         acoustic = self._acoustic
         window: deque[np.ndarray] = deque(maxlen=acoustic.ref_frames)
-        for frame in frames:
-            window.append(acoustic.features(frame[None]))
+        frames = iter(frames)
+        # A stream that ends before its first frame has no speech, and is no fault of a video.
+        first = [*itertools.islice(frames, 1)]
+        for features in acoustic.stream(itertools.chain(first, frames)) if first else ():
+            window.append(features)
             outputs = acoustic.decode(np.concatenate(window)[None])[0, -1:]
             standardised, _ = split_outputs(outputs, acoustic.mel.n_mels)
             yield np.float32(acoustic.mel.log_from_db(acoustic.scaler.restore(standardised)).T)

@@ -5,11 +5,11 @@
 For the mel generator, at the size of config/config.yaml or at full size (EfficientNetV2-B2 at 256x256, LSTM 640):
 loader, augmentation, CNN, LSTM with the last layer, loss, optimiser. For the vocoder (HiFi-GAN V1): generator,
 discriminators' step, judging in the generator's step, mel, optimisers. Each part is computed by itself, forward and
-backward, on the same batch; CPU seconds of one thread, medians. Whole steps alternate: ours, ours with F0 (pitch), and
-the other program: the lab's with the same network (single windows of 4 frames, micro-batches of 2, float32, no
-augmentation), or the official HiFi-GAN step. The limit is the floating-point operations of the step's convolutions and
-matrix products, a backward pass counted as two forward passes, over the measured speed of a product of two matrices of
-1024x1024.
+backward, on the same batch; CPU seconds of one thread, medians. Whole steps alternate: ours, ours with F0 (pitch), ours
+with or without neighbours of each frame, and the other program: the lab's with the same network (single windows of 4
+frames, micro-batches of 2, float32, no augmentation), or the official HiFi-GAN step. The limit is the floating-point
+operations of the step's convolutions and matrix products, a backward pass counted as two forward passes, over the
+measured speed of a product of two matrices of 1024x1024.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAB = {"stretch": 1, "micro_batch_size": 2, "channels_last": False, "amp": "float32", "augmentation": None}
+LAB |= {"neighbours": 0}
 
 
 def main() -> None:
@@ -120,7 +121,8 @@ def mel_generator(what: str, args: argparse.Namespace, folder: Path) -> None:
             np.save(folder / "f0" / f"{id}.npy", np.where(np.arange(length) % 3, 120, 0).astype(np.float32))
     if demo:
         used = load_configuration(yaml.safe_load((ROOT / "config" / "config.yaml").read_text())).acoustic
-        names = "backbone image_size output_stride rnn_hidden dropout augmentation stretch loss weight_decay lr average"
+        names = "backbone image_size output_stride neighbours rnn_hidden dropout augmentation stretch loss"
+        names += " weight_decay lr average"
         ours = {name: getattr(used, name) for name in names.split()}
         ours |= {"batch_size": 3, "micro_batch_size": 3, "amp": "float32"}
     else:
@@ -128,7 +130,9 @@ def mel_generator(what: str, args: argparse.Namespace, folder: Path) -> None:
     lab = {name: value for name, value in {**ours, **LAB}.items() if value is not None}
     lab["batch_size"] = ours["stretch"] * ours["batch_size"]
     pitch = {"pitch": True, "f0_dir": folder / "f0"}
-    trainings = {"ours": ours, "ours, with F0 (pitch)": ours | pitch, "the lab's program": lab}
+    other = 0 if ours.get("neighbours") else 1
+    trainings = {"ours": ours, "ours, with F0 (pitch)": ours | pitch}
+    trainings |= {f"ours, neighbours: {other}": ours | {"neighbours": other}, "the lab's program": lab}
     steps = {name: one_training(dataset, folder / name[:8], **changed) for name, changed in trainings.items()}
     units = dict.fromkeys(steps, 0)
 

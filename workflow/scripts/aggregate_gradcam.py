@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.settings.all import FORMANT_BANDS
 from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import Look
 
@@ -15,7 +16,7 @@ def main() -> None:
     )
     parser.add_argument("--processed-dir", type=Path, required=True, help="dataset with the frames")
     parser.add_argument("--clips", nargs="+", metavar="ID", required=True)
-    parser.add_argument("--bands", nargs="+", metavar="NAME", default=["F1", "F2"])
+    parser.add_argument("--bands", nargs="+", metavar="NAME", default=list(FORMANT_BANDS))
     parser.add_argument("--phoneme-dir", type=Path, help="directory with <id>.json (demo) or <id>.TextGrid")
     parser.add_argument(
         "--regions", type=Path, help="JSON of head regions: {group: {region: [[x, y], ...]}} in a 256x256 picture"

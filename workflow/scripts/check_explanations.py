@@ -11,6 +11,7 @@ from pathlib import Path
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
 from rtmri_speech.settings.acoustic import Prediction
+from rtmri_speech.settings.all import WRITTEN_BANDS
 from rtmri_speech.settings.flags import add_flags
 
 
@@ -19,7 +20,7 @@ def main() -> None:
     parser.add_argument("--processed_dir", type=Path, required=True, help="dataset")
     parser.add_argument("--clips", nargs="+", metavar="ID", required=True)
     parser.add_argument("--mri_checkpoint", type=Path, required=True, help="checkpoint of the mel generator")
-    parser.add_argument("--bands", nargs="+", metavar="NAME:LOW-HIGH", default=["F1:300-900", "F2:900-2500"])
+    parser.add_argument("--bands", nargs="+", metavar="NAME:LOW-HIGH", default=WRITTEN_BANDS)
     parser.add_argument(
         "--regions", type=Path, help="JSON {group: {region: [[x, y], ...]}}; the first group is the vocal tract"
     )

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from rtmri_speech.errors import run_script
+from rtmri_speech.settings.all import FORMANT_BANDS
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     )
     parser.add_argument("--processed_dir", type=Path, required=True, help="dataset, for the frame rate")
     parser.add_argument("--clips", nargs="+", metavar="ID", required=True)
-    parser.add_argument("--bands", nargs="+", metavar="NAME", default=["F1", "F2"])
+    parser.add_argument("--bands", nargs="+", metavar="NAME", default=list(FORMANT_BANDS))
     parser.add_argument(
         "--regions", type=Path, required=True, help="JSON {group: {region: [[x, y], ...]}}; the first group's are named"
     )

@@ -16,6 +16,7 @@ from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import UserError, run_script
 from rtmri_speech.obsolete_flags import add_code_dir
 from rtmri_speech.settings.acoustic import Prediction
+from rtmri_speech.settings.all import WRITTEN_BANDS
 from rtmri_speech.settings.data import Video
 from rtmri_speech.settings.flags import add_flags, from_flags
 from rtmri_speech.settings.use import GradCam
@@ -35,7 +36,7 @@ def parse() -> argparse.Namespace:
         "--formant-band",
         action="append",
         metavar="NAME:LOW-HIGH",
-        help="band in Hz; repeatable (default: F1:300-900, F2:900-2500)",
+        help=f"band in Hz; repeatable (default: {', '.join(WRITTEN_BANDS)})",
     )
     add_flags(parser, GradCam)
     add_flags(parser, Prediction, "context")
@@ -68,7 +69,7 @@ def main() -> None:
 
     maps = from_flags(GradCam, args)
     settings = ClipSettings(
-        bands=tuple(map(Band.parse, args.formant_band or ["F1:300-900", "F2:900-2500"])),
+        bands=tuple(map(Band.parse, args.formant_band or WRITTEN_BANDS)),
         target_frames=maps.target_frames,
         intervals=tuple(map(Interval.parse, maps.intervals)),
         reduction=maps.reduction,

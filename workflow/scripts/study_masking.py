@@ -7,6 +7,7 @@ from pathlib import Path
 from rtmri_speech.devices import add_gpus_flag, take_gpus
 from rtmri_speech.errors import run_script
 from rtmri_speech.settings.acoustic import Prediction
+from rtmri_speech.settings.all import WRITTEN_BANDS
 from rtmri_speech.settings.flags import add_flags
 from rtmri_speech.settings.use import Darkening
 
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--regions", type=Path, help="JSON of further regions {group: {region: [[x, y], ...]}} in a 256x256 picture"
     )
-    parser.add_argument("--bands", nargs="+", metavar="NAME:LOW-HIGH", default=["F1:300-900", "F2:900-2500"])
+    parser.add_argument("--bands", nargs="+", metavar="NAME:LOW-HIGH", default=WRITTEN_BANDS)
     parser.add_argument("--gradcam-dir", type=Path, help="directory with <id>/gradcam_<band>_sequence.npy")
     parser.add_argument(
         "--output-dir", type=Path, required=True, help="directory for masking.csv, masking.png and wavs/"

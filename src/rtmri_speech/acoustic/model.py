@@ -240,7 +240,7 @@ class AcousticModel(nn.Module):
         return self.cnn(frames, recomputing)
 
     def features(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
-        """Return the features ``(N, C)`` of frames ``(N, 1, H, W)``: the mean of each map over space."""
+        """Return the features ``(N, C)`` of frames as `feature_maps` takes them: the mean of each map over space."""
         return self.cnn.features(frames, recomputing)
 
     def decode(self, features: torch.Tensor) -> torch.Tensor:

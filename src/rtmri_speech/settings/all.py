@@ -11,6 +11,12 @@ from rtmri_speech.settings.acoustic import Acoustic
 from rtmri_speech.settings.fields import Name, NotNegative, Section, setting
 from rtmri_speech.settings.vocoder import BaseVocoder, Vocoder
 
+FORMANT_BANDS = {"F1": (300.0, 900.0), "F2": (900.0, 2500.0)}
+"""Default bands, Hz."""
+
+WRITTEN_BANDS = [f"{name}:{low:g}-{high:g}" for name, (low, high) in FORMANT_BANDS.items()]
+"""The same for command lines (`explain.bands.Band.parse`)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Section):
@@ -35,7 +41,7 @@ class Settings(Section):
     windows: data.Windows = setting(data.Windows)
     split: data.Split = setting(data.Split)
     bands: dict[Name, tuple[NotNegative, NotNegative]] = setting(
-        lambda: {"F1": (300.0, 900.0), "F2": (900.0, 2500.0)},
+        lambda: dict(FORMANT_BANDS),
         "Formant bands for Grad-CAM and the error by band, each name with its lowest and highest frequency, Hz.",
     )
     acoustic: Acoustic = setting(Acoustic)

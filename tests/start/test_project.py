@@ -167,8 +167,7 @@ def start(folder, *arguments, cwd):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rate", ["83.278", "99"])
-@pytest.mark.parametrize("vocoder", ["world", "hifigan"])
+@pytest.mark.parametrize(("rate", "vocoder"), [("83.278", "world"), ("99", "hifigan")])
 def test_what_is_proposed_trains_and_speaks(tmp_path, rate, vocoder):
     folder = tmp_path / "録音 1"
     record(folder / "one.mp4", folder / "one.wav", 16.0, Fraction(rate))

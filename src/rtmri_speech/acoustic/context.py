@@ -175,18 +175,20 @@ def frame_blocks(
         There are no frames, or they have the wrong size.
     """
     blocks = _in_blocks(frames, block_frames)
-    some = False
+    block = np.zeros((0, *frame_size))
     for block in blocks:
-        if block.shape[1:] != tuple(frame_size):
-            raise UserError(
-                source,
-                f"was trained on frames of {_size(frame_size)}, these have {_size(block.shape[1:])}",
-                "scale them to its size",
-            )
-        some = True
+        require_size(block, frame_size, source)
         yield block
-    if not some:
+    require_size(block, frame_size, source)
+
+
+def require_size(frames: np.ndarray, frame_size: tuple[int, int], source: str | Path) -> None:
+    """Refuse no frames ``(T, H, W)``, and those of another size than the ``frame_size`` of the model in ``source``."""
+    if not len(frames):
         raise UserError("video", "has no frames", "give a recording with at least one")
+    if frames.shape[1:] != tuple(frame_size):
+        sizes = f"was trained on frames of {_size(frame_size)}, these have {_size(frames.shape[1:])}"
+        raise UserError(source, sizes, "scale them to its size")
 
 
 def _in_blocks(frames: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rtmri_speech.acoustic.context import Context, decode_in_context
+from rtmri_speech.acoustic.context import Context, decode_in_context, require_size
 from rtmri_speech.acoustic.data import prepared_frames
 from rtmri_speech.acoustic.model import AcousticModel, PrincipalComponents
 from rtmri_speech.acoustic.neighbours import all_around
@@ -93,7 +93,7 @@ def grad_cam(
     """
     if reduction not in get_args(Reduction):
         raise UserError("--reduction", f"is {reduction!r}", f"give one of {', '.join(get_args(Reduction))}")
-    require_size(bundle, frames)
+    require_size(frames, bundle.frame_size, bundle.source)
     for number in target_frames:
         if not 0 <= number < len(frames):
             raise UserError("--target-frames", f"names frame {number}", f"the clip has frames 0 to {len(frames) - 1}")
@@ -124,19 +124,6 @@ def grad_cam(
         bins=bins,
         mel_db=bundle.scaler.restore(standardised),
     )
-
-
-def require_size(bundle: AcousticBundle, frames: np.ndarray) -> None:
-    """Refuse frames of another size than the model's, or none."""
-    if not len(frames):
-        raise UserError("video", "has no frames", "give a recording with at least one")
-    if frames.shape[1:] != bundle.frame_size:
-        raise UserError(
-            bundle.source,
-            f"was trained on frames of {'×'.join(map(str, bundle.frame_size))}, these have "
-            f"{'×'.join(map(str, frames.shape[1:]))}",
-            "scale them to its size",
-        )
 
 
 def _pictures(bundle: AcousticBundle, frames: np.ndarray) -> Iterator[torch.Tensor]:

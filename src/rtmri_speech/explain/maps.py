@@ -14,7 +14,7 @@ from typing import get_args
 import numpy as np
 import torch
 
-from rtmri_speech.acoustic.context import Context, decode_in_context
+from rtmri_speech.acoustic.context import Context, decode_in_context, require_size
 from rtmri_speech.acoustic.data import prepared_frames
 from rtmri_speech.acoustic.neighbours import all_around, around
 from rtmri_speech.acoustic.pitch import split_outputs
@@ -27,7 +27,6 @@ from rtmri_speech.explain.gradcam import (
     evaluating,
     feature_gradients,
     grad_cam,
-    require_size,
     slopes_at,
 )
 from rtmri_speech.settings.use import Method
@@ -69,7 +68,7 @@ def model_maps(
         raise UserError("--method", f"is {method!r}", f"give one of {', '.join(get_args(Method))}")
     if method == "gradcam":
         return grad_cam(bundle, frames, bands, context=context, stride=stride, reduction=reduction).sequences
-    require_size(bundle, frames)
+    require_size(frames, bundle.frame_size, bundle.source)
     explain = integrated_gradients if method == "integrated_gradients" else occlusion
     factor = len(frames) if reduction == "sum" else 1
     return {

@@ -174,6 +174,7 @@ def test_rows_of_phones_give_words_and_sentences(tmp_path):
         ("a.TextGrid", b"\xff\xff\x00", "not Unicode"),
         ("a.TextGrid", b"", "is empty"),
         ("a.eaf", b"<a>", "is not an ELAN file"),
+        ("a.eaf", b'<?xml version="1.0" encoding="ETF-8"?><a/>', "is not an ELAN file"),
         ("a.eaf", ELAN.replace('TIME_SLOT_REF2="ts3"', 'TIME_SLOT_REF2="ts9"').encode(), "is not a complete ELAN file"),
         ("a.eaf", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "declares entities"),
         ("a.eaf", ELAN.replace('TIME_VALUE="', f'TIME_VALUE="{"9" * 400}').encode(), "is not a complete ELAN file"),

@@ -3,8 +3,8 @@
     python tests/faults/crash_points.py [--only WORD]
 
 Of an undisturbed run of each `Scenario`, every rename, removal, fsync and write of a file below its directory is
-recorded. The scenario is then run once for each `Fault`: killed before and after each rename, removal and fsync, and
-with ENOSPC and EIO from each rename, fsync and write. Each time it must leave only whole files under final names, end
+recorded. The scenario is then run once for each `Fault`: killed before and after each of them, and with ENOSPC and EIO
+from each rename, fsync and write. Each time it must leave only whole files under final names, end
 in one sentence if it can, and after the same command once more equal the undisturbed run, byte for byte.
 
 The operations are observed in Python (`Observed`). Libraries in C write by themselves: of their files, the fsync and
@@ -49,7 +49,7 @@ EVENTS = re.compile(r"events\.out\.tfevents\.[^/]*")
 KILLS = "killed before", "killed after"
 ERRORS = "ENOSPC", "EIO"
 
-WAYS = {"rename": (*KILLS, *ERRORS), "fsync": (*KILLS, *ERRORS), "remove": KILLS, "write": ERRORS}
+WAYS = {"rename": (*KILLS, *ERRORS), "fsync": (*KILLS, *ERRORS), "write": (*KILLS, *ERRORS), "remove": KILLS}
 """What can go wrong in each operation."""
 
 SENTENCE = re.compile(r"error: (.*): (no space is left on the disk|the disk failed \(.*\)); .*\.")
@@ -174,7 +174,7 @@ class Scenario:
     only : the operations to disturb, by a regular expression over ``kind name``; the others occur in another scenario.
     ways : the faults to commit.
     processes : of a training; the first one is disturbed.
-    every_write : whether to fail every write of a file, else the first, the middle and the last one.
+    every_write : whether to disturb every write of a file, else the first, the middle and the last one.
     pieces : whether each file under its final name is at any time either the former or the new one.
     unlock : ``unlock(data, directory)`` is run before the scenario is resumed after a kill.
     tolerated : regular expression over names whose failed writing ends nothing.

@@ -39,9 +39,16 @@ MEMORY = 2 << 30
 
 LONGEST_SENTENCE = 700
 
-OTHERS_NAMED = ("mri_acoustic_model.pt: was trained on frames of", "but windows to frame", "training step")
-"""What a sentence may name instead of the damaged file: the other one of two that do not fit, or the step of a training
-whose numbers, read from a file that is sound but for its values, became no numbers.
+OTHERS_NAMED = (
+    "mri_acoustic_model.pt: was trained on frames of",
+    "mri_acoustic_model.pt: its mel differs from that of the dataset",
+    "gradcam: has no map of",
+    "but windows to frame",
+    "training step",
+)
+"""What a sentence may name instead of the damaged file: the other one of two that do not fit, the directory of maps
+that are all 0, or the step of a training whose numbers, read from a file that is sound but for its values, became no
+numbers.
 """
 
 

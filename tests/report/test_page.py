@@ -15,7 +15,7 @@ from report_experiment import HOSTILE, METRICS, ROWS
 from rtmri_speech.dataset.tiers import read_tiers
 from rtmri_speech.errors import UserError
 from rtmri_speech.report.measures import MEASURES
-from rtmri_speech.report.page import write_page
+from rtmri_speech.report.page import read_settings, write_page
 from rtmri_speech.signal.audio import read_audio
 from rtmri_speech.signal.video import probe, read_frames
 
@@ -98,6 +98,21 @@ def test_f0_and_formants_lie_over_the_mels_that_are_always_shown(page, data):
     # One unit per frame, like the pixels of the mel.
     assert drawn.attrib["viewBox"] == "0 0 54 100"
     assert len(drawn) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ([], "its content"),
+        ({"explain": None}, "explain is None"),
+        ({"explain": {"method": ["gradcam"]}}, "explain.method is"),
+    ],
+)
+def test_settings_that_are_not_a_configurations_are_refused(tmp_path, settings, fault):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"settings\.json: {fault}"):
+        read_settings(path)
 
 
 def test_average_maps_are_shown_with_their_phonemes(experiment, tmp_path):

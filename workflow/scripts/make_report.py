@@ -30,7 +30,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from rtmri_speech.provenance import require_record
-    from rtmri_speech.report.page import Experiment, write_page
+    from rtmri_speech.report.page import Experiment, read_settings, write_page
     from rtmri_speech.untrusted import read_json
 
     logs = {"acoustic": args.acoustic_logs, "vocoder": args.vocoder_logs}
@@ -41,7 +41,7 @@ def main() -> None:
         args.films,
         args.phonemes,
         args.benchmarks,
-        read_json(args.settings, missing="check --settings", remedy="make it again") if args.settings else {},
+        read_settings(args.settings) if args.settings else {},
         [
             require_record(read_json(path, missing="check --provenance", remedy="make it again"), path)
             for path in args.provenance

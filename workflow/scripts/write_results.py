@@ -22,17 +22,16 @@ def main() -> None:
 
     from rtmri_speech.atomic import save_text
     from rtmri_speech.report.document import results_document
-    from rtmri_speech.report.page import Experiment
+    from rtmri_speech.report.page import Experiment, read_settings
     from rtmri_speech.report.pictures import page_pictures, sample_picture
     from rtmri_speech.report.scores import read_scores
-    from rtmri_speech.untrusted import read_json
 
     settings = args.results / "settings.json"
     experiment = Experiment(
         args.processed_dir or args.results / "dataset",
         args.results / "evaluation",
         benchmarks=args.results / "benchmarks",
-        settings=read_json(settings, missing="check --results", remedy="make it again") if settings.exists() else {},
+        settings=read_settings(settings) if settings.exists() else {},
     )
     made = [args.output]
     if args.pictures:

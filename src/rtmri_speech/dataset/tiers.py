@@ -193,7 +193,8 @@ def _eaf(path: Path, text: str) -> Tiers:
         raise UserError(path, "declares entities, as no ELAN file does", remedy)
     try:
         root = ElementTree.fromstring(text.encode())
-    except (ElementTree.ParseError, ValueError) as error:
+    # LookupError: an encoding that Python does not know.
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise UserError(path, f"is not an ELAN file ({error})", remedy) from None
     try:
         milliseconds = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}

@@ -26,8 +26,9 @@ from rtmri_speech.report.measures import known_measures, span
 from rtmri_speech.report.media import ORIGINAL, write_media, write_phones
 from rtmri_speech.report.scores import NOT_MEASURED, read_intelligibility, read_scores, vocoder_verdict
 from rtmri_speech.report.template import details, fill, note, table
-from rtmri_speech.settings.use import METHOD_TITLES
+from rtmri_speech.settings.use import METHOD_TITLES, Method
 from rtmri_speech.signal.mel import MelSpec
+from rtmri_speech.untrusted import read_json, require_type
 
 TITLE = "rtMRI to speech"
 HELD_OUT = {
@@ -77,6 +78,22 @@ class Experiment:
     def map_title(self) -> str:
         """Name of the method of the maps."""
         return METHOD_TITLES[self.settings.get("explain", {}).get("method", "gradcam")]
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Return an experiment's configuration, a JSON file, to be shown.
+
+    Raises
+    ------
+    UserError
+        It is missing or unreadable, or its ``explain`` is not one of a configuration.
+    """
+    remedy = "make it again"
+    content = read_json(path, missing="check the path", remedy=remedy)
+    settings = require_type(content, dict[str, Any], "its content", path, remedy)
+    explain = require_type(settings.get("explain", {}), dict[str, Any], "explain", path, remedy)
+    require_type(explain.get("method", "gradcam"), Method, "explain.method", path, remedy)
+    return settings
 
 
 def write_page(output: str | Path, experiment: Experiment, progress: Callable[[Any], Any] = iter) -> None:

@@ -77,7 +77,7 @@ def test_recomputing_keeps_fewer_activations():
 
 def test_recomputing_refuses_a_backbone_with_unknown_blocks():
     model = AcousticModel(Network(backbone="test_resnet", rnn_hidden=4))
-    with pytest.raises(UserError, match="--use_checkpoint: knows no blocks"):
+    with pytest.raises(UserError, match="--use_checkpoint: finds no blocks"):
         model(torch.rand(4, 1, 32, 32), torch.tensor([0]), 4, Recomputing(2))
 
 

@@ -77,7 +77,7 @@ def test_what_int8_lacks_is_said(tiny_checkpoints, dataset, make_tiny_processed,
     with pytest.raises(UserError, match="frames of 40×32, and the mel generator was trained on 32×32"):
         make_pack(tmp_path / "a.pack", *tiny_checkpoints, TERMS, calibration=other)
     linear = tiny_models.write_acoustic(tmp_path / "linear.pt", backbone="principal_components")
-    with pytest.raises(UserError, match="principal components are no CNN"):
+    with pytest.raises(UserError, match="principal components are not a CNN"):
         make_pack(tmp_path / "a.pack", linear, tiny_checkpoints[1], TERMS, calibration=dataset)
 
 

@@ -86,7 +86,7 @@ class FrameEncoder(nn.Module):
             raise UserError(
                 "acoustic.backbone",
                 f"timm cannot build {network.backbone!r} with output stride {network.output_stride} ({error})",
-                "give a convolutional model of timm.list_models() and a stride it knows (8, 16, 32)",
+                "give a convolutional model of timm.list_models() and one of its strides (8, 16, 32)",
             ) from error
         self.channels: int = self.backbone.feature_info.channels()[-1]
         self.stride: int = self.backbone.feature_info.reduction()[-1]
@@ -117,7 +117,7 @@ class FrameEncoder(nn.Module):
         if "conv_stem" not in children or not isinstance(children.get("blocks"), nn.Sequential):
             raise UserError(
                 "--use_checkpoint",
-                f"knows no blocks in the backbone {type(self.backbone).__name__}",
+                f"finds no blocks in the backbone {type(self.backbone).__name__}",
                 "use a model of the EfficientNet or MobileNet family, or leave the flag out",
             )
         # The stem is one part: its activation is in place, so it cannot be split.
@@ -298,7 +298,7 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], source: st
             raise UserError(source, f"{kind} {_counted(keys)}", remedy)
     for key, value in own.items():
         if not is_plain(state[key]) or not state[key].isfinite().all():
-            raise UserError(source, f"{key} is no tensor of finite numbers", "use an earlier checkpoint")
+            raise UserError(source, f"{key} is not a tensor of finite numbers", "use an earlier checkpoint")
         if state[key].shape != value.shape:
             raise UserError(source, f"{key} is {tuple(state[key].shape)}, not {tuple(value.shape)}", remedy)
     model.load_state_dict(state)

@@ -230,7 +230,7 @@ class _Clip:
         return found
 
     def contrasts(self, maps: Maps) -> dict[str, float]:
-        """Return how far the maps tell two bands apart as each truth does; without two bands or a truth, nothing."""
+        """Return how far the maps distinguish two bands as each truth does; nothing without two bands or a truth."""
         if not self._there or len(maps) != 2:
             return {}
         return {

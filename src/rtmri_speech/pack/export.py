@@ -93,7 +93,7 @@ def make_pack(
     scaler = Scaler.load(scaler_json) if scaler_json else None
     acoustic = load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler)
     if terms.cnn == "int8" and isinstance(acoustic.model.cnn, PrincipalComponents):
-        raise UserError("pack.cnn", "is int8, but principal components are no CNN", "leave it in float32")
+        raise UserError("pack.cnn", "is int8, but principal components are not a CNN", "leave it in float32")
     vocoder = load_vocoder(hifigan_checkpoint, hifigan_config)
     speaking = fitted(vocoder, acoustic.mel, str(hifigan_checkpoint), str(mri_checkpoint))
     untrained: dict[str, Any] = (

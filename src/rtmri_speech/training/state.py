@@ -150,7 +150,7 @@ def adamw_difference(found: Any, optimiser: torch.optim.Optimizer) -> str | None
     """
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     if not isinstance(found, Mapping) or not isinstance(found.get("state"), Mapping):
-        return "it is no optimiser's state"
+        return "it is not an optimiser's state"
     entries, groups = found["state"], found.get("param_groups")
     if any(isinstance(entry, Mapping) and "exp_avg_var" in entry for entry in entries.values()):
         return "it is AdaBelief's, and this trains with AdamW"

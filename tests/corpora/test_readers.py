@@ -62,6 +62,15 @@ def test_usc_timit_gives_a_clip_a_sentence(tmp_path):
     assert note(reading, "1 files have no transcript")
 
 
+def test_usc_timit_refuses_a_sentence_without_duration(tmp_path):
+    root = miniatures.usc_timit(tmp_path)
+    (path,) = root.rglob("*.TextGrid")
+    rows = [(0.1, 0.3, "one"), (0.4, 0.6, "two"), (0.7, 0.9, "three"), (1.0, 1.5, "four"), (1.5, 1.5, "five")]
+    path.write_text(miniatures.textgrid({"Sentences": rows}, 2.2), encoding="utf-8")
+    with pytest.raises(UserError, match=r"\.TextGrid: its sentence 5 begins at 1\.5 s and ends at 1\.5 s"):
+        usc_timit.read(root)
+
+
 def test_usc_lss_gives_its_utterances_with_the_phones_it_can_read(tmp_path):
     reading = usc_lss.read(miniatures.usc_lss(tmp_path))
     assert len(reading.clips) == 6

@@ -44,11 +44,12 @@ OTHERS_NAMED = (
     "mri_acoustic_model.pt: its mel differs from that of the dataset",
     "gradcam: has no map of",
     "but windows to frame",
+    ".wav: there is no such file",
     "training step",
 )
 """What a sentence may name instead of the damaged file: the other one of two that do not fit, the directory of maps
-that are all 0, or the step of a training whose numbers, read from a file that is sound but for its values, became no
-numbers.
+that are all 0, a file that settings name, or the step of a training whose numbers, read from a file that is sound but
+for its values, became no numbers.
 """
 
 

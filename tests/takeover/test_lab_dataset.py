@@ -91,6 +91,13 @@ def test_a_broken_npz_is_refused_by_name(tmp_path):
         restore_samples(tmp_path)
 
 
+def test_a_scaler_of_another_mel_is_refused(tmp_path):
+    lab_directory(tmp_path, "npz")
+    (tmp_path / "scaler.json").write_text(json.dumps({"mean": [0.0] * 3, "std": [1.0] * 3, "count_frames": 9}))
+    with pytest.raises(UserError, match=r"000\.npz: has 5 mel bins, and the scaler of .* 3; give the scaler\.json"):
+        restore_samples(tmp_path)
+
+
 def stored_sample(tmp_path, mri, mel_db=None, mask=None):
     """A clip stored whole, as samples/000."""
     folder = tmp_path / "samples" / "000"

@@ -95,6 +95,9 @@ def _add_file(reading: Reading, folder: Path, stem: str, file: Path, sentences: 
     reading.expect(alignment, "sentences", len(labels), expected)
     spoken = [Utterance(label.start, label.end, label.text.strip()) for label in labels]
     for number, utterance in enumerate(with_margins(spoken, None), int(first)):
+        if utterance.start >= utterance.end:
+            fault = f"its sentence {number} begins at {utterance.start:g} s and ends at {utterance.end:g} s"
+            raise UserError(alignment, fault, "take the file as distributed")
         reading.add(
             Clip(
                 f"{speaker.lower()}_{number:03d}",

@@ -112,7 +112,7 @@ class StoredClip:
         Raises
         ------
         UserError
-            A file is damaged, windows are not consecutive, or there is no scaler.
+            A file is damaged, windows are not consecutive, or there is no scaler of so many bins.
         """
         if self.whole:
             return load_array(self.source / "mel_db.npy", 2)
@@ -122,7 +122,14 @@ class StoredClip:
                 f"holds a standardised mel, and {self.processed_dir} has neither scaler.json nor {META} to restore it",
                 "copy scaler.json from where the windows were made, or make the clip again from its video",
             )
-        return lab_scaler(self.processed_dir).restore(np.stack(list(self._sequence("mel"))))
+        standardised, scaler = np.stack(list(self._sequence("mel"))), lab_scaler(self.processed_dir)
+        if standardised.shape[1:] != scaler.mean.shape:
+            raise UserError(
+                self.source,
+                f"has {standardised.shape[-1]} mel bins, and the scaler of {self.processed_dir} {len(scaler.mean)}",
+                "give the scaler.json that was made with these windows",
+            )
+        return scaler.restore(standardised)
 
     def sound_mask(self) -> np.ndarray:
         """Return the mask, float32 ``(T,)``."""

@@ -27,8 +27,9 @@ demo: environment
 test: environment
 	$(PYTEST) -m "not slow"
 
+# These tests wait for processes, clusters and browsers: one worker more than cores.
 faults: environment
-	$(PYTEST) -m slow
+	$(PYTEST) --numprocesses $(shell expr $(CORES) + 1) -m slow
 
 results: environment
 	$(BIN)/snakemake --cores $(CORES) all evaluation faithfulness

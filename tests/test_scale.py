@@ -34,7 +34,8 @@ def export_mels(directory, config):
 
 def look_up(directory, config):
     ids = read_filelist(directory / "hifigan_filelists" / "training.txt")
-    baselines.training_frames(directory, ids, most=FRAMES).predict(open_sample(directory, ids[0]).mri, baselines.NEIGHBOURS)
+    look_up = baselines.training_frames(directory, ids, most=FRAMES)
+    look_up.predict(open_sample(directory, ids[0]).mri, baselines.NEIGHBOURS)
 
 
 def excerpts(directory, config):

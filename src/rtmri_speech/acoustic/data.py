@@ -6,7 +6,7 @@ A segment is a run of consecutive windows of one clip. With one window per segme
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 from rtmri_speech.acoustic.context import scaled_frames
-from rtmri_speech.acoustic.neighbours import around
+from rtmri_speech.acoustic.neighbours import all_around, around
 from rtmri_speech.acoustic.pitch import pitch_targets
 from rtmri_speech.dataset.f0 import read_f0
 from rtmri_speech.dataset.windows import WindowDataset
@@ -83,6 +83,20 @@ def prepared_frames(frames: np.ndarray, size: tuple[int, int], normalisation: No
     float32 ``(N, 1, *size)`` in [0, 1].
     """
     return torch.from_numpy(normalise_frames(scaled_frames(frames, size), normalisation))[:, None]
+
+
+def encoder_inputs(
+    blocks: Iterable[np.ndarray], size: tuple[int, int], normalisation: Normalisation, neighbours: int
+) -> Iterator[torch.Tensor]:
+    """Yield `prepared_frames` of a whole clip between their neighbours, float32 ``(t, 2 * neighbours + 1, *size)``.
+
+    Parameters
+    ----------
+    blocks : the clip's frames in blocks ``(t, H, W)``.
+    size, normalisation : see `prepared_frames`.
+    neighbours : see `all_around`.
+    """
+    return all_around((prepared_frames(block, size, normalisation) for block in blocks), neighbours)
 
 
 LOUD_SHARE = 0.05

@@ -18,9 +18,8 @@ from rtmri_speech.acoustic.context import (
     frame_blocks,
     predict_db,
 )
-from rtmri_speech.acoustic.data import prepared_frames
+from rtmri_speech.acoustic.data import encoder_inputs
 from rtmri_speech.acoustic.model import AcousticModel, Network, load_weights
-from rtmri_speech.acoustic.neighbours import all_around
 from rtmri_speech.dataset.log_mels import export_each
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
@@ -245,11 +244,8 @@ def _features_of_blocks(
     bundle: AcousticBundle, frames: Iterable[np.ndarray], block_frames: int
 ) -> Iterator[torch.Tensor]:
     """Features ``(t, C)`` of the frames, about ``block_frames`` at a time."""
-    pictures = (
-        prepared_frames(block, bundle.image_size, bundle.normalisation)
-        for block in frame_blocks(frames, block_frames, bundle.frame_size, bundle.source)
-    )
-    for picture in all_around(pictures, bundle.neighbours):
+    blocks = frame_blocks(frames, block_frames, bundle.frame_size, bundle.source)
+    for picture in encoder_inputs(blocks, bundle.image_size, bundle.normalisation, bundle.neighbours):
         # Not around the yield: the mode is the thread's, and the generator is left in between.
         with reduced_precision(bundle.device, bundle.precision):
             features = bundle.model.features(picture.to(bundle.device)).float()

@@ -27,6 +27,7 @@ from rtmri_speech.acoustic.data import (
     MicroBatch,
     Segments,
     TrainingSteps,
+    encoder_inputs,
     prepared_frames,
     validation_keys,
 )
@@ -40,7 +41,6 @@ from rtmri_speech.acoustic.model import (
     load_pretrained_backbone,
     load_weights,
 )
-from rtmri_speech.acoustic.neighbours import all_around
 from rtmri_speech.acoustic.predict import (
     Precision,
     neighbours_of,
@@ -50,6 +50,7 @@ from rtmri_speech.acoustic.predict import (
     seen_by,
 )
 from rtmri_speech.acoustic.principal_axes import principal_axes
+from rtmri_speech.dataset.filelists import filelist_of
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import SAMPLE_FILES
 from rtmri_speech.dataset.windows import WindowDataset, window_starts_path
@@ -331,7 +332,7 @@ class AcousticTask(Task):
         files = [base / "scaler.json"]
         for windows in parts:
             files += [
-                base / "hifigan_filelists" / f"{windows.split}.txt",
+                filelist_of(base, windows.split),
                 window_starts_path(base, windows.split, windows.ref_frames),
             ]
         inputs = {file.relative_to(base).as_posix(): provenance.contents_hash(file) for file in files}
@@ -619,13 +620,11 @@ class AcousticTask(Task):
         windows = self.windows["validation"]
         for clip, id in enumerate(windows.ids[:PICTURED_CLIPS]):
             sample = windows.sample(clip)
-            blocks = (
-                prepared_frames(sample.mri[first : first + 32], self.image_size, self.settings.frame_normalisation)
-                for first in range(0, len(sample.mri), 32)
+            blocks = (sample.mri[first : first + 32] for first in range(0, len(sample.mri), 32))
+            inputs = encoder_inputs(
+                blocks, self.image_size, self.settings.frame_normalisation, self.settings.neighbours
             )
-            features = [
-                model.features(frames.to(self.group.device)) for frames in all_around(blocks, self.settings.neighbours)
-            ]
+            features = [model.features(frames.to(self.group.device)) for frames in inputs]
             mel = decode_in_context(model.decode, torch.cat(features), "window", self.settings.ref_frames)
             yield id, [windows.scaler.standardise(sample.mel_db).T, mel.cpu().numpy().T]
 

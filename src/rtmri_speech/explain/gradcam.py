@@ -23,10 +23,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from rtmri_speech.acoustic.context import Context, decode_in_context, require_size
-from rtmri_speech.acoustic.data import prepared_frames
+from rtmri_speech.acoustic.context import Context, decode_in_context, frame_blocks, require_size
+from rtmri_speech.acoustic.data import encoder_inputs
 from rtmri_speech.acoustic.model import AcousticModel, PrincipalComponents
-from rtmri_speech.acoustic.neighbours import all_around
 from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.bands import Band, filters
@@ -128,11 +127,9 @@ def grad_cam(
 
 def _pictures(bundle: AcousticBundle, frames: np.ndarray) -> Iterator[torch.Tensor]:
     """The CNN's input for the frames of a clip, in blocks."""
-    blocks = (
-        prepared_frames(frames[first : first + CHUNK_FRAMES], bundle.image_size, bundle.normalisation)
-        for first in range(0, len(frames), CHUNK_FRAMES)
-    )
-    return (block.to(bundle.device) for block in all_around(blocks, bundle.neighbours))
+    blocks = frame_blocks(frames, CHUNK_FRAMES, bundle.frame_size, bundle.source)
+    inputs = encoder_inputs(blocks, bundle.image_size, bundle.normalisation, bundle.neighbours)
+    return (block.to(bundle.device) for block in inputs)
 
 
 @contextmanager

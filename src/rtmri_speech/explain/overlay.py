@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
-from rtmri_speech.atomic import replacing
+from rtmri_speech.dataset.figure import write_png
 from rtmri_speech.dataset.sample import load_array
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.sequences import Scaling, enlarged, open_maps
@@ -133,9 +133,7 @@ def _text(
 
 def save_picture(path: str | Path, picture: np.ndarray) -> None:
     """Write RGB uint8 ``(H, W, 3)`` as a PNG."""
-    encoded = cv2.imencode(".png", picture[..., ::-1])[1]
-    with replacing(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+    write_png(path, picture[..., ::-1])
 
 
 def write_slow_film(

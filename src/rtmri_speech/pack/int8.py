@@ -11,7 +11,7 @@ import numpy as np
 
 from rtmri_speech.acoustic.context import predict_db, scaled_frames
 from rtmri_speech.acoustic.neighbours import around
-from rtmri_speech.dataset.filelists import read_filelist
+from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.errors import UserError
 from rtmri_speech.graphs.integers import in_int8
@@ -49,9 +49,8 @@ def with_int8_cnn(
         The dataset has no training or validation clips, its frames have another size, or the mel would change by more
         than `LARGEST_CHANGE_DB`.
     """
-    lists = Path(processed_dir, "hifigan_filelists")
     training, validation = (
-        [open_sample(processed_dir, id) for id in read_filelist(lists / f"{split}.txt")]
+        [open_sample(processed_dir, id) for id in clips_of(processed_dir, split)]
         for split in ("training", "validation")
     )
     for sample in (*training, *validation):

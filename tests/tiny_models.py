@@ -55,8 +55,9 @@ def write_acoustic(
     backbone="test_efficientnet",
     pitch=False,
     neighbours=0,
+    speakers=None,
 ):
-    """A mel generator with random weights, without training state."""
+    """A mel generator with random weights, without training state; ``speakers`` are scalers by name."""
     torch.manual_seed(seed)
     network = Network(backbone, rnn_hidden=8, n_mels=spec.n_mels, pitch=pitch, neighbours=neighbours)
     model = AcousticModel(network)
@@ -79,6 +80,7 @@ def write_acoustic(
             "scaler": {"mean": [-40.0] * spec.n_mels, "std": [20.0] * spec.n_mels, "count_frames": 1},
             "training_ids": ["a0"],
             "validation_ids": ["a1"],
+            **({"speaker_scalers": speakers} if speakers else {}),
         },
         path,
     )

@@ -154,6 +154,7 @@ def check_models(
     scaler_json: Path | None = None,
     hifigan_checkpoint: Path | None = None,
     hifigan_config: Path | None = None,
+    speaker_statistics: bool = False,
 ) -> None:
     """Build the mel generator to train and read the given checkpoints; refuse inconsistent ones.
 
@@ -164,11 +165,13 @@ def check_models(
     pretrained, resume_ckpt : its initial weights.
     base, vocoder_config : the vocoder's initial weights and config.
     mri_checkpoint, scaler_json, hifigan_checkpoint, hifigan_config : models used without training.
+    speaker_statistics : whether jobs are told who speaks in their clips.
 
     Raises
     ------
     UserError
-        timm has no such backbone, or a file is not a checkpoint of its kind, or has another mel or other neighbours.
+        timm has no such backbone, or a file is not a checkpoint of its kind, has another mel or other neighbours, or
+        has statistics by speaker that no job is told to use.
     """
     from rtmri_speech.acoustic.model import AcousticModel, Network, load_pretrained_backbone
     from rtmri_speech.acoustic.predict import load_acoustic_model, read_acoustic_checkpoint, require_neighbours
@@ -187,7 +190,13 @@ def check_models(
             MelSpec.from_dict(content["mel"], str(resume_ckpt)).require_same(spec, str(resume_ckpt), "the dataset")
     if mri_checkpoint is not None:
         scaler = None if scaler_json is None else Scaler.load(scaler_json)
-        load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler, mel=spec)
+        bundle = load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler, mel=spec)
+        if bundle.speakers and not speaker_statistics:
+            raise UserError(
+                mri_checkpoint,
+                "was trained with statistics by speaker",
+                "set acoustic: {speaker_statistics: true}, so that the clips' speakers are asked for",
+            )
     if hifigan_checkpoint is not None:
         _, named = read_generator(hifigan_checkpoint, config_of(hifigan_checkpoint, hifigan_config))
         require_fit(named.spec, spec, str(hifigan_checkpoint), "the dataset (mel)")

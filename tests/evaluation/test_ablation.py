@@ -51,14 +51,14 @@ def test_the_error_is_that_of_speech_frames_in_db(dataset):
     data = ablation.HeldOut(dataset)
     true = open_sample(dataset, "a3").mel_db
 
-    def off_by_three(mri):
+    def off_by_three(clip):
         # The first half is no speech, and the last frame has no sound.
-        wrong = np.where(np.arange(len(mri))[:, None] < 19, 50.0, 3.0)
+        wrong = np.where(np.arange(len(clip.mri))[:, None] < 19, 50.0, 3.0)
         wrong[-1] = 50
         return Prediction(true + wrong, None)
 
     assert data.scores(off_by_three)["test"]["error_db"] == pytest.approx(3, abs=1e-4)
-    exact = data.scores(lambda mri: Prediction(true, None))["test"]
+    exact = data.scores(lambda clip: Prediction(true, None))["test"]
     assert exact["error_db"] == 0 and exact["estoi"] > data.baselines()["Mean mel"]["test"]["estoi"]
 
 

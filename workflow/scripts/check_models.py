@@ -15,6 +15,7 @@ def main() -> None:
     given = ("mri_checkpoint", "scaler_json", "hifigan_checkpoint", "hifigan_config")
     for name in (*files, *given):
         parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--speaker_statistics", help="set to anything: acoustic.speaker_statistics")
     args = parser.parse_args()
 
     from rtmri_speech.preflight import check_models
@@ -22,7 +23,8 @@ def main() -> None:
 
     spec = MelSpec.from_dict(json.loads(args.mel), "--mel")
     network = args.network and json.loads(args.network)
-    check_models(spec, network, **{name: getattr(args, name) for name in (*files, *given)})
+    named = {name: getattr(args, name) for name in (*files, *given)}
+    check_models(spec, network, **named, speaker_statistics=bool(args.speaker_statistics))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def parse() -> argparse.Namespace:
     source.add_argument("--video", type=Path)
     source.add_argument("--processed-dir", type=Path, help="dataset")
     source.add_argument("--clips", nargs="+", metavar="ID", help="clips of the dataset")
+    source.add_argument("--speaker", metavar="NAME", help="who speaks (default: as the dataset says)")
     add_flags(source, Video, "resampling")
     parser.add_argument("--mri-checkpoint", type=Path, required=True, help="checkpoint of the mel generator")
     parser.add_argument("--scaler-json", type=Path, help="scaler, for checkpoints of the lab")
@@ -62,6 +63,7 @@ def main() -> None:
     from rtmri_speech.dataset.clip import require_id
     from rtmri_speech.dataset.sample import load_frames
     from rtmri_speech.dataset.scaler import Scaler
+    from rtmri_speech.dataset.speakers import clip_speakers, known_speakers
     from rtmri_speech.explain.bands import Band
     from rtmri_speech.explain.clips import ClipSettings, checkpoint_mel, explain_clip, video_frames
     from rtmri_speech.explain.overlay import Style
@@ -86,15 +88,19 @@ def main() -> None:
         scaler=Scaler.load(args.scaler_json) if args.scaler_json else None,
         mel=checkpoint_mel(args.mri_checkpoint, {name: value for name, value in given.items() if value is not None}),
     )
+    bundle = bundle.spoken_by(args.speaker)
     fold_batch_norm(bundle.model)
+    known = bundle.speakers if args.speaker is None else ()
     if args.video is not None:
+        known_speakers({args.video.name: None}, known)
         frames = video_frames(args.video, bundle, args.resampling)
         explain_clip(bundle, frames, args.output_dir, settings, source=args.video.name)
         return
+    speakers = clip_speakers(args.processed_dir, args.clips, known)
     for id in args.clips:
         path = args.processed_dir / "samples" / require_id(id, "--clips") / "mri.npy"
         frames = load_frames(path)
-        explain_clip(bundle, frames, args.output_dir / id, settings, source=id)
+        explain_clip(bundle.spoken_by(speakers[id]), frames, args.output_dir / id, settings, source=id)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,13 @@ def parse() -> argparse.Namespace:
     clips.add_argument(
         "--table", type=Path, help="TSV with columns id, video and optionally audio, start, end, av_offset_ms"
     )
-    clips.add_argument("--processed-dir", type=Path, help="dataset with the --clips")
+    clips.add_argument(
+        "--processed-dir",
+        type=Path,
+        help="dataset with the --clips, or that says who speaks in a --video named as one of its clips",
+    )
     clips.add_argument("--clips", nargs="+", metavar="ID", help="clips of the dataset, or of the table")
+    clips.add_argument("--speaker", metavar="NAME", help="who speaks (default: as the dataset or the table says)")
     clips.add_argument("--max-frames", type=int, metavar="N", help="only the first N frames")
     add_flags(clips, Video, "resampling")
     add_flags(clips, Audio)
@@ -84,14 +89,14 @@ def parse() -> argparse.Namespace:
         parser.error("--model names all of the models, which the processor computes in float32; give nothing of them")
     if not args.video and args.table is None and args.processed_dir is None:
         parser.error("give --video, --table, or --processed-dir with --clips")
-    if args.processed_dir is not None and not args.clips:
+    if args.processed_dir is not None and not (args.clips or args.video):
         parser.error("--processed-dir needs --clips")
     if (args.id or args.start or args.end or args.av_offset_ms) and len(args.video) != 1:
         parser.error("--id, --start, --end and --av-offset-ms belong to one --video; use --table for several")
     return args
 
 
-def speaker_of(args: argparse.Namespace) -> "Synthesiser":
+def models_of(args: argparse.Namespace) -> "Synthesiser":
     """Load the models."""
     if args.model is not None:
         from rtmri_speech.pack.speak import load_pack
@@ -123,9 +128,11 @@ def main() -> None:
     limit_threads(args.threads)
 
     from rtmri_speech.dataset.clip import with_rate
+    from rtmri_speech.dataset.speakers import clip_speakers, known_speakers
     from rtmri_speech.synthesis.speech import corpus_source, named_clips, speak_each, video_source
 
-    clips = {} if args.processed_dir else named_clips(args.video, args.audio, args.audio_dir, args.table, args.clips)
+    of_dataset = args.processed_dir is not None and not args.video
+    clips = {} if of_dataset else named_clips(args.video, args.audio, args.audio_dir, args.table, args.clips)
     if args.id or args.start or args.end or args.av_offset_ms:
         (clip,) = clips.values()
         clip = dataclasses.replace(
@@ -133,21 +140,28 @@ def main() -> None:
         )
         clips = {clip.id: clip}
     clips = with_rate(clips, args.frame_rate)
-    speaker = speaker_of(args)
+    synthesiser = models_of(args)
 
     def source(id: str) -> "Source":
-        if args.processed_dir:
-            return corpus_source(args.processed_dir, id, speaker.mel, args.max_frames)
+        if of_dataset:
+            return corpus_source(args.processed_dir, id, synthesiser.mel, args.max_frames)
         return video_source(
             clips[id],
-            speaker.mel,
-            speaker.frame_size,
+            synthesiser.mel,
+            synthesiser.frame_size,
             resampling=from_flags(Video, args).resampling,
             gain=from_flags(Audio, args).gain,
             max_frames=args.max_frames,
         )
 
-    speak_each(args.clips if args.processed_dir else clips, source, speaker, args.output_dir)
+    ids = args.clips if of_dataset else list(clips)
+    if args.speaker is not None:
+        synthesiser, speakers = synthesiser.spoken_by(args.speaker), dict.fromkeys(ids)
+    elif args.processed_dir is not None:
+        speakers = clip_speakers(args.processed_dir, ids, synthesiser.speakers)
+    else:
+        speakers = known_speakers({id: clip.speaker for id, clip in clips.items()}, synthesiser.speakers)
+    speak_each(speakers, source, synthesiser, args.output_dir)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--block-frames", type=int, help="frames per block: fewer mean less delay and more computation (default: 4)"
     )
+    parser.add_argument("--speaker", metavar="NAME", help="who speaks, if the pack has statistics by speaker")
     add_flags(parser, Video, "resampling")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     return parser.parse_args()
@@ -49,7 +50,8 @@ def main() -> None:
     from rtmri_speech.synthesis.live import raw_frames, speak_live
     from rtmri_speech.synthesis.synthesiser import LIVE_BLOCK_FRAMES
 
-    live = load_live_pack(args.model, LIVE_BLOCK_FRAMES if args.block_frames is None else args.block_frames)
+    block_frames = LIVE_BLOCK_FRAMES if args.block_frames is None else args.block_frames
+    live = load_live_pack(args.model, block_frames, speaker=args.speaker)
     print(
         f"Samples follow their frames by at most {1000 * live.latency:.0f} ms ({live.block_frames} frames of a block"
         f" and {live.look_ahead} ahead), and the time of the computation.",

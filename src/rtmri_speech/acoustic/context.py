@@ -6,14 +6,15 @@ torch is not imported here; features and mels may be torch tensors or NumPy arra
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, get_args
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, get_args
 
 import numpy as np
 
 from rtmri_speech.acoustic.pitch import split_outputs
 from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.speakers import require_known
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import Context
 from rtmri_speech.signal.mel import MelSpec
@@ -40,6 +41,7 @@ class MelGenerator(Protocol):
     neighbours : frames before and after a frame that its features depend on.
     mel : of the prediction.
     scaler : of the mel in dB.
+    speakers : scalers of the speakers whose mels were standardised apart, by name; none for most models.
     """
 
     @property
@@ -60,6 +62,13 @@ class MelGenerator(Protocol):
     @property
     def scaler(self) -> Scaler: ...  # noqa: D102
 
+    @property
+    def speakers(self) -> Mapping[str, Scaler]: ...  # noqa: D102
+
+    def spoken_by(self, speaker: str | None) -> Self:
+        """Return the generator of a speaker's mel, whose ``scaler`` is that of `scaler_for`."""
+        ...
+
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """Return the features, float32 ``(T, C)``, of gray frames uint8 ``(H, W)`` of `frame_size`."""
         ...
@@ -72,6 +81,15 @@ class MelGenerator(Protocol):
         """Return the outputs of features ``(B, T, C)``, float32: standardised mel ``(B, T, n_mels)``, and two more
         values a frame if it predicts F0 (`acoustic.pitch`)."""
         ...
+
+
+def scaler_for(generator: MelGenerator, speaker: str | None) -> Scaler:
+    """Return the scaler of a speaker's mel, or without one the generator's, which is of all training clips; refuse a
+    speaker that it does not know."""
+    if speaker is None:
+        return generator.scaler
+    require_known(speaker, generator.speakers, generator.source)
+    return generator.speakers[speaker]
 
 
 class Prediction(NamedTuple):

@@ -217,7 +217,7 @@ class Segments(Dataset):
             pictures = prepared_frames(self._moved(sample.mri[wide], key), self.image_size, self._normalisation)
             own = range(run.start - wide.start, run.stop - wide.start)
             frames.append(around(pictures, own, self._neighbours))
-            mels.append(self.windows.scaler.standardise(self._target(clip, run))[inside])
+            mels.append(self.windows.scaler_of(clip).standardise(self._target(clip, run))[inside])
             masks.append(np.asarray(sample.sound_mask[run], np.float32)[inside])
             pitches.append(self.pitch(clip)[run][inside])
             starts.append(firsts - run.start + count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from rtmri_speech.acoustic.context import (
     Context,
     frame_blocks,
     predict_db,
+    scaler_for,
 )
 from rtmri_speech.acoustic.data import encoder_inputs
 from rtmri_speech.acoustic.model import AcousticModel, Network, load_weights
-from rtmri_speech.dataset.log_mels import export_each
+from rtmri_speech.dataset.log_mels import export_each, sample_ids
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.speakers import clip_speakers
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import Normalisation, Precision
 from rtmri_speech.signal.mel import MelSpec
@@ -47,6 +49,7 @@ _SETTINGS = {
     "ref_frames": int,
     "mel": dict[str, Any],
     "scaler": dict[str, Any],
+    "speaker_scalers": dict[str, dict[str, Any]],
     "training_ids": list[str],
     "validation_ids": list[str],
     "seen_before": tuple[str, ...] | None,
@@ -70,6 +73,7 @@ class AcousticBundle:
     scaler : of the mel in dB.
     seen : ids of training and validation clips, including those of an initial checkpoint; None if unknown.
     precision : of the CNN.
+    speakers : scalers of the speakers whose mels were standardised apart, by name.
     """
 
     model: AcousticModel
@@ -82,6 +86,11 @@ class AcousticBundle:
     scaler: Scaler
     seen: tuple[str, ...] | None
     precision: Precision = "float32"
+    speakers: Mapping[str, Scaler] = field(default_factory=dict)
+
+    def spoken_by(self, speaker: str | None) -> AcousticBundle:
+        """Return the generator of a speaker's mel; see `context.MelGenerator`."""
+        return replace(self, scaler=scaler_for(self, speaker))
 
     @property
     def neighbours(self) -> int:
@@ -209,12 +218,14 @@ def load_acoustic_model(
         scaler = own
     if scaler is None:
         raise UserError(path, "holds no scaler (a checkpoint of the lab)", "give its scaler.json (--scaler_json)")
-    if len(scaler.mean) != model.network.n_mels:
-        raise UserError(
-            path,
-            f"predicts {model.network.n_mels} bins but the scaler has {len(scaler.mean)}",
-            "use its own scaler.json",
-        )
+    speakers = {name: Scaler.from_dict(one, path) for name, one in content.get("speaker_scalers", {}).items()}
+    for one in (scaler, *speakers.values()):
+        if len(one.mean) != model.network.n_mels:
+            raise UserError(
+                path,
+                f"predicts {model.network.n_mels} bins but the scaler has {len(one.mean)}",
+                "use its own scaler.json",
+            )
     if "mel" in content:
         own_mel = MelSpec.from_dict(content["mel"], str(path))
         if mel is not None:
@@ -232,6 +243,7 @@ def load_acoustic_model(
         scaler=scaler,
         seen=seen_by(content),
         precision=precision,
+        speakers=speakers,
     )
 
 
@@ -269,10 +281,12 @@ def export_predicted(
     overwrite: bool = False,
 ) -> None:
     """Write the predicted log mels of a dataset's clips; see `export_each`."""
+    ids = sample_ids(processed_dir) if ids is None else ids
+    speakers = clip_speakers(processed_dir, ids, bundle.speakers)
     export_each(
         processed_dir,
         output_dir,
-        lambda id: predict_db(bundle, open_sample(processed_dir, id).mri, context),
+        lambda id: predict_db(bundle.spoken_by(speakers[id]), open_sample(processed_dir, id).mri, context),
         bundle.mel,
         ids=ids,
         overwrite=overwrite,

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import json
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -50,9 +51,11 @@ from rtmri_speech.acoustic.predict import (
     seen_by,
 )
 from rtmri_speech.acoustic.principal_axes import principal_axes
-from rtmri_speech.dataset.filelists import filelist_of
+from rtmri_speech.dataset.filelists import clips_of, filelist_of
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import SAMPLE_FILES
+from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.speakers import known_speakers, scalers_of, speakers_of
 from rtmri_speech.dataset.windows import WindowDataset, window_starts_path
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.acoustic import Training
@@ -214,8 +217,14 @@ class AcousticTask(Task):
             raise UserError("--batch_size", f"is {settings.batch_size}", f"give a multiple of {group.size} processes")
         self.settings, self.group, self.seed = settings, group, settings.seed
         self.mel = load_mel_spec(settings.processed_dir)
+        self.speakers, self.speaker_scalers = _speakers(settings) if settings.speaker_statistics else ({}, {})
+        scalers = {
+            id: self.speaker_scalers[speaker]
+            for id, speaker in known_speakers(self.speakers, self.speaker_scalers).items()
+            if speaker
+        }
         self.windows = {
-            split: WindowDataset(settings.processed_dir, split, settings.ref_frames)
+            split: WindowDataset(settings.processed_dir, split, settings.ref_frames, scalers)
             for split in ("training", "validation")
         }
         if settings.pitch and settings.f0_dir is None:
@@ -285,7 +294,14 @@ class AcousticTask(Task):
     def fingerprint(self) -> dict[str, Any]:
         """Return digests of data and design; see `Task.fingerprint`."""
         data = {segments.windows.split: _digest(segments) for segments in (self.segments, self.validation)}
+        if self.speakers:
+            data["speakers"] = self._speakers_digest()
         return {"data": data, **self._design()}
+
+    def _speakers_digest(self) -> str:
+        """Hash of who speaks in each clip, and of each speaker's scaler."""
+        scalers = {name: scaler.to_dict() for name, scaler in self.speaker_scalers.items()}
+        return hashlib.sha256(json.dumps([self.speakers, scalers], sort_keys=True).encode()).hexdigest()[:16]
 
     def _design(self) -> dict[str, Any]:
         """The fingerprint without the data."""
@@ -343,6 +359,8 @@ class AcousticTask(Task):
             for windows in parts:
                 tracks = [settings.f0_dir / f"{id}.npy" for id in windows.ids]
                 inputs[f"f0/{windows.split}"] = provenance.contents_hash(*tracks)
+        if self.speakers:
+            inputs["speakers"] = self._speakers_digest()
         hashes = provenance.clip_hashes(
             (id, [base / "samples" / id / name for name in SAMPLE_FILES]) for windows in parts for id in windows.ids
         )
@@ -422,7 +440,9 @@ class AcousticTask(Task):
         self.steps = min(epoch * self.plan.per_epoch, self.total_steps)
         self.logged_until = self._epoch
         self.last_losses = {name: float(loss) for name, loss in losses.items()}
-        ours = content.get("loss") == self.settings.loss.to_dict()
+        own = self._standardisation()
+        alike = all(content.get(name, {}) == own.get(name, {}) for name in ("scaler", "speaker_scalers"))
+        ours = alike and content.get("loss") == self.settings.loss.to_dict()
         if ours and content.get("validation_ids") == self.windows["validation"].ids:
             self.best, self.best_loss = content, losses["val_loss"]
             _log.info(f"{file}: goes on from its epoch {epoch}.")
@@ -626,7 +646,7 @@ class AcousticTask(Task):
             )
             features = [model.features(frames.to(self.group.device)) for frames in inputs]
             mel = decode_in_context(model.decode, torch.cat(features), "window", self.settings.ref_frames)
-            yield id, [windows.scaler.standardise(sample.mel_db).T, mel.cpu().numpy().T]
+            yield id, [windows.scaler_of(clip).standardise(sample.mel_db).T, mel.cpu().numpy().T]
 
     def write_checkpoint(self) -> None:
         """Write the model to use where the last validation found it."""
@@ -665,6 +685,12 @@ class AcousticTask(Task):
             "adjustable": self.adjustable(),
         }
 
+    def _standardisation(self) -> dict[str, Any]:
+        """The scalers as in checkpoints: of all training clips and, if they are in use, of each speaker's."""
+        by_speaker = {name: scaler.to_dict() for name, scaler in self.speaker_scalers.items()}
+        pooled = {"scaler": self.windows["training"].scaler.to_dict()}
+        return {**pooled, "speaker_scalers": by_speaker} if by_speaker else pooled
+
     def _checkpoint(self) -> dict[str, Any]:
         """The model in use, in the lab's keys, with what is needed to use it."""
         return {
@@ -680,7 +706,7 @@ class AcousticTask(Task):
             "ref_frames": self.settings.ref_frames,
             "frame_normalisation": self.settings.frame_normalisation,
             "mel": self.mel.to_dict(),
-            "scaler": self.windows["training"].scaler.to_dict(),
+            **self._standardisation(),
             "loss": self.settings.loss.to_dict(),
             "training_ids": self.windows["training"].ids,
             "validation_ids": self.windows["validation"].ids,
@@ -688,6 +714,14 @@ class AcousticTask(Task):
             "stage_version": ACOUSTIC_STAGE_VERSION,
             "provenance": self.record,
         }
+
+
+def _speakers(settings: TrainingSettings) -> tuple[dict[str, str], dict[str, Scaler]]:
+    """Who speaks in each clip, and the scaler of each who does in training clips."""
+    directory = settings.processed_dir
+    training, validation = (clips_of(directory, split) for split in ("training", "validation"))
+    speakers = speakers_of(directory, [*training, *validation])
+    return speakers, scalers_of(directory, {id: speakers[id] for id in training})
 
 
 def _is_number(value: Any) -> bool:

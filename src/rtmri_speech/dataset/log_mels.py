@@ -23,6 +23,12 @@ def save_log_mel(path: str | Path, spec: MelSpec, mel_db: np.ndarray) -> None:
     save_npy(path, spec.log_from_db(mel_db).T.astype(np.float32))
 
 
+def sample_ids(processed_dir: str | Path) -> list[str]:
+    """Return the ids of all clips with samples."""
+    samples = Path(processed_dir) / "samples"
+    return sorted(path.name for path in samples.iterdir() if path.is_dir()) if samples.is_dir() else []
+
+
 def export_each(
     processed_dir: str | Path,
     output_dir: str | Path,
@@ -48,11 +54,10 @@ def export_each(
     UserError
         There is no clip, or some could not be read; raised after the others are written.
     """
-    samples, output_dir = Path(processed_dir) / "samples", Path(output_dir)
-    if ids is None:
-        ids = sorted(path.name for path in samples.iterdir() if path.is_dir()) if samples.is_dir() else []
+    output_dir = Path(output_dir)
+    ids = sample_ids(processed_dir) if ids is None else ids
     if not ids:
-        raise UserError(samples, "holds no clip", "make the dataset first (snakemake dataset)")
+        raise UserError(Path(processed_dir) / "samples", "holds no clip", "make the dataset first (snakemake dataset)")
     faults, there = [], 0
     for id in ids:
         target = output_dir / f"{require_id(id, '--clips')}.npy"

@@ -15,6 +15,7 @@ from rtmri_speech.dataset.filelists import clips_of, filelist_of, write_filelist
 from rtmri_speech.dataset.meta import META, load_mel_spec, read_meta, write_meta
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.speakers import FOLDER, write_speakers
 from rtmri_speech.dataset.windows import write_window_starts
 from rtmri_speech.errors import UserError
 from rtmri_speech.settings.data import Audio, Resampling, Video, Windows
@@ -100,6 +101,8 @@ class Processing:
             raise UserError(self.processed_dir, "no clip could be made", "fix the errors above")
         for split, ids in splits.items():
             write_filelist(filelist_of(self.processed_dir, split), [id for id in ids if id in made])
+            if any(clips[id].speaker for id in ids):
+                write_speakers(self.processed_dir / FOLDER / f"{split}.json", {id: clips[id].speaker for id in ids})
         self.scaler()
         self.meta()
         for split in TRAINED_SPLITS:

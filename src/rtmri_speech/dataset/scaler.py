@@ -33,8 +33,9 @@ class Scaler:
     count_frames: int
 
     @classmethod
-    def of(cls, samples: Iterable[Sample]) -> Scaler:
-        """Return the statistics of ``samples``, one in memory at a time (Chan et al., 1979)."""
+    def of(cls, samples: Iterable[Sample], what: str = "training clips") -> Scaler:
+        """Return the statistics of ``samples``, one in memory at a time (Chan et al., 1979); refuse ``what`` without
+        sound."""
         count, mean, squares = 0, np.zeros(()), np.zeros(())
         for sample in samples:
             mel_db = sample.mel_db[sample.sound_mask > 0].astype(np.float64)
@@ -46,7 +47,7 @@ class Scaler:
             mean = mean + delta * len(mel_db) / total
             count = total
         if not count:
-            raise UserError("training clips", "hold no frame with sound", "check the masks and the split")
+            raise UserError(what, "hold no frame with sound", "check the masks and the split")
         return cls(mean, np.sqrt(squares / count), count)
 
     @classmethod

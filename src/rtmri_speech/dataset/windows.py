@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,16 @@ class WindowDataset:
     processed_dir : the directory with samples, file lists, scaler and window starts.
     split : ``training`` or ``validation``.
     ref_frames : frames per window; the stored window starts must match.
+    scalers : of clips that have another than the dataset's, by id.
     """
 
-    def __init__(self, processed_dir: str | Path, split: str, ref_frames: int = 4) -> None:
+    def __init__(
+        self,
+        processed_dir: str | Path,
+        split: str,
+        ref_frames: int = 4,
+        scalers: Mapping[str, Scaler] | None = None,
+    ) -> None:
         self.processed_dir, self.split, self.ref_frames = Path(processed_dir), split, ref_frames
         self.ids = clips_of(processed_dir, split)
         pairs = window_starts_path(processed_dir, split, ref_frames)
@@ -92,7 +99,12 @@ class WindowDataset:
                 pairs, f"does not fit the {len(self.ids)} clips of {split}.txt", "run convert_pairs_to_npy.py"
             )
         self.scaler = Scaler.load(self.processed_dir / "scaler.json")
+        self._scalers = dict(scalers or {})
         self._open: dict[int, Sample] = {}
+
+    def scaler_of(self, clip: int) -> Scaler:
+        """Return the scaler of the clip at index ``clip`` of the file list."""
+        return self._scalers.get(self.ids[clip], self.scaler)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -116,7 +128,7 @@ class WindowDataset:
             )
         return {
             "mri": sample.mri[stretch],
-            "mel": self.scaler.standardise(sample.mel_db[stretch]),
+            "mel": self.scaler_of(clip).standardise(sample.mel_db[stretch]),
             "mask": sample.sound_mask[stretch],
         }
 

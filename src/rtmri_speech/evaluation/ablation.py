@@ -27,6 +27,7 @@ from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import Sample, open_sample, recording_of
 from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.speakers import clip_speakers
 from rtmri_speech.dataset.windows import window_starts_path, write_window_starts
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.f0_range import training_f0_range
@@ -63,8 +64,8 @@ MEASURES = {
 }
 """Column and digits of each."""
 
-Predict = Callable[[np.ndarray], Prediction]
-"""From frames ``(T, H, W)`` to mel and F0."""
+Predict = Callable[[Sample], Prediction]
+"""From a clip's frames to mel and F0."""
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -168,7 +169,7 @@ class HeldOut:
             yield open_sample(self.processed_dir, id), recording
 
     def scores(self, predict: Predict) -> Scores:
-        """Return the scores of what predicts a mel, and F0 or None, from frames ``(T, H, W)``.
+        """Return the scores of what predicts a mel, and F0 or None, from a clip's frames.
 
         ``error_db`` is the root mean squared difference from the recording's mel over speech frames and bins, dB;
         ``estoi`` that of the predicted mel by Griffin-Lim, and ``estoi_world`` that of mel and F0 by WORLD, means over
@@ -179,7 +180,7 @@ class HeldOut:
         for part in PARTS:
             squares, spoken, by_world, tracks = [], [], [], []
             for clip, recording in self.clips(part):
-                mel_db, f0 = predict(clip.mri)
+                mel_db, f0 = predict(clip)
                 speech = spoken_frames(self.processed_dir, clip, spec) & (clip.sound_mask > 0)
                 squares.append(((mel_db - clip.mel_db) ** 2)[speech].ravel())
                 made = griffin_lim(spec, spec.linear_from_db(mel_db).T)
@@ -201,7 +202,7 @@ class HeldOut:
 
         def predicting(name: str, mel_of: OfFrames) -> Predict:
             f0_of = regressed if name == RIDGE else None
-            return lambda mri: Prediction(mel_of(mri), f0_of(mri) if f0_of else None)
+            return lambda clip: Prediction(mel_of(clip.mri), f0_of(clip.mri) if f0_of else None)
 
         return {name[:1].upper() + name[1:]: predicting(name, mel_of) for name, mel_of in systems.items()}
 
@@ -212,7 +213,9 @@ class HeldOut:
     def trained(self, directory: Path, settings: Settings) -> Predict:
         """Return what the mel generator predicts that `run_variant` has trained in ``directory``."""
         bundle = load_acoustic_model(directory / _MODEL, scaler=Scaler.load(self.processed_dir / "scaler.json"))
-        return lambda mri: predict(bundle, mri, settings.acoustic.context)
+        ids = [id for part in PARTS for id in self.ids(part)]
+        speakers = clip_speakers(self.processed_dir, ids, bundle.speakers)
+        return lambda clip: predict(bundle.spoken_by(speakers[clip.id]), clip.mri, settings.acoustic.context)
 
 
 def speech_measures(

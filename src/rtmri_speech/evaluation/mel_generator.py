@@ -17,6 +17,7 @@ from rtmri_speech.dataset.f0 import spoken_frames
 from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.sample import open_sample
 from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.speakers import clip_speakers
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, mean_mel, shuffled_in_time, training_frames
 from rtmri_speech.evaluation.f0_range import training_f0_range
 from rtmri_speech.evaluation.known_f0 import KnownF0, find_f0
@@ -79,21 +80,25 @@ def mel_generator_errors(
     """
     training = clips_of(processed_dir, "training")
     ridge = RidgeMel(processed_dir, training)
-    systems = baseline_systems(processed_dir, training, bundle.scaler, ridge) | {
-        "model, sequence": lambda mri: predict_db(bundle, mri, "sequence"),
-        "model, window": lambda mri: predict_db(bundle, mri, "window"),
-        "model, causal": lambda mri: predict_db(bundle, mri, "causal"),
-        "control: model, frames shuffled": lambda mri: predict_db(bundle, shuffled_in_time(mri, seed), "window"),
-    }
+    baselines = baseline_systems(processed_dir, training, bundle.scaler, ridge)
     parts = {split: clips_of(processed_dir, split, may_be_empty=True) for split in splits}
     where = f0_range or training_f0_range(processed_dir, bundle.mel)
     known = find_f0(processed_dir, training, bundle.mel, where, ridge.pictures, f0_dir)
     found = {}
     for split, ids in parts.items():
         if ids:
-            found[split] = _measured(systems, Path(processed_dir), ids, bundle)
+            found[split] = _measured(baselines, Path(processed_dir), ids, bundle, seed)
             found[split]["f0"] = _f0_errors(known, bundle, ids) if known else {}
     return found
+
+
+def _model_systems(bundle: AcousticBundle, seed: int) -> dict[str, OfFrames]:
+    return {
+        "model, sequence": lambda mri: predict_db(bundle, mri, "sequence"),
+        "model, window": lambda mri: predict_db(bundle, mri, "window"),
+        "model, causal": lambda mri: predict_db(bundle, mri, "causal"),
+        "control: model, frames shuffled": lambda mri: predict_db(bundle, shuffled_in_time(mri, seed), "window"),
+    }
 
 
 def _f0_errors(known: KnownF0, bundle: AcousticBundle, ids: list[str]) -> dict[str, dict[str, float | None]]:
@@ -121,19 +126,21 @@ def _defined(errors: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _measured(
-    systems: dict[str, OfFrames], processed_dir: Path, ids: list[str], bundle: AcousticBundle
+    baselines: dict[str, OfFrames], processed_dir: Path, ids: list[str], bundle: AcousticBundle, seed: int
 ) -> dict[str, Any]:
-    errors: dict[str, list[np.ndarray]] = {name: [] for name in systems}
+    errors: dict[str, list[np.ndarray]] = {}
     spoken, frames = [], 0
+    speakers = clip_speakers(processed_dir, ids, bundle.speakers)
     for id in ids:
         clip = open_sample(processed_dir, id)
         audible = clip.sound_mask > 0
         frames += len(clip.mri)
         spoken.append(spoken_frames(processed_dir, clip, bundle.mel)[audible])
         true = bundle.scaler.standardise(clip.mel_db)
+        systems = {**baselines, **_model_systems(bundle.spoken_by(speakers[id]), seed)}
         for name, predict in systems.items():
             difference = bundle.scaler.standardise(predict(clip.mri)) - true
-            errors[name].append((difference**2).mean(1)[audible])
+            errors.setdefault(name, []).append((difference**2).mean(1)[audible])
     speech = np.concatenate(spoken)
     pooled = {name: np.concatenate(found) for name, found in errors.items()}
     return {

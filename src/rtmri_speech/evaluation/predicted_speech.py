@@ -45,7 +45,7 @@ def speech_scores(data: HeldOut, predict: Predict, vocoders: Mapping[str, BlockV
     Parameters
     ----------
     data : the clips.
-    predict : mel, and F0 or None, from frames ``(T, H, W)``; ridge regression's F0 is used where there is none.
+    predict : mel, and F0 or None, from a clip's frames; ridge regression's F0 is used where there is none.
     vocoders : by name.
 
     Raises
@@ -61,7 +61,7 @@ def speech_scores(data: HeldOut, predict: Predict, vocoders: Mapping[str, BlockV
         similar: dict[str, list[float]] = {name: [] for name in vocoders}
         tracks: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in vocoders}
         for clip, recording in data.clips(part):
-            mel_db, f0 = predict(clip.mri)
+            mel_db, f0 = predict(clip)
             log_mel = np.float32(spec.log_from_db(mel_db.T))
             f0 = known.ridge.predict(clip.mri) if f0 is None else f0
             truth = known.spoken(clip)

@@ -25,6 +25,7 @@ from rtmri_speech.atomic import save_json, save_text
 from rtmri_speech.dataset.filelists import clips_of
 from rtmri_speech.dataset.sample import Sample, open_sample, recording_of
 from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.speakers import clip_speakers
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.baselines import NEIGHBOURS, NearestFrames, mean_mel
 from rtmri_speech.evaluation.known_f0 import KnownF0
@@ -117,8 +118,10 @@ class Systems:
         ceilings = ("ceiling", "ceiling_base", "griffin_lim") if self.base else ("ceiling", "griffin_lim")
         return [*self.contexts, *with_base, "floor", "look_up", "ridge", *ceilings]
 
-    def speak(self, sample: Sample) -> Iterator[tuple[str, np.ndarray, float | None]]:
+    def speak(self, sample: Sample, speaker: str | None = None) -> Iterator[tuple[str, np.ndarray, float | None]]:
         """Yield each row's name, samples float32 ``(T * hop,)``, and synthesis time in seconds.
+
+        ``speaker`` is that of the clip, as of `dataset.speakers.known_speakers`.
 
         The time covers CNN, LSTM and vocoder on this machine; None for baselines.
         """
@@ -127,16 +130,17 @@ class Systems:
         from rtmri_speech.acoustic.context import decode_in_context
         from rtmri_speech.acoustic.predict import frame_features
 
-        spec, scaler, model = self.acoustic.mel, self.acoustic.scaler, self.acoustic.model
+        acoustic = self.acoustic.spoken_by(speaker)
+        spec, scaler, model = acoustic.mel, acoustic.scaler, acoustic.model
         frames, known = sample.mri, self.f0
         with torch.inference_mode():
             start = time.perf_counter()
-            features = frame_features(self.acoustic, sample.mri)
+            features = frame_features(acoustic, sample.mri)
             seconds_cnn = time.perf_counter() - start
             predicted = {}
             for context in self.contexts:
                 start = time.perf_counter()
-                outputs = decode_in_context(model.outputs, features, context, self.acoustic.ref_frames)
+                outputs = decode_in_context(model.outputs, features, context, acoustic.ref_frames)
                 standardised, f0 = split_outputs(outputs.cpu().numpy(), spec.n_mels)
                 predicted[context] = spec.log_from_db(scaler.restore(standardised).T)
                 audio = self.vocoder.synthesise(predicted[context], f0)
@@ -185,12 +189,13 @@ def write_sounds(
     (row, clip) to synthesis time in seconds, for rows that are systems.
     """
     seconds = {}
+    speakers = clip_speakers(processed_dir, ids, systems.acoustic.speakers)
     if ids:
         # Warm up: one-off work, such as choosing kernels, must not count towards the first clip's time.
         for _ in systems.speak(open_sample(processed_dir, ids[0])):
             break
     for id in progress(ids):
-        for row, audio, spent in systems.speak(open_sample(processed_dir, id)):
+        for row, audio, spent in systems.speak(open_sample(processed_dir, id), speakers[id]):
             write_wav(Path(directory) / row / f"{id}.wav", audio, systems.acoustic.mel.sampling_rate)
             if spent is not None:
                 seconds[row, id] = spent

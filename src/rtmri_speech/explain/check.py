@@ -17,6 +17,7 @@ from rtmri_speech.acoustic.fold import fold_batch_norm
 from rtmri_speech.acoustic.predict import AcousticBundle
 from rtmri_speech.dataset.f0 import spoken_frames
 from rtmri_speech.dataset.sample import Sample, open_sample
+from rtmri_speech.dataset.speakers import clip_speakers
 from rtmri_speech.errors import UserError
 from rtmri_speech.evaluation.metrics import summarise
 from rtmri_speech.evaluation.scores import null_for_nan
@@ -107,7 +108,8 @@ def check(
     """
     if not ids:
         raise UserError("--clips", "names no clip", "give the test clips")
-    explain, trained = methods(bundle), _folded(bundle)
+    explain, folded = methods(bundle), _folded(bundle)
+    speakers = clip_speakers(processed_dir, ids, bundle.speakers)
     # Occlusion is left out, as it takes as long as all others.
     cascaded = [title for title in explain if title not in (OCCLUSION, MOTION)]
     inside = region_mask(next(iter(regions.whole_groups().values()))) if regions else None
@@ -119,10 +121,11 @@ def check(
     moved: list[dict[str, dict[str, dict[str, float]]]] = []
     for number, id in enumerate(progress(ids)):
         sample = open_sample(processed_dir, id)
+        speaking, trained = (model.spoken_by(speakers[id]) for model in (bundle, folded))
         truth = Truth.of_clip(truth_dir, id, trained, filters(bands, bundle.mel), context) if truth_dir else None
         moved += [{whose: truth.shares(whose) for whose in (SYNTHESISER, NETWORK)}] if truth else []
         clip = _Clip(trained, Path(processed_dir), sample, bands, context, inside, truth, number)
-        *partly, (_, random) = ((what, _folded(model)) for what, model in randomised(bundle, seed=number))
+        *partly, (_, random) = ((what, _folded(model)) for what, model in randomised(speaking, seed=number))
         for title, method in explain.items():
             maps = method(trained, clip.frames, bands, context)
             by_chance = method(random, clip.frames, bands, context)
@@ -135,7 +138,7 @@ def check(
                 shares = {name: mass_share(average, mask) for name, mask in parts.items()}
                 masses.setdefault((title, band), []).append(shares)
             contrasts.setdefault(title, []).append(clip.contrasts(maps))
-    effects = _effects(trained, Path(processed_dir), ids, regions, bands, context) if regions else []
+    effects = _effects(folded, Path(processed_dir), ids, regions, bands, context) if regions else []
     found = {
         "clips": list(ids),
         "context": context,

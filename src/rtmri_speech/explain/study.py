@@ -17,6 +17,7 @@ import numpy as np
 from rtmri_speech.atomic import replacing, save_text
 from rtmri_speech.dataset.sample import Sample, open_sample
 from rtmri_speech.dataset.scaler import Scaler
+from rtmri_speech.dataset.speakers import clip_speakers
 from rtmri_speech.errors import UserError
 from rtmri_speech.explain.bands import Band
 from rtmri_speech.explain.faithfulness import rank_correlation
@@ -92,15 +93,16 @@ def masking_study(
     weights = {(name, alpha): mask_weight(masks[name], size, alpha) for name in masks for alpha in alphas}
     areas = {name: region_mask(list(polygons)) for name, polygons in masks.items()}
     rows: dict[tuple[str, float, str], list[tuple[float, float, float, float]]] = {}
+    speakers = clip_speakers(processed_dir, ids, model.speakers)
     for id in progress(ids):
-        sample = open_sample(processed_dir, id)
+        speaking, sample = model.spoken_by(speakers[id]), open_sample(processed_dir, id)
         frames = sample.mri if sample.mri.dtype.kind != "f" else np.rint(sample.mri * 255).astype(np.uint8)
-        plain, plain_speech = _band_errors(model, scaler, sample, frames, bins, wav_dir, "unmasked")
+        plain, plain_speech = _band_errors(speaking, scaler, sample, frames, bins, wav_dir, "unmasked")
         mass = {band: _masses(gradcam_dir, id, band, areas) for band in bins}
         for (name, alpha), weight in weights.items():
             darkened = list(masked(frames, weight))
             name_of_wav = f"{name}_{alpha:g}".replace(" ", "_")
-            changed, changed_speech = _band_errors(model, scaler, sample, darkened, bins, wav_dir, name_of_wav)
+            changed, changed_speech = _band_errors(speaking, scaler, sample, darkened, bins, wav_dir, name_of_wav)
             for band in bins:
                 rows.setdefault((name, alpha, band), []).append(
                     (plain[band], changed[band], changed_speech[band] - plain_speech[band], mass[band][name])

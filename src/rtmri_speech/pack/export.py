@@ -115,6 +115,7 @@ def make_pack(
         frame_normalisation=acoustic.normalisation,
         features=acoustic.model.cnn.channels,
         scaler=acoustic.scaler.to_dict(),
+        speaker_scalers={name: scaler.to_dict() for name, scaler in acoustic.speakers.items()},
         context=context,
         ref_frames=acoustic.ref_frames,
         receptive_field=vocoder.receptive_field,

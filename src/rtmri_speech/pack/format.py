@@ -80,6 +80,7 @@ class About:
     untrained : the vocoder of `vocoder.untrained` that is used if there is no graph of one.
     cnn : numbers of ``cnn.onnx``, for information only.
     neighbours : frames before and after a frame in the CNN's input (`acoustic.neighbours`), N.
+    speaker_scalers : scalers of the speakers whose mels were standardised apart, by name.
     """
 
     licence: str
@@ -109,6 +110,8 @@ class About:
     cnn: Literal["float32", "int8"] = "float32"
     # Packs without this entry see single frames.
     neighbours: int = 0
+    # Packs without this entry have one scaler for all speakers.
+    speaker_scalers: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("licence", "speaker", "consent"):
@@ -145,8 +148,9 @@ def encoded(about: About) -> bytes:
         del content["pitch"]
     if about.cnn == "float32":
         del content["cnn"]
-    if not about.neighbours:
-        del content["neighbours"]
+    for name in ("neighbours", "speaker_scalers"):
+        if not content[name]:
+            del content[name]
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -157,12 +161,23 @@ def digests(graphs: Mapping[str, bytes]) -> dict[str, str]:
 
 def write_pack(path: str | Path, about: About, graphs: Mapping[str, bytes]) -> None:
     """Write a pack, atomically."""
-    members = {DESCRIPTION: encoded(about), **{name: graphs[name] for name in GRAPHS if name in about.graphs}}
+    description = _within_limit(encoded(about), path)
+    members = {DESCRIPTION: description, **{name: graphs[name] for name in GRAPHS if name in about.graphs}}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
             member = zipfile.ZipInfo(name, _NO_DATE)
             member.create_system, member.external_attr = _UNIX, _READABLE
             archive.writestr(member, content)
+
+
+def _within_limit(description: bytes, path: str | Path) -> bytes:
+    if len(description) > _LARGEST_DESCRIPTION:
+        raise UserError(
+            path,
+            f"its {DESCRIPTION} would have {len(description)} bytes",
+            "pack a model of fewer speakers, or fewer scores",
+        )
+    return description
 
 
 def read_about(path: str | Path) -> About:
@@ -187,9 +202,10 @@ def read_about(path: str | Path) -> About:
             "update this program" if version > VERSION else "make the pack again with pack_model.py",
         )
     about = build(About, content, path, _REMEDY)
-    spec, scaler = MelSpec.from_dict(about.mel, str(path)), Scaler.from_dict(about.scaler, path)
-    if len(scaler.mean) != spec.n_mels:
-        raise UserError(path, f"has {spec.n_mels} mel bins and a scaler of {len(scaler.mean)}", _REMEDY)
+    spec = MelSpec.from_dict(about.mel, str(path))
+    for scaler in (Scaler.from_dict(one, path) for one in (about.scaler, *about.speaker_scalers.values())):
+        if len(scaler.mean) != spec.n_mels:
+            raise UserError(path, f"has {spec.n_mels} mel bins and a scaler of {len(scaler.mean)}", _REMEDY)
     if about.vocoder_mel is not None:
         own = MelSpec.from_dict(about.vocoder_mel, str(path))
         require_fit(own, spec, str(path), "its mel generator")

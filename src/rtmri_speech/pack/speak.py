@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from rtmri_speech.acoustic.context import Context, frame_blocks, scaled_frames
+from rtmri_speech.acoustic.context import Context, frame_blocks, scaled_frames, scaler_for
 from rtmri_speech.acoustic.neighbours import all_around
 from rtmri_speech.acoustic.pitch import outputs_of
 from rtmri_speech.dataset.scaler import Scaler
@@ -35,9 +36,16 @@ class PackMelGenerator:
         self.source, self.frame_size, self.ref_frames = source, about.frame_size, about.ref_frames
         self.neighbours = about.neighbours
         self.mel, self.scaler = MelSpec.from_dict(about.mel), Scaler.from_dict(about.scaler, source)
+        self.speakers = {name: Scaler.from_dict(one, source) for name, one in about.speaker_scalers.items()}
         self._image_size, self._cnn, self._recurrence = about.image_size, cnn, recurrence
         self._features, self._outputs = about.features, outputs_of(self.mel.n_mels, about.pitch)
         self._latest: tuple[np.ndarray, np.ndarray] | None = None
+
+    def spoken_by(self, speaker: str | None) -> PackMelGenerator:
+        """Return the generator of a speaker's mel."""
+        other = copy.copy(self)
+        other.scaler = scaler_for(self, speaker)
+        return other
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """Return the features of frames."""
@@ -114,11 +122,20 @@ def load_pack(path: str | Path, context: Context | None = None, threads: int | N
 
 
 def load_live_pack(
-    path: str | Path, block_frames: int = LIVE_BLOCK_FRAMES, threads: int | None = None
+    path: str | Path,
+    block_frames: int = LIVE_BLOCK_FRAMES,
+    threads: int | None = None,
+    speaker: str | None = None,
 ) -> LiveSynthesiser:
-    """Load a pack for live synthesis, in blocks of ``block_frames``; see `load_pack`."""
+    """Load a pack for live synthesis, in blocks of ``block_frames``; see `load_pack`.
+
+    Parameters
+    ----------
+    speaker : one that the pack has statistics of; None for those of all.
+    """
     about = read_about(path)
-    return LiveSynthesiser(*models_of(Path(path), about, _graphs(path, about, threads), block_frames))
+    generator, vocoder = models_of(Path(path), about, _graphs(path, about, threads), block_frames)
+    return LiveSynthesiser(generator.spoken_by(speaker), vocoder)
 
 
 def _graphs(path: str | Path, about: About, threads: int | None) -> dict[str, Graph]:

@@ -196,6 +196,12 @@ class Training(NetworkSettings):
         " has only seconds of speech.",
         design=True,
     )
+    speaker_statistics: bool = setting(
+        False,
+        "Standardise the mel of each clip by the training clips of its speaker instead of all: recordings of several"
+        " speakers differ in level and spectral tilt. Needs the clips' speakers.",
+        design=True,
+    )
     mel_floor_db: Positive | None = setting(
         None,
         "Mels are raised to this many dB below the loudest frames of their clip in training, so that it learns no noise"

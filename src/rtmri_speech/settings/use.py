@@ -67,6 +67,11 @@ class Synthesis(Section):
     new_videos: Path | None = setting(
         None, "Videos outside the corpus to synthesise - a directory, or a TSV as corpus.table."
     )
+    speaker: str | None = setting(
+        None,
+        "Who speaks in them, with acoustic.speaker_statistics. Empty means whom the TSV names, or else the statistics"
+        " of all speakers.",
+    )
     masks: dict[Name, Mask] = setting(dict, "Articulators to darken, by name.")
     memory_mb: Count | None = setting(
         None,

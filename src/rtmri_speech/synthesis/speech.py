@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -59,10 +59,15 @@ class Speech:
 
 
 class SpeechModel(Protocol):
-    """Loaded models, in this process or another: their mel, frame size and synthesis."""
+    """Loaded models, in this process or another: their mel, frame size, speakers and synthesis."""
 
     mel: MelSpec
     frame_size: tuple[int, int]
+    speakers: Sequence[str]
+
+    def spoken_by(self, speaker: str | None) -> Self:
+        """Return the model of a speaker's speech, None for those of whom it has no statistics."""
+        ...
 
     def speech(self, frames: Iterable[np.ndarray]) -> Speech:
         """Return the speech for gray frames uint8 ``(H, W)`` of `frame_size`, one per mel frame."""
@@ -208,23 +213,30 @@ def _sound_beside(directory: Path, stem: str) -> Path | None:
 
 
 def speak_each(
-    ids: Iterable[str],
+    speakers: Mapping[str, str | None],
     source_of: Callable[[str], Source],
     model: SpeechModel,
     output_dir: str | Path,
 ) -> None:
     """Synthesise and write each clip, continuing after clips that cannot be read.
 
+    Parameters
+    ----------
+    speakers : of each clip by id, as of `dataset.speakers.known_speakers`.
+    source_of : returns a clip.
+    model : the models.
+    output_dir : see `write_speech`.
+
     Raises
     ------
     UserError
         Some could not be read; raised after the others are written.
     """
-    ids, faults = list(ids), []
+    ids, faults = list(speakers), []
     for id in ids:
         try:
             source = source_of(id)
-            speech = model.speech(source.frames)
+            speech = model.spoken_by(speakers[id]).speech(source.frames)
             write_speech(output_dir, source, speech, model.mel)
         except UserError as fault:
             faults.append(fault)

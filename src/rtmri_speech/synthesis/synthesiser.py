@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Synthesiser:
     ----------
     mel : output of the mel generator.
     frame_size : height and width of input frames, pixels.
+    speakers : those the mel generator has statistics of.
 
     Raises
     ------
@@ -47,7 +48,14 @@ class Synthesiser:
             for name, vocoder in vocoders.items()
         }
         self.mel, self.frame_size = acoustic.mel, acoustic.frame_size
+        self.speakers: Sequence[str] = tuple(acoustic.speakers)
         self._acoustic, self._context = acoustic, context
+
+    def spoken_by(self, speaker: str | None) -> Synthesiser:
+        """Return the synthesiser of a speaker's speech; see `MelGenerator.spoken_by`."""
+        if speaker is None:
+            return self
+        return Synthesiser(self._acoustic.spoken_by(speaker), self._vocoders, self._context)
 
     def speech(self, frames: Iterable[np.ndarray]) -> Speech:
         """Return the speech for gray frames uint8 ``(H, W)``, holding one block of frames at a time in memory."""

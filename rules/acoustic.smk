@@ -1,6 +1,7 @@
 # The mel generator: training, and predicted mels for fine-tuning the vocoder.
 
 from rtmri_speech.acoustic import ACOUSTIC_STAGE_VERSION
+from rtmri_speech.dataset.speakers import require_speakers
 from rtmri_speech.settings.acoustic import Prediction
 from rtmri_speech.settings.acoustic import Training as AcousticTraining
 from rtmri_speech.settings.use import F0
@@ -13,6 +14,12 @@ MELS_PREDICTED = f"{RESULTS}/mels_ft_log_normalized"
 MELS_TRUE = f"{DATASET}/mels_gt_log"
 PREDICTION_FLAGS = command_line_of(ACOUSTIC, Prediction)
 
+
+if ACOUSTIC.speaker_statistics and not SETTINGS.synthesis.mri_checkpoint:
+    try:
+        require_speakers({id: RAW_CLIPS[id].speaker for id in SEEN_CLIPS}, "corpus")
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 F0_TRACKS = f"{RESULTS}/acoustic/f0"
 
@@ -60,6 +67,7 @@ rule train_acoustic:
         mask=lambda wildcards: paths(rules.prepare_clip.output.mask, SEEN_CLIPS),
         f0=rules.track_f0.output if ACOUSTIC.pitch else [],
         begin=text(ACOUSTIC.resume_ckpt) or [],
+        speakers=speaker_lists(SEEN_CLIPS),
         meta=META,
     output:
         model=ACOUSTIC_MODEL,
@@ -99,6 +107,7 @@ rule export_predicted_mels:
         mri=lambda wildcards: paths(rules.prepare_clip.output.mri, SEEN_CLIPS),
         # Read to check that the clip is complete.
         sound=lambda wildcards: paths(rules.prepare_clip.output.mel_db, SEEN_CLIPS),
+        speakers=speaker_lists(SEEN_CLIPS),
         meta=META,
     output:
         paths(f"{MELS_PREDICTED}/{{id}}.npy", SEEN_CLIPS),

@@ -21,6 +21,28 @@ rule write_filelist:
         write_filelist(output[0], params.ids)
 
 
+def speaker_lists(ids):
+    """Return the lists of who speaks in clips of the corpus, for jobs whose mels are standardised by speaker."""
+    if not SETTINGS.acoustic.speaker_statistics:
+        return []
+    return [f"{DATASET}/speakers/{split}.json" for split in SPLITS if set(ids) & set(SPLIT_CLIPS[split])]
+
+
+rule list_speakers:
+    """Who speaks in the clips of a split, apart from `list_clips`: a test clip's speaker triggers no training."""
+    output:
+        f"{DATASET}/speakers/{{split}}.json",
+    log:
+        f"{LOGS}/list_speakers/{{split}}.log",
+    localrule: True
+    params:
+        speakers=lambda wildcards: {id: RAW_CLIPS[id].speaker for id in SPLIT_CLIPS[wildcards.split]},
+    run:
+        from rtmri_speech.dataset.speakers import write_speakers
+
+        write_speakers(output[0], params.speakers)
+
+
 rule list_clips:
     """What is known of each clip beside its files, and what the split keeps together."""
     output:

@@ -39,6 +39,7 @@ rule evaluate_systems:
         meta=META,
         # Whether training has seen a test clip is asked of what the split keeps together too.
         clips=CATALOGUE,
+        speakers=speaker_lists(TEST_CLIPS),
     output:
         scores=f"{EVALUATION}/scores.json",
         table=report(
@@ -93,6 +94,7 @@ rule evaluate_mel_generator:
         # Speech frames and F0 are determined from the recordings.
         wavs=lambda wildcards: paths(rules.prepare_clip.output.wav, CLIPS),
         f0=rules.track_f0.output if ACOUSTIC.pitch else [],
+        speakers=speaker_lists(CLIPS),
     output:
         f"{EVALUATION}/mel_errors.json",
     log:

@@ -27,6 +27,7 @@ rule explain_clip:
         model=SPEECH_MODELS["mri-checkpoint"],
         scaler=SPEECH_MODELS["scaler-json"] or [],
         mri=rules.prepare_clip.output.mri,
+        speakers=lambda wildcards: speaker_lists([wildcards.id]),
     output:
         expand(f"{GRADCAM}/{{{{id}}}}/gradcam_{{band}}_sequence.npy", band=BANDS),
         expand(f"{GRADCAM}/{{{{id}}}}/gradcam_{{band}}_average.png", band=BANDS),
@@ -180,6 +181,7 @@ rule masking_study:
         scaler=rules.fit_scaler.output[0],
         meta=META,
         regions=MASK_REGIONS or [],
+        speakers=speaker_lists(TEST_CLIPS),
     output:
         table=f"{RESULTS}/masking/masking.csv",
         figure=f"{RESULTS}/masking/masking.png",
@@ -256,6 +258,7 @@ rule check_explanations:
         scaler=rules.fit_scaler.output[0],
         meta=META,
         regions=REGIONS or [],
+        speakers=speaker_lists(TEST_CLIPS),
     output:
         measures=f"{FAITHFULNESS}/faithfulness.json",
         table=f"{FAITHFULNESS}/faithfulness.md",

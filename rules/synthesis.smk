@@ -66,6 +66,14 @@ except UserError as error:
 NEW_VIDEO = dataclasses.replace(
     SETTINGS.video, resampling="nearest" if SETTINGS.video.resampling == "refuse" else SETTINGS.video.resampling
 )
+
+
+def new_speaker(clip):
+    """Return the speaker of a new video as set, or as its table says if the corpus has training clips of theirs."""
+    known = {RAW_CLIPS[id].speaker for id in SPLIT_CLIPS["training"]} if ACOUSTIC.speaker_statistics else set()
+    return SYNTHESIS.speaker or (clip.speaker if clip.speaker in known else None)
+
+
 MODELS_DIGEST = f"{INFER}/models.json"
 # `infer_new` uses existing models even if their inputs have changed.
 AS_THEY_ARE = asks_for_new_speech() and models_are_made()
@@ -145,6 +153,7 @@ rule infer_clip:
         models=MODELS_DIGEST,
         mri=rules.prepare_clip.output.mri,
         wav=rules.prepare_clip.output.wav,
+        speakers=lambda wildcards: speaker_lists([wildcards.id]),
     output:
         generated=f"{INFER}/{{id}}_generated.wav",
         original=f"{INFER}/{{id}}_original.wav",
@@ -206,9 +215,10 @@ rule infer_new_video:
         clip=lambda wildcards: command_line_of(NEW_CLIPS[wildcards.new_id]),
         flags=SPEECH_FLAGS,
         recording=f"{command_line_of(NEW_VIDEO, None, 'resampling')} {command_line_of(SETTINGS.audio)}",
+        speaker=lambda wildcards: flags(speaker=new_speaker(NEW_CLIPS[wildcards.new_id])),
     shell:
         "python {params.script:q} {params.clip} --output-dir {params.directory:q} --threads {threads} {params.flags}"
-        " --gpus {resources.gpu} {params.recording} > {log:q} 2>&1"
+        " --gpus {resources.gpu} {params.recording} {params.speaker} > {log:q} 2>&1"
 
 
 rule mask_video:
@@ -245,6 +255,7 @@ rule infer_masked:
         models=MODELS_DIGEST,
         video=rules.mask_video.output,
         wav=rules.prepare_clip.output.wav,
+        speakers=lambda wildcards: speaker_lists([wildcards.id]),
     output:
         generated=f"{MASKED}/{{mask}}/infer/{{id}}_generated.wav",
         original=f"{MASKED}/{{mask}}/infer/{{id}}_original.wav",
@@ -267,10 +278,12 @@ rule infer_masked:
     params:
         script=script("run_mri_video_inference.py"),
         code=SPEECH_CODE,
+        dataset=lambda wildcards: DATASET,
         directory=subpath(output.generated, parent=True),
         flags=SPEECH_FLAGS,
     shell:
         "python {params.script:q} --video {input.video:q} --audio {input.wav:q} --output-dir {params.directory:q}"
+        " --processed-dir {params.dataset:q}"
         " --threads {threads} --gpus {resources.gpu} {params.flags} > {log:q} 2>&1"
 
 

@@ -201,7 +201,7 @@ def live(folder: Path, models: list[str], threads: int) -> None:
             begin = time.process_time()
             pace = speak_live(stream, frames, lambda samples: None)
             processor = time.process_time() - begin
-            stated = f"{block_frames} + {stream.look_ahead} frames, {1000 * stream.latency:.0f} ms behind"
+            stated = f"blocks of {block_frames} frames, {1000 * stream.latency:.0f} ms behind"
             what = f"full, live, {stated}, {way}"
             print(f"{what:<56}{pace.computing:8.2f}{processor:8.2f}{'':8}{pace.factor:13.2f}", flush=True)
 

@@ -81,7 +81,7 @@ def bench_synthesis(args, clock):
     for frames in (4, 16, 64):
         live = Vocoder(generator, config, bf16=True, block_frames=frames)
         live.synthesise(mel[:, :frames])
-        waited = frames + live.receptive_field[1]
+        waited = frames + -(-live.delay // config.hop_size)
         begin = time.perf_counter()
         next(live.stream(mel[:, n : n + 1] for n in range(args.frames)))
         computing = time.perf_counter() - begin

@@ -135,8 +135,8 @@ def test_a_difference_in_decoding_is_found_by_the_comparison(tiny_checkpoints, t
 
 def test_a_difference_in_sound_is_found_by_the_comparison(tiny_checkpoints, tmp_path, monkeypatch):
     other = export.load_vocoder(tiny_models.write_vocoder(tmp_path / "other" / "g_00000001", seed=5))
-    graph = export.generator_graph(other)
-    monkeypatch.setattr(export, "generator_graph", lambda vocoder: graph)
+    graph = export.streamed_graph(other)
+    monkeypatch.setattr(export, "streamed_graph", lambda vocoder: graph)
     refused(tmp_path / "a.pack", tiny_checkpoints, "its sound differs from torch's")
 
 

@@ -34,7 +34,7 @@ def test_raw_frames_give_raw_samples_and_the_delay_is_stated(pack):
     expected = np.concatenate(list(live.stream(frames)))
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.frombuffer(done.stdout, "<i2") / 32767, expected, atol=1e-4)
-    assert f"at most {1000 * live.latency:.0f} ms (2 frames of a block" in done.stderr.decode()
+    assert f"at most {1000 * live.latency:.0f} ms (74 ms of a block" in done.stderr.decode()
     assert "times as fast as it lasts" in done.stderr.decode()
 
 

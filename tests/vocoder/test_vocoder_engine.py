@@ -60,21 +60,7 @@ def test_a_stream_is_bit_identical_to_the_whole_clip(padding, bf16, block_frames
         pieces = [mel[:, end - length : end] for end, length in zip(ends, lengths, strict=True)]
         blocks = list(vocoder.stream(iter(pieces)))
         assert np.array_equal(np.concatenate(blocks), whole)
-        assert {len(block) for block in blocks[:-1]} <= {block_frames * 420}
-
-
-def test_a_stream_waits_only_for_its_block_and_receptive_field():
-    vocoder = Vocoder(Generator(small()), small(), block_frames=5)
-    given = 0
-
-    def frames():
-        nonlocal given
-        for piece in np.split(mel_of(60), 60, axis=1):
-            given += 1
-            yield piece
-
-    next(vocoder.stream(frames()))
-    assert given == 5 + vocoder.receptive_field[1]
+        assert {len(block) for block in blocks[1:-1]} <= {block_frames * 420}
 
 
 def test_bfloat16_of_the_shipped_base_has_45_db_snr():

@@ -72,7 +72,7 @@ def main() -> None:
     from rtmri_speech.evaluation.known_f0 import find_f0
     from rtmri_speech.evaluation.leak import caution, require_unseen
     from rtmri_speech.evaluation.ridge import RidgeMel
-    from rtmri_speech.vocoder.blocks import BlockVocoder
+    from rtmri_speech.vocoder.blocks import MelVocoder
     from rtmri_speech.vocoder.engine import load_vocoder
     from rtmri_speech.vocoder.interpolation import fitted
 
@@ -92,7 +92,7 @@ def main() -> None:
     catalogue = read_catalogue(args.processed_dir)
     unsaid = require_unseen(ids, seen, catalogue.groups, catalogue.by)
 
-    def vocoder(path: Path, config: Path | None = None) -> BlockVocoder:
+    def vocoder(path: Path, config: Path | None = None) -> MelVocoder:
         loaded = load_vocoder(path, config, acoustic.device, bf16=args.bf16)
         return fitted(loaded, acoustic.mel, str(path), str(acoustic.source))
 

@@ -29,7 +29,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--video", required=True, help="video, or - for raw frames from the standard input")
     parser.add_argument("--output", required=True, help="wav to write, or - for raw samples to the standard output")
     parser.add_argument(
-        "--block-frames", type=int, help="frames per block: fewer mean less delay and more computation (default: 4)"
+        "--block-frames", type=int, help="frames per block: fewer mean less delay and more computation (default: 1)"
     )
     parser.add_argument("--speaker", metavar="NAME", help="who speaks, if the pack has statistics by speaker")
     add_flags(parser, Video, "resampling")
@@ -53,8 +53,8 @@ def main() -> None:
     block_frames = LIVE_BLOCK_FRAMES if args.block_frames is None else args.block_frames
     live = load_live_pack(args.model, block_frames, speaker=args.speaker)
     print(
-        f"Samples follow their frames by at most {1000 * live.latency:.0f} ms ({live.block_frames} frames of a block"
-        f" and {live.look_ahead} ahead), and the time of the computation.",
+        f"Samples follow their frames by at most {1000 * live.latency:.0f} ms ({1000 * live.block_seconds:.0f} ms of a"
+        f" block and {1000 * live.look_ahead:.0f} ms ahead), and the time of the computation.",
         file=sys.stderr,
     )
     if args.video == STREAM:

@@ -21,7 +21,7 @@ from rtmri_speech.tables import markdown_table, shown
 from rtmri_speech.vocoder.griffin_lim import GRIFFIN_LIM_TITLE, griffin_lim
 
 if TYPE_CHECKING:
-    from rtmri_speech.vocoder.blocks import BlockVocoder
+    from rtmri_speech.vocoder.blocks import MelVocoder
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def judged_clips(ids: Sequence[str]) -> list[str]:
 
 
 def score_copy_synthesis(
-    vocoder: BlockVocoder,
+    vocoder: MelVocoder,
     wavs: Sequence[Path],
     f0_range: tuple[float, float] | None = None,
 ) -> dict[str, dict[str, list[float]]]:
@@ -91,7 +91,7 @@ def score_copy_synthesis(
     return scores
 
 
-def log_mel_error(condition: np.ndarray, made: np.ndarray, vocoder: BlockVocoder) -> float:
+def log_mel_error(condition: np.ndarray, made: np.ndarray, vocoder: MelVocoder) -> float:
     """Return the mean absolute difference between a log mel and that of the signal synthesised from it."""
     again = log_mel(vocoder.spec.mel(made))
     frames = min(condition.shape[1], again.shape[1])

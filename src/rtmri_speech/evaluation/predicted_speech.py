@@ -13,7 +13,7 @@ from rtmri_speech.evaluation.metrics import estoi
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.signal.voice import harvest_f0, speech_frames
 from rtmri_speech.tables import markdown_table
-from rtmri_speech.vocoder.blocks import BlockVocoder
+from rtmri_speech.vocoder.blocks import MelVocoder
 from rtmri_speech.vocoder.engine import load_vocoder
 from rtmri_speech.vocoder.griffin_lim import GRIFFIN_LIM_TITLE, GriffinLim
 from rtmri_speech.vocoder.interpolation import fitted
@@ -23,7 +23,7 @@ SPEECH_MEASURES = {"estoi": ("ESTOI ↑", 3), **{name: MEASURES[name] for name i
 """Column and digits of each."""
 
 
-def compared_vocoders(spec: MelSpec, checkpoint: Path) -> dict[str, BlockVocoder]:
+def compared_vocoders(spec: MelSpec, checkpoint: Path) -> dict[str, MelVocoder]:
     """Return Griffin-Lim, WORLD and a HiFi-GAN for mels of ``spec``, by title.
 
     Raises
@@ -35,7 +35,7 @@ def compared_vocoders(spec: MelSpec, checkpoint: Path) -> dict[str, BlockVocoder
     return {GRIFFIN_LIM_TITLE: GriffinLim(spec), WORLD_TITLE: World(spec), checkpoint.parent.name: given}
 
 
-def speech_scores(data: HeldOut, predict: Predict, vocoders: Mapping[str, BlockVocoder]) -> dict[str, Scores]:
+def speech_scores(data: HeldOut, predict: Predict, vocoders: Mapping[str, MelVocoder]) -> dict[str, Scores]:
     """Return the scores of each vocoder's speech by its name.
 
     ``estoi`` is the mean over the clips of a part. ``f0_correlation`` and ``vuv_error`` are of the F0 found in the

@@ -42,7 +42,7 @@ from rtmri_speech.workers import end_with_parent, reporting_lost_workers
 if TYPE_CHECKING:
     from rtmri_speech.acoustic.context import Context
     from rtmri_speech.acoustic.predict import AcousticBundle
-    from rtmri_speech.vocoder.blocks import BlockVocoder
+    from rtmri_speech.vocoder.blocks import MelVocoder
 
 _log = logging.getLogger(__name__)
 
@@ -99,8 +99,8 @@ class Systems:
     """
 
     acoustic: AcousticBundle
-    vocoder: BlockVocoder
-    base: BlockVocoder | None
+    vocoder: MelVocoder
+    base: MelVocoder | None
     look_up: NearestFrames
     ridge: RidgeMel
     contexts: Sequence[Context]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ _FATAL = 4
 
 
 class Graph:
-    """A loaded graph with one input and one output.
+    """A loaded graph.
 
     Parameters
     ----------
@@ -62,23 +63,28 @@ class Graph:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except _FAULTS as error:
             raise self._refusal(error) from None
-        (self._input,) = (port.name for port in self._session.get_inputs())
+        self._inputs = [port.name for port in self._session.get_inputs()]
 
     def __call__(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Return the output for an input.
+        """Return the output of a graph with one input and one output; see `outputs`."""
+        return self.outputs([array], [shape])[0]
+
+    def outputs(self, arrays: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+        """Return the outputs for inputs.
 
         Raises
         ------
         UserError
-            ONNX Runtime fails, or the output does not have ``shape``, whatever the graph declares.
+            ONNX Runtime fails, or the outputs do not have ``shapes``, whatever the graph declares.
         """
         try:
-            (output,) = self._session.run(None, {self._input: array})
+            outputs = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
         except _FAULTS as error:
             raise self._refusal(error) from None
-        if output.shape != shape:
-            raise UserError(self._source, f"returns an output of shape {output.shape}, not {shape}", _REMEDY)
-        return output
+        found = [output.shape for output in outputs]
+        if found != [*shapes]:
+            raise UserError(self._source, f"returns outputs of shape {found}, not {[*shapes]}", _REMEDY)
+        return outputs
 
     def _refusal(self, error: BaseException) -> UserError:
         reason = str(error).strip().split("\n")[0][:200] or type(error).__name__

@@ -38,15 +38,19 @@ def require_onnx(subject: str | Path) -> None:
 
 
 def traced(
-    module: nn.Module, example: torch.Tensor, names: tuple[str, str], what: str, dynamic_shapes: Any = None
+    module: nn.Module,
+    examples: tuple[torch.Tensor, ...],
+    names: tuple[tuple[str, ...], tuple[str, ...]],
+    what: str,
+    dynamic_shapes: Any = None,
 ) -> bytes:
     """Export a module in evaluation mode as a graph.
 
     Parameters
     ----------
-    module : with one input and one output.
-    example : input.
-    names : of input and output.
+    module : to export.
+    examples : its inputs.
+    names : of inputs and outputs.
     what : name of the module, for errors.
     dynamic_shapes : free dimensions, as for `torch.export`.
 
@@ -59,9 +63,9 @@ def traced(
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
                 module,
-                (example,),
-                input_names=names[:1],
-                output_names=names[1:],
+                examples,
+                input_names=names[0],
+                output_names=names[1],
                 dynamic_shapes=dynamic_shapes,
                 dynamo=True,
                 external_data=False,

@@ -20,7 +20,7 @@ from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.graphs.run import Graph
 from rtmri_speech.graphs.trace import require_onnx, traced
-from rtmri_speech.pack.format import KINDS, About, digests, require_ports, write_pack
+from rtmri_speech.pack.format import GRAPHS, About, digests, require_ports, write_pack
 from rtmri_speech.pack.int8 import with_int8_cnn
 from rtmri_speech.pack.recurrence import recurrence_graph
 from rtmri_speech.pack.speak import models_of
@@ -29,8 +29,8 @@ from rtmri_speech.settings.acoustic import Normalisation
 from rtmri_speech.settings.use import Pack
 from rtmri_speech.threads import available_threads
 from rtmri_speech.training.state import load_checkpoint
-from rtmri_speech.vocoder.blocks import BlockVocoder
-from rtmri_speech.vocoder.engine import Vocoder, generator_graph, load_vocoder
+from rtmri_speech.vocoder.blocks import MelVocoder
+from rtmri_speech.vocoder.engine import Vocoder, load_vocoder, streamed_graph
 from rtmri_speech.vocoder.interpolation import fitted
 from rtmri_speech.vocoder.untrained import read_untrained
 
@@ -96,15 +96,17 @@ def make_pack(
         raise UserError("pack.cnn", "is int8, but principal components are not a CNN", "leave it in float32")
     vocoder = load_vocoder(hifigan_checkpoint, hifigan_config)
     speaking = fitted(vocoder, acoustic.mel, str(hifigan_checkpoint), str(mri_checkpoint))
-    untrained: dict[str, Any] = (
-        {"untrained": read_untrained(hifigan_checkpoint)[0]} if not isinstance(vocoder, Vocoder) else {}
-    )
-    spoken = [generator_graph(vocoder)] if isinstance(vocoder, Vocoder) else []
-    graphs = dict(zip(KINDS[0 if spoken else 1], (*acoustic_graphs(acoustic), *spoken), strict=True))
+    graphs = dict(zip(GRAPHS[:2], acoustic_graphs(acoustic), strict=True))
+    speaking_by: dict[str, Any]
+    if isinstance(vocoder, Vocoder):
+        graphs[GRAPHS[-1]] = streamed_graph(vocoder)
+        speaking_by = {"vocoder_delay": vocoder.delay, "vocoder_state": vocoder.state_size}
+    else:
+        speaking_by = {"untrained": read_untrained(hifigan_checkpoint)[0]}
     files = {"mel generator": mri_checkpoint, "vocoder": hifigan_checkpoint, "scaler": scaler_json}
     trainings = {
         "mel generator": read_acoustic_checkpoint(mri_checkpoint, memory_map=True),
-        "vocoder": load_checkpoint(hifigan_checkpoint, memory_map=True) if spoken else {},
+        "vocoder": load_checkpoint(hifigan_checkpoint, memory_map=True) if GRAPHS[-1] in graphs else {},
     }
     about = About(
         **dataclasses.asdict(terms),
@@ -118,14 +120,13 @@ def make_pack(
         speaker_scalers={name: scaler.to_dict() for name, scaler in acoustic.speakers.items()},
         context=context,
         ref_frames=acoustic.ref_frames,
-        receptive_field=vocoder.receptive_field,
         pitch=acoustic.model.network.pitch,
         neighbours=acoustic.neighbours,
         vocoder_mel=None if speaking is vocoder else vocoder.spec.to_dict(),
         graphs=digests(graphs),
         models={name: contents_hash(file) for name, file in files.items() if file},
         trainings={name: _training(content, files[name]) for name, content in trainings.items()},
-        **untrained,
+        **speaking_by,
     )
     for name, graph in graphs.items():
         require_ports(graph, about, name, f"{path}, {name}")
@@ -150,7 +151,9 @@ def acoustic_graphs(acoustic: AcousticBundle) -> tuple[bytes, bytes]:
     fold_batch_norm(model)
     frame = torch.zeros(2 * acoustic.neighbours + 1, *acoustic.image_size, dtype=torch.uint8)
     what = f"{source}, backbone {model.network.backbone}"
-    cnn = traced(_FrameFeatures(model, acoustic.normalisation, acoustic.neighbours), frame, ("frame", "features"), what)
+    cnn = traced(
+        _FrameFeatures(model, acoustic.normalisation, acoustic.neighbours), (frame,), (("frame",), ("features",)), what
+    )
     return cnn, recurrence_graph(model, source)
 
 
@@ -197,7 +200,7 @@ def _training(content: Mapping[str, Any], source: str | Path) -> dict[str, Any] 
 
 
 def _require_equal(
-    path: str | Path, about: About, graphs: Mapping[str, bytes], acoustic: AcousticBundle, vocoder: BlockVocoder
+    path: str | Path, about: About, graphs: Mapping[str, bytes], acoustic: AcousticBundle, vocoder: MelVocoder
 ) -> None:
     """Compare the graphs with torch on noise frames and a speech-like random mel; refuse differences."""
     sessions = {name: Graph(graph, f"{path}, {name}", available_threads()) for name, graph in graphs.items()}

@@ -1,9 +1,9 @@
 """File format of a pack: an uncompressed zip of a description and three ONNX graphs.
 
 ``pack.json`` describes the pack; ``cnn.onnx`` maps a frame (between its neighbours, if it sees them) to features,
-``recurrence.onnx`` features to the standardised mel, ``vocoder.onnx`` a log mel to samples; without the last, the
-description names a vocoder without training. It contains no executable code, and no date, path or machine name: the
-same models give the same bytes.
+``recurrence.onnx`` features to the standardised mel, ``vocoder.onnx`` a block of a log mel and the state after the
+block before to samples and the next state; without the last, the description names a vocoder without training. It
+contains no executable code, and no date, path or machine name: the same models give the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rtmri_speech.untrusted import UNREADABLE_ZIP, build, parse_json, read_json,
 from rtmri_speech.vocoder.interpolation import require_fit
 from rtmri_speech.vocoder.untrained import UNTRAINED
 
-FORMAT, VERSION = "rtmri-speech pack", 1
+FORMAT, VERSION = "rtmri-speech pack", 2
 
 DESCRIPTION = "pack.json"
 GRAPHS = ("cnn.onnx", "recurrence.onnx", "vocoder.onnx")
@@ -38,13 +38,15 @@ KINDS = (GRAPHS, GRAPHS[:2])
 _LARGEST_DESCRIPTION, _LARGEST_GRAPH = 1 << 20, (1 << 31) - 1
 """Maximum size of a member, bytes; for graphs, the limit of protocol buffers."""
 
-_LONGEST_REACH = 10_000
-"""Maximum receptive field of a vocoder on each side, frames."""
+_LONGEST_DELAY, _LARGEST_STATE = 500_000, 1 << 24
+"""Maximum delay of a vocoder, samples, and length of its state."""
 
 _LONGEST_WORDS = 2000
 """Maximum length of licence, speaker and consent, characters."""
 
 _LARGEST_FEATURES = 1 << 16
+
+_Shapes = list[tuple[int | None, ...]]
 
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 _UNIX, _READABLE = 3, 0o644 << 16
@@ -70,7 +72,6 @@ class About:
     scaler : mean and standard deviation of each mel bin, dB.
     context : default LSTM context.
     ref_frames : frames per training window.
-    receptive_field : frames before and after a frame that the vocoder's samples depend on.
     graphs : SHA-256 of each graph.
     models : SHA-256 of each source file by role.
     trainings : provenance of each model's training, if known; see `pack.export`.
@@ -81,6 +82,8 @@ class About:
     cnn : numbers of ``cnn.onnx``, for information only.
     neighbours : frames before and after a frame in the CNN's input (`acoustic.neighbours`), N.
     speaker_scalers : scalers of the speakers whose mels were standardised apart, by name.
+    vocoder_delay, vocoder_state : samples by which the vocoder's graph is late, and the length of its state; 0 without
+        one.
     """
 
     licence: str
@@ -95,7 +98,6 @@ class About:
     scaler: dict[str, Any]
     context: Context
     ref_frames: int
-    receptive_field: tuple[int, int]
     graphs: dict[str, str]
     models: dict[str, str]
     trainings: dict[str, Any]
@@ -112,6 +114,8 @@ class About:
     neighbours: int = 0
     # Packs without this entry have one scaler for all speakers.
     speaker_scalers: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    vocoder_delay: int = 0
+    vocoder_state: int = 0
 
     def __post_init__(self) -> None:
         for name in ("licence", "speaker", "consent"):
@@ -120,15 +124,16 @@ class About:
         for name, largest in (("frame_size", LARGEST_PICTURE), ("image_size", LARGEST_PICTURE)):
             if not all(1 <= side <= largest for side in getattr(self, name)):
                 raise UserError(name, f"is {getattr(self, name)}", f"give 1 to {largest} pixels a side")
+        trained = int(GRAPHS[-1] in self.graphs)
         for name, least, largest in (
             ("ref_frames", 1, LARGEST_WINDOW),
             ("features", 1, _LARGEST_FEATURES),
             ("neighbours", 0, MOST_NEIGHBOURS),
+            ("vocoder_delay", trained, trained * _LONGEST_DELAY),
+            ("vocoder_state", trained, trained * _LARGEST_STATE),
         ):
             if not least <= getattr(self, name) <= largest:
                 raise UserError(name, f"is {getattr(self, name)}", f"give {least} to {largest}")
-        if not all(0 <= frames <= _LONGEST_REACH for frames in self.receptive_field):
-            raise UserError("receptive_field", f"is {self.receptive_field}", f"give 0 to {_LONGEST_REACH} frames")
         if self.untrained not in UNTRAINED:
             raise UserError("untrained", f"is {self.untrained!r}", f"give one of {', '.join(UNTRAINED)}")
         if len(self.graphs) < len(GRAPHS) and UNTRAINED[self.untrained].needs_f0 and not self.pitch:
@@ -142,6 +147,8 @@ def encoded(about: About) -> bytes:
     content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(about)}
     if GRAPHS[-1] in about.graphs:
         del content["untrained"]
+    else:
+        del content["vocoder_delay"], content["vocoder_state"]
     if about.vocoder_mel is None:
         del content["vocoder_mel"]
     if not about.pitch:
@@ -230,18 +237,21 @@ def read_graph(path: str | Path, about: About, name: str) -> bytes:
 
 
 def require_ports(graph: bytes, about: About, name: str, source: str) -> None:
-    """Refuse a graph whose input or output does not match the description, naming ``source``."""
+    """Refuse a graph whose inputs or outputs do not match the description, naming ``source``."""
     n_mels, features = about.mel["n_mels"], about.features
-    outputs = outputs_of(n_mels, about.pitch)
-    wanted = {
-        "cnn.onnx": (("uint8", (2 * about.neighbours + 1, *about.image_size)), ("float32", (1, features))),
-        "recurrence.onnx": (("float32", (None, None, features)), ("float32", (None, None, outputs))),
-        "vocoder.onnx": (("float32", (1, n_mels, None)), ("float32", (1, 1, None))),
-    }[name]
-    for what, found, (kind, shape) in zip(("input", "output"), ports(graph, source), wanted, strict=True):
-        if [(port.type, port.shape) for port in found] != [(kind, shape)]:
+    outputs, state = outputs_of(n_mels, about.pitch), (about.vocoder_state,)
+    picture = 2 * about.neighbours + 1, *about.image_size
+    wanted: Mapping[str, tuple[_Shapes, _Shapes]] = {
+        "cnn.onnx": ([picture], [(1, features)]),
+        "recurrence.onnx": ([(None, None, features)], [(None, None, outputs)]),
+        "vocoder.onnx": ([(1, n_mels, None), (1, 1, None), state], [(1, 1, None), state]),
+    }
+    for what, found, shapes in zip(("input", "output"), ports(graph, source), wanted[name], strict=True):
+        kind = "uint8" if (name, what) == (GRAPHS[0], "input") else "float32"
+        if [(port.type, port.shape) for port in found] != [(kind, shape) for shape in shapes]:
             named = " and ".join(f"{port.type} {_lengths(port.shape)}" for port in found) or "none"
-            raise UserError(source, f"has the {what} {named}, not {kind} {_lengths(shape)}", _REMEDY)
+            needed = " and ".join(f"{kind} {_lengths(shape)}" for shape in shapes)
+            raise UserError(source, f"has the {what} {named}, not {needed}", _REMEDY)
 
 
 def _lengths(shape: tuple[int | None, ...]) -> str:

@@ -17,7 +17,7 @@ from rtmri_speech.pack.format import GRAPHS, About, read_about, read_graph
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.synthesis.synthesiser import LIVE_BLOCK_FRAMES, LiveSynthesiser, Synthesiser
 from rtmri_speech.threads import available_threads
-from rtmri_speech.vocoder.blocks import BLOCK_FRAMES, BlockVocoder
+from rtmri_speech.vocoder.blocks import BLOCK_FRAMES, BlockVocoder, MelVocoder
 from rtmri_speech.vocoder.interpolation import fitted
 from rtmri_speech.vocoder.untrained import UNTRAINED
 
@@ -83,17 +83,21 @@ class PackVocoder(BlockVocoder):
     """
 
     def __init__(self, about: About, vocoder: Graph, block_frames: int = BLOCK_FRAMES) -> None:
-        super().__init__(MelSpec.from_dict(about.vocoder_mel or about.mel), about.receptive_field, block_frames)
-        self._vocoder = vocoder
+        super().__init__(MelSpec.from_dict(about.vocoder_mel or about.mel), block_frames, about.vocoder_delay)
+        self._vocoder, self._state_size = vocoder, about.vocoder_state
 
-    def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
-        """Return the graph's samples for a whole log mel; see `BlockVocoder.samples`."""
-        return self._vocoder(log_mel[None], (1, 1, log_mel.shape[1] * self.hop_length))[0, 0]
+    def _start(self) -> np.ndarray:
+        return np.zeros(self._state_size, np.float32)
+
+    def _advance(self, log_mel: np.ndarray, exists: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shapes = (1, 1, len(exists) * self.hop_length), state.shape
+        samples, state = self._vocoder.outputs((log_mel[None], exists[None, None], state), shapes)
+        return samples[0, 0], state
 
 
 def models_of(
     source: Path, about: About, graphs: Mapping[str, Graph], block_frames: int = BLOCK_FRAMES
-) -> tuple[PackMelGenerator, BlockVocoder]:
+) -> tuple[PackMelGenerator, MelVocoder]:
     """Return the mel generator and the vocoder of a pack's graphs."""
     cnn, recurrence, vocoder = map(graphs.get, GRAPHS)
     generator = PackMelGenerator(source, about, cnn, recurrence)

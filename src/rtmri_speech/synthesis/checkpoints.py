@@ -11,7 +11,7 @@ from rtmri_speech.settings.acoustic import Precision
 from rtmri_speech.synthesis.models import Models
 from rtmri_speech.synthesis.synthesiser import Synthesiser
 from rtmri_speech.training.distributed import chosen_device
-from rtmri_speech.vocoder.blocks import BlockVocoder
+from rtmri_speech.vocoder.blocks import MelVocoder
 from rtmri_speech.vocoder.engine import load_vocoder
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def load_synthesiser(models: Models) -> Synthesiser:
     device = chosen_device(models.device)
     names = models.vocoder_names
 
-    def vocoders() -> dict[str, BlockVocoder]:
+    def vocoders() -> dict[str, MelVocoder]:
         return {
             name: load_vocoder(file, models.hifigan_config, device, bf16=models.bf16) for name, file in names.items()
         }

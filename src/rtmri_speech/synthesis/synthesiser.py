@@ -12,11 +12,11 @@ from rtmri_speech.acoustic.context import Context, MelGenerator, predict
 from rtmri_speech.acoustic.pitch import split_outputs
 from rtmri_speech.errors import UserError
 from rtmri_speech.synthesis.speech import Speech
-from rtmri_speech.vocoder.blocks import BlockVocoder
+from rtmri_speech.vocoder.blocks import BlockVocoder, MelVocoder
 from rtmri_speech.vocoder.interpolation import fitted
 
-LIVE_BLOCK_FRAMES = 4
-"""Frames per vocoder block in a live stream: fewer mean less latency and more recomputation of context."""
+LIVE_BLOCK_FRAMES = 1
+"""Frames per vocoder block in a live stream: more mean less computation and more latency."""
 
 
 class Synthesiser:
@@ -41,7 +41,7 @@ class Synthesiser:
     """
 
     def __init__(
-        self, acoustic: MelGenerator, vocoders: Mapping[str, BlockVocoder], context: Context = "sequence"
+        self, acoustic: MelGenerator, vocoders: Mapping[str, MelVocoder], context: Context = "sequence"
     ) -> None:
         self._vocoders = {
             name: fitted(vocoder, acoustic.mel, f"the vocoder {name}", str(acoustic.source))
@@ -76,24 +76,22 @@ class LiveSynthesiser:
     Attributes
     ----------
     mel, frame_size : of the output; height and width of input frames, pixels.
-    block_frames, block_seconds : length of a block.
-    look_ahead : future frames that a sample depends on, through the vocoder, and through the neighbours in the CNN's
-        input; the causal LSTM adds none.
-    latency_frames : maximum delay from the start of a frame to its samples: block size plus look-ahead, without
+    block_seconds : length of a block.
+    look_ahead : seconds of future pictures that a sample depends on, through the vocoder, and through the neighbours in
+        the CNN's input; the causal LSTM adds none.
+    latency : maximum delay from a time in the pictures to its sample, seconds: block plus look-ahead, without
         computation.
-    latency : the same in seconds.
     """
 
-    def __init__(self, acoustic: MelGenerator, vocoder: BlockVocoder) -> None:
+    def __init__(self, acoustic: MelGenerator, vocoder: MelVocoder) -> None:
         acoustic.mel.require_same(vocoder.spec, str(acoustic.source), "the vocoder")
-        if vocoder.whole_clips:
+        if not isinstance(vocoder, BlockVocoder):
             raise UserError("the vocoder", "synthesises whole clips only", "use a HiFi-GAN of this frame rate")
         self._acoustic, self._vocoder = acoustic, vocoder
-        self.mel, self.frame_size, self.block_frames = acoustic.mel, acoustic.frame_size, vocoder.block_frames
-        self.block_seconds = self.block_frames / float(self.mel.frame_rate)
-        self.look_ahead = vocoder.receptive_field[1] + acoustic.neighbours
-        self.latency_frames = self.block_frames + self.look_ahead
-        self.latency = self.latency_frames / float(self.mel.frame_rate)
+        self.mel, self.frame_size = acoustic.mel, acoustic.frame_size
+        self.block_seconds = vocoder.block_frames / float(self.mel.frame_rate)
+        self.look_ahead = vocoder.delay / vocoder.sampling_rate + acoustic.neighbours / float(self.mel.frame_rate)
+        self.latency = self.block_seconds + self.look_ahead
 
     def stream(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield the samples of each block as soon as the frames it depends on have arrived.
@@ -104,7 +102,7 @@ class LiveSynthesiser:
 
         Yields
         ------
-        float32 ``(block_frames * hop_length,)``, the last one shorter.
+        float32, as `BlockVocoder.stream`.
         """
         yield from self._vocoder.stream(self._log_mels(frames))
 

@@ -1,15 +1,10 @@
-"""Block-wise vocoding of a log mel for any engine; clips and live streams give identical samples.
-
-Both use the same grid of blocks, each with the surrounding frames in its receptive field, so that memory is constant
-and a stream equals the whole clip bit for bit (a convolution's rounding depends on the input length). torch is not
-imported here.
-"""
+"""Synthesis of a log mel by any vocoder: of whole clips, or of a stream in blocks. torch is not imported here."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,37 +12,27 @@ from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 
 BLOCK_FRAMES = 128
-"""Frames per block: enough to keep the overlap cheap, few enough for the CPU cache."""
+"""Frames per block of a whole clip: enough to keep a block's overhead small, few enough for the CPU cache."""
 
 
-class BlockVocoder(ABC):
-    """A generator ready for synthesis.
+class MelVocoder(ABC):
+    """A vocoder ready for synthesis of whole clips.
 
     Parameters
     ----------
     spec : of its input.
-    receptive_field : frames before and after a frame that its samples depend on.
-    block_frames : frames per block; the latency of a stream is this plus the `receptive_field` after it.
 
     Attributes
     ----------
     sampling_rate, hop_length : of the output, Hz and samples per frame.
-    whole_clips : whether its samples depend on the whole clip: a stream then yields once, at the end of the mel.
     needs_f0 : whether it synthesises from a mel and F0; others ignore F0.
     """
 
-    whole_clips: ClassVar[bool] = False
     needs_f0: ClassVar[bool] = False
 
-    def __init__(self, spec: MelSpec, receptive_field: tuple[int, int], block_frames: int) -> None:
-        if block_frames < 1:
-            raise UserError("block_frames", f"is {block_frames}", "give at least 1")
-        self.spec, self.receptive_field, self.block_frames = spec, receptive_field, block_frames
+    def __init__(self, spec: MelSpec) -> None:
+        self.spec = spec
         self.sampling_rate, self.hop_length = spec.sampling_rate, spec.hop_length
-
-    @abstractmethod
-    def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
-        """Return the samples, float32 ``(t * hop_length,)``, for a whole log mel, float32 ``(n_mels, t)``, and F0."""
 
     def synthesise(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
         """Return the waveform of a log mel.
@@ -66,54 +51,12 @@ class BlockVocoder(ABC):
         UserError
             The mel has the wrong shape or values that are not finite, or F0 is missing.
         """
-        if self.whole_clips and (checked := self._checked(log_mel)).shape[1]:
-            return self.samples(checked, f0)
-        return np.concatenate(list(self.stream([log_mel])) or [np.zeros(0, np.float32)])
+        checked = self._checked(log_mel)
+        return self._samples(checked, f0) if checked.shape[1] else np.zeros(0, np.float32)
 
-    def stream(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the waveform in blocks while the mel arrives.
-
-        Parameters
-        ----------
-        pieces : consecutive log mels ``(n_mels, t)`` of any lengths.
-
-        Yields
-        ------
-        float32 ``(block_frames * hop_length,)``, the last one shorter; concatenated, equal to `synthesise` of the
-        whole. With `whole_clips`, all samples at the end.
-
-        Raises
-        ------
-        UserError
-            As `synthesise`.
-        """
-        if self.whole_clips:
-            parts = [self._checked(piece) for piece in pieces]
-            if sum(part.shape[1] for part in parts):
-                yield self.samples(np.concatenate(parts, axis=1))
-            return
-        before, after = self.receptive_field
-        held = np.zeros((self.spec.n_mels, 0), np.float32)
-        first, made = 0, 0  # frames before ``held``, and frames whose samples were yielded
-        for piece in pieces:
-            held = np.concatenate([held, self._checked(piece)], axis=1)
-            while first + held.shape[1] >= made + self.block_frames + after:
-                yield self._block(held, first, made, made + self.block_frames)
-                made += self.block_frames
-                drop = max(made - before - first, 0)
-                held, first = held[:, drop:], first + drop
-        total = first + held.shape[1]
-        while made < total:
-            end = min(made + self.block_frames, total)
-            yield self._block(held, first, made, end)
-            made = end
-
-    def _block(self, held: np.ndarray, first: int, start: int, end: int) -> np.ndarray:
-        """Samples of frames ``[start, end)``; ``held`` begins with frame ``first``."""
-        before, after = self.receptive_field
-        low, high = max(start - before, first), min(end + after, first + held.shape[1])
-        audio = self.samples(np.ascontiguousarray(held[:, low - first : high - first]))
-        return audio[(start - low) * self.hop_length : (end - low) * self.hop_length]
+    @abstractmethod
+    def _samples(self, log_mel: np.ndarray, f0: np.ndarray | None) -> np.ndarray:
+        """Samples, float32 ``(T * hop_length,)``, of a whole log mel, float32 ``(n_mels, T)``, and F0."""
 
     def _checked(self, log_mel: np.ndarray) -> np.ndarray:
         log_mel = np.asarray(log_mel)
@@ -127,3 +70,80 @@ class BlockVocoder(ABC):
         if not np.isfinite(log_mel).all():
             raise UserError("the log mel", "holds numbers that are not finite", "make it again")
         return log_mel.astype(np.float32, copy=False)
+
+
+class BlockVocoder(MelVocoder):
+    """A vocoder that synthesises a stream in blocks, each from the state that the one before left.
+
+    A clip and a stream are computed in the same blocks, so that memory is constant and both give the same bits (a
+    convolution's rounding depends on the length of its input).
+
+    Parameters
+    ----------
+    spec : of its input.
+    block_frames : frames per block; the latency of a stream is this plus `delay`.
+    delay : samples between a frame's start and that of its samples in what `_advance` returns.
+    """
+
+    def __init__(self, spec: MelSpec, block_frames: int, delay: int) -> None:
+        super().__init__(spec)
+        if block_frames < 1:
+            raise UserError("block_frames", f"is {block_frames}", "give at least 1")
+        self.block_frames, self.delay = block_frames, delay
+
+    @abstractmethod
+    def _start(self) -> Any:
+        """State at the start of a stream."""
+
+    @abstractmethod
+    def _advance(self, log_mel: np.ndarray, exists: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        """Samples of a block, `delay` late, and the state after it.
+
+        ``log_mel`` is float32 ``(n_mels, t)``; ``exists`` is 1 for the clip's frames and 0 after its end, ``(t,)``.
+        """
+
+    def _samples(self, log_mel: np.ndarray, f0: np.ndarray | None) -> np.ndarray:
+        return np.concatenate([*self.stream([log_mel])])
+
+    def stream(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the waveform while the mel arrives.
+
+        Parameters
+        ----------
+        pieces : consecutive log mels ``(n_mels, t)`` of any lengths.
+
+        Yields
+        ------
+        float32, ``block_frames * hop_length`` samples, the first and the last ones fewer; concatenated, equal to
+        `synthesise` of the whole.
+
+        Raises
+        ------
+        UserError
+            As `synthesise`.
+        """
+        state, late, missing = self._start(), self.delay, 0
+        for log_mel, exists in self._blocks(pieces):
+            samples, state = self._advance(log_mel, exists, state)
+            missing += int(exists.sum()) * self.hop_length
+            late, samples = max(late - len(samples), 0), samples[late:][:missing]
+            missing -= len(samples)
+            if len(samples):
+                yield samples
+
+    def _blocks(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the log mel in blocks, and which of their frames exist: `delay` needs some after the end."""
+        held = np.zeros((self.spec.n_mels, 0), np.float32)
+        length, empty = self.block_frames, True
+        for piece in pieces:
+            held = np.concatenate([held, self._checked(piece)], axis=1)
+            empty = empty and not held.shape[1]
+            while held.shape[1] >= length:
+                yield np.ascontiguousarray(held[:, :length]), np.ones(length, np.float32)
+                held = held[:, length:]
+        if empty:
+            return
+        after = -(-self.delay // self.hop_length)
+        last, exists = np.pad(held, ((0, 0), (0, after))), np.repeat(np.float32([1, 0]), [held.shape[1], after])
+        for begin in range(0, len(exists), length):
+            yield np.ascontiguousarray(last[:, begin : begin + length]), exists[begin : begin + length]

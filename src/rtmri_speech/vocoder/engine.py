@@ -12,10 +12,11 @@ from rtmri_speech.atomic import replacing
 from rtmri_speech.errors import UserError
 from rtmri_speech.graphs.trace import require_onnx, traced
 from rtmri_speech.threads import available_threads
-from rtmri_speech.vocoder.blocks import BLOCK_FRAMES, BlockVocoder
+from rtmri_speech.vocoder.blocks import BLOCK_FRAMES, BlockVocoder, MelVocoder
 from rtmri_speech.vocoder.checkpoint import config_of, read_generator
 from rtmri_speech.vocoder.config import VocoderConfig
 from rtmri_speech.vocoder.generator import Generator
+from rtmri_speech.vocoder.streaming import StreamedGenerator
 from rtmri_speech.vocoder.untrained import read_untrained
 
 
@@ -28,7 +29,11 @@ class Vocoder(BlockVocoder):
     config : its config.
     device : torch device.
     bf16 : use bfloat16 for most of it (`Generator.halve`), which is faster with hardware support.
-    block_frames : frames per block; the latency of a stream is this plus the `receptive_field` after it.
+    block_frames : frames per block.
+
+    Attributes
+    ----------
+    state_size : numbers that a stream keeps from block to block.
     """
 
     def __init__(
@@ -39,17 +44,22 @@ class Vocoder(BlockVocoder):
         bf16: bool = False,
         block_frames: int = BLOCK_FRAMES,
     ) -> None:
-        super().__init__(config.spec, generator.receptive_field, block_frames)
         self.generator = generator.fold().to(device)
         if bf16:
             self.generator.halve()
+        self._streamed = StreamedGenerator(self.generator)
+        super().__init__(config.spec, block_frames, self._streamed.delay)
+        self.state_size = self._streamed.state_size
         self.config, self.device = config, torch.device(device)
 
-    def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
-        """Return the generator's samples for a whole log mel; see `BlockVocoder.samples`."""
-        mel = torch.from_numpy(log_mel).to(self.device)
+    def _start(self) -> torch.Tensor:
+        return torch.zeros(self.state_size, device=self.device)
+
+    def _advance(self, log_mel: np.ndarray, exists: np.ndarray, state: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
+        mel, mask = (torch.from_numpy(array).to(self.device) for array in (log_mel, exists))
         with torch.inference_mode():
-            return self.generator(mel[None])[0, 0].float().cpu().numpy()
+            samples, state = self._streamed(mel[None], mask[None, None], state)
+        return samples[0, 0].cpu().numpy(), state
 
 
 def load_vocoder(
@@ -59,7 +69,7 @@ def load_vocoder(
     *,
     bf16: bool = False,
     block_frames: int = BLOCK_FRAMES,
-) -> BlockVocoder:
+) -> MelVocoder:
     """Load a ``g_<steps>`` file, official, the lab's or ours, or the ``.json`` of a vocoder without training.
 
     Parameters
@@ -92,6 +102,10 @@ ONNX_TOLERANCE = 1e-4
 """Maximum difference between a graph's samples and the vocoder's: 80 dB below full scale."""
 
 
+STREAMED_PORTS = ("log_mel", "exists", "state"), ("audio", "next_state")
+"""Inputs and outputs of `streamed_graph`."""
+
+
 def generator_graph(vocoder: Vocoder) -> bytes:
     """Return the generator as an ONNX graph.
 
@@ -106,10 +120,33 @@ def generator_graph(vocoder: Vocoder) -> bytes:
     generator = vocoder.generator.fold().cpu()
     example = torch.zeros(1, vocoder.spec.n_mels, vocoder.block_frames)
     frames = torch.export.Dim("frames", min=1)
-    return traced(generator, example, ("log_mel", "audio"), "the vocoder", ({2: frames},))
+    return traced(generator, (example,), (("log_mel",), ("audio",)), "the vocoder", ({2: frames},))
 
 
-def export_onnx(vocoder: BlockVocoder, path: str | Path) -> float:
+def streamed_graph(vocoder: Vocoder) -> bytes:
+    """Return the generator over a stream (`StreamedGenerator`) as an ONNX graph.
+
+    Inputs ``log_mel`` float32 ``(1, n_mels, T)``, ``exists`` ``(1, 1, T)`` and ``state`` ``(state_size,)``, outputs
+    ``audio`` ``(1, 1, T * hop)`` and ``next_state``; T is free.
+
+    Raises
+    ------
+    UserError
+        The export fails.
+    """
+    streamed = StreamedGenerator(vocoder.generator.fold().cpu())
+    example = torch.zeros(1, vocoder.spec.n_mels, vocoder.block_frames)
+    frames = torch.export.Dim("frames", min=1)
+    return traced(
+        streamed,
+        (example, example[:, :1], torch.zeros(streamed.state_size)),
+        STREAMED_PORTS,
+        "the vocoder",
+        ({2: frames}, {2: frames}, None),
+    )
+
+
+def export_onnx(vocoder: MelVocoder, path: str | Path) -> float:
     """Write `generator_graph`, and return the maximum difference of its samples from the vocoder's.
 
     Raises

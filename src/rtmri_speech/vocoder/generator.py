@@ -69,6 +69,20 @@ class ResidualBlock(nn.Module):
         else:
             self.convs = convolutions(dilations)
 
+    @property
+    def steps(self) -> list[tuple[nn.Conv1d, ...]]:
+        """Convolutions in their order: each tuple's last output is added to the first one's input."""
+        return list(zip(self.convs1, self.convs2, strict=True)) if self.pairs else [(conv,) for conv in self.convs]
+
+    def ahead_of(self, conv: nn.Conv1d) -> int:
+        """Return how many future samples one of its convolutions sees."""
+        return 0 if self.causal else (conv.kernel_size[0] - 1) * conv.dilation[0] // 2
+
+    @property
+    def ahead(self) -> int:
+        """Number of future samples that the output depends on."""
+        return sum(self.ahead_of(conv) for step in self.steps for conv in step)
+
     def _convolve(self, conv: nn.Conv1d, x: torch.Tensor, own: bool) -> torch.Tensor:
         if self.precision is not None and x.dtype != self.precision:
             x, own = x.to(self.precision), True
@@ -81,12 +95,10 @@ class ResidualBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the block's output, ``(B, C, 1, L)``; ``x`` is not modified."""
         total = x
-        for number in range(len(self.convs1 if self.pairs else self.convs)):
-            if self.pairs:
-                inner = self._convolve(self.convs1[number], total, own=False)
-                step = self._convolve(self.convs2[number], inner, own=True)
-            else:
-                step = self._convolve(self.convs[number], total, own=False)
+        for number, (first, *others) in enumerate(self.steps):
+            step = self._convolve(first, total, own=False)
+            for conv in others:
+                step = self._convolve(conv, step, own=True)
             total = _sum(total, step, own=number > 0)
         return total
 
@@ -101,14 +113,18 @@ def _sum(total: torch.Tensor, step: torch.Tensor, own: bool) -> torch.Tensor:
     return total.add_(step) if own and not torch.is_grad_enabled() else total + step
 
 
+def layer_weight(conv: nn.Conv1d | nn.ConvTranspose1d, x: torch.Tensor) -> torch.Tensor:
+    """Return the weight of a layer as that of a convolution of ``x (B, C, 1, L)``, on a CPU in channels-last format."""
+    weight = conv.weight[:, :, None]
+    return weight.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else weight
+
+
 def _convolved(conv: nn.Conv1d | nn.ConvTranspose1d, x: torch.Tensor) -> torch.Tensor:
     """Apply a one-dimensional convolution to ``(B, C, 1, L)`` in the memory format of ``x``.
 
     PyTorch's CPU convolutions are channels-last, and convert a one-dimensional signal each time.
     """
-    weight = conv.weight[:, :, None]
-    if x.device.type == "cpu":
-        weight = weight.contiguous(memory_format=torch.channels_last)
+    weight = layer_weight(conv, x)
     if isinstance(conv, nn.ConvTranspose1d):
         return conv_transpose2d(x, weight, conv.bias, (1, conv.stride[0]), (0, conv.padding[0]))
     return conv2d(x, weight, conv.bias, 1, (0, conv.padding[0]), (1, conv.dilation[0]))
@@ -125,7 +141,7 @@ class Generator(nn.Module):
     Attributes
     ----------
     hop_length : samples per mel frame.
-    receptive_field : mel frames before and after a frame that its samples depend on.
+    edge_ahead : future samples that the first and the last convolution see.
     """
 
     def __init__(self, config: VocoderConfig, folded: bool = False) -> None:
@@ -138,6 +154,7 @@ class Generator(nn.Module):
         self.blocks_per_stage = len(config.resblock_kernel_sizes)
         channels = config.upsample_initial_channel
         edge = 0 if self.lab else EDGE_KERNEL // 2
+        self.edge_ahead = EDGE_KERNEL - 1 - edge
 
         first = nn.Conv1d(config.num_mels, channels, EDGE_KERNEL, padding=edge)
         self.conv_pre = first if self.lab else norm(first)
@@ -151,7 +168,6 @@ class Generator(nn.Module):
             for size, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True):
                 self.resblocks.append(ResidualBlock(channels, size, dilations, config.resblock, self.lab, norm))
         self.conv_post = norm(nn.Conv1d(channels, 1, EDGE_KERNEL, padding=edge))
-        self.receptive_field = self._receptive_field()
 
     def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
         """Return the waveform of a log mel.
@@ -172,7 +188,7 @@ class Generator(nn.Module):
         x = _convolved(self.conv_pre, x)
         for stage, up in enumerate(self.ups):
             x = _convolved(up, _rectified(x, SLOPE, own=True))
-            blocks = self.resblocks[stage * self.blocks_per_stage : (stage + 1) * self.blocks_per_stage]
+            blocks = self.blocks_of(stage)
             total = blocks[0](x)
             for block in blocks[1:]:
                 total = _sum(total, block(x), own=True)
@@ -181,6 +197,10 @@ class Generator(nn.Module):
         if self.lab:
             x = pad(x, (0, EDGE_KERNEL - 1))
         return torch.tanh(_convolved(self.conv_post, x))[:, :, 0, :samples]
+
+    def blocks_of(self, stage: int) -> nn.ModuleList:
+        """Return the parallel residual blocks of a stage."""
+        return self.resblocks[stage * self.blocks_per_stage : (stage + 1) * self.blocks_per_stage]
 
     def fold(self) -> Generator:
         """Return a copy for synthesis, with weight norm folded into the weights and without gradients."""
@@ -201,23 +221,3 @@ class Generator(nn.Module):
             block.to(torch.bfloat16)
             block.precision = torch.bfloat16
         return self
-
-    def _receptive_field(self) -> tuple[int, int]:
-        """Frames before and after, by tracing the samples of frame 0 back through the network."""
-        back, ahead = (0, EDGE_KERNEL - 1) if self.lab else (EDGE_KERNEL // 2, EDGE_KERNEL // 2)
-        low, high = -back, self.hop_length - 1 + ahead
-        for stage in reversed(range(len(self.ups))):
-            span = max(
-                sum(
-                    (conv.kernel_size[0] - 1) * conv.dilation[0]
-                    for conv in block.modules()
-                    if isinstance(conv, nn.Conv1d)
-                )
-                for block in self.resblocks[stage * self.blocks_per_stage : (stage + 1) * self.blocks_per_stage]
-            )
-            low -= span if self.lab else span // 2
-            high += 0 if self.lab else span // 2
-            up = self.ups[stage]
-            kernel, rate, cut = up.kernel_size[0], up.stride[0], up.padding[0]
-            low, high = -((kernel - 1 - cut - low) // rate), (high + cut) // rate
-        return back - low, high + ahead

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtmri_speech.signal.mel import MelSpec
-from rtmri_speech.vocoder.blocks import BlockVocoder
+from rtmri_speech.vocoder.blocks import MelVocoder
 
 GRIFFIN_LIM_ITERATIONS = 32
 """Used by the vocoder and in every table; more score worse (`griffin_lim`)."""
@@ -13,7 +13,7 @@ GRIFFIN_LIM_ITERATIONS = 32
 GRIFFIN_LIM_TITLE = f"Griffin-Lim, {GRIFFIN_LIM_ITERATIONS} iterations"
 
 
-class GriffinLim(BlockVocoder):
+class GriffinLim(MelVocoder):
     """`griffin_lim` as a vocoder. Phases depend on the whole clip.
 
     Parameters
@@ -21,13 +21,7 @@ class GriffinLim(BlockVocoder):
     spec : of its input.
     """
 
-    whole_clips = True
-
-    def __init__(self, spec: MelSpec) -> None:
-        super().__init__(spec, receptive_field=(0, 0), block_frames=1)
-
-    def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
-        """Return the samples for a log mel, clipped at full scale."""
+    def _samples(self, log_mel: np.ndarray, f0: np.ndarray | None) -> np.ndarray:
         return np.clip(griffin_lim(self.spec, np.exp(log_mel)), -1, 1)
 
 

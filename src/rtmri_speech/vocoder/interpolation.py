@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
 
 import numpy as np
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
-from rtmri_speech.vocoder.blocks import BlockVocoder
+from rtmri_speech.vocoder.blocks import BlockVocoder, MelVocoder
 
 LARGEST_SHIFT = 0.01
 """Maximum relative difference of sampling rate and filters: with a hop of at least 50 samples, a whole number of hertz
@@ -19,14 +18,14 @@ and of samples per frame can be found for any frame rate. Speech is then 17 cent
 _FREQUENCIES = ("sampling_rate", "fmin", "fmax")
 
 
-def fitted(vocoder: BlockVocoder, spec: MelSpec, mine: str, theirs: str) -> BlockVocoder:
+def fitted(vocoder: MelVocoder, spec: MelSpec, mine: str, theirs: str) -> MelVocoder:
     """Return a vocoder for log mels of ``spec``: the given one, or, if only the frame rate differs, `AtFrameRate`.
 
     ``mine`` and ``theirs`` name the vocoder and the origin of ``spec`` in the error, which is that of `require_fit`.
     """
     if vocoder.spec == spec:
         return vocoder
-    if vocoder.whole_clips:
+    if not isinstance(vocoder, BlockVocoder):
         vocoder.spec.require_same(spec, mine, theirs)
     require_fit(vocoder.spec, spec, mine, theirs)
     return AtFrameRate(vocoder, spec)
@@ -61,7 +60,7 @@ def _near(one: float, other: float) -> bool:
     return abs(one - other) <= LARGEST_SHIFT * max(one, other)
 
 
-class AtFrameRate(BlockVocoder):
+class AtFrameRate(MelVocoder):
     """A vocoder of a fixed frame rate, for mels of another one.
 
     Parameters
@@ -70,14 +69,11 @@ class AtFrameRate(BlockVocoder):
     spec : of the input; output has its sampling rate.
     """
 
-    whole_clips: ClassVar[bool] = True
-
-    def __init__(self, vocoder: BlockVocoder, spec: MelSpec) -> None:
-        super().__init__(spec, receptive_field=(0, 0), block_frames=1)
+    def __init__(self, vocoder: MelVocoder, spec: MelSpec) -> None:
+        super().__init__(spec)
         self.vocoder = vocoder
 
-    def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
-        """Return the vocoder's samples for a whole log mel interpolated to its frames."""
+    def _samples(self, log_mel: np.ndarray, f0: np.ndarray | None) -> np.ndarray:
         own = at_hop(log_mel, self.spec, self.vocoder.hop_length)
         return self.vocoder.synthesise(own)[: log_mel.shape[1] * self.hop_length]
 

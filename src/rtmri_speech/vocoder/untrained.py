@@ -9,7 +9,7 @@ from rtmri_speech import atomic
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import read_json, require_type
-from rtmri_speech.vocoder.blocks import BlockVocoder
+from rtmri_speech.vocoder.blocks import MelVocoder
 from rtmri_speech.vocoder.griffin_lim import GriffinLim
 from rtmri_speech.vocoder.world import World
 
@@ -22,7 +22,7 @@ def write_untrained(path: str | Path, name: str, spec: MelSpec) -> None:
     atomic.save_json(path, {"vocoder": name, "mel": spec.to_dict()})
 
 
-def read_untrained(path: str | Path) -> tuple[str, BlockVocoder]:
+def read_untrained(path: str | Path) -> tuple[str, MelVocoder]:
     """Return name and vocoder of a file of `write_untrained`.
 
     Raises

@@ -8,7 +8,7 @@ import numpy as np
 
 from rtmri_speech.errors import UserError
 from rtmri_speech.signal.mel import MelSpec
-from rtmri_speech.vocoder.blocks import BlockVocoder
+from rtmri_speech.vocoder.blocks import MelVocoder
 
 WORLD_TITLE = "WORLD"
 
@@ -21,7 +21,7 @@ _NOISE_ABOVE_HZ, _NOISE_WIDTH_HZ = 4000.0, 1000.0
 _LEAST_NOISE = 0.001
 
 
-class World(BlockVocoder):
+class World(MelVocoder):
     """WORLD's synthesis as a vocoder: voiced sounds from a pulse each period, unvoiced ones from noise.
 
     A mel generator predicts a mean of many spectra, without harmonics, and its speech by `GriffinLim` is a whisper; the
@@ -32,20 +32,9 @@ class World(BlockVocoder):
     spec : of its input.
     """
 
-    whole_clips: ClassVar[bool] = True
     needs_f0: ClassVar[bool] = True
 
-    def __init__(self, spec: MelSpec) -> None:
-        super().__init__(spec, receptive_field=(0, 0), block_frames=1)
-
-    def samples(self, log_mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
-        """Return the samples for a log mel and F0, clipped at full scale.
-
-        Raises
-        ------
-        UserError
-            F0 is missing, or has another number of frames than the mel.
-        """
+    def _samples(self, log_mel: np.ndarray, f0: np.ndarray | None) -> np.ndarray:
         if f0 is None:
             raise UserError(
                 "the vocoder world",

@@ -56,10 +56,12 @@ def write_acoustic(
     pitch=False,
     neighbours=0,
     speakers=None,
+    embedding=0,
 ):
-    """A mel generator with random weights, without training state; ``speakers`` are scalers by name."""
+    """A mel generator with random weights, without training state; ``speakers`` are scalers by name, or names alone."""
     torch.manual_seed(seed)
-    network = Network(backbone, rnn_hidden=8, n_mels=spec.n_mels, pitch=pitch, neighbours=neighbours)
+    vectors = {"speaker_embedding": embedding, "speakers": len(speakers)} if embedding else {}
+    network = Network(backbone, rnn_hidden=8, n_mels=spec.n_mels, pitch=pitch, neighbours=neighbours, **vectors)
     model = AcousticModel(network)
     if backbone == PRINCIPAL_COMPONENTS:
         axes = np.random.default_rng(seed).normal(0, 1 / SIDE, (SIDE**2, network.components))
@@ -80,7 +82,8 @@ def write_acoustic(
             "scaler": {"mean": [-40.0] * spec.n_mels, "std": [20.0] * spec.n_mels, "count_frames": 1},
             "training_ids": ["a0"],
             "validation_ids": ["a1"],
-            **({"speaker_scalers": speakers} if speakers else {}),
+            **({"speaker_scalers": speakers} if isinstance(speakers, dict) else {}),
+            **({"speakers": list(speakers)} if embedding else {}),
         },
         path,
     )

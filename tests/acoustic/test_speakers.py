@@ -1,4 +1,4 @@
-"""Mels standardised by speaker, against statistics computed here, in training, prediction, packs and scripts."""
+"""Speakers told apart by statistics and vectors, computed here, in training, prediction, packs and scripts."""
 
 import dataclasses
 import json
@@ -109,7 +109,7 @@ def test_predictions_are_restored_by_their_speaker_and_those_of_others_by_all(pr
         standardised = bundle.decode(bundle.features(open_sample(processed, id).mri)[None])[0]
         expected = spec.log_from_db(standardised * deviation + mean).T
         np.testing.assert_allclose(np.load(tmp_path / "mels" / f"{id}.npy"), expected, atol=1e-3)
-    (sentence,) = [one for one in said if "statistics" in one]
+    (sentence,) = [one for one in said if "stands for" in one]
     assert sentence.startswith("a5: ") and "(Anna, Bert)" in sentence
 
 
@@ -131,15 +131,18 @@ def test_scores_are_of_the_speakers_mels(processed, tiny_training):
     assert found == pytest.approx(np.concatenate(squares).mean(), rel=1e-4)
 
 
-def test_a_training_by_speaker_resumes_bit_for_bit(processed, tiny_training):
-    changed = {"speaker_statistics": True, "schedule": "plateau", "picture_epochs": 2}
+@pytest.mark.parametrize("told", [{"speaker_statistics": True}, {"speaker_embedding": 3}])
+def test_a_training_by_speaker_resumes_bit_for_bit(processed, tiny_training, told):
+    changed = {**told, "schedule": "plateau", "picture_epochs": 2, "average": 0.9}
     whole, stopped = tiny_training("whole", **changed, epochs=4), tiny_training("stopped", **changed, epochs=2)
     train(whole)
     train(stopped)
     train(dataclasses.replace(stopped, epochs=4))
     contents = [load_checkpoint(run.out_ckpt) for run in (whole, stopped)]
-    for name in ("model_state_dict", "optimizer_state_dict", "speaker_scalers", "val_loss"):
-        assert_same(contents[0][name], contents[1][name], name)
+    for name in ("model_state_dict", "optimizer_state_dict", "scaler", "speaker_scalers", "speakers", "val_loss"):
+        assert_same(contents[0].get(name), contents[1].get(name), name)
+    assert contents[0]["speakers"] == ["Anna", "Bert"]
+    assert ("speaker_scalers" in contents[0]) == ("speaker_statistics" in told)
 
 
 @pytest.mark.parametrize("other", ["Anna", "Dora"])
@@ -198,17 +201,86 @@ def test_a_pack_speaks_as_each_speaker_as_torch_does(spoken, tmp_path):
         live = load_live_pack(tmp_path / "a.pack", 4, speaker=name)
         np.testing.assert_allclose(np.concatenate(list(live.stream(frames))), speech.audio["vocoder"], atol=1e-3)
     with pytest.raises(
-        UserError, match=r"'Carl', of whom .*a\.pack has no .*; give one of Anna, Bert, or leave it out"
+        UserError, match=r"'Carl', whom .*a\.pack does not know; give one of Anna, Bert, or leave it out"
     ):
         load_live_pack(tmp_path / "a.pack", speaker="Carl")
 
 
+def by_hand(model, features, vector):
+    """Outputs of the LSTM for features (T, C) with a vector beside each frame's, through its parts."""
+    beside = torch.cat([torch.from_numpy(features), vector.expand(len(features), -1)], 1)
+    hidden = model.rnn.lstm(beside[None])[0][0]
+    return model.head(hidden[:, :8] + hidden[:, 8:]).detach().numpy()
+
+
+@pytest.mark.parametrize("speakers", [BY_NAME, ("Anna", "Bert")])
+def test_the_lstm_sees_the_vector_of_the_speaker_or_the_mean_and_a_pack_gives_the_same(tmp_path, speakers):
+    checkpoint = tiny_models.write_acoustic(tmp_path / "mri.pt", speakers=speakers, embedding=3)
+    bundle, frames = load_acoustic_model(checkpoint, "cpu"), tiny_models.moving_bar(21)
+    features, vectors = bundle.features(frames), bundle.model.speakers.weight
+    assert vectors.shape == (2, 3) and not torch.equal(vectors[0], vectors[1])
+    vocoder = tiny_models.write_vocoder(tmp_path / "g_00000001")
+    make_pack(tmp_path / "a.pack", checkpoint, vocoder, Pack("MIT", "two", "none is needed"))
+    loaded = load_pack(tmp_path / "a.pack", "sequence")
+    for name, vector in {"Anna": vectors[0], "Bert": vectors[1], None: (vectors[0] + vectors[1]) / 2}.items():
+        mean, deviation = -40.0, 20.0
+        if name and speakers is BY_NAME:
+            mean, deviation = BY_NAME[name]["mean"][0], BY_NAME[name]["std"][0]
+        expected = by_hand(bundle.model, features, vector) * deviation + mean
+        np.testing.assert_allclose(predict_db(bundle.spoken_by(name), frames), expected, atol=1e-3)
+        found = loaded.spoken_by(name).speech(frames)
+        assert np.abs(found.mel_db - expected).max() / deviation <= MEL_TOLERANCE
+        live = load_live_pack(tmp_path / "a.pack", 4, speaker=name)
+        causal = load_pack(tmp_path / "a.pack", "causal").spoken_by(name).speech(frames).audio["vocoder"]
+        np.testing.assert_allclose(np.concatenate(list(live.stream(frames))), causal, atol=1e-3)
+    assert bundle.model.speaker is None, "that of a speaker is another model, with the same weights"
+
+
+def test_a_step_trains_the_vectors_of_the_speakers_of_its_windows(processed, tiny_training):
+    # Of a validation clip of a speaker without training clips, the mean of the vectors.
+    name_speakers(processed, SPEAKERS | {"a4": "Dora"})
+    task = AcousticTask(tiny_training(speaker_embedding=3, backbone="test_efficientnet", dropout=0.0), ALONE)
+    for segments, rows in ((task.segments, {"a0": 0, "a1": 1, "a2": 0}), (task.validation, {"a3": 0, "a4": 2})):
+        for number in range(len(segments)):
+            clip, _ = segments.segment((0, number))
+            (part,) = segments.micro_batches([(0, number)])
+            assert set(part.speakers.tolist()) == {rows[segments.windows.ids[clip]]}
+            outputs = task.model.eval()(part.frames, part.starts, 4, speakers=part.speakers)
+            vectors = task.model.speaker_vectors()
+            features = task.model.features(part.frames).detach().numpy()
+            first = int(part.starts[0])
+            expected = by_hand(task.model, features[first : first + 4], vectors[part.speakers[0]])
+            np.testing.assert_allclose(outputs[0].detach().numpy(), expected, atol=1e-5)
+    berts = [number for number in range(len(task.segments)) if task.segments.segment((0, number))[0] == 1]
+    task.step(task.segments.micro_batches([(0, number) for number in berts]))
+    gradient = task.model.speakers.weight.grad
+    assert not gradient[0].any() and gradient[1].all()
+
+
+def test_a_further_training_takes_the_vectors_of_the_speakers_it_has(processed, tiny_training, said):
+    pooled = tiny_training("pooled", epochs=1, speaker_embedding=3)
+    train(pooled)
+    given = load_checkpoint(pooled.out_ckpt)["model_state_dict"]["speakers.weight"]
+    name_speakers(processed, {"a0": "Bert", "a1": "Dora", "a2": "Bert", "a3": "Bert", "a4": "Dora"})
+    further = tiny_training("further", epochs=2, speaker_embedding=3, resume_ckpt=pooled.out_ckpt)
+    task = AcousticTask(further, ALONE)
+    task.begin(None)
+    torch.testing.assert_close(task.model.speakers.weight.detach(), torch.stack([given[1], given.mean(0)]))
+    with pytest.raises(UserError, match=r"model\.pt: has the unknown key speakers\.weight"):
+        AcousticTask(dataclasses.replace(further, speaker_embedding=0, rnn_hidden=8), ALONE).begin(None)
+    # The same number of other speakers: their vectors are not taken for these.
+    said.clear()
+    train(dataclasses.replace(pooled, resume="warm", lr=1e-30, weight_decay=0.0))
+    assert any("warm start" in sentence for sentence in said)
+    assert not torch.equal(load_checkpoint(pooled.out_ckpt)["model_state_dict"]["speakers.weight"][0], given[0])
+
+
 def test_an_unknown_speaker_is_refused_and_one_of_a_model_without_speakers_too(spoken, tmp_path):
     bundle = load_acoustic_model(spoken[0], "cpu")
-    with pytest.raises(UserError, match=r"--speaker: is 'anna', of whom .*mri\.pt has no .*; give one of Anna, Bert"):
+    with pytest.raises(UserError, match=r"--speaker: is 'anna', whom .*mri\.pt does not know; give one of Anna, Bert"):
         Synthesiser(bundle, {}).spoken_by("anna")
     plain = load_acoustic_model(tiny_models.write_acoustic(tmp_path / "plain.pt"), "cpu")
-    with pytest.raises(UserError, match=r"plain\.pt has no statistics by speaker; leave it out"):
+    with pytest.raises(UserError, match=r"plain\.pt tells no speakers apart; leave it out"):
         plain.spoken_by("Anna")
 
 
@@ -226,9 +298,9 @@ def test_a_malformed_scaler_of_a_speaker_is_refused(tmp_path, stored, sentence):
 
 
 def test_a_given_model_with_speakers_needs_the_setting(spoken):
-    with pytest.raises(UserError, match=r"mri\.pt: was trained with statistics by speaker; set acoustic"):
+    with pytest.raises(UserError, match=r"mri\.pt: was trained to tell speakers apart; set acoustic"):
         check_models(tiny_models.SPEC, None, mri_checkpoint=spoken[0])
-    check_models(tiny_models.SPEC, None, mri_checkpoint=spoken[0], speaker_statistics=True)
+    check_models(tiny_models.SPEC, None, mri_checkpoint=spoken[0], tells_speakers=True)
 
 
 def test_the_command_takes_the_speaker_from_flag_table_or_dataset(spoken, tmp_path):
@@ -251,7 +323,7 @@ def test_the_command_takes_the_speaker_from_flag_table_or_dataset(spoken, tmp_pa
         words = [sys.executable, SCRIPTS / "run_mri_video_inference.py", *words, *models, "--frame-rate", 11413 / 420]
         run = subprocess.run([*map(str, words)], capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
-        assert ("statistics of all" in run.stdout + run.stderr) == (way != "flag")
+        assert ("a mean of all of them" in run.stdout + run.stderr) == (way != "flag")
         means[way] = [np.load(tmp_path / way / f"{id}_mel.npy") for id in ("b0", "b1", "b2")]
     standardised = (means["all"][0] + 40) / 20
     of = {"Anna": standardised * 10 - 30, "Bert": standardised * 5 - 60, None: means["all"][0]}

@@ -111,16 +111,14 @@ def test_a_model_with_unsupported_parts_is_refused_by_name(tiny_checkpoints):
         model.rnn.lstm = nn.LSTM(model.cnn.channels, 8, 2, batch_first=True, bidirectional=True)
 
     def another_setting(model):
-        network = dataclasses.make_dataclass(
-            "Network", [("speakers", int, 3)], bases=(type(model.network),), frozen=True
-        )
-        model.network = network(**dataclasses.asdict(model.network), speakers=4)
+        network = dataclasses.make_dataclass("Network", [("voices", int, 3)], bases=(type(model.network),), frozen=True)
+        model.network = network(**dataclasses.asdict(model.network), voices=4)
 
     cases = [
         (lambda model: model.add_module("voicing", nn.Linear(8, 1)), "has the part voicing"),
         (lambda model: model.rnn.register_parameter("gain", nn.Parameter(torch.ones(1))), r"has rnn\.gain"),
         (another_layer, r"has rnn\.lstm\.bias_hh_l1"),
-        (another_setting, "has the setting speakers"),
+        (another_setting, "has the setting voices"),
     ]
     for change, told in cases:
         with pytest.raises(UserError, match=rf"mri_acoustic_model\.pt: {told}, .*; use torch"):

@@ -41,7 +41,7 @@ class MelGenerator(Protocol):
     neighbours : frames before and after a frame that its features depend on.
     mel : of the prediction.
     scaler : of the mel in dB.
-    speakers : scalers of the speakers whose mels were standardised apart, by name; none for most models.
+    speakers : scalers of the speakers that it tells apart, by name; none for most models.
     """
 
     @property
@@ -66,7 +66,7 @@ class MelGenerator(Protocol):
     def speakers(self) -> Mapping[str, Scaler]: ...  # noqa: D102
 
     def spoken_by(self, speaker: str | None) -> Self:
-        """Return the generator of a speaker's mel, whose ``scaler`` is that of `scaler_for`."""
+        """Return the generator of a speaker's mel, with their scaler (`scaler_for`) and vector."""
         ...
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:

@@ -6,7 +6,7 @@ A segment is a run of consecutive windows of one clip. With one window per segme
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +39,8 @@ _STILL = Augmentation()
 class MicroBatch(NamedTuple):
     """Some segments: ``frames`` float32 ``(N, 2 * neighbours + 1, H, W)`` in [0, 1], and their windows by ``starts``
     int64 ``(P,)``, ``mel`` float32 ``(P, R, n_mels)`` standardised and ``sound_mask`` float32 ``(P, R)``; ``pitch``
-    float32 ``(P, R, 2)`` of `pitch_targets`, or ``(P, R, 0)`` if none is learnt.
+    float32 ``(P, R, 2)`` of `pitch_targets`, or ``(P, R, 0)`` if none is learnt; ``speakers`` int64 ``(P,)``, rows of
+    the speakers' vectors.
     """
 
     frames: torch.Tensor
@@ -47,6 +48,7 @@ class MicroBatch(NamedTuple):
     mel: torch.Tensor
     sound_mask: torch.Tensor
     pitch: torch.Tensor
+    speakers: torch.Tensor
 
 
 def moved(frames: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -131,6 +133,7 @@ class Segments(Dataset):
     mel_floor_db : see `mel_floor`; None for mels as they are.
     f0_dir : directory of `write_f0`; None if F0 and voicing are not learnt.
     neighbours : of each frame in the model's input, see `around`.
+    speakers : row of the vector of each clip's speaker, by id; 0 for clips without one.
     """
 
     def __init__(
@@ -145,6 +148,7 @@ class Segments(Dataset):
         mel_floor_db: float | None = None,
         f0_dir: Path | None = None,
         neighbours: int = 0,
+        speakers: Mapping[str, int] | None = None,
     ) -> None:
         self.windows, self._stretch, self._micro, self._normalisation = (
             windows,
@@ -160,7 +164,7 @@ class Segments(Dataset):
         self._counts = -(-counts // stretch)
         self._before = np.concatenate([[0], np.cumsum(self._counts)])
         self._image_size, self._mel_floor_db, self._f0_dir = image_size, mel_floor_db, f0_dir
-        self._neighbours = neighbours
+        self._neighbours, self._speakers = neighbours, dict(speakers or {})
         self._floors: dict[int, np.float32] = {}
         self._pitch: dict[int, np.ndarray] = {}
         if not len(self):
@@ -200,7 +204,7 @@ class Segments(Dataset):
 
     def _together(self, keys: Sequence[Key]) -> MicroBatch:
         length = self.windows.ref_frames
-        frames, starts, mels, masks, pitches, count = [], [], [], [], [], 0
+        frames, starts, mels, masks, pitches, speakers, count = [], [], [], [], [], [], 0
         for key in keys:
             clip, firsts = self.segment(key)
             sample = self.windows.sample(clip)
@@ -220,10 +224,15 @@ class Segments(Dataset):
             mels.append(self.windows.scaler_of(clip).standardise(self._target(clip, run))[inside])
             masks.append(np.asarray(sample.sound_mask[run], np.float32)[inside])
             pitches.append(self.pitch(clip)[run][inside])
+            speakers.append(np.full(len(firsts), self.row_of(clip), np.int64))
             starts.append(firsts - run.start + count)
             count += run.stop - run.start
-        together = (torch.from_numpy(np.concatenate(parts)) for parts in (starts, mels, masks, pitches))
+        together = (torch.from_numpy(np.concatenate(parts)) for parts in (starts, mels, masks, pitches, speakers))
         return MicroBatch(torch.cat(frames), *together)
+
+    def row_of(self, clip: int) -> int:
+        """Return the row of the vector of a clip's speaker."""
+        return self._speakers.get(self.windows.ids[clip], 0)
 
     def pitch(self, clip: int) -> np.ndarray:
         """Return the `pitch_targets` of a clip, float32 ``(T, 2)``, or ``(T, 0)`` without a directory of F0."""

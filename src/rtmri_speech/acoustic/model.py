@@ -30,6 +30,9 @@ from rtmri_speech.signal.mel import LARGEST
 from rtmri_speech.training.state import is_plain, load_checkpoint
 from rtmri_speech.untrusted import require_type
 
+MOST_SPEAKERS = 10_000
+"""Keeps the vectors of a malformed checkpoint within memory."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Network(NetworkSettings):
@@ -38,16 +41,17 @@ class Network(NetworkSettings):
     Attributes
     ----------
     n_mels : mel bins.
+    speakers : those with a vector, with ``speaker_embedding``.
     """
 
     n_mels: int = 64
+    speakers: int = 0
 
     @classmethod
-    def of(cls, settings: NetworkSettings, n_mels: int) -> Network:
+    def of(cls, settings: NetworkSettings, n_mels: int, speakers: int = 1) -> Network:
         """Return the network of a configuration's ``acoustic`` section, or of a training's settings."""
-        return cls(
-            **{field.name: getattr(settings, field.name) for field, _ in fields_of(NetworkSettings)}, n_mels=n_mels
-        )
+        shared = {field.name: getattr(settings, field.name) for field, _ in fields_of(NetworkSettings)}
+        return cls(**shared, n_mels=n_mels, speakers=speakers if settings.speaker_embedding else 0)
 
     @property
     def outputs(self) -> int:
@@ -58,6 +62,8 @@ class Network(NetworkSettings):
         super().__post_init__()
         if not 1 <= self.n_mels <= LARGEST["n_mels"]:
             raise UserError("acoustic.n_mels", f"is {self.n_mels!r}", f"give 1 to {LARGEST['n_mels']}")
+        if not 0 <= self.speakers <= MOST_SPEAKERS:
+            raise UserError("speakers", f"are {self.speakers!r}", f"give 0 to {MOST_SPEAKERS}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,6 +226,11 @@ class AcousticModel(nn.Module):
     ----------
     network : what it is made of.
 
+    Attributes
+    ----------
+    speaker : row of the vector that `outputs` gives the LSTM unless told others, with ``speaker_embedding``; None for
+        the mean of all.
+
     Raises
     ------
     UserError
@@ -231,9 +242,12 @@ class AcousticModel(nn.Module):
         self.network = network
         linear = network.backbone == PRINCIPAL_COMPONENTS
         self.cnn = PrincipalComponents(network.components) if linear else FrameEncoder(network)
-        self.rnn = Recurrence(self.cnn.channels, network.rnn_hidden)
+        self.rnn = Recurrence(self.cnn.channels + network.speaker_embedding, network.rnn_hidden)
         self.dropout = nn.Dropout(network.dropout)
         self.head = nn.Linear(network.rnn_hidden, network.outputs)
+        if network.speaker_embedding:
+            self.speakers = nn.Embedding(network.speakers, network.speaker_embedding)
+        self.speaker: int | None = None
 
     def feature_maps(self, frames: torch.Tensor, recomputing: Recomputing | None = None) -> torch.Tensor:
         """Return the last feature maps ``(N, C, h, w)`` of frames ``(N, 2 * neighbours + 1, H, W)``."""
@@ -243,20 +257,43 @@ class AcousticModel(nn.Module):
         """Return the features ``(N, C)`` of frames as `feature_maps` takes them: the mean of each map over space."""
         return self.cnn.features(frames, recomputing)
 
-    def decode(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the mel ``(B, T, n_mels)`` of features ``(B, T, C)``."""
-        return self.outputs(features)[..., : self.network.n_mels]
+    def decode(self, features: torch.Tensor, speakers: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the mel ``(B, T, n_mels)`` of features ``(B, T, C)``; see `outputs`."""
+        return self.outputs(features, speakers)[..., : self.network.n_mels]
 
-    def outputs(self, features: torch.Tensor) -> torch.Tensor:
+    def speaker_vectors(self) -> torch.Tensor:
+        """Return the vector of each speaker and, last, their mean, for all others, ``(speakers + 1, N)``."""
+        vectors = self.speakers.weight
+        return torch.cat([vectors, vectors.mean(0, keepdim=True)])
+
+    def outputs(self, features: torch.Tensor, speakers: torch.Tensor | None = None) -> torch.Tensor:
         """Return the mel and, with ``network.pitch``, the outputs of `acoustic.pitch`, ``(B, T, outputs)``.
 
         In float32 under autocast too: it is cheap, and a recurrence gathers rounding errors.
+
+        Parameters
+        ----------
+        features : ``(B, T, C)``.
+        speakers : row of `speaker_vectors` for each window, int64 ``(B,)``; None for that of ``speaker``. Of no effect
+            without ``network.speaker_embedding``.
         """
         with torch.autocast(features.device.type, enabled=False):
-            return self.head(self.dropout(self.rnn(features.float())))
+            features = features.float()
+            if self.network.speaker_embedding:
+                if speakers is None:
+                    row = self.network.speakers if self.speaker is None else self.speaker
+                    speakers = torch.full((len(features),), row, device=features.device)
+                vectors = self.speaker_vectors()[speakers][:, None]
+                features = torch.cat([features, vectors.expand(-1, features.shape[1], -1)], -1)
+            return self.head(self.dropout(self.rnn(features)))
 
     def forward(
-        self, frames: torch.Tensor, starts: torch.Tensor, length: int, recomputing: Recomputing | None = None
+        self,
+        frames: torch.Tensor,
+        starts: torch.Tensor,
+        length: int,
+        recomputing: Recomputing | None = None,
+        speakers: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the outputs of windows over consecutive frames.
 
@@ -265,6 +302,7 @@ class AcousticModel(nn.Module):
         frames : ``(N, 2 * neighbours + 1, H, W)``, each encoded by the CNN once for all windows.
         starts : int64 ``(P,)``, each window's first frame.
         length : frames per window, R.
+        speakers : of the windows, see `outputs`.
 
         Returns
         -------
@@ -273,7 +311,7 @@ class AcousticModel(nn.Module):
         features = self.features(frames, recomputing)
         # One gather per position in the window: no index repeats, so the gradient's order of summation is fixed.
         windows = torch.stack([features.index_select(0, starts + place) for place in range(length)], 1)
-        return self.outputs(windows)
+        return self.outputs(windows, speakers)
 
     def freeze_batch_norm(self) -> None:
         """Make batch normalisation use its running statistics without updating them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,6 +51,7 @@ _SETTINGS = {
     "mel": dict[str, Any],
     "scaler": dict[str, Any],
     "speaker_scalers": dict[str, dict[str, Any]],
+    "speakers": list[str],
     "training_ids": list[str],
     "validation_ids": list[str],
     "seen_before": tuple[str, ...] | None,
@@ -73,7 +75,7 @@ class AcousticBundle:
     scaler : of the mel in dB.
     seen : ids of training and validation clips, including those of an initial checkpoint; None if unknown.
     precision : of the CNN.
-    speakers : scalers of the speakers whose mels were standardised apart, by name.
+    speakers : scalers of the speakers that it tells apart, by name, in the order of the model's vectors.
     """
 
     model: AcousticModel
@@ -90,7 +92,12 @@ class AcousticBundle:
 
     def spoken_by(self, speaker: str | None) -> AcousticBundle:
         """Return the generator of a speaker's mel; see `context.MelGenerator`."""
-        return replace(self, scaler=scaler_for(self, speaker))
+        scaler, model = scaler_for(self, speaker), self.model
+        if speaker is not None and model.network.speaker_embedding:
+            # With the same weights.
+            model = copy.copy(model)
+            model.speaker = list(self.speakers).index(speaker)
+        return replace(self, scaler=scaler, model=model)
 
     @property
     def neighbours(self) -> int:
@@ -218,7 +225,10 @@ def load_acoustic_model(
         scaler = own
     if scaler is None:
         raise UserError(path, "holds no scaler (a checkpoint of the lab)", "give its scaler.json (--scaler_json)")
-    speakers = {name: Scaler.from_dict(one, path) for name, one in content.get("speaker_scalers", {}).items()}
+    scalers = {name: Scaler.from_dict(one, path) for name, one in content.get("speaker_scalers", {}).items()}
+    speakers = {name: scalers.get(name, scaler) for name in content.get("speakers", scalers)}
+    if model.network.speaker_embedding and len(speakers) != model.network.speakers:
+        raise UserError(path, f"names {len(speakers)} speakers and has vectors of {model.network.speakers}", remedy)
     for one in (scaler, *speakers.values()):
         if len(one.mean) != model.network.n_mels:
             raise UserError(

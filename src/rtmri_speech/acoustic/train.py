@@ -54,7 +54,6 @@ from rtmri_speech.acoustic.principal_axes import principal_axes
 from rtmri_speech.dataset.filelists import clips_of, filelist_of
 from rtmri_speech.dataset.meta import load_mel_spec
 from rtmri_speech.dataset.sample import SAMPLE_FILES
-from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.dataset.speakers import known_speakers, scalers_of, speakers_of
 from rtmri_speech.dataset.windows import WindowDataset, window_starts_path
 from rtmri_speech.errors import UserError
@@ -70,6 +69,7 @@ from rtmri_speech.training.schedule import LearningRate
 from rtmri_speech.training.state import (
     StopRequest,
     adamw_difference,
+    is_plain,
     save_checkpoint,
     seed_for_step,
     seed_random_generators,
@@ -88,6 +88,8 @@ _LEAST_CHANGE = 1e-8
 
 _NAMES_IN_STATES = {"amp": "precision"}
 """States and records keep the names that settings had in them before."""
+
+_VECTORS = "speakers.weight"
 
 _LOSSES = "val_loss", "val_mse", "train_loss"
 
@@ -217,12 +219,12 @@ class AcousticTask(Task):
             raise UserError("--batch_size", f"is {settings.batch_size}", f"give a multiple of {group.size} processes")
         self.settings, self.group, self.seed = settings, group, settings.seed
         self.mel = load_mel_spec(settings.processed_dir)
-        self.speakers, self.speaker_scalers = _speakers(settings) if settings.speaker_statistics else ({}, {})
-        scalers = {
-            id: self.speaker_scalers[speaker]
-            for id, speaker in known_speakers(self.speakers, self.speaker_scalers).items()
-            if speaker
-        }
+        self.speakers, heard = _speakers(settings) if settings.tells_speakers else ({}, {})
+        self.known = sorted(set(heard.values()))
+        """The speakers of the training clips."""
+        self.speaker_scalers = scalers_of(settings.processed_dir, heard) if settings.speaker_statistics else {}
+        own = {id: speaker for id, speaker in known_speakers(self.speakers, self.known).items() if speaker}
+        scalers = {id: self.speaker_scalers[speaker] for id, speaker in own.items()} if self.speaker_scalers else {}
         self.windows = {
             split: WindowDataset(settings.processed_dir, split, settings.ref_frames, scalers)
             for split in ("training", "validation")
@@ -233,6 +235,7 @@ class AcousticTask(Task):
         common: dict[str, Any] = {"image_size": settings.image_size, "mel_floor_db": settings.mel_floor_db}
         common["f0_dir"] = settings.f0_dir if settings.pitch else None
         common["neighbours"] = settings.neighbours
+        common["speakers"] = {id: self.known.index(own[id]) if id in own else len(self.known) for id in self.speakers}
         self.segments = Segments(self.windows["training"], *cut, settings.seed, settings.augmentation, **common)
         self.validation = Segments(self.windows["validation"], *cut, None, **common)
         height, width = self.segments.image_size
@@ -249,7 +252,7 @@ class AcousticTask(Task):
         self.intervals = Intervals(validation=epoch, checkpoint=epoch, state_minutes=settings.save_minutes)
 
         seed_random_generators(settings.seed)
-        self.model = AcousticModel(Network.of(settings, self.mel.n_mels))
+        self.model = AcousticModel(Network.of(settings, self.mel.n_mels, len(self.known)))
         if settings.channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.model.to(group.device)
@@ -378,6 +381,8 @@ class AcousticTask(Task):
             if neighbours_of(superseded["best"] or {}) != self.settings.neighbours:
                 # Those of the first convolution are of other channels, even if they have the same shape.
                 weights.pop(next(name for name, _ in self.model.named_parameters()), None)
+            if (superseded["best"] or {}).get("speakers") != self.known:
+                weights.pop(_VECTORS, None)
             taken = load_fitting_weights(self.model, weights)
             self.seen_before = seen_by(superseded["best"]) if superseded["best"] else None
             _log.info(f"{self.settings.state_dir}: warm start with {taken} of {len(self.model.state_dict())} tensors.")
@@ -421,7 +426,7 @@ class AcousticTask(Task):
     def _begin_from(self, file: Path) -> None:
         content = read_acoustic_checkpoint(file)
         require_neighbours(content, self.settings.neighbours, file)
-        load_weights(self.model, content["model_state_dict"], file)
+        load_weights(self.model, self._with_own_vectors(content), file)
         self.seen_before = seen_by(content)
         optimiser = content.get("optimizer_state_dict")
         if fault := "it has none" if optimiser is None else adamw_difference(optimiser, self.optimizer):
@@ -441,13 +446,23 @@ class AcousticTask(Task):
         self.logged_until = self._epoch
         self.last_losses = {name: float(loss) for name, loss in losses.items()}
         own = self._standardisation()
-        alike = all(content.get(name, {}) == own.get(name, {}) for name in ("scaler", "speaker_scalers"))
+        alike = all(content.get(name) == own.get(name) for name in ("scaler", "speaker_scalers", "speakers"))
         ours = alike and content.get("loss") == self.settings.loss.to_dict()
         if ours and content.get("validation_ids") == self.windows["validation"].ids:
             self.best, self.best_loss = content, losses["val_loss"]
             _log.info(f"{file}: goes on from its epoch {epoch}.")
         else:
             _log.info(f"{file}: goes on from its epoch {epoch}; its loss does not compare, the best is judged anew.")
+
+    def _with_own_vectors(self, content: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
+        """The weights of a checkpoint with the vectors of this training's speakers; new ones begin with the mean."""
+        weights, names = content["model_state_dict"], content.get("speakers", [])
+        vectors = weights.get(_VECTORS) if isinstance(weights, Mapping) and self.settings.speaker_embedding else None
+        if not is_plain(vectors) or not vectors.is_floating_point() or vectors.shape[:1] != (len(names),):
+            # `load_weights` refuses what does not fit.
+            return weights
+        given, mean = dict(zip(names, vectors, strict=True)), vectors.mean(0)
+        return {**weights, _VECTORS: torch.stack([given.get(name, mean) for name in self.known])}
 
     def load_state(self, saved: Mapping[str, Any]) -> None:
         """Resume; with another loss, the best model and the plateau are reset."""
@@ -506,7 +521,7 @@ class AcousticTask(Task):
             alone = contextlib.nullcontext() if last or group.size == 1 else model.no_sync()
             with alone:
                 with reduced_precision(group.device, self.precision):
-                    outputs = model(part.frames, part.starts, settings.ref_frames, settings.recomputing)
+                    outputs = model(part.frames, part.starts, settings.ref_frames, settings.recomputing, part.speakers)
                 found = self._sums_of(outputs, part, ramp)
                 loss = self._loss(found, totals, pitch, ramp)
                 # Gradients are averaged over processes; scale so that the average is that of the batch's loss.
@@ -628,7 +643,7 @@ class AcousticTask(Task):
         for batch in batches(self._validation_loader, stop):
             for part in map(self.on_device, batch):
                 with reduced_precision(self.group.device, self.precision):
-                    outputs = model(part.frames, part.starts, self.settings.ref_frames)
+                    outputs = model(part.frames, part.starts, self.settings.ref_frames, speakers=part.speakers)
                 sums.add(self._sums_of(outputs, part, 1.0))
         sums.total_over(self.group)
         return sums
@@ -645,7 +660,12 @@ class AcousticTask(Task):
                 blocks, self.image_size, self.settings.frame_normalisation, self.settings.neighbours
             )
             features = [model.features(frames.to(self.group.device)) for frames in inputs]
-            mel = decode_in_context(model.decode, torch.cat(features), "window", self.settings.ref_frames)
+            row = self.validation.row_of(clip)
+
+            def decode(features: torch.Tensor, row: int = row) -> torch.Tensor:
+                return model.decode(features, torch.full((len(features),), row, device=features.device))
+
+            mel = decode_in_context(decode, torch.cat(features), "window", self.settings.ref_frames)
             yield id, [windows.scaler_of(clip).standardise(sample.mel_db).T, mel.cpu().numpy().T]
 
     def write_checkpoint(self) -> None:
@@ -686,10 +706,13 @@ class AcousticTask(Task):
         }
 
     def _standardisation(self) -> dict[str, Any]:
-        """The scalers as in checkpoints: of all training clips and, if they are in use, of each speaker's."""
+        """The scalers as in checkpoints: of all training clips and, if they are told apart, of the speakers named."""
         by_speaker = {name: scaler.to_dict() for name, scaler in self.speaker_scalers.items()}
-        pooled = {"scaler": self.windows["training"].scaler.to_dict()}
-        return {**pooled, "speaker_scalers": by_speaker} if by_speaker else pooled
+        return {
+            "scaler": self.windows["training"].scaler.to_dict(),
+            **({"speaker_scalers": by_speaker} if by_speaker else {}),
+            **({"speakers": self.known} if self.known else {}),
+        }
 
     def _checkpoint(self) -> dict[str, Any]:
         """The model in use, in the lab's keys, with what is needed to use it."""
@@ -716,12 +739,11 @@ class AcousticTask(Task):
         }
 
 
-def _speakers(settings: TrainingSettings) -> tuple[dict[str, str], dict[str, Scaler]]:
-    """Who speaks in each clip, and the scaler of each who does in training clips."""
-    directory = settings.processed_dir
-    training, validation = (clips_of(directory, split) for split in ("training", "validation"))
-    speakers = speakers_of(directory, [*training, *validation])
-    return speakers, scalers_of(directory, {id: speakers[id] for id in training})
+def _speakers(settings: TrainingSettings) -> tuple[dict[str, str], dict[str, str]]:
+    """Who speaks in each clip, and in each training clip."""
+    training, validation = (clips_of(settings.processed_dir, split) for split in ("training", "validation"))
+    speakers = speakers_of(settings.processed_dir, [*training, *validation])
+    return speakers, {id: speakers[id] for id in training}
 
 
 def _is_number(value: Any) -> bool:

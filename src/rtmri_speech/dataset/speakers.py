@@ -46,8 +46,9 @@ def require_speakers(speakers: Mapping[str, str | None], source: str | Path) -> 
     if unknown := [id for id in speakers if id not in known]:
         raise UserError(
             source,
-            f"does not say who speaks in {some_of(unknown, 1)}, which acoustic.speaker_statistics needs",
-            "fill in the column speaker of the clips' table (corpus: {source: table}), or leave that setting out",
+            f"does not say who speaks in {some_of(unknown, 1)}, which acoustic.speaker_statistics and"
+            " speaker_embedding need",
+            "fill in the column speaker of the clips' table (corpus: {source: table}), or leave these settings out",
         )
     return known
 
@@ -79,32 +80,30 @@ def scalers_of(processed_dir: str | Path, speakers: Mapping[str, str]) -> dict[s
 
 
 def require_known(speaker: str, known: Collection[str], source: str | Path) -> None:
-    """Refuse a speaker whose statistics the model in ``source`` does not have, naming those it has."""
+    """Refuse a speaker whom the model in ``source`` does not know, naming those it does."""
     if not known:
-        raise UserError(
-            "--speaker", f"is {speaker!r}, but {source} has no statistics by speaker", "leave it out for this model"
-        )
+        raise UserError("--speaker", f"is {speaker!r}, but {source} tells no speakers apart", "leave it out")
     if speaker not in known:
         raise UserError(
             "--speaker",
-            f"is {speaker!r}, of whom {source} has no statistics",
-            f"give one of {some_of(known, _NAMED)}, or leave it out for those of all",
+            f"is {speaker!r}, whom {source} does not know",
+            f"give one of {some_of(known, _NAMED)}, or leave it out for a mean of all",
         )
 
 
 def known_speakers(named: Mapping[str, str | None], known: Collection[str]) -> dict[str, str | None]:
-    """Return the speaker whose statistics serve to predict each clip's mel, or None for those of all.
+    """Return the speaker by whom each clip's mel is predicted, or None for a mean of all.
 
     Parameters
     ----------
     named : who speaks in each clip, None if that is not known.
-    known : speakers of the model, none for one without statistics by speaker.
+    known : speakers of the model, none for one that tells none apart.
     """
     found = {id: speaker if speaker in known else None for id, speaker in named.items()}
     if known and (others := [id for id, speaker in found.items() if speaker is None]):
         _log.info(
             f"{some_of(others, _NAMED)}: as far as is known, spoken by none of the model's speakers"
-            f" ({some_of(known, _NAMED)}); the mel has the statistics of all of them."
+            f" ({some_of(known, _NAMED)}); a mean of all of them stands for the speaker."
         )
     return found
 

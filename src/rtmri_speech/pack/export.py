@@ -52,10 +52,12 @@ _CARRIED_SETTINGS = {
     "dropout",
     "n_mels",
     "pitch",
+    "speaker_embedding",
+    "speakers",
 }
 """Supported network settings; others are refused unless they have their default."""
 
-_CARRIED_PARTS = {"cnn", "rnn", "dropout", "head"}
+_CARRIED_PARTS = {"cnn", "rnn", "dropout", "head", "speakers"}
 
 
 def make_pack(
@@ -117,7 +119,7 @@ def make_pack(
         frame_normalisation=acoustic.normalisation,
         features=acoustic.model.cnn.channels,
         scaler=acoustic.scaler.to_dict(),
-        speaker_scalers={name: scaler.to_dict() for name, scaler in acoustic.speakers.items()},
+        **_told_apart(acoustic),
         context=context,
         ref_frames=acoustic.ref_frames,
         pitch=acoustic.model.network.pitch,
@@ -134,6 +136,15 @@ def make_pack(
     if terms.cnn == "int8":
         about, graphs = with_int8_cnn(Path(path), about, graphs, calibration)
     write_pack(path, about, graphs)
+
+
+def _told_apart(acoustic: AcousticBundle) -> dict[str, Any]:
+    """What a pack holds of each speaker: a scaler if it is not that of all, and a vector if the network has them."""
+    own = {name: scaler.to_dict() for name, scaler in acoustic.speakers.items() if scaler is not acoustic.scaler}
+    if not acoustic.model.network.speaker_embedding:
+        return {"speaker_scalers": own}
+    vectors = acoustic.model.speakers.weight.detach().cpu().tolist()
+    return {"speaker_scalers": own, "speaker_vectors": dict(zip(acoustic.speakers, vectors, strict=True))}
 
 
 def acoustic_graphs(acoustic: AcousticBundle) -> tuple[bytes, bytes]:

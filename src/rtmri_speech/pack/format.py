@@ -22,7 +22,7 @@ from rtmri_speech.atomic import replacing
 from rtmri_speech.dataset.scaler import Scaler
 from rtmri_speech.errors import UserError
 from rtmri_speech.graphs.read import ports
-from rtmri_speech.settings.acoustic import MOST_NEIGHBOURS, Normalisation
+from rtmri_speech.settings.acoustic import MOST_NEIGHBOURS, MOST_VECTOR, Normalisation
 from rtmri_speech.signal.mel import MelSpec
 from rtmri_speech.untrusted import UNREADABLE_ZIP, build, parse_json, read_json, require_type
 from rtmri_speech.vocoder.interpolation import require_fit
@@ -82,6 +82,7 @@ class About:
     cnn : numbers of ``cnn.onnx``, for information only.
     neighbours : frames before and after a frame in the CNN's input (`acoustic.neighbours`), N.
     speaker_scalers : scalers of the speakers whose mels were standardised apart, by name.
+    speaker_vectors : of each speaker by name, what the recurrence sees beside a frame's features, N values.
     vocoder_delay, vocoder_state : samples by which the vocoder's graph is late, and the length of its state; 0 without
         one.
     """
@@ -114,8 +115,15 @@ class About:
     neighbours: int = 0
     # Packs without this entry have one scaler for all speakers.
     speaker_scalers: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    # Packs without this entry tell no speakers apart, or by their scalers alone.
+    speaker_vectors: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     vocoder_delay: int = 0
     vocoder_state: int = 0
+
+    @property
+    def vector_length(self) -> int:
+        """Values of a speaker's vector, 0 if they have none."""
+        return len(next(iter(self.speaker_vectors.values()), []))
 
     def __post_init__(self) -> None:
         for name in ("licence", "speaker", "consent"):
@@ -134,6 +142,11 @@ class About:
         ):
             if not least <= getattr(self, name) <= largest:
                 raise UserError(name, f"is {getattr(self, name)}", f"give {least} to {largest}")
+        lengths = {len(vector) for vector in self.speaker_vectors.values()}
+        if lengths and (len(lengths) > 1 or not 1 <= max(lengths) <= MOST_VECTOR):
+            raise UserError("speaker_vectors", f"have {sorted(lengths)} values", f"give 1 to {MOST_VECTOR} of each")
+        if self.speaker_scalers and self.speaker_vectors and [*self.speaker_scalers] != [*self.speaker_vectors]:
+            raise UserError("speaker_vectors", "are of other speakers than speaker_scalers", _REMEDY)
         if self.untrained not in UNTRAINED:
             raise UserError("untrained", f"is {self.untrained!r}", f"give one of {', '.join(UNTRAINED)}")
         if len(self.graphs) < len(GRAPHS) and UNTRAINED[self.untrained].needs_f0 and not self.pitch:
@@ -155,7 +168,7 @@ def encoded(about: About) -> bytes:
         del content["pitch"]
     if about.cnn == "float32":
         del content["cnn"]
-    for name in ("neighbours", "speaker_scalers"):
+    for name in ("neighbours", "speaker_scalers", "speaker_vectors"):
         if not content[name]:
             del content[name]
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -243,7 +256,7 @@ def require_ports(graph: bytes, about: About, name: str, source: str) -> None:
     picture = 2 * about.neighbours + 1, *about.image_size
     wanted: Mapping[str, tuple[_Shapes, _Shapes]] = {
         "cnn.onnx": ([picture], [(1, features)]),
-        "recurrence.onnx": ([(None, None, features)], [(None, None, outputs)]),
+        "recurrence.onnx": ([(None, None, features + about.vector_length)], [(None, None, outputs)]),
         "vocoder.onnx": ([(1, n_mels, None), (1, 1, None), state], [(1, 1, None), state]),
     }
     for what, found, shapes in zip(("input", "output"), ports(graph, source), wanted[name], strict=True):

@@ -21,6 +21,8 @@ CARRIED = {*_LSTM, "head.weight", "head.bias"}
 def recurrence_graph(model: AcousticModel, source: str) -> bytes:
     """Return a graph from features ``(B, T, C)`` to `AcousticModel.outputs` ``(B, T, O)``; B and T are free.
 
+    With ``speaker_embedding`` the features end with the speaker's vector.
+
     Raises
     ------
     UserError
@@ -29,7 +31,7 @@ def recurrence_graph(model: AcousticModel, source: str) -> bytes:
     weights = {
         name: tensor.detach().float().cpu().numpy()
         for name, tensor in model.state_dict().items()
-        if not name.startswith("cnn.")
+        if not name.startswith(("cnn.", "speakers."))
     }
     if differing := sorted(weights.keys() ^ CARRIED):
         raise UserError(

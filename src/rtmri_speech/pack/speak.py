@@ -36,7 +36,10 @@ class PackMelGenerator:
         self.source, self.frame_size, self.ref_frames = source, about.frame_size, about.ref_frames
         self.neighbours = about.neighbours
         self.mel, self.scaler = MelSpec.from_dict(about.mel), Scaler.from_dict(about.scaler, source)
-        self.speakers = {name: Scaler.from_dict(one, source) for name, one in about.speaker_scalers.items()}
+        scalers = {name: Scaler.from_dict(one, source) for name, one in about.speaker_scalers.items()}
+        self._vectors = {name: np.float32(vector) for name, vector in about.speaker_vectors.items()}
+        self.speakers = {name: scalers.get(name, self.scaler) for name in self._vectors or scalers}
+        self._vector = np.mean([*self._vectors.values()], axis=0) if self._vectors else np.zeros(0, np.float32)
         self._image_size, self._cnn, self._recurrence = about.image_size, cnn, recurrence
         self._features, self._outputs = about.features, outputs_of(self.mel.n_mels, about.pitch)
         self._latest: tuple[np.ndarray, np.ndarray] | None = None
@@ -45,6 +48,7 @@ class PackMelGenerator:
         """Return the generator of a speaker's mel."""
         other = copy.copy(self)
         other.scaler = scaler_for(self, speaker)
+        other._vector = self._vectors.get(speaker, self._vector) if speaker else self._vector
         return other
 
     def features(self, frames: Iterable[np.ndarray]) -> np.ndarray:
@@ -69,7 +73,10 @@ class PackMelGenerator:
 
     def decode(self, features: np.ndarray) -> np.ndarray:
         """Return the outputs of features."""
-        return self._recurrence(features, (*features.shape[:2], self._outputs))
+        shape = features.shape[:2]
+        if len(self._vector):
+            features = np.concatenate([features, np.broadcast_to(self._vector, (*shape, len(self._vector)))], -1)
+        return self._recurrence(features, (*shape, self._outputs))
 
 
 class PackVocoder(BlockVocoder):

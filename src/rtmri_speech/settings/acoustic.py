@@ -30,6 +30,8 @@ PRINCIPAL_COMPONENTS = "principal_components"
 """The backbone that is no CNN."""
 MOST_NEIGHBOURS = 8
 """Keeps the channels of a malformed checkpoint within memory."""
+MOST_VECTOR = 256
+"""Most values of a speaker's vector."""
 SIDE = 32
 """Height and width of the pictures whose principal components are used, pixels."""
 Ramp = tuple[NotNegative, NotNegative]
@@ -104,6 +106,11 @@ class NetworkSettings(Section):
         0,
         "Frames before and after each frame whose difference from it the CNN sees too, and thereby motion: 2 further"
         " channels for each. Live synthesis waits for as many frames more.",
+    )
+    speaker_embedding: Annotated[int, Within(ge=0, le=MOST_VECTOR)] = setting(
+        0,
+        "Values of a vector learnt for each speaker, which the LSTM sees beside each frame's features; 0 for none."
+        " Needs the clips' speakers; others have the mean of the vectors.",
     )
     pitch: bool = setting(
         False,
@@ -234,6 +241,11 @@ class Training(NetworkSettings):
         " directory. Empty starts from scratch, or from that of lab.train_on.",
     )
     loss: Loss = setting(Loss, adjustable=True)
+
+    @property
+    def tells_speakers(self) -> bool:
+        """Whether it matters who speaks in a clip."""
+        return self.speaker_statistics or self.speaker_embedding > 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

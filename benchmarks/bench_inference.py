@@ -192,7 +192,7 @@ def live(folder: Path, models: list[str], threads: int) -> None:
 
     torch.set_num_threads(threads)
     frames = np.random.default_rng(0).integers(0, 256, (FRAMES["full"], 256, 256), dtype=np.uint8)
-    for block_frames in (1, LIVE_BLOCK_FRAMES, 16):
+    for block_frames in (LIVE_BLOCK_FRAMES, 4, 16):
         by_torch = LiveSynthesiser(
             load_acoustic_model(models[1], "cpu"), load_vocoder(models[3], block_frames=block_frames)
         )

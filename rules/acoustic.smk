@@ -15,7 +15,7 @@ MELS_TRUE = f"{DATASET}/mels_gt_log"
 PREDICTION_FLAGS = command_line_of(ACOUSTIC, Prediction)
 
 
-if ACOUSTIC.tells_speakers and not SETTINGS.synthesis.mri_checkpoint:
+if ACOUSTIC.distinguishes_speakers and not SETTINGS.synthesis.mri_checkpoint:
     try:
         require_speakers({id: RAW_CLIPS[id].speaker for id in SEEN_CLIPS}, "corpus")
     except UserError as error:

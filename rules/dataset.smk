@@ -22,8 +22,8 @@ rule write_filelist:
 
 
 def speaker_lists(ids):
-    """Return the lists of who speaks in clips of the corpus, for jobs of models that tell speakers apart."""
-    if not SETTINGS.acoustic.tells_speakers:
+    """Return the lists of who speaks in clips of the corpus, for jobs of models that distinguish speakers."""
+    if not SETTINGS.acoustic.distinguishes_speakers:
         return []
     return [f"{DATASET}/speakers/{split}.json" for split in SPLITS if set(ids) & set(SPLIT_CLIPS[split])]
 

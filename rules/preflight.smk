@@ -54,7 +54,7 @@ def check_models_in_use():
         "mel": json.dumps(SPEC.to_dict(), sort_keys=True),
         "network": json.dumps(network, sort_keys=True) if TRAINS_ACOUSTIC else None,
         **CHECKED_FILES,
-        "tells_speakers": ACOUSTIC.tells_speakers,
+        "distinguishes_speakers": ACOUSTIC.distinguishes_speakers,
     }
     marker = Path(STATES, "checked_models.json")
     times = [Path(file).stat().st_mtime_ns for file in CHECKED_FILES.values() if Path(file).exists()]

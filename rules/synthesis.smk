@@ -70,7 +70,7 @@ NEW_VIDEO = dataclasses.replace(
 
 def new_speaker(clip):
     """Return the speaker of a new video as set, or as its table says if the corpus has training clips of theirs."""
-    known = {RAW_CLIPS[id].speaker for id in SPLIT_CLIPS["training"]} if ACOUSTIC.tells_speakers else set()
+    known = {RAW_CLIPS[id].speaker for id in SPLIT_CLIPS["training"]} if ACOUSTIC.distinguishes_speakers else set()
     return SYNTHESIS.speaker or (clip.speaker if clip.speaker in known else None)
 
 

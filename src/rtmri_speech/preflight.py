@@ -154,7 +154,7 @@ def check_models(
     scaler_json: Path | None = None,
     hifigan_checkpoint: Path | None = None,
     hifigan_config: Path | None = None,
-    tells_speakers: bool = False,
+    distinguishes_speakers: bool = False,
 ) -> None:
     """Build the mel generator to train and read the given checkpoints; refuse inconsistent ones.
 
@@ -165,13 +165,13 @@ def check_models(
     pretrained, resume_ckpt : its initial weights.
     base, vocoder_config : the vocoder's initial weights and config.
     mri_checkpoint, scaler_json, hifigan_checkpoint, hifigan_config : models used without training.
-    tells_speakers : whether jobs are told who speaks in their clips.
+    distinguishes_speakers : whether jobs name the speakers of their clips.
 
     Raises
     ------
     UserError
         timm has no such backbone, or a file is not a checkpoint of its kind, has another mel or other neighbours, or
-        tells speakers apart whom no job is told of.
+        distinguishes speakers that no job names.
     """
     from rtmri_speech.acoustic.model import AcousticModel, Network, load_pretrained_backbone
     from rtmri_speech.acoustic.predict import load_acoustic_model, read_acoustic_checkpoint, require_neighbours
@@ -191,11 +191,11 @@ def check_models(
     if mri_checkpoint is not None:
         scaler = None if scaler_json is None else Scaler.load(scaler_json)
         bundle = load_acoustic_model(mri_checkpoint, "cpu", scaler=scaler, mel=spec)
-        if bundle.speakers and not tells_speakers:
+        if bundle.speakers and not distinguishes_speakers:
             raise UserError(
                 mri_checkpoint,
-                "was trained to tell speakers apart",
-                "set acoustic: {speaker_statistics: true}, so that jobs are told who speaks",
+                "was trained to distinguish speakers",
+                "set acoustic: {speaker_statistics: true}, so that jobs name the speaker",
             )
     if hifigan_checkpoint is not None:
         _, named = read_generator(hifigan_checkpoint, config_of(hifigan_checkpoint, hifigan_config))

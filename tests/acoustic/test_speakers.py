@@ -1,4 +1,4 @@
-"""Speakers told apart by statistics and vectors, computed here, in training, prediction, packs and scripts."""
+"""Speakers distinguished by statistics and vectors, computed here, in training, prediction, packs and scripts."""
 
 import dataclasses
 import json
@@ -280,7 +280,7 @@ def test_an_unknown_speaker_is_refused_and_one_of_a_model_without_speakers_too(s
     with pytest.raises(UserError, match=r"--speaker: is 'anna', whom .*mri\.pt does not know; give one of Anna, Bert"):
         Synthesiser(bundle, {}).spoken_by("anna")
     plain = load_acoustic_model(tiny_models.write_acoustic(tmp_path / "plain.pt"), "cpu")
-    with pytest.raises(UserError, match=r"plain\.pt tells no speakers apart; leave it out"):
+    with pytest.raises(UserError, match=r"plain\.pt distinguishes no speakers; leave it out"):
         plain.spoken_by("Anna")
 
 
@@ -298,9 +298,9 @@ def test_a_malformed_scaler_of_a_speaker_is_refused(tmp_path, stored, sentence):
 
 
 def test_a_given_model_with_speakers_needs_the_setting(spoken):
-    with pytest.raises(UserError, match=r"mri\.pt: was trained to tell speakers apart; set acoustic"):
+    with pytest.raises(UserError, match=r"mri\.pt: was trained to distinguish speakers; set acoustic"):
         check_models(tiny_models.SPEC, None, mri_checkpoint=spoken[0])
-    check_models(tiny_models.SPEC, None, mri_checkpoint=spoken[0], tells_speakers=True)
+    check_models(tiny_models.SPEC, None, mri_checkpoint=spoken[0], distinguishes_speakers=True)
 
 
 def test_the_command_takes_the_speaker_from_flag_table_or_dataset(spoken, tmp_path):

@@ -82,4 +82,4 @@ def test_each_clip_has_the_statistics_of_its_speaker_and_new_videos_of_whom_the_
 
     spoken.configure(acoustic={"speaker_statistics": False})
     run = spoken.snakemake(*BOTH)
-    assert run.returncode and "mri.pt: was trained to tell speakers apart" in run.stdout + run.stderr
+    assert run.returncode and "mri.pt: was trained to distinguish speakers" in run.stdout + run.stderr

@@ -15,7 +15,7 @@ def main() -> None:
     given = ("mri_checkpoint", "scaler_json", "hifigan_checkpoint", "hifigan_config")
     for name in (*files, *given):
         parser.add_argument(f"--{name}", type=Path)
-    parser.add_argument("--tells_speakers", help="set to anything if jobs are told who speaks in their clips")
+    parser.add_argument("--distinguishes_speakers", help="set to anything if jobs name the speakers of their clips")
     args = parser.parse_args()
 
     from rtmri_speech.preflight import check_models
@@ -24,7 +24,7 @@ def main() -> None:
     spec = MelSpec.from_dict(json.loads(args.mel), "--mel")
     network = args.network and json.loads(args.network)
     named = {name: getattr(args, name) for name in (*files, *given)}
-    check_models(spec, network, **named, tells_speakers=bool(args.tells_speakers))
+    check_models(spec, network, **named, distinguishes_speakers=bool(args.distinguishes_speakers))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--block-frames", type=int, help="frames per block: fewer mean less delay and more computation (default: 1)"
     )
-    parser.add_argument("--speaker", metavar="NAME", help="who speaks, if the pack tells speakers apart")
+    parser.add_argument("--speaker", metavar="NAME", help="who speaks, if the pack distinguishes speakers")
     add_flags(parser, Video, "resampling")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     return parser.parse_args()

@@ -41,7 +41,7 @@ class MelGenerator(Protocol):
     neighbours : frames before and after a frame that its features depend on.
     mel : of the prediction.
     scaler : of the mel in dB.
-    speakers : scalers of the speakers that it tells apart, by name; none for most models.
+    speakers : scalers of the speakers that it distinguishes, by name; none for most models.
     """
 
     @property

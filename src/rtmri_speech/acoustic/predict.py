@@ -75,7 +75,7 @@ class AcousticBundle:
     scaler : of the mel in dB.
     seen : ids of training and validation clips, including those of an initial checkpoint; None if unknown.
     precision : of the CNN.
-    speakers : scalers of the speakers that it tells apart, by name, in the order of the model's vectors.
+    speakers : scalers of the speakers that it distinguishes, by name, in the order of the model's vectors.
     """
 
     model: AcousticModel

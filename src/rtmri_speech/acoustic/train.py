@@ -219,7 +219,7 @@ class AcousticTask(Task):
             raise UserError("--batch_size", f"is {settings.batch_size}", f"give a multiple of {group.size} processes")
         self.settings, self.group, self.seed = settings, group, settings.seed
         self.mel = load_mel_spec(settings.processed_dir)
-        self.speakers, heard = _speakers(settings) if settings.tells_speakers else ({}, {})
+        self.speakers, heard = _speakers(settings) if settings.distinguishes_speakers else ({}, {})
         self.known = sorted(set(heard.values()))
         """The speakers of the training clips."""
         self.speaker_scalers = scalers_of(settings.processed_dir, heard) if settings.speaker_statistics else {}
@@ -706,7 +706,7 @@ class AcousticTask(Task):
         }
 
     def _standardisation(self) -> dict[str, Any]:
-        """The scalers as in checkpoints: of all training clips and, if they are told apart, of the speakers named."""
+        """The scalers as in checkpoints: of all training clips and, if speakers are distinguished, of each."""
         by_speaker = {name: scaler.to_dict() for name, scaler in self.speaker_scalers.items()}
         return {
             "scaler": self.windows["training"].scaler.to_dict(),

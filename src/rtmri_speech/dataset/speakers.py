@@ -82,7 +82,7 @@ def scalers_of(processed_dir: str | Path, speakers: Mapping[str, str]) -> dict[s
 def require_known(speaker: str, known: Collection[str], source: str | Path) -> None:
     """Refuse a speaker whom the model in ``source`` does not know, naming those it does."""
     if not known:
-        raise UserError("--speaker", f"is {speaker!r}, but {source} tells no speakers apart", "leave it out")
+        raise UserError("--speaker", f"is {speaker!r}, but {source} distinguishes no speakers", "leave it out")
     if speaker not in known:
         raise UserError(
             "--speaker",
@@ -97,7 +97,7 @@ def known_speakers(named: Mapping[str, str | None], known: Collection[str]) -> d
     Parameters
     ----------
     named : who speaks in each clip, None if that is not known.
-    known : speakers of the model, none for one that tells none apart.
+    known : speakers of the model, none for one that distinguishes none.
     """
     found = {id: speaker if speaker in known else None for id, speaker in named.items()}
     if known and (others := [id for id, speaker in found.items() if speaker is None]):

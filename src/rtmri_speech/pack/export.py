@@ -119,7 +119,7 @@ def make_pack(
         frame_normalisation=acoustic.normalisation,
         features=acoustic.model.cnn.channels,
         scaler=acoustic.scaler.to_dict(),
-        **_told_apart(acoustic),
+        **_of_speakers(acoustic),
         context=context,
         ref_frames=acoustic.ref_frames,
         pitch=acoustic.model.network.pitch,
@@ -138,7 +138,7 @@ def make_pack(
     write_pack(path, about, graphs)
 
 
-def _told_apart(acoustic: AcousticBundle) -> dict[str, Any]:
+def _of_speakers(acoustic: AcousticBundle) -> dict[str, Any]:
     """What a pack holds of each speaker: a scaler if it is not that of all, and a vector if the network has them."""
     own = {name: scaler.to_dict() for name, scaler in acoustic.speakers.items() if scaler is not acoustic.scaler}
     if not acoustic.model.network.speaker_embedding:

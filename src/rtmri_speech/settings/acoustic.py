@@ -243,7 +243,7 @@ class Training(NetworkSettings):
     loss: Loss = setting(Loss, adjustable=True)
 
     @property
-    def tells_speakers(self) -> bool:
+    def distinguishes_speakers(self) -> bool:
         """Whether it matters who speaks in a clip."""
         return self.speaker_statistics or self.speaker_embedding > 0
 

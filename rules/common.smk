@@ -184,6 +184,19 @@ def new_clips(source):
     return with_rate(clips, SETTINGS.corpus.frame_rate)
 
 
+def speaker_lists(ids):
+    """Return the lists of who speaks in clips of the corpus, for jobs of models that distinguish speakers."""
+    if not SETTINGS.acoustic.distinguishes_speakers:
+        return []
+    return [f"{DATASET}/speakers/{split}.json" for split in SPLITS if set(ids) & set(SPLIT_CLIPS[split])]
+
+
+def new_speaker(clip):
+    """Return the speaker of a new video as set, or as its table says if the corpus has training clips of theirs."""
+    known = {RAW_CLIPS[id].speaker for id in SPLIT_CLIPS["training"]} if ACOUSTIC.distinguishes_speakers else set()
+    return SYNTHESIS.speaker or (clip.speaker if clip.speaker in known else None)
+
+
 def asks_for_new_speech():
     """Return whether `infer_new` or its files are targets; from the command line, as Snakemake does not expose targets."""
     return any(word == "infer_new" or word.startswith(f"{INFER_NEW}/") for word in sys.argv[1:])

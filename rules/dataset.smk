@@ -21,13 +21,6 @@ rule write_filelist:
         write_filelist(output[0], params.ids)
 
 
-def speaker_lists(ids):
-    """Return the lists of who speaks in clips of the corpus, for jobs of models that distinguish speakers."""
-    if not SETTINGS.acoustic.distinguishes_speakers:
-        return []
-    return [f"{DATASET}/speakers/{split}.json" for split in SPLITS if set(ids) & set(SPLIT_CLIPS[split])]
-
-
 rule list_speakers:
     """Who speaks in the clips of a split, apart from `list_clips`: a test clip's speaker triggers no training."""
     output:

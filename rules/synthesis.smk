@@ -67,13 +67,6 @@ NEW_VIDEO = dataclasses.replace(
     SETTINGS.video, resampling="nearest" if SETTINGS.video.resampling == "refuse" else SETTINGS.video.resampling
 )
 
-
-def new_speaker(clip):
-    """Return the speaker of a new video as set, or as its table says if the corpus has training clips of theirs."""
-    known = {RAW_CLIPS[id].speaker for id in SPLIT_CLIPS["training"]} if ACOUSTIC.distinguishes_speakers else set()
-    return SYNTHESIS.speaker or (clip.speaker if clip.speaker in known else None)
-
-
 MODELS_DIGEST = f"{INFER}/models.json"
 # `infer_new` uses existing models even if their inputs have changed.
 AS_THEY_ARE = asks_for_new_speech() and models_are_made()

@@ -228,8 +228,8 @@ class AcousticModel(nn.Module):
 
     Attributes
     ----------
-    speaker : row of the vector that `outputs` gives the LSTM unless told others, with ``speaker_embedding``; None for
-        the mean of all.
+    speaker : row of the vector that `outputs` uses unless given others, with ``speaker_embedding``; None for the mean
+        of all.
 
     Raises
     ------

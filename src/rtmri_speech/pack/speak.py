@@ -142,7 +142,7 @@ def load_live_pack(
 
     Parameters
     ----------
-    speaker : one that the pack has statistics of; None for those of all.
+    speaker : one that the pack distinguishes; None for a mean of all.
     """
     about = read_about(path)
     generator, vocoder = models_of(Path(path), about, _graphs(path, about, threads), block_frames)

@@ -66,7 +66,7 @@ class SpeechModel(Protocol):
     speakers: Sequence[str]
 
     def spoken_by(self, speaker: str | None) -> Self:
-        """Return the model of a speaker's speech, None for those of whom it has no statistics."""
+        """Return the model of a speaker's speech; None for one that it does not distinguish."""
         ...
 
     def speech(self, frames: Iterable[np.ndarray]) -> Speech:

@@ -32,7 +32,7 @@ class Synthesiser:
     ----------
     mel : output of the mel generator.
     frame_size : height and width of input frames, pixels.
-    speakers : those the mel generator has statistics of.
+    speakers : those that the mel generator distinguishes.
 
     Raises
     ------

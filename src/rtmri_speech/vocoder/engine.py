@@ -102,10 +102,6 @@ ONNX_TOLERANCE = 1e-4
 """Maximum difference between a graph's samples and the vocoder's: 80 dB below full scale."""
 
 
-STREAMED_PORTS = ("log_mel", "exists", "state"), ("audio", "next_state")
-"""Inputs and outputs of `streamed_graph`."""
-
-
 def generator_graph(vocoder: Vocoder) -> bytes:
     """Return the generator as an ONNX graph.
 
@@ -140,7 +136,7 @@ def streamed_graph(vocoder: Vocoder) -> bytes:
     return traced(
         streamed,
         (example, example[:, :1], torch.zeros(streamed.state_size)),
-        STREAMED_PORTS,
+        (("log_mel", "exists", "state"), ("audio", "next_state")),
         "the vocoder",
         ({2: frames}, {2: frames}, None),
     )
